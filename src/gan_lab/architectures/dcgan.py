@@ -1,0 +1,131 @@
+"""DCGAN: networks of strided 4x4 convolutions (Radford et al., 2016)."""
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gan_lab.architectures.sizes import require_power_of_two
+from gan_lab.layers.initialization import initialize
+from gan_lab.layers.memory import use_channels_last
+from gan_lab.layers.normalization import normalization, require_norm
+
+SLOPE = 0.2
+
+
+class DCGANGenerator(nn.Module):
+    """DCGAN's generator (Radford et al., 2016, §3 and Fig. 1), with 4x4 kernels in place of the paper's 5x5.
+
+    A linear layer to 4x4, then transposed convolutions (4x4, stride 2) that double the side and halve the channels;
+    norm and ReLU after each but the last, which ends in tanh. At 64 pixels the channels are 8, 4, 2 and 1 times
+    `width`. Under a norm no layer has a bias: the norm's shift stands for it, and the output has none either, as in
+    the common PyTorch version. With `norm="none"` every layer has one.
+
+    Args:
+        latent_dim: Size of a latent.
+        channels: Channels of the images.
+        resolution: Side of the images: a power of two from 8 to 1024.
+        width: Channels at half the resolution.
+        norm: `none`, `batch` or `layer`, see `normalization`.
+        init: Scheme of the initial weights, see `initialize`.
+        init_scale: Its scale.
+        max_width: Most channels of a layer. It bounds images above 64 pixels, whose 4x4 layer would be wider than that;
+            64 pixels with a width up to 128, which is the paper's, are not touched.
+
+    Raises:
+        ValueError: The resolution, norm or init is not one of the allowed.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        channels: int,
+        resolution: int | None,
+        width: int = 64,
+        norm: str = "batch",
+        init: str = "normal",
+        init_scale: float = 0.02,
+        max_width: int = 1024,
+    ) -> None:
+        super().__init__()
+        widths = _widths(resolution, width, max_width)[::-1]  # at 4, 8, ..., resolution / 2
+        bias = norm == "none"
+        self.project = nn.Linear(latent_dim, 4 * 4 * widths[0], bias=bias)
+        self.project_norm = normalization(norm, widths[0], 2)
+        self.convs = nn.ModuleList(nn.ConvTranspose2d(i, o, 4, 2, 1, bias=bias) for i, o in pairwise(widths))
+        self.norms = nn.ModuleList(normalization(norm, o, 2) for o in widths[1:])
+        self.output = nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1, bias=bias)
+        initialize(self, init, init_scale)
+        use_channels_last(self)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Images (n, channels, resolution, resolution) in [-1, 1] for latents (n, latent_dim)."""
+        x: Tensor = self.project(latents)  # (n, 16 c)
+        # The channels are innermost, so that the convolutions get channels_last without a copy.
+        x = x.unflatten(1, (4, 4, -1)).permute(0, 3, 1, 2)  # (n, c, 4, 4)
+        x = F.relu(self.project_norm(x))
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            x = F.relu(norm(conv(x)))  # (n, c / 2, 2 h, 2 w)
+        return torch.tanh(self.output(x))  # (n, channels, resolution, resolution)
+
+
+class DCGANDiscriminator(nn.Module):
+    """DCGAN's discriminator (Radford et al., 2016, §3), with 4x4 kernels in place of the paper's 5x5.
+
+    Convolutions (4x4, stride 2) that halve the side and double the channels down to 4x4, each with leaky ReLU of slope
+    0.2, the first without a norm; then one 4x4 convolution to a logit. Biases as in the generator.
+
+    Args:
+        channels: Channels of the images.
+        resolution: Side of the images: a power of two from 8 to 1024.
+        width: Channels at half the resolution.
+        norm: `none`, `batch` or `layer`, see `normalization`.
+        init: Scheme of the initial weights, see `initialize`.
+        init_scale: Its scale.
+        max_width: Most channels of a layer, as in the generator.
+
+    Raises:
+        ValueError: The resolution, norm or init is not one of the allowed.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        resolution: int | None,
+        width: int = 64,
+        norm: str = "batch",
+        init: str = "normal",
+        init_scale: float = 0.02,
+        max_width: int = 1024,
+    ) -> None:
+        super().__init__()
+        require_norm(norm)  # at 8 pixels there is none to build
+        widths = _widths(resolution, width, max_width)  # at resolution / 2, ..., 4
+        bias = norm == "none"
+        self.input = nn.Conv2d(channels, widths[0], 4, 2, 1, bias=bias)
+        self.convs = nn.ModuleList(nn.Conv2d(i, o, 4, 2, 1, bias=bias) for i, o in pairwise(widths))
+        self.norms = nn.ModuleList(normalization(norm, o, 2) for o in widths[1:])
+        # On features of 4x4 a valid 4x4 convolution is this linear layer.
+        self.output = nn.Linear(4 * 4 * widths[-1], 1, bias=bias)
+        initialize(self, init, init_scale)
+        use_channels_last(self)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Last hidden layer (n, 16 c) of images (n, channels, resolution, resolution) in [-1, 1]."""
+        x = F.leaky_relu(self.input(x), SLOPE)  # (n, width, resolution / 2, resolution / 2)
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            x = F.leaky_relu(norm(conv(x)), SLOPE)  # (n, 2 c, h / 2, w / 2)
+        return x.flatten(1)  # (n, 16 c)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (n,) of images (n, channels, resolution, resolution) in [-1, 1]."""
+        logits: Tensor = self.output(self.features(x))  # (n, 1)
+        return logits.squeeze(1)  # (n,)
+
+
+def _widths(resolution: int | None, width: int, max_width: int) -> list[int]:
+    """Channels at half the resolution, a quarter, ..., 4 pixels."""
+    side = require_power_of_two("dcgan", resolution, 8, 1024)
+    levels = (side // 4).bit_length() - 1
+    return [min(width * 2**level, max_width) for level in range(levels)]

@@ -1,0 +1,90 @@
+"""The same step inside the framework, timed in its Trainer."""
+
+import time
+from collections import defaultdict
+from typing import Any, cast
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.profilers import Profiler
+
+from gan_lab.benchmark.bare import synchronize
+from gan_lab.config.build import Experiment
+
+
+class Stopwatch(Callback):
+    """Times the batches after a warm-up and stops the Trainer after some seconds.
+
+    Args:
+        seconds: Of the measurement.
+        warmup: Batches before it.
+    """
+
+    def __init__(self, seconds: float, warmup: int) -> None:
+        self.seconds = seconds
+        self.warmup = warmup
+        self.batches = 0
+        self.start = 0.0
+        self.elapsed = 0.0
+
+    def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: object) -> None:
+        self.batches += 1
+        if self.batches == self.warmup:
+            synchronize(module.device)
+            self.start = time.perf_counter()
+            if isinstance(profiler := cast(Any, trainer).profiler, PhaseProfiler):
+                profiler.seconds.clear()
+        elif self.batches > self.warmup and time.perf_counter() - self.start >= self.seconds:
+            synchronize(module.device)
+            self.elapsed = time.perf_counter() - self.start
+            trainer.should_stop = True
+
+    @property
+    def measured_batches(self) -> int:
+        """Batches in `elapsed`."""
+        return self.batches - self.warmup
+
+
+class PhaseProfiler(Profiler):
+    """Adds up wall time by action name, waiting for the GPU at both ends of each."""
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__()
+        self.device = device
+        self.seconds: dict[str, float] = defaultdict(float)
+        self._started: dict[str, float] = {}
+
+    def start(self, action_name: str) -> None:
+        synchronize(self.device)
+        self._started[action_name] = time.perf_counter()
+
+    def stop(self, action_name: str) -> None:
+        synchronize(self.device)
+        self.seconds[action_name] += time.perf_counter() - self._started.pop(action_name)
+
+    def share(self, *names: str) -> float:
+        """Seconds of all actions whose name contains one of `names`."""
+        return sum(seconds for action, seconds in self.seconds.items() if any(name in action for name in names))
+
+
+def run_framed(
+    experiment: Experiment, seconds: float, warmup: int, profile: bool = False
+) -> tuple[float, dict[str, float]]:
+    """Train for about `seconds`; returns real images per second and, if profiled, seconds per batch by part."""
+    trainer: Any = experiment.trainer
+    stopwatch = Stopwatch(seconds, warmup)
+    trainer.callbacks = [*(c for c in trainer.callbacks if not isinstance(c, Stopwatch)), stopwatch]
+    profiler = PhaseProfiler(trainer.strategy.root_device)
+    if profile:
+        trainer.profiler = profiler
+    trainer.fit(experiment.module, datamodule=experiment.data)
+    parts = {
+        "data": profiler.share("train_dataloader_next", "batch_to_device", "on_after_batch_transfer"),
+        "discriminator": profiler.share("phase/discriminator"),
+        "generator": profiler.share("phase/generator"),
+        "ema": profiler.share("ema"),
+        "logging": profiler.share("logging"),
+    }
+    batches = stopwatch.measured_batches
+    per_batch = {name: value / batches for name, value in parts.items()} if profile else {}
+    return batches * experiment.config.batch_size / stopwatch.elapsed, per_batch | {"step": stopwatch.elapsed / batches}

@@ -1,0 +1,1 @@
+"""What watches a run: budget, logs, progress, sample grids, checkpoints."""

@@ -1,0 +1,99 @@
+"""Pictures of the run as it goes."""
+
+from pathlib import Path
+
+import torch
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
+from PIL import Image
+from torch import Tensor
+
+from gan_lab.callbacks.every import Every
+from gan_lab.gans.base import AdversarialModule
+from gan_lab.pictures import picture, write_gif
+
+FIXED_LATENTS = 0x47524944
+"""Key of the fixed latents; any number will do, so long as it stays the same."""
+
+
+class SampleGrids(Callback):
+    """Writes grids of samples from the same latents, by the averaged and by the raw generator, and an animation of them.
+
+    Files: `real.png`, `ema_<images seen>.png`, `raw_<images seen>.png`, `ema.gif`, and `final.png`. Sets of points
+    become densities. The pictures also go to the loggers that show pictures.
+
+    Args:
+        folder: Where the pictures go.
+        budget_images: Length of the run in real images.
+        every_images: Images from one grid to the next; by default a twentieth of the budget.
+        count: Images in a grid.
+        points: Points in a density.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        budget_images: int,
+        every_images: int | None = None,
+        count: int = 100,
+        points: int = 10_000,
+    ) -> None:
+        self.folder = Path(folder)
+        self.count = count
+        self.points = points
+        self._every = Every(every_images or budget_images // 20)
+        self._last = -1
+
+    def on_train_start(self, trainer: Trainer, module: AdversarialModule) -> None:  # type: ignore[override]
+        self._every.start(module.images_seen)
+        if trainer.is_global_zero:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._write_real(trainer)
+            self._write(trainer, module)
+
+    def on_train_batch_end(self, trainer: Trainer, module: AdversarialModule, *_: object) -> None:  # type: ignore[override]
+        if self._every.due(module.images_seen) and trainer.is_global_zero:
+            with module.profile("sample_grids"):
+                self._write(trainer, module)
+
+    def on_train_end(self, trainer: Trainer, module: AdversarialModule) -> None:  # type: ignore[override]
+        if trainer.is_global_zero:
+            if module.images_seen != self._last:
+                self._write(trainer, module)
+            Image.open(self._path("ema", module)).save(self.folder / "final.png")
+            write_gif(self.folder / "ema.gif", sorted(self.folder.glob("ema_*.png")))
+
+    def _path(self, kind: str, module: AdversarialModule) -> Path:
+        return self.folder / f"{kind}_{module.images_seen:010d}.png"
+
+    def _write_real(self, trainer: Trainer) -> None:
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        points = data.spec.resolution is None
+        picture(data.real_batch(self.points if points else min(self.count, data.size))).save(self.folder / "real.png")
+
+    def _write(self, trainer: Trainer, module: AdversarialModule) -> None:
+        points = trainer.datamodule.spec.resolution is None  # type: ignore[attr-defined]
+        latents = module.sample_latents(self.points if points else self.count, module.seed, FIXED_LATENTS)
+        self._last = module.images_seen
+        for kind, average in (("ema", True), ("raw", False)):
+            path = self._path(kind, module)
+            picture(_in_chunks(module, latents, average)).save(path)
+            for logger in trainer.loggers:
+                show(logger, f"samples/{kind}", path, module.images_seen)
+
+
+def _in_chunks(module: AdversarialModule, latents: Tensor, average: bool, size: int = 512) -> Tensor:
+    return torch.cat([module.generate(chunk, average).float().cpu() for chunk in latents.split(size)])
+
+
+def show(logger: Logger, key: str, path: Path, images_seen: int) -> None:
+    """Hand a picture to a logger, if it is one that shows pictures."""
+    if isinstance(logger, WandbLogger):
+        import wandb
+
+        logger.experiment.log({key: wandb.Image(str(path)), "progress/images_seen": images_seen})
+    elif isinstance(logger, TensorBoardLogger):
+        import numpy
+
+        array = numpy.asarray(Image.open(path).convert("RGB"))
+        logger.experiment.add_image(key, array, images_seen, dataformats="HWC")

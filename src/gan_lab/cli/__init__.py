@@ -1,0 +1,1 @@
+"""The commands of `gan-lab`, one short file each."""

@@ -1,0 +1,49 @@
+"""`gan-lab list`: what there is to choose. Imports neither torch nor Lightning."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from gan_lab.cli import app
+from gan_lab.config.schema import CONF
+from gan_lab.errors import ConfigError
+from gan_lab.gans.catalogue import CATALOGUE, markdown_table
+
+
+def main() -> None:
+    """Entry point."""
+    app.run("list", show)
+
+
+def show(cfg: DictConfig) -> None:
+    """Print the choices of every config group, or of one, with the first comment of each file."""
+    groups = sorted(
+        folder.name for folder in CONF.iterdir() if folder.is_dir() and folder.name not in ("hydra", "local")
+    )
+    if cfg.what not in ("all", *groups):
+        raise ConfigError(f"what={cfg.what} is not known: choose from all, {', '.join(groups)}.")
+    if cfg.format not in ("text", "markdown"):
+        raise ConfigError(f"format={cfg.format} is not known: choose text or markdown.")
+    if cfg.format == "markdown":
+        print(markdown_table())
+        return
+    for group in groups if cfg.what == "all" else [cfg.what]:
+        print(f"{group}=")
+        for choice, text in _choices(group).items():
+            print(f"  {choice:20} {text}")
+        print()
+
+
+def _choices(group: str) -> dict[str, str]:
+    if group == "model":
+        return {entry.name: f"{entry.title}, {entry.paper}: {entry.differs}" for entry in CATALOGUE}
+    return {file.stem: _first_comment(file) for file in sorted((CONF / group).glob("*.yaml"))}
+
+
+def _first_comment(file: Path) -> str:
+    comments = (line[1:].strip() for line in file.read_text().splitlines() if line.startswith("#"))
+    return next((comment for comment in comments if not comment.startswith("@package")), "")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""`gan-lab`: picks the command, and answers for help and shell completion. Imports nothing heavy."""
+
+import os
+import sys
+from importlib import import_module
+
+COMMANDS = {
+    "train": "train a GAN",
+    "sample": "draw from a checkpoint",
+    "bench": "measure the speed of training",
+    "list": "show models, losses, data sets and everything else there is to choose",
+}
+
+HELP = f"""gan-lab: GANs that compose
+
+usage: gan-lab <command> [group=choice] [key=value] [flags]
+
+commands
+{chr(10).join(f"  {name:8}{text}" for name, text in COMMANDS.items())}
+
+examples
+  gan-lab train                                           DCGAN on handwritten digits, three minutes on a CPU
+  gan-lab train model=wgan_gp dataset=ring architecture=mlp
+  gan-lab train dataset=image_folder dataset.source=photos.zip dataset.resolution=64
+  gan-lab train -m model=dcgan,lsgan,wgan_gp seed=0,1,2   a sweep
+  gan-lab sample count=64 seed=7                          more from the newest run
+  gan-lab bench model=dcgan hardware=cpu                  images per second, and where the time goes
+  gan-lab list                                            what there is to choose
+
+gan-lab <command> --help shows the groups, gan-lab <command> --cfg job every key with its value.
+Completion with TAB: eval "$(gan-lab -sc install=bash)"   (also for zsh; fish: gan-lab -sc install=fish | source)
+"""
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(HELP, end="")
+    elif arguments[0] == "--version":
+        from gan_lab import __version__
+
+        print(f"gan-lab {__version__}")
+    elif arguments[0] in ("-sc", "--shell-completion", "--shell_completion"):
+        _complete(arguments)
+    elif arguments[0] in COMMANDS:
+        _dispatch(arguments[0], arguments[1:])
+    else:
+        print(f"gan-lab: {arguments[0]} is not a command: choose from {', '.join(COMMANDS)}.", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def _dispatch(command: str, arguments: list[str]) -> None:
+    module = import_module(f"gan_lab.cli.{command}")
+    # Hydra reads sys.argv, and Lightning starts further processes from it: the module itself is the program.
+    sys.argv = [str(module.__file__), *arguments]
+    module.main()
+
+
+def _complete(arguments: list[str]) -> None:
+    """Shell completion. Hydra completes the overrides of one application; the command word before them is ours."""
+    words = os.environ.get("COMP_LINE", "").split(" ")
+    if "install=" in arguments[-1] or "uninstall=" in arguments[-1]:
+        # Hydra names the program to complete after sys.argv[0].
+        program, sys.argv = sys.argv[0], [sys.argv[0], *arguments]
+        import_module("gan_lab.cli.train").main()
+        sys.argv[0] = program
+    elif len(words) <= 2:
+        print(" ".join(command for command in COMMANDS if command.startswith(words[-1] if len(words) == 2 else "")))
+    elif words[1] in COMMANDS:
+        os.environ["COMP_LINE"] = " ".join([words[0], *words[2:]])
+        _dispatch(words[1], arguments)
+
+
+if __name__ == "__main__":
+    main()

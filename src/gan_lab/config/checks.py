@@ -1,0 +1,107 @@
+"""What a config must satisfy beyond its types: ranges, words, and pairs that make no sense."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from gan_lab.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A key, what its value must satisfy, and the words that say so."""
+
+    key: str
+    holds: Callable[[Any], bool]
+    allowed: str
+
+
+RULES = (
+    Rule("batch_size", lambda v: v >= 1, "at least 1"),
+    Rule("n_critic", lambda v: v >= 1, "at least 1"),
+    Rule("generator_batches", lambda v: v >= 1, "at least 1"),
+    Rule("accumulate", lambda v: v >= 1, "at least 1"),
+    Rule("lr", lambda v: v > 0, "greater than 0"),
+    Rule("betas", lambda v: len(v) == 2 and all(0 <= beta < 1 for beta in v), "two numbers in [0, 1)"),
+    Rule("clip_norm", lambda v: v is None or v > 0, "greater than 0, or null for no clipping"),
+    Rule("label_smoothing", lambda v: 0 <= v < 0.5, "in [0, 0.5)"),
+    Rule("seed", lambda v: 0 <= v < 2**32, "in [0, 4294967296)"),
+    Rule("latent.dim", lambda v: v >= 1, "at least 1"),
+    Rule("latent.distribution", lambda v: v in ("normal", "uniform"), "normal or uniform"),
+    Rule("latent.bound", lambda v: v > 0, "greater than 0"),
+    Rule("averaging.half_life_images", lambda v: v >= 0, "at least 0"),
+    Rule("averaging.rampup", lambda v: v is None or v > 0, "greater than 0, or null for no limit"),
+    Rule("budget.images", lambda v: v is None or v >= 1, "at least 1"),
+    Rule("budget.kimg", lambda v: v is None or v > 0, "greater than 0"),
+    Rule("budget.epochs", lambda v: v is None or v > 0, "greater than 0"),
+    Rule("hardware.num_nodes", lambda v: v >= 1, "at least 1"),
+    Rule("hardware.num_workers", lambda v: v >= 0, "at least 0"),
+    Rule("hardware.float32_matmul_precision", lambda v: v in ("highest", "high", "medium"), "highest, high or medium"),
+)
+
+
+def check_values(cfg: DictConfig) -> None:
+    """Refuse values out of range and two budget units at a time.
+
+    Raises:
+        ConfigError: Names the key and what is allowed.
+    """
+    for rule in RULES:
+        value = OmegaConf.select(cfg, rule.key)
+        if not rule.holds(value):
+            raise ConfigError(f"{rule.key}={value} is not allowed: it must be {rule.allowed}.")
+    for group in ("regularizer", "constraint"):
+        for name, node in cfg[group].items():
+            _check_regularizer(f"{group}.{name}", node)
+    given = [f"budget.{unit}={value}" for unit, value in cfg.budget.items() if value is not None]
+    if len(given) > 1:
+        raise ConfigError(f"{' and '.join(given)} are two lengths for one run: give one of images, kimg and epochs.")
+    for key, ours in {"gradient_clip_val": "clip_norm", "accumulate_grad_batches": "accumulate"}.items():
+        if key in cfg.trainer:
+            raise ConfigError(f"trainer.{key} does not work with several optimizers: use {ours} instead.")
+
+
+def _check_regularizer(key: str, node: DictConfig) -> None:
+    interval = node.get("interval", 1)
+    if not isinstance(interval, int) or interval < 1:
+        raise ConfigError(f"{key}.interval={interval} is not allowed: it must be a whole number, at least 1.")
+    weight = node.get("weight", 1.0)
+    if not isinstance(weight, (int, float)) or weight < 0:
+        raise ConfigError(f"{key}.weight={weight} is not allowed: it must be a number, at least 0.")
+
+
+def check_sharing(cfg: DictConfig, world_size: int) -> None:
+    """Refuse a batch that processes and micro-batches cannot share evenly.
+
+    Raises:
+        ConfigError: Names the keys.
+    """
+    if cfg.batch_size % (world_size * cfg.accumulate):
+        raise ConfigError(
+            f"batch_size={cfg.batch_size} does not divide by {world_size} process(es) x accumulate={cfg.accumulate}: "
+            f"choose a multiple of {world_size * cfg.accumulate}."
+        )
+
+
+def check_multirun(cfg: DictConfig, multirun: bool) -> None:
+    """Refuse a sweep whose trials would start processes of their own: each of these would run the whole sweep again.
+
+    Raises:
+        ConfigError: Says how to run several processes instead.
+    """
+    if multirun and cfg.hardware.devices not in (1, "1", "auto"):
+        raise ConfigError(
+            f"hardware.devices={cfg.hardware.devices} in a multirun would start the whole sweep once for each process: "
+            "sweep on one device per trial, or start the trials one by one."
+        )
+
+
+def budget_images(cfg: DictConfig, images_per_epoch: int, default: int) -> int:
+    """Length of the run in real images, from whichever unit of `budget` is given, else `default`."""
+    if cfg.budget.kimg is not None:
+        return round(1000 * cfg.budget.kimg)
+    if cfg.budget.epochs is not None:
+        return round(images_per_epoch * cfg.budget.epochs)
+    return cfg.budget.images or default

@@ -1,0 +1,84 @@
+"""A whole training run, from config to the last line on the screen."""
+
+import logging
+import time
+import warnings
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from gan_lab.config.build import Experiment, build
+from gan_lab.config.load import find_checkpoint, read_checkpoint
+
+log = logging.getLogger(__name__)
+
+
+def fit(cfg: DictConfig) -> Experiment:
+    """Build and train what a composed `train` config describes.
+
+    Raises:
+        UserError: Something in the config cannot be used; nothing was trained.
+    """
+    quiet_lightning()
+    resume = None
+    if cfg.resume is not None:
+        resume = find_checkpoint(cfg.resume)
+        read_checkpoint(resume)  # tells a damaged file before anything is built
+    experiment = build(cfg)
+    _announce(experiment)
+    start = time.perf_counter()
+    try:
+        experiment.trainer.fit(
+            experiment.module, datamodule=experiment.data, ckpt_path=resume, weights_only=True if resume else None
+        )
+    finally:
+        for logger in experiment.trainer.loggers:
+            _finish(logger)
+    _conclude(experiment, time.perf_counter() - start)
+    return experiment
+
+
+def _finish(logger: object) -> None:
+    """A W&B run stays open for the next job of a sweep unless it is finished."""
+    finish = getattr(getattr(logger, "experiment", None), "finish", None)
+    if callable(finish):
+        finish()
+
+
+def quiet_lightning() -> None:
+    """Leave Lightning's warnings on and its chatter out."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.WARNING)
+        logger.handlers.clear()  # the root logger has one
+    for message in (
+        ".*does not have many workers.*",  # the loaders need none
+        ".*in eval mode at the start of training.*",  # the averaged generator
+        ".*exists and is not empty. Previous log files.*",  # the run folder, which holds more than the log
+        ".*is deprecated, use `isinstance.*",  # Lightning's own use of torch
+    ):
+        warnings.filterwarnings("ignore", message=message)
+
+
+def _announce(experiment: Experiment) -> None:
+    if not experiment.trainer.is_global_zero:
+        return
+    counts = " and ".join(
+        f"{name} {sum(p.numel() for p in player.network.parameters()):,}"
+        for name, player in experiment.module.runner.players.items()
+    )
+    config = experiment.config
+    log.info(
+        "%s: %s of %s images, batches of %d, parameters: %s.",
+        config.run.dir, f"{config.budget.images:,}", f"{experiment.data.size:,}", config.batch_size, counts,
+    )  # fmt: skip
+
+
+def _conclude(experiment: Experiment, seconds: float) -> None:
+    if not experiment.trainer.is_global_zero:
+        return
+    folder = Path(experiment.config.run.dir)
+    log.info(
+        "Done: %s images seen, %d:%02d min. Samples: %s. Next: gan-lab sample run=%s",
+        f"{experiment.module.images_seen:,}", seconds // 60, seconds % 60, folder / "samples" / "final.png", folder,
+    )  # fmt: skip

@@ -1,0 +1,123 @@
+"""From a checkpoint to samples, without the data set."""
+
+import pickle
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+
+from gan_lab.config.build import build_network
+from gan_lab.errors import CheckpointError
+from gan_lab.gans.latents import LatentPrior
+from gan_lab.noise import Noise, mix
+
+WEIGHTS = {"ema": "generator_ema", "raw": "generator"}
+"""The word a user types to the part of the checkpoint."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A generator out of a checkpoint, ready to sample.
+
+    Attributes:
+        generator: In evaluation mode; latents (n, dim) to samples (n, ...).
+        latent: The prior of its latents.
+        config: The resolved config of the run.
+        images_seen: Real images the run had seen.
+        path: The checkpoint file.
+    """
+
+    generator: nn.Module
+    latent: LatentPrior
+    config: DictConfig
+    images_seen: int
+    path: Path
+
+    @torch.no_grad()
+    def sample(self, count: int, seed: int = 0, batch_size: int = 256) -> Tensor:
+        """Samples as a function of `seed`, whatever the batch size and the device.
+
+        Args:
+            count: Number of samples.
+            seed: Key of the latents.
+            batch_size: Samples made at a time.
+
+        Returns:
+            float32 on the CPU: images (count, C, H, W) in [-1, 1], or points (count, C).
+        """
+        device = next(self.generator.parameters()).device
+        latents = self.latent.sample(Noise(mix(seed), count)).to(device)
+        return torch.cat([self.generator(part).float().cpu() for part in latents.split(batch_size)])
+
+
+def load(path: str | Path, weights: str = "ema", device: str | torch.device | None = None) -> Loaded:
+    """Load the generator of a checkpoint file, or of a run folder's last checkpoint.
+
+    `gan_lab.load("runs/my-run").sample(16, seed=0)` returns sixteen images. Checkpoints hold plain data only, and are
+    read with `weights_only=True`: a file from elsewhere cannot run code through its pickle.
+
+    Args:
+        path: A `.ckpt` file, or a run folder.
+        weights: `ema` for the averaged generator, `raw` for the one being trained.
+        device: Where the generator goes; by default a GPU if there is one.
+
+    Raises:
+        CheckpointError: There is no usable checkpoint at `path`.
+    """
+    if weights not in WEIGHTS:
+        raise CheckpointError(f"weights={weights} is not known: choose ema or raw.")
+    file = find_checkpoint(path)
+    checkpoint = read_checkpoint(file)
+    config = OmegaConf.create(checkpoint["gan_lab"]["config"])
+    assert isinstance(config, DictConfig)
+    generator = build_network(config, "generator")
+    prefix = WEIGHTS[weights] + "."
+    state = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
+    try:
+        generator.load_state_dict(state)
+    except RuntimeError as error:
+        raise CheckpointError(f"{file} does not fit the generator that its own config describes.") from error
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return Loaded(
+        generator=generator.requires_grad_(False).eval().to(device),
+        latent=LatentPrior(**config.latent),
+        config=config,
+        images_seen=checkpoint["state_dict"]["_extra_state"]["images_seen"],
+        path=file,
+    )
+
+
+def find_checkpoint(path: str | Path) -> Path:
+    """The file itself, or the last checkpoint of a run folder.
+
+    Raises:
+        CheckpointError: Neither is there.
+    """
+    path = Path(path)
+    if path.is_file():
+        return path
+    if not path.exists():
+        raise CheckpointError(f"{path} does not exist: give a checkpoint file or a run folder.")
+    last = path / "checkpoints" / "last.ckpt"
+    if not last.is_file():
+        raise CheckpointError(f"{path} is no run folder with a checkpoint: {last} is missing.")
+    return last
+
+
+def read_checkpoint(file: Path) -> dict[str, Any]:
+    """The contents of a checkpoint of gan_lab, on the CPU.
+
+    Raises:
+        CheckpointError: The file is damaged, or is something else.
+    """
+    try:
+        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, zipfile.BadZipFile, ValueError, KeyError) as error:
+        raise CheckpointError(f"{file} cannot be read: it is cut short, damaged, or no checkpoint.") from error
+    if not isinstance(checkpoint, dict) or "gan_lab" not in checkpoint or "state_dict" not in checkpoint:
+        raise CheckpointError(f"{file} is no checkpoint of gan_lab: it holds no config.")
+    return checkpoint

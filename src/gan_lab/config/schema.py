@@ -1,0 +1,134 @@
+"""The typed part of the config: what Hydra refuses with the wrong type. Light to import: no torch."""
+
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, OmegaConf
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+CONF = next(folder for folder in (_PACKAGE / "conf", _PACKAGE.parents[1] / "conf") if (folder / "train.yaml").is_file())
+"""The folder of configs: inside an installed package, or at the root of a checkout."""
+
+
+@dataclass
+class Run:
+    root: str = MISSING
+    name: str = MISSING
+    dir: str = MISSING
+
+
+@dataclass
+class Budget:
+    images: int | None = None
+    kimg: float | None = None
+    epochs: float | None = None
+
+
+@dataclass
+class Latent:
+    dim: int = MISSING
+    distribution: str = MISSING
+    bound: float = 1.0
+
+
+@dataclass
+class Averaging:
+    half_life_images: float = MISSING
+    rampup: float | None = None
+
+
+@dataclass
+class Hardware:
+    accelerator: str = MISSING
+    devices: Any = MISSING
+    num_nodes: int = 1
+    strategy: str = MISSING
+    precision: str = MISSING
+    num_workers: int = 0
+    float32_matmul_precision: str = "highest"
+
+
+@dataclass
+class Train:
+    """Top level of `conf/train.yaml`. The groups themselves are free: each is checked against what it builds."""
+
+    seed: int = MISSING
+    batch_size: int = MISSING
+    n_critic: int = MISSING
+    generator_batches: int = MISSING
+    lr: float = MISSING
+    betas: list[float] = MISSING
+    label_smoothing: float = MISSING
+    accumulate: int = MISSING
+    clip_norm: float | None = None
+    resume: str | None = None
+    run: Run = field(default_factory=Run)
+    budget: Budget = field(default_factory=Budget)
+    latent: Latent = field(default_factory=Latent)
+    averaging: Averaging = field(default_factory=Averaging)
+    hardware: Hardware = field(default_factory=Hardware)
+    game: dict[str, Any] = field(default_factory=dict)
+    loss: dict[str, Any] = field(default_factory=dict)
+    regularizer: dict[str, Any] = field(default_factory=dict)
+    constraint: dict[str, Any] = field(default_factory=dict)
+    architecture: dict[str, Any] = field(default_factory=dict)
+    optimizer: dict[str, Any] = field(default_factory=dict)
+    schedule: dict[str, Any] = field(default_factory=dict)
+    dataset: dict[str, Any] = field(default_factory=dict)
+    callbacks: dict[str, Any] = field(default_factory=dict)
+    logger: dict[str, Any] = field(default_factory=dict)
+    trainer: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Sample:
+    """Top level of `conf/sample.yaml`."""
+
+    run: str = MISSING
+    count: int = MISSING
+    seed: int = MISSING
+    weights: str = MISSING
+    out: str | None = None
+    columns: int | None = None
+    files: bool = MISSING
+    device: str | None = None
+
+
+@dataclass
+class BenchSettings:
+    seconds: float = MISSING
+    rounds: int = MISSING
+    warmup_batches: int = MISSING
+
+
+@dataclass
+class Bench(Train):
+    """Top level of `conf/bench.yaml`."""
+
+    bench: BenchSettings = field(default_factory=BenchSettings)
+
+
+@dataclass
+class List:
+    """Top level of `conf/list.yaml`."""
+
+    what: str = MISSING
+    format: str = MISSING
+
+
+def run_id() -> str:
+    """Date, time and four random letters, so that no two runs share a folder."""
+    letters = os.urandom(2).hex()
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{letters}"
+
+
+def register() -> None:
+    """Make the schemas and the resolver of run names known to Hydra. May be called again."""
+    OmegaConf.register_new_resolver("run_id", run_id, use_cache=True, replace=True)
+    store = ConfigStore.instance()
+    for name, schema in {"train": Train, "sample": Sample, "bench": Bench, "list": List}.items():
+        store.store(name=f"{name}_schema", node=schema)

@@ -1,0 +1,136 @@
+"""Batches decoded from the files as they are needed, for sets that fit in no memory."""
+
+import itertools
+import logging
+from collections.abc import Iterator
+from typing import Any, TypedDict
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from gan_lab.data.decode import Decoder
+from gan_lab.data.loaders import ResumableLoader
+from gan_lab.data.raw import RawImages
+from gan_lab.data.sampler import EpochSampler
+from gan_lab.errors import DataError
+from gan_lab.types import Batch
+
+_logger = logging.getLogger(__name__)
+
+
+class _Decoded(TypedDict):
+    """What a worker sends: a batch, what it skipped, and the sentence of an error or ""."""
+
+    batch: Batch
+    skipped: list[int]
+    error: str
+
+
+class FileLoader(ResumableLoader):
+    """Decodes the images of each batch when it is needed, in worker processes if there are any.
+
+    Yields the same batches as a `MemoryLoader` with the same sampler. With `on_error="skip"` an unreadable image is
+    replaced by the next readable one of the data set; `skipped` holds the positions met so far.
+
+    Args:
+        raw: The images.
+        labels: int64 (N,) or None.
+        decoder: Shape of the images.
+        sampler: The order.
+        on_error: "stop" or "skip".
+        num_workers: Worker processes; 0 decodes in this one.
+        pin_memory: Use page-locked memory, for a faster copy to a CUDA device.
+
+    Raises:
+        DataError: While iterating: an image cannot be read and `on_error` is "stop", or no image can be read.
+    """
+
+    def __init__(
+        self,
+        raw: RawImages,
+        labels: Tensor | None,
+        decoder: Decoder,
+        sampler: EpochSampler,
+        on_error: str = "stop",
+        num_workers: int = 0,
+        pin_memory: bool = False,
+    ) -> None:
+        super().__init__(sampler)
+        self.skipped: set[int] = set()
+        self._raw = raw
+        self._rest = _RestOfEpoch(sampler)
+        self._loader: DataLoader[_Decoded] = DataLoader(
+            _BatchDecoder(raw, labels, decoder, on_error),
+            batch_sampler=self._rest,
+            collate_fn=_as_it_is,
+            num_workers=num_workers,
+            persistent_workers=num_workers > 0,
+            prefetch_factor=4 if num_workers else None,
+            pin_memory=pin_memory,
+            generator=torch.Generator().manual_seed(0),  # keeps the worker seeds off the global random state
+        )
+
+    def _batches(self, start: int) -> Iterator[Batch]:
+        self._rest.start = start
+        for decoded in self._loader:
+            if decoded["error"]:
+                raise DataError(decoded["error"])
+            self._note(decoded["skipped"])
+            yield decoded["batch"]
+
+    def _note(self, skipped: list[int]) -> None:
+        """Count the unreadable images, and warn at the first."""
+        if skipped and not self.skipped:
+            name = self._raw.name(skipped[0])
+            _logger.warning("%s cannot be used; it and others like it are replaced by the next readable image.", name)
+        self.skipped.update(skipped)
+
+
+class _RestOfEpoch:
+    """The index lists of the sampler's epoch from batch `start` on."""
+
+    def __init__(self, sampler: EpochSampler) -> None:
+        self.sampler = sampler
+        self.start = 0
+
+    def __iter__(self) -> Iterator[list[int]]:
+        yield from self.sampler.order()[self.start :].tolist()
+
+
+class _BatchDecoder(Dataset[_Decoded]):
+    """Decodes whole batches. Errors travel in the result; an exception would bring a worker's traceback with it."""
+
+    def __init__(self, raw: RawImages, labels: Tensor | None, decoder: Decoder, on_error: str) -> None:
+        self.raw = raw
+        self.labels = labels
+        self.decoder = decoder
+        self.on_error = on_error
+
+    def __getitems__(self, positions: list[int]) -> _Decoded:
+        """Called by the data loader with the indices of one batch."""
+        skipped: list[int] = []
+        try:
+            pairs = [self._usable(position, skipped) for position in positions]
+        except DataError as error:
+            return {"batch": {}, "skipped": [], "error": str(error)}
+        index = torch.tensor([position for position, _ in pairs])
+        batch: Batch = {"image": torch.stack([image for _, image in pairs]), "index": index}
+        if self.labels is not None:
+            batch["label"] = self.labels[index]
+        return {"batch": batch, "skipped": skipped, "error": ""}
+
+    def _usable(self, position: int, skipped: list[int]) -> tuple[int, Tensor]:
+        """This image, or with `on_error="skip"` the next one that can be read, with its position."""
+        for candidate in itertools.chain(range(position, len(self.raw)), range(position)):
+            try:
+                return candidate, self.decoder(self.raw, candidate)
+            except DataError:
+                if self.on_error == "stop":
+                    raise
+                skipped.append(candidate)
+        raise DataError(f"None of the {len(self.raw)} images can be used; the first is {self.raw.name(0)}.")
+
+
+def _as_it_is(decoded: Any) -> Any:
+    return decoded  # `__getitems__` has made the batch

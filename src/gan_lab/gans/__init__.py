@@ -1,0 +1,1 @@
+"""The games: LightningModules that move the players, and the catalogue of those that have a name."""

@@ -1,0 +1,187 @@
+"""Players, phases and the runner that moves them: the only place that calls `backward` and `step`."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_closure
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from gan_lab.noise import Noise, mix
+from gan_lab.types import Batch, Constraint, Schedule, Terms
+
+if TYPE_CHECKING:
+    from gan_lab.gans.base import AdversarialModule
+
+OptimizerFactory = Callable[[list[nn.Parameter]], Optimizer]
+
+
+@dataclass(frozen=True)
+class Player:
+    """A network with one optimizer.
+
+    Args:
+        network: What moves.
+        optimizer: Makes the optimizer from the list of parameters.
+        schedules: Optimizer setting (`lr`, `momentum`, ...) to the factor on its first value, set before every step.
+        constraints: Applied to the network after every step.
+        clip_norm: Largest norm of the gradient over all parameters; None for no limit.
+    """
+
+    network: nn.Module
+    optimizer: OptimizerFactory
+    schedules: Mapping[str, Schedule] = field(default_factory=dict)
+    constraints: Sequence[Constraint] = ()
+    clip_norm: float | None = None
+
+    @cached_property
+    def parameters(self) -> list[nn.Parameter]:
+        return list(self.network.parameters())
+
+    @cached_property
+    def statistics(self) -> list[Any]:
+        """Layers that keep running statistics of what passes through them."""
+        return [m for m in self.network.modules() if getattr(m, "track_running_stats", False)]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One kind of move: who moves, what is minimized, every how many batches.
+
+    Args:
+        name: First part of the log keys of its terms.
+        player: Who moves.
+        terms: Computes what is minimized from a micro-batch and its rows of the random stream.
+        interval: Batches from one move to the next; batches are counted from 1.
+        gain: Factor on the sum of the terms, for phases that move less often than they count.
+    """
+
+    name: str
+    player: str
+    terms: Callable[[Batch, Noise], Terms]
+    interval: int = 1
+    gain: float = 1.0
+
+
+class PhaseRunner:
+    """Plays all phases that are due on a batch.
+
+    While a player moves, the others are bystanders: they get no gradient and keep their running statistics, so a phase
+    changes nothing but its own player. The batch is worked off in `accumulate` micro-batches whose gradients are
+    averaged, and the random stream is cut with it: without layers that mix samples, the result is that of the whole batch.
+
+    Args:
+        module: Gives backward, optimizers, device, rank and profiler.
+        players: By name; the order is that of the optimizers.
+        phases: In the order of play. One of them must be due on every batch.
+        accumulate: Micro-batches of a batch.
+        seed: First part of the key of the random stream.
+    """
+
+    def __init__(
+        self,
+        module: "AdversarialModule",
+        players: Mapping[str, Player],
+        phases: Sequence[Phase],
+        accumulate: int,
+        seed: int,
+    ) -> None:
+        if min(phase.interval for phase in phases) != 1:
+            raise ValueError("one phase must have interval 1, or some batches would move nobody")
+        self.module = module
+        self.players = players
+        self.phases = phases
+        self.accumulate = accumulate
+        self.seed = seed
+        self._moving: Player | None = None
+        self._observed: Terms = {}
+
+    def run(self, batch: Batch, batch_number: int, images_seen: int) -> tuple[Terms, set[str]]:
+        """Play the phases that are due; `batch_number` counts from 1.
+
+        Returns the terms and observations as detached scalars by log key, and the names of the players that moved.
+        """
+        record: Terms = {}
+        due = [(k, phase) for k, phase in enumerate(self.phases) if batch_number % phase.interval == 0]
+        for position, (k, phase) in enumerate(due):
+            with self.module.profile(f"phase/{phase.name}"):
+                record |= self._move(phase, batch, mix(self.seed, batch_number, k), images_seen, counts=position == 0)
+        return record, {phase.player for _, phase in due}
+
+    def observe(self, key: str, value: Tensor) -> None:
+        """Note a scalar of the move in progress for the log; micro-batches are averaged."""
+        self._observed[key] = self._observed.get(key, 0) + value.detach() / self.accumulate
+
+    def before_step(self) -> None:
+        """Clip the moving player's gradient and note its norm. Called once the gradient is unscaled and synchronized."""
+        player = cast(Player, self._moving)
+        gradients = [p.grad for p in player.parameters if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if player.clip_norm is not None:
+            torch.nn.utils.clip_grads_with_norm_(player.parameters, player.clip_norm, norm)
+        name = next(name for name, other in self.players.items() if other is player)
+        self._observed[f"grad_norm/{name}"] = norm
+
+    def _move(self, phase: Phase, batch: Batch, seed: int, images_seen: int, counts: bool) -> Terms:
+        player = self.players[phase.player]
+        optimizer = self._optimizer(phase.player, counts)
+        self._observed = {}
+        self._moving = player
+        record: Terms = {}
+        with self._bystanders(player):
+            optimizer.zero_grad()
+            for micro, noise in self._micro_batches(batch, seed):
+                terms = phase.terms(micro, noise)
+                total = cast(Tensor, sum(terms.values()))
+                self.module.manual_backward(total * (phase.gain / self.accumulate))
+                for name, term in terms.items():
+                    key = f"{phase.name}/{name}"
+                    record[key] = record.get(key, 0) + term.detach() / self.accumulate
+            for setting, schedule in player.schedules.items():
+                for group in optimizer.param_groups:
+                    group[setting] = group[f"initial_{setting}"] * schedule(images_seen)
+            optimizer.step()
+            for constraint in player.constraints:
+                constraint(player.network)
+        return record | self._observed
+
+    def _optimizer(self, player: str, counts: bool) -> LightningOptimizer:
+        optimizers = cast("list[LightningOptimizer]", self.module.optimizers())
+        optimizer = optimizers[list(self.players).index(player)]
+        if not counts:
+            # Lightning counts every optimizer's step as a global step, and re-arms these hooks before every training
+            # step. Disarming all but the first makes one training step one global step.
+            optimizer._on_before_step = do_nothing_closure
+            optimizer._on_after_step = do_nothing_closure
+        return optimizer
+
+    def _micro_batches(self, batch: Batch, seed: int) -> Iterator[tuple[Batch, Noise]]:
+        size = batch["image"].shape[0]
+        step = size // self.accumulate
+        world, rank = self.module.trainer.world_size, self.module.trainer.global_rank
+        for start in range(0, size, step):
+            micro = {key: cast(Tensor, value)[start : start + step] for key, value in batch.items()}
+            # Row r + world * j of the global batch is row j of process r, as in the sampler.
+            rows = slice(rank + world * start, rank + world * (start + step), world)
+            yield cast(Batch, micro), Noise(seed, size * world, rows, self.module.device)
+
+    @contextmanager
+    def _bystanders(self, player: Player) -> Iterator[None]:
+        others = [other for other in self.players.values() if other is not player]
+        for other in others:
+            for parameter in other.parameters:
+                parameter.requires_grad_(False)
+            for layer in other.statistics:
+                layer.track_running_stats = False
+        try:
+            yield
+        finally:
+            for other in others:
+                for parameter in other.parameters:
+                    parameter.requires_grad_(True)
+                for layer in other.statistics:
+                    layer.track_running_stats = True

@@ -1,0 +1,46 @@
+"""Normalization layers by name."""
+
+from torch import nn
+
+NORMS = ("none", "batch", "layer")
+
+
+def require_norm(name: str) -> None:
+    """Check a name that `normalization` may never see, because the network has no place for a norm.
+
+    Raises:
+        ValueError: The name is none of `none`, `batch`, `layer`.
+    """
+    if name not in NORMS:
+        raise ValueError(f"norm must be one of {', '.join(NORMS)}, not {name!r}")
+
+
+def normalization(name: str, channels: int, dims: int) -> nn.Module:
+    """Normalization of (n, channels) or (n, channels, h, w), with a gain and a shift per channel.
+
+    | name    | statistics over                                | paper                                        |
+    |---------|------------------------------------------------|----------------------------------------------|
+    | `none`  | nothing; the identity                          |                                              |
+    | `batch` | the batch and the pixels, per channel          | Ioffe & Szegedy (2015)                       |
+    | `layer` | the channels and the pixels, per sample        | Ba et al. (2016); WGAN-GP's advice for critics |
+
+    `batch` makes each output depend on every sample of the batch, and on the process's share of it; a penalty on the
+    gradient of each sample's logit needs `none` or `layer`.
+
+    Args:
+        name: One of the words above.
+        channels: Size of dimension 1.
+        dims: Number of dimensions after the channels: 2 for images, 0 for vectors.
+
+    Raises:
+        ValueError: The name is none of these words, or `dims` is neither 0 nor 2.
+    """
+    require_norm(name)
+    if dims not in (0, 2):
+        raise ValueError(f"dims must be 0 (vectors) or 2 (images), not {dims}")
+    if name == "none":
+        return nn.Identity()
+    if name == "batch":
+        return nn.BatchNorm2d(channels) if dims == 2 else nn.BatchNorm1d(channels)
+    # One group is the layer norm of an image; nn.LayerNorm would want a gain per pixel and a fixed resolution.
+    return nn.GroupNorm(1, channels) if dims == 2 else nn.LayerNorm(channels)

@@ -1,0 +1,39 @@
+"""The formulas: logits in, scalar out, always to be minimized.
+
+Every function takes logits of shape (n,), any float dtype, any range, and returns the batch mean as a 0-dim tensor.
+"Real half" and "fake half" are the two terms of a discriminator's loss.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import relu, softplus
+
+
+def cross_entropy_real(logits: Tensor) -> Tensor:
+    """-log D(x) with D = sigmoid of the logit: real half of Goodfellow et al. (2014), eq. 1; also the non-saturating generator's loss."""
+    return softplus(-logits).mean()
+
+
+def cross_entropy_fake(logits: Tensor) -> Tensor:
+    """-log(1 - D(G(z))): fake half of Goodfellow et al. (2014), eq. 1."""
+    return softplus(logits).mean()
+
+
+def minimax_generator(fake_logits: Tensor) -> Tensor:
+    """log(1 - D(G(z))): the generator's side of Goodfellow et al. (2014), eq. 1. Its gradient vanishes where D is sure."""
+    return -softplus(fake_logits).mean()
+
+
+def squared_distance(logits: Tensor, target: float) -> Tensor:
+    """Half the mean squared distance of the logits to `target`: Mao et al. (2017), eq. 2. No sigmoid."""
+    return 0.5 * torch.square(logits - target).mean()
+
+
+def hinge_real(logits: Tensor) -> Tensor:
+    """max(0, 1 - C(x)): real half of the hinge loss, Miyato et al. (2018), eq. 16."""
+    return relu(1 - logits).mean()
+
+
+def hinge_fake(logits: Tensor) -> Tensor:
+    """max(0, 1 + C(G(z))): fake half of the hinge loss, Miyato et al. (2018), eq. 16."""
+    return relu(1 + logits).mean()

@@ -1,0 +1,1 @@
+"""Averages and schedules of training, as functions of the real images seen."""

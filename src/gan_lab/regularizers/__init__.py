@@ -1,0 +1,1 @@
+"""Penalties added to the discriminator's loss, and constraints on its weights."""

@@ -1,0 +1,72 @@
+"""Every file in conf/architecture fits the class it names and builds."""
+
+import importlib
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from torch import nn
+
+FILES = sorted((Path(__file__).parents[2] / "conf" / "architecture").glob("*.yaml"))
+VALUES = {"${latent.dim}": 100, "${dataset.channels}": 3, "${dataset.resolution}": 32}
+
+
+def settings(file: Path, role: str) -> tuple[type[nn.Module], dict[str, Any]]:
+    """Class and arguments of a role, with the interpolations filled in."""
+    node = yaml.safe_load(file.read_text())[role]
+    module, _, name = node.pop("_target_").rpartition(".")
+    return getattr(importlib.import_module(module), name), {k: VALUES.get(v, v) for k, v in node.items()}
+
+
+def test_there_are_files() -> None:
+    assert {file.stem for file in FILES} >= {"mlp", "maxout", "dcgan", "resnet"}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_keys_are_exactly_the_constructors(file: Path) -> None:
+    assert set(yaml.safe_load(file.read_text())) == {"generator", "discriminator"}
+    for role in ("generator", "discriminator"):
+        cls, arguments = settings(file, role)
+        # All of them, so that every option can be seen and overridden.
+        assert set(arguments) == set(inspect.signature(cls).parameters)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_shared_vocabulary(file: Path) -> None:
+    shared = ["channels", "resolution", "width", "norm", "init", "init_scale"]
+    for role, names in (("generator", ["latent_dim", *shared]), ("discriminator", shared)):
+        cls, _ = settings(file, role)
+        assert list(inspect.signature(cls).parameters)[: len(names)] == names
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_numbers_come_from_the_config_groups(file: Path) -> None:
+    for role, keys in (("generator", ("latent.dim", "dataset.channels", "dataset.resolution")),):
+        node = yaml.safe_load(file.read_text())[role]
+        assert tuple(node[k] for k in ("latent_dim", "channels", "resolution")) == tuple(f"${{{k}}}" for k in keys)
+    node = yaml.safe_load(file.read_text())["discriminator"]
+    assert (node["channels"], node["resolution"]) == ("${dataset.channels}", "${dataset.resolution}")
+
+
+@pytest.mark.parametrize("file", [f for f in FILES if f.stem != "maxout"], ids=lambda file: file.stem)
+def test_constructors_default_to_the_file(file: Path) -> None:
+    for role in ("generator", "discriminator"):
+        cls, arguments = settings(file, role)
+        defaults = {n: p.default for n, p in inspect.signature(cls).parameters.items() if p.default is not p.empty}
+        assert defaults
+        for name, default in defaults.items():
+            expected = pytest.approx(default) if isinstance(default, float) else default
+            assert arguments[name] == expected, name
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_builds_and_runs(file: Path) -> None:
+    generator, arguments = settings(file, "generator")
+    discriminator, more = settings(file, "discriminator")
+    with torch.no_grad():
+        images = generator(**arguments)(torch.randn(2, 100))
+        assert images.shape == (2, 3, 32, 32)
+        assert discriminator(**more)(images).shape == (2,)

@@ -1,0 +1,71 @@
+"""Shared fixtures: a tiny run in a temporary folder, and the command line in this process."""
+
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import DictConfig
+
+os.environ.setdefault("WANDB_SILENT", "true")
+torch.set_num_threads(1)  # tiny tensors: more threads only wait for each other
+warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+
+TINY = (
+    "architecture.generator.width=8",
+    "architecture.discriminator.width=8",
+    "hardware=cpu",
+    "logger=[]",
+    "batch_size=8",
+    "~callbacks.progress",
+    "~callbacks.sample_grids",
+    "~callbacks.checkpoints",
+)
+"""Overrides that make any model quick to train and silent."""
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Callable[..., DictConfig]:
+    """Composes a tiny run in a temporary folder from further overrides."""
+    from gan_lab.config.compose import compose
+
+    def make(*overrides: str) -> DictConfig:
+        return compose(*TINY, f"run.dir={tmp_path}/run", *overrides)
+
+    return make
+
+
+@dataclass
+class Outcome:
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def command(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., Outcome]:
+    """Runs `gan-lab <words>` in this process, in an empty working directory."""
+    from gan_lab.cli.main import main
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["gan-lab", *words])
+        capfd.readouterr()
+        try:
+            main()
+            status = 0
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        captured = capfd.readouterr()
+        return Outcome(status, captured.out, captured.err)
+
+    return run

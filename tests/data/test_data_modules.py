@@ -1,0 +1,248 @@
+"""The data modules alone and inside a Lightning Trainer, with exact resume."""
+
+import itertools
+from functools import partial
+
+import pytest
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from gan_lab.data import cache
+from gan_lab.data.digits import read_digits
+from gan_lab.data.file_loader import FileLoader
+from gan_lab.data.image_data import ImageData
+from gan_lab.data.image_folder import read_image_folder
+from gan_lab.data.loaders import MemoryLoader
+from gan_lab.data.mixture_data import MixtureData
+from gan_lab.data.mixtures import grid, ring
+from gan_lab.data.raw import RawImages
+from gan_lab.errors import ConfigError, DataError
+from gan_lab.types import DataSpec
+
+
+def image_data(**changes) -> ImageData:
+    options = {
+        "source": "scikit-learn",
+        "reader": read_digits,
+        "resolution": 8,
+        "channels": 1,
+        "num_classes": 10,
+        "batch_size": 600,
+        "fit": "stretch",
+    }
+    return ImageData(**{**options, **changes})
+
+
+def mixture_data(**changes) -> MixtureData:
+    return MixtureData(**{"mixture": ring(), "batch_size": 600, "batches_per_epoch": 2, **changes})
+
+
+class Recorder(LightningModule):
+    """Keeps what it is fed; its one weight is a function of all batches so far."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.batches: list[tuple[int, torch.Tensor, torch.Tensor]] = []
+
+    def training_step(self, batch, batch_idx):
+        self.batches.append((self.current_epoch, batch["image"].clone(), batch["label"].clone()))
+        return self.weight * batch["image"].mean()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def fit(data, folder, epochs: int = 1, **options) -> Recorder:
+    module = Recorder()
+    trainer = Trainer(
+        max_epochs=epochs,
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder,
+        callbacks=options.pop("callbacks", None),
+        enable_checkpointing=options.pop("enable_checkpointing", False),
+    )
+    trainer.fit(module, datamodule=data, **options)
+    return module
+
+
+@pytest.mark.parametrize("cache_mode", ["memory", "none"])
+def test_one_epoch_in_a_trainer(tmp_path, cache_mode):
+    data = image_data(cache=cache_mode)
+    module = fit(data, tmp_path)
+    assert len(module.batches) == 2 and data.size == 1797
+    raw = read_digits()
+    _, images, labels = module.batches[0]
+    assert images.shape == (600, 1, 8, 8) and images.dtype == torch.float32
+    assert float(images.min()) == -1 and float(images.max()) == 1
+    index = next(iter(image_data().train_dataloader()))["index"]
+    assert raw.labels is not None and torch.equal(labels, raw.labels[index])
+
+
+DATA = {
+    "memory": partial(image_data, cache="memory", flip=True),
+    "none": partial(image_data, cache="none", flip=True, num_workers=1),
+    "mixture": partial(mixture_data, batches_per_epoch=2),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", DATA)
+def test_resume_in_a_trainer_is_exact(tmp_path, name):
+    """Two epochs of two batches, stopped after each batch: in the middle and at the end of an epoch."""
+    saver = ModelCheckpoint(tmp_path, "{step}", every_n_train_steps=1, save_top_k=-1)
+    whole = fit(DATA[name](), tmp_path, epochs=2, callbacks=[saver], enable_checkpointing=True)
+    assert len(whole.batches) == 4
+    for done in (1, 2, 3):
+        resumed = fit(DATA[name](), tmp_path, epochs=2, ckpt_path=tmp_path / f"step={done}.ckpt")
+        assert len(resumed.batches) == 4 - done
+        for (epoch, *found), (expected_epoch, *expected) in zip(resumed.batches, whole.batches[done:], strict=True):
+            assert epoch == expected_epoch
+            assert all(torch.equal(a, b) for a, b in itertools.zip_longest(found, expected))
+        assert torch.equal(resumed.weight, whole.weight)
+
+
+def test_the_set_is_read_and_decoded_once(tmp_path, monkeypatch):
+    calls = []
+
+    def reader(source: str) -> RawImages:
+        calls.append(source)
+        return read_digits(source)
+
+    data = image_data(reader=reader, cache="memory")
+    data.prepare_data()
+    data.setup("fit")
+    decode_all = cache.decode_all
+    monkeypatch.setattr(
+        "gan_lab.data.image_data.decode_all", lambda *a, **k: calls.append("decoded") or decode_all(*a, **k)
+    )
+    data.train_dataloader()
+    data.setup("validate")
+    data.train_dataloader()
+    assert calls == ["scikit-learn", "decoded"]
+
+
+def test_without_a_trainer_it_is_one_process_on_the_cpu():
+    assert isinstance(image_data().train_dataloader(), MemoryLoader)
+    assert isinstance(image_data(cache="none").train_dataloader(), FileLoader)
+    assert len(image_data(batch_size=64).train_dataloader()) == 1797 // 64
+
+
+def test_flip_depends_on_seed_epoch_and_image_only():
+    plain, flipping = image_data(), image_data(flip=True)
+    seen = []
+    for epoch in (0, 1):
+        pairs = []
+        for data in (plain, flipping):
+            loader = data.train_dataloader()
+            loader.sampler.set_epoch(epoch)
+            pairs.append([data.on_after_batch_transfer(batch, 0) for batch in loader])
+        for before, after in zip(*pairs, strict=True):
+            mirrored = (after["image"] == before["image"].flip(-1)).flatten(1).all(dim=1)
+            kept = (after["image"] == before["image"]).flatten(1).all(dim=1)
+            assert (mirrored | kept).all() and 200 < mirrored.sum() < 400
+            seen.append(dict(zip(after["index"].tolist(), mirrored.tolist(), strict=True)))
+    first, second = {**seen[0], **seen[1]}, {**seen[2], **seen[3]}
+    both = first.keys() & second.keys()
+    assert 0.4 < sum(first[index] == second[index] for index in both) / len(both) < 0.6
+
+
+@pytest.mark.parametrize("cache_mode", ["memory", "none"])
+def test_real_batch_is_decided_by_the_seed(cache_mode):
+    data = image_data(cache=cache_mode)
+    if cache_mode == "memory":
+        data.train_dataloader()
+    batch = data.real_batch(16)
+    assert batch.shape == (16, 1, 8, 8) and batch.dtype == torch.float32 and -1 <= batch.min() < batch.max() <= 1
+    assert torch.equal(batch, image_data(cache="none").real_batch(16))
+    assert torch.equal(batch[:4], data.real_batch(4))
+    assert not torch.equal(batch, image_data(seed=1).real_batch(16))
+    with pytest.raises(DataError, match="has 1797 images, fewer than the 2000"):
+        data.real_batch(2000)
+
+
+def test_real_batch_skips_bad_images(make_folder):
+    folder = make_folder(6)
+    (folder / "002.png").write_bytes(b"")
+    options = {"source": str(folder), "reader": read_image_folder, "num_classes": None, "cache": "none", "channels": 3}
+    assert image_data(on_error="skip", **options).real_batch(5).shape == (5, 3, 8, 8)
+    with pytest.raises(DataError, match="Only 5 images of"):
+        image_data(on_error="skip", **options).real_batch(6)
+    with pytest.raises(DataError, match=r"002\.png cannot be read: the file is empty"):
+        image_data(**options).real_batch(6)
+
+
+def test_labels_are_left_out_without_classes():
+    for mode in ("memory", "none"):
+        data = image_data(num_classes=None, cache=mode)
+        assert "label" not in next(iter(data.train_dataloader()))
+        assert data.classes is None and data.spec == DataSpec(1, 8, None)
+    assert image_data().classes == list("0123456789")
+
+
+def test_too_few_images_and_wrong_classes(make_folder):
+    with pytest.raises(DataError, match="has 1797 images, fewer than batch_size=2000"):
+        image_data(batch_size=2000).train_dataloader()
+    with pytest.raises(DataError, match=r"has 10 classes; give dataset.num_classes=10\.$"):
+        image_data(num_classes=3).setup()
+    folder = {"source": str(make_folder(2)), "reader": read_image_folder}
+    with pytest.raises(DataError, match=r"has no labels; give dataset.num_classes=null\.$"):
+        image_data(**folder).setup()
+    unnamed = RawImages(["", ""], ["a", "b"], torch.tensor([0, 10]))
+    with pytest.raises(DataError, match="labels of scikit-learn go from 0 to 10"):
+        image_data(reader=lambda source: unnamed).setup()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "sentence"),
+    [
+        ("cache", "ram", "^dataset.cache=ram is not known; choose one of auto, device, memory, none\\.$"),
+        ("fit", "squash", "^dataset.fit=squash is not known; choose one of crop, pad, stretch\\.$"),
+        ("on_error", "ignore", "^dataset.on_error=ignore is not known; choose one of stop, skip\\.$"),
+        ("resolution", 0, "^dataset.resolution=0 is too small; give 1 or more\\.$"),
+        ("channels", 2, "^dataset.channels=2 is not possible"),
+        ("num_classes", 0, "^dataset.num_classes=0"),
+        ("batch_size", 0, "^batch_size=0"),
+        ("background", 256, "^dataset.background=256"),
+        ("min_side", 0, "^dataset.min_side=0"),
+        ("num_workers", -1, "^dataset.num_workers=-1"),
+        ("budget_images", 0, "^dataset.budget_images=0"),
+    ],
+)
+def test_arguments_of_images(option, value, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        image_data(**{option: value})
+
+
+# --- mixtures
+
+
+def test_mixture_in_a_trainer(tmp_path):
+    data = mixture_data()
+    module = fit(data, tmp_path)
+    assert len(module.batches) == 2 and data.size == 1200
+    assert module.batches[0][1].shape == (600, 2)
+    assert data.spec == DataSpec(channels=2, resolution=None, num_classes=8) and data.classes is None
+    assert not torch.equal(module.batches[0][1], module.batches[1][1])
+    assert torch.equal(data.real_batch(5), mixture_data().real_batch(5)) and data.real_batch(5).shape == (5, 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"resolution": 32}, "^dataset.resolution=32 is not possible"),
+        ({"channels": 3}, "^dataset.channels=3 is not possible"),
+        ({"mixture": grid(), "num_classes": 8}, "the mixture has 25 modes; give dataset.num_classes=25"),
+        ({"mixture": ring(std=0.0)}, "^dataset.mixture needs"),
+        ({"mixture": ring(modes=0)}, "^dataset.mixture needs"),
+        ({"batch_size": 0}, "^batch_size=0"),
+        ({"batches_per_epoch": 0}, "^dataset.batches_per_epoch=0"),
+    ],
+)
+def test_arguments_of_mixtures(changes, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        mixture_data(**changes)

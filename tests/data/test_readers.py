@@ -1,0 +1,254 @@
+"""Every reader on tiny real files, and the sentence that each bad source gets."""
+
+import gzip
+import pickle
+import zipfile
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+from PIL import Image
+
+from gan_lab.data import hub
+from gan_lab.data.digits import read_digits
+from gan_lab.data.hub import read_hub
+from gan_lab.data.image_folder import read_image_folder
+from gan_lab.errors import DataError
+
+
+def grey(value: int, side: int = 4) -> Image.Image:
+    return Image.new("L", (side, side), value)
+
+
+def values(raw) -> list[int]:
+    """The grey value of each one-coloured image."""
+    return [int(np.asarray(raw.load(position))[0, 0]) for position in range(len(raw))]
+
+
+def pack(path: Path, files: dict[str, Image.Image | str]) -> Path:
+    """A zip file of PNG images and texts."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            with archive.open(name, "w") as member:
+                if isinstance(content, str):
+                    member.write(content.encode())
+                else:
+                    content.save(member, format="PNG")
+    return path
+
+
+# --- digits
+
+
+def test_digits_span_all_grey_values_and_labels():
+    raw = read_digits()
+    assert len(raw) == 1797 and raw.classes == list("0123456789")
+    assert raw.labels is not None and sorted(set(raw.labels.tolist())) == list(range(10))
+    pixels = np.stack([np.asarray(raw.load(position)) for position in range(len(raw))])
+    # 17 levels of 0..16 go to the nearest of 0..255
+    assert sorted(set(pixels.ravel().tolist())) == [round(level * 255 / 16) for level in range(17)]
+
+
+# --- folders and zip files
+
+
+def test_folder_without_subfolders_has_no_labels_and_is_sorted(tmp_path):
+    for name, value in {"b.png": 2, "a.PNG": 1, "c.bmp": 3}.items():
+        grey(value).save(tmp_path / name)
+    (tmp_path / ".hidden.png").write_bytes(b"")
+    (tmp_path / "notes.txt").write_text("no image")
+    raw = read_image_folder(str(tmp_path))
+    assert raw.labels is None and raw.classes is None
+    assert values(raw) == [1, 2, 3]
+    assert raw.name(0) == f"{tmp_path}/a.PNG"
+
+
+def test_first_level_folders_are_the_classes(tmp_path):
+    for name, value in {"dog/deep/1.png": 3, "cat/2.png": 2, "cat/1.png": 1}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        grey(value).save(tmp_path / name)
+    raw = read_image_folder(str(tmp_path))
+    assert raw.classes == ["cat", "dog"]
+    assert raw.labels is not None and raw.labels.tolist() == [0, 0, 1]
+    assert values(raw) == [1, 2, 3]
+
+
+def test_an_image_beside_the_folders_means_no_labels(tmp_path):
+    (tmp_path / "cat").mkdir()
+    grey(1).save(tmp_path / "cat" / "1.png")
+    grey(2).save(tmp_path / "top.png")
+    assert read_image_folder(str(tmp_path)).labels is None
+
+
+@pytest.mark.parametrize("top", ["", "pictures/"])
+def test_zip_classes_with_and_without_a_wrapping_folder(tmp_path, top):
+    files = {f"{top}dog/1.png": grey(2), f"{top}cat/1.png": grey(1), "__MACOSX/cat/._1.png": "junk"}
+    raw = read_image_folder(str(pack(tmp_path / "images.zip", files)))
+    assert raw.classes == ["cat", "dog"] and values(raw) == [1, 2]
+
+
+def test_a_wrapping_folder_alone_is_no_class(tmp_path):
+    raw = read_image_folder(str(pack(tmp_path / "images.zip", {"all/1.png": grey(1), "all/2.png": grey(2)})))
+    assert raw.labels is None and len(raw) == 2
+
+
+def test_zip_survives_pickling_after_use(tmp_path):
+    raw = read_image_folder(str(pack(tmp_path / "images.zip", {"1.png": grey(7)})))
+    assert values(raw) == [7]
+    assert values(pickle.loads(pickle.dumps(raw))) == [7]
+
+
+def test_bad_sources_of_images_are_named(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / "broken.zip").write_bytes(pack(tmp_path / "whole.zip", {"1.png": grey(7)}).read_bytes()[:-30])
+    pack(tmp_path / "texts.zip", {"notes.txt": "no image"})
+    expected = {
+        "missing": "does not exist",
+        "empty": "holds no images",
+        "texts.zip": "holds no images",
+        "notes.txt": "is neither a folder nor a zip file",
+        "broken.zip": "is a damaged zip file",
+    }
+    for name, sentence in expected.items():
+        with pytest.raises(DataError, match=f"^dataset.source={tmp_path / name} {sentence}.*\\.$"):
+            read_image_folder(str(tmp_path / name))
+
+
+def test_a_damaged_zip_member_is_named(tmp_path):
+    path = pack(tmp_path / "images.zip", {"1.png": grey(7), "2.png": grey(8)})
+    content = bytearray(path.read_bytes())
+    content[60] ^= 0xFF  # inside the first member
+    path.write_bytes(content)
+    raw = read_image_folder(str(path))
+    with pytest.raises(DataError, match=r"images.zip/1.png cannot be read: Bad CRC"):
+        raw.load(0)
+    assert np.asarray(raw.load(1))[0, 0] == 8
+
+
+# --- the hub's layout
+
+
+def write_parquet(folder: Path, declared: bool) -> None:
+    """Two splits of one-coloured images; `declared` writes the hub's own column types into the files."""
+    folder.mkdir()
+    for split, count in {"train": 3, "test": 2}.items():
+        paths = [folder / f"{number}.png" for number in range(count)]
+        for number, path in enumerate(paths):
+            grey(10 * number).save(path)
+        rows = {
+            "name": [path.name for path in paths],
+            "picture": [{"bytes": path.read_bytes(), "path": None} for path in paths],
+            "kind": [number % 2 for number in range(count)],
+        }
+        types = {
+            "name": datasets.Value("string"),
+            "picture": datasets.Image() if declared else {k: datasets.Value(v) for k, v in PLAIN.items()},
+            "kind": datasets.ClassLabel(names=["odd", "even"]) if declared else datasets.Value("int32"),
+        }
+        table = datasets.Dataset.from_dict(rows, features=datasets.Features(types))
+        table.to_parquet(str(folder / f"{split}-00000-of-00001.parquet"))
+        for path in paths:
+            path.unlink()
+
+
+PLAIN = {"bytes": "binary", "path": "string"}
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_parquet_folder(tmp_path, declared, capfd):
+    write_parquet(tmp_path / "set", declared)
+    raw = read_hub(str(tmp_path / "set"))
+    assert values(raw) == [0, 10, 20]
+    assert raw.labels is not None and raw.labels.tolist() == [0, 1, 0]
+    assert raw.classes == (["odd", "even"] if declared else None)
+    assert raw.name(2) == f"image 2 of {tmp_path}/set (train)"
+    assert values(pickle.loads(pickle.dumps(read_hub(str(tmp_path / "set"), split="test")))) == [0, 10]
+    assert "split" not in capfd.readouterr().err  # no progress bars
+
+
+def test_bad_parquet_folders_are_named(tmp_path):
+    write_parquet(tmp_path / "set", declared=True)
+    with pytest.raises(DataError, match=r"dataset.reader.split=val is not in .*train.*test.*\.$"):
+        read_hub(str(tmp_path / "set"), split="val")
+    (tmp_path / "none").mkdir()
+    with pytest.raises(DataError, match=r"none cannot be read as a data set: .*\.$"):
+        read_hub(str(tmp_path / "none"))
+    (tmp_path / "texts").mkdir()
+    datasets.Dataset.from_dict({"text": ["a"]}).to_parquet(str(tmp_path / "texts" / "train.parquet"))
+    with pytest.raises(DataError, match=r"texts has no column of images; its columns are text\."):
+        read_hub(str(tmp_path / "texts"))
+    (tmp_path / "cut").mkdir()
+    whole = (tmp_path / "set" / "train-00000-of-00001.parquet").read_bytes()
+    (tmp_path / "cut" / "train.parquet").write_bytes(whole[:-20])
+    with pytest.raises(DataError, match=r"cut cannot be read as a data set: .*\.$"):
+        read_hub(str(tmp_path / "cut"))
+
+
+def test_missing_paths_never_ask_the_hub(tmp_path, monkeypatch):
+    monkeypatch.setattr(hub, "_hub_answers", lambda: pytest.fail("asked the hub"))
+    for source in (str(tmp_path / "missing"), "./missing", "some/deep/folder", "~/missing-folder"):
+        with pytest.raises(DataError, match="does not exist"):
+            read_hub(source)
+    (tmp_path / "file.parquet").write_bytes(b"")
+    with pytest.raises(DataError, match="is a file"):
+        read_hub(str(tmp_path / "file.parquet"))
+
+
+def test_an_unreachable_hub_is_one_sentence(monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # nothing listens there
+    with pytest.raises(DataError, match=r"cannot be reached; give dataset.source=<local folder") as caught:
+        read_hub("nobody/no-such-data-set")
+    assert "\n" not in str(caught.value)
+    assert not constants.HF_HUB_OFFLINE  # the setting is put back
+
+
+# --- IDX files
+
+
+def idx(array: np.ndarray) -> bytes:
+    return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.astype(np.uint8).tobytes()
+
+
+def write_idx(folder: Path, compress: bool) -> None:
+    folder.mkdir()
+    for prefix, count in {"train": 3, "t10k": 2}.items():
+        images = np.arange(count)[:, None, None] * np.full((1, 4, 5), 10)
+        for name, array in {"images-idx3": images, "labels-idx1": np.arange(count)}.items():
+            path = folder / f"{prefix}-{name}-ubyte{'.gz' if compress else ''}"
+            path.write_bytes(gzip.compress(idx(array)) if compress else idx(array))
+
+
+@pytest.mark.parametrize("compress", [True, False])
+def test_idx_folder(tmp_path, compress):
+    write_idx(tmp_path / "set", compress)
+    raw = read_hub(str(tmp_path / "set"))
+    assert values(raw) == [0, 10, 20] and raw.load(0).size == (5, 4)
+    assert raw.labels is not None and raw.labels.tolist() == [0, 1, 2]
+    assert len(read_hub(str(tmp_path / "set"), split="test")) == 2
+
+
+def test_bad_idx_folders_are_named(tmp_path):
+    write_idx(tmp_path / "set", compress=True)
+    with pytest.raises(DataError, match=r"split=val is not in .*train and test"):
+        read_hub(str(tmp_path / "set"), split="val")
+    images = tmp_path / "set" / "train-images-idx3-ubyte.gz"
+    whole = images.read_bytes()
+    for content in (whole[:-12], gzip.compress(idx(np.zeros((3, 4, 5)))[:-1]), gzip.compress(b"something else"), b"x"):
+        images.write_bytes(content)
+        with pytest.raises(DataError, match=r"train-images-idx3-ubyte.gz cannot be read as an IDX file: .*\.$"):
+            read_hub(str(tmp_path / "set"))
+    images.write_bytes(gzip.compress(idx(np.zeros((2, 4, 5)))))
+    with pytest.raises(DataError, match="has 2 images but 3 labels"):
+        read_hub(str(tmp_path / "set"))
+    (tmp_path / "set" / "train-labels-idx1-ubyte.gz").unlink()
+    with pytest.raises(DataError, match="has no file train-labels-idx1-ubyte"):
+        read_hub(str(tmp_path / "set"))

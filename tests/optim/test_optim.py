@@ -1,0 +1,71 @@
+"""Averages, schedules and lazy regularization."""
+
+import pytest
+import torch
+from torch import nn
+
+from gan_lab.optim.ema import Averaging, update_average
+from gan_lab.optim.lazy import compensate, lazy_factor
+from gan_lab.optim.schedules import Exponential, Linear, Warmup
+
+
+def test_average_of_a_constant_after_n_steps_is_one_minus_b_to_the_n() -> None:
+    average, network = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(average.weight)
+    nn.init.ones_(network.weight)
+    for _ in range(7):
+        update_average(average, network, 0.9)
+    assert average.weight.item() == pytest.approx(1 - 0.9**7, rel=1e-5)
+
+
+@pytest.mark.parametrize(("half_life", "decay"), [(10_000, 0.997784), (20_000, 0.998892)])
+def test_half_life_and_decay(half_life: int, decay: float) -> None:
+    assert Averaging(half_life, rampup=None).decay(32, 10**9) == pytest.approx(decay, abs=1e-6)
+
+
+def test_rampup_limits_the_half_life_to_a_share_of_the_images_seen() -> None:
+    averaging = Averaging(10_000, rampup=0.05)
+    assert averaging.decay(32, 2_000) == pytest.approx(0.5 ** (32 / 100))
+    assert averaging.decay(32, 10**9) == Averaging(10_000, rampup=None).decay(32, 10**9)
+    assert averaging.decay(32, 0) == 0 == Averaging(0).decay(32, 10**9)
+
+
+def test_buffers_are_copied() -> None:
+    average, network = nn.BatchNorm1d(2), nn.BatchNorm1d(2)
+    network(torch.randn(8, 2))
+    update_average(average, network, 0.9)
+    assert torch.equal(average.running_mean, network.running_mean)
+    assert average.num_batches_tracked == 1
+
+
+def test_linear_schedule() -> None:
+    decay = Linear(end_images=200, end_factor=0.5, begin_images=100)
+    assert [decay(n) for n in (0, 100, 150, 200, 10**6)] == [1, 1, 0.75, 0.5, 0.5]
+
+
+def test_exponential_and_warmup() -> None:
+    assert Exponential(half_life_images=10)(20) == pytest.approx(0.25)
+    assert Exponential(half_life_images=10, floor_factor=0.5)(20) == 0.5
+    assert [Warmup(100)(n) for n in (0, 50, 1000)] == [0, 0.5, 1]
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: Linear(0), lambda: Linear(10, begin_images=10), lambda: Exponential(0), lambda: Warmup(0)]
+)
+def test_schedules_refuse_empty_spans(make) -> None:
+    with pytest.raises(ValueError, match="needs"):
+        make()
+
+
+def test_lazy_constants() -> None:
+    """k = 16 turns rate .002 and beta .99 into .00188235 and .9905855."""
+    optimizer = torch.optim.Adam([nn.Parameter(torch.zeros(1))], lr=0.002, betas=(0.0, 0.99))
+    compensate(optimizer, lazy_factor([16]))
+    (group,) = optimizer.param_groups
+    assert group["lr"] == pytest.approx(0.00188235, abs=1e-8)
+    assert group["betas"] == (0.0, pytest.approx(0.9905855, abs=1e-7))
+
+
+def test_lazy_factor_of_several_intervals() -> None:
+    assert lazy_factor([4, 4]) == pytest.approx(1 / 1.5)
+    assert lazy_factor([]) == 1
