@@ -45,7 +45,12 @@ def image_grid(images: Tensor, columns: int | None = None, side: int = 640) -> I
     return to_image(canvas)
 
 
-def density(points: Tensor, extent: float = 3.0, side: int = 640, cells: int = 160) -> Image.Image:
+def extent_of(points: Tensor) -> float:
+    """Half the side of a square around the origin that holds points (n, 2) with some room."""
+    return 1.25 * points.abs().max().item()
+
+
+def density(points: Tensor, extent: float, side: int = 640, cells: int = 160) -> Image.Image:
     """Points (n, 2) as a density over [-extent, extent]^2: white for none, dark for the densest cell, second axis upwards."""
     counts, _ = torch.histogramdd(points.float().cpu(), bins=[cells, cells], range=[-extent, extent] * 2)
     # The square root keeps thinly covered places visible beside the densest cell.
@@ -55,9 +60,17 @@ def density(points: Tensor, extent: float = 3.0, side: int = 640, cells: int = 1
     return to_image(picture).resize((side, side), Image.Resampling.NEAREST)
 
 
-def picture(samples: Tensor, columns: int | None = None) -> Image.Image:
-    """Samples as a picture: a grid for images (n, C, H, W), a density for points (n, 2)."""
-    return density(samples) if samples.dim() == 2 else image_grid(samples, columns)
+def picture(samples: Tensor, columns: int | None = None, extent: float | None = None) -> Image.Image:
+    """Samples as a picture: a grid for images (n, C, H, W), a density for points (n, 2).
+
+    Args:
+        samples: At least one.
+        columns: Images in a row of a grid; None for a square.
+        extent: Half the side of a density; None for what the points need.
+    """
+    if samples.dim() == 2:
+        return density(samples, extent or extent_of(samples))
+    return image_grid(samples, columns)
 
 
 def write_gif(path: Path, frames: Sequence[Path], milliseconds: int = 250, hold: int = 2000) -> None:

@@ -1,6 +1,7 @@
 """The data modules alone and inside a Lightning Trainer, with exact resume."""
 
 import itertools
+import multiprocessing
 from functools import partial
 
 import pytest
@@ -104,6 +105,7 @@ def test_resume_in_a_trainer_is_exact(tmp_path, name):
             assert epoch == expected_epoch
             assert all(torch.equal(a, b) for a, b in itertools.zip_longest(found, expected))
         assert torch.equal(resumed.weight, whole.weight)
+    assert not multiprocessing.active_children()
 
 
 def test_the_set_is_read_and_decoded_once(tmp_path, monkeypatch):

@@ -71,8 +71,9 @@ def test_grey_of_colour_uses_the_luma_weights():
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_lab_white_and_black(channels):
-    assert corner(full("LAB", (255, 128, 128)), channels) == [255] * channels
-    assert corner(full("LAB", (0, 128, 128)), channels) == ([0, 0, 0, 255] if channels == 4 else [0] * channels)
+    white, black = (corner(full("LAB", (level, 128, 128)), channels) for level in (255, 0))
+    assert min(white) >= 254  # the conversion rounds
+    assert max(black[:3]) <= 1 and black[3:] == [255] * (channels - 3)
 
 
 @pytest.mark.parametrize("mode", ["I;16", "I;16L", "I;16B", "I"])
@@ -196,7 +197,7 @@ def test_min_side_can_be_lowered():
 
 def test_missing_file(tmp_path):
     raw = RawImages([tmp_path / "gone.png"], ["gone.png"])
-    with pytest.raises(DataError, match="gone.png cannot be read: No such file or directory"):
+    with pytest.raises(DataError, match=r"gone\.png cannot be read: No such file or directory"):
         raw.load(0)
 
 
@@ -204,5 +205,5 @@ def test_decompression_bomb(monkeypatch):
     file = io.BytesIO()
     Image.new("L", (64, 64)).save(file, "PNG")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(DataError, match="bomb.png cannot be read: it has more than 2000 pixels"):
+    with pytest.raises(DataError, match=r"bomb\.png cannot be read: it has more than 2000 pixels"):
         RawImages([file.getvalue()], ["bomb.png"]).load(0)

@@ -1,6 +1,7 @@
 """The loaders agree with each other, resume exactly, and report bad images in one sentence."""
 
 import logging
+import multiprocessing
 import pickle
 
 import numpy as np
@@ -55,6 +56,22 @@ def same(first: list[dict], second: list[dict]) -> bool:
     )
 
 
+@pytest.fixture(autouse=True)
+def end_workers(monkeypatch):
+    """Close every file loader of a test."""
+    made = []
+    init = FileLoader.__init__
+
+    def remember(self, *arguments):
+        init(self, *arguments)
+        made.append(self)
+
+    monkeypatch.setattr(FileLoader, "__init__", remember)
+    yield
+    for loader in made:
+        loader.close()
+
+
 @pytest.fixture
 def folder(make_folder):
     return make_folder(26)
@@ -81,6 +98,12 @@ def test_file_loader_equals_memory_loader(folder, num_workers):
     for epoch in (0, 1):
         assert same(epoch_of(memory, epoch), epoch_of(files, epoch))
     assert not same(epoch_of(memory, 0), epoch_of(memory, 1))
+
+
+def test_points_are_fresh_in_every_batch_and_epoch():
+    loader = point_loader()
+    batches = [batch["image"] for epoch in (0, 1) for batch in epoch_of(loader, epoch)]
+    assert len({tuple(batch.flatten().tolist()) for batch in batches}) == 12
 
 
 def test_ranks_joined_are_the_batch_of_one_process(folder):
@@ -123,6 +146,18 @@ def test_an_abandoned_epoch_leaves_no_trace(folder):
     assert same(epoch_of(loader, 1), epoch_of(memory_loader(folder), 1))
 
 
+def test_workers_wait_for_the_next_epoch_and_end_with_close(folder):
+    loader = file_loader(folder, num_workers=2)
+    first = list(loader)
+    workers = {process.pid for process in multiprocessing.active_children()}
+    assert same(list(loader), first)
+    assert {process.pid for process in multiprocessing.active_children()} == workers and len(workers) == 2
+    loader.close()
+    assert not multiprocessing.active_children()
+    assert same(list(loader), first)
+    loader.close()
+
+
 # --- images that cannot be used
 
 
@@ -141,6 +176,7 @@ def test_a_workers_error_is_one_sentence(damaged, num_workers):
     name = str(caught.value).partition(".png")[0][-3:]
     assert str(caught.value) == f"{damaged}/{name}.png cannot be read: it is not an image that Pillow can decode."
     assert name in ("003", "004", "025")
+    assert not multiprocessing.active_children()
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
@@ -155,6 +191,7 @@ def test_skipped_files_are_replaced_by_the_next_and_counted(damaged, num_workers
         assert torch.equal(batch["image"], torch.stack([DECODER(raw, index) for index in batch["index"].tolist()]))
         assert torch.equal(batch["label"], batch["index"] % 3)
     assert loader.skipped == {index for index in (3, 4, 25) if index in wanted} | ({4} if 3 in wanted else set())
+    list(loader)
     assert len(caplog.records) == 1
 
 

@@ -83,7 +83,7 @@ def test_an_image_beside_the_folders_means_no_labels(tmp_path):
 
 @pytest.mark.parametrize("top", ["", "pictures/"])
 def test_zip_classes_with_and_without_a_wrapping_folder(tmp_path, top):
-    files = {f"{top}dog/1.png": grey(2), f"{top}cat/1.png": grey(1), "__MACOSX/cat/._1.png": "junk"}
+    files = {f"{top}dog/1.png": grey(2), f"{top}cat/1.png": grey(1), "__MACOSX/cat/1.png": "junk"}
     raw = read_image_folder(str(pack(tmp_path / "images.zip", files)))
     assert raw.classes == ["cat", "dog"] and values(raw) == [1, 2]
 
@@ -246,6 +246,9 @@ def test_bad_idx_folders_are_named(tmp_path):
         images.write_bytes(content)
         with pytest.raises(DataError, match=r"train-images-idx3-ubyte.gz cannot be read as an IDX file: .*\.$"):
             read_hub(str(tmp_path / "set"))
+    images.write_bytes(gzip.compress(idx(np.zeros((3, 4, 5))) + b"x"))
+    with pytest.raises(DataError, match="its header announces 60 bytes, but 61 follow"):
+        read_hub(str(tmp_path / "set"))
     images.write_bytes(gzip.compress(idx(np.zeros((2, 4, 5)))))
     with pytest.raises(DataError, match="has 2 images but 3 labels"):
         read_hub(str(tmp_path / "set"))

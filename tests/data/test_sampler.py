@@ -18,7 +18,7 @@ def test_an_epoch_holds_each_image_at_most_once_and_whole_batches_only():
     assert [len(batch) for batch in drawn] == [12, 12, 12, 12]
     assert len({index for batch in drawn for index in batch}) == 48
     assert all(0 <= index < 50 for batch in drawn for index in batch)
-    assert sorted(sum(batches(size=48), [])) == list(range(48))
+    assert sorted(index for batch in batches(size=48) for index in batch) == list(range(48))
 
 
 @pytest.mark.parametrize("world", [2, 3, 4])

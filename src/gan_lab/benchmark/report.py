@@ -14,6 +14,7 @@ from omegaconf import DictConfig, open_dict
 from gan_lab.benchmark.bare import PRECISIONS, BareLoop
 from gan_lab.benchmark.framed import run_framed
 from gan_lab.config.build import Experiment, build, build_module
+from gan_lab.config.checks import BENCH_RULES, check_rules
 from gan_lab.errors import ConfigError
 from gan_lab.gans.gan import GAN
 
@@ -63,6 +64,7 @@ def bench(cfg: DictConfig) -> Report:
     Raises:
         UserError: The config cannot be used, or asks for several processes.
     """
+    check_rules(cfg, BENCH_RULES)
     if cfg.hardware.devices not in (1, "1", "auto"):
         raise ConfigError(f"hardware.devices={cfg.hardware.devices} cannot be measured: bench times one process.")
     with tempfile.TemporaryDirectory() as folder:

@@ -1,6 +1,7 @@
 """Checkpoints that hold plain data and are never half-written."""
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ class Checkpoints(Callback):
         self.config_file = Path(config_file)
         self.keep = keep
         self._every = Every(every_images or budget_images // 5)
+        self._saved_at = -1
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint["gan_lab"] = {"config": self.config_file.read_text()}
@@ -40,19 +42,34 @@ class Checkpoints(Callback):
         self._every.start(module.images_seen)
 
     def on_train_batch_end(self, trainer: Trainer, module: AdversarialModule, *_: object) -> None:  # type: ignore[override]
-        if self._every.due(module.images_seen):
+        # The last batch is saved here and not when training has ended, for by then Lightning counts the epoch as whole.
+        if self._every.due(module.images_seen) or trainer.should_stop:
             self._save(trainer, module)
 
     def on_train_end(self, trainer: Trainer, module: AdversarialModule) -> None:  # type: ignore[override]
-        trainer.save_checkpoint(self.folder / "last.ckpt")
+        if module.images_seen != self._saved_at:  # ended by something else than the budget
+            self._save(trainer, module)
 
     def _save(self, trainer: Trainer, module: AdversarialModule) -> None:
         with module.profile("checkpoint"):
-            trainer.save_checkpoint(self.folder / f"images_{module.images_seen:010d}.ckpt")
-            trainer.save_checkpoint(self.folder / "last.ckpt")
+            numbered = self.folder / f"images_{module.images_seen:010d}.ckpt"
+            trainer.save_checkpoint(numbered)
+            self._saved_at = module.images_seen
             if trainer.is_global_zero:
+                _same_file(numbered, self.folder / "last.ckpt")
                 for old in sorted(self.folder.glob("images_*.ckpt"))[: -self.keep]:
                     old.unlink()
+
+
+def _same_file(source: Path, target: Path) -> None:
+    """Make `target` a second name of `source`, or a copy where the file system has no second names, in one step."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(source, temporary)
+    except OSError:
+        shutil.copyfile(source, temporary)
+    temporary.replace(target)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gan_lab.callbacks.every import Every
 from gan_lab.gans.base import AdversarialModule
-from gan_lab.pictures import picture, write_gif
+from gan_lab.pictures import extent_of, picture, write_gif
 
 FIXED_LATENTS = 0x47524944
 """Key of the fixed latents; any number will do, so long as it stays the same."""
@@ -43,12 +43,13 @@ class SampleGrids(Callback):
         self.points = points
         self._every = Every(every_images or budget_images // 20)
         self._last = -1
+        self._extent: float | None = None
 
     def on_train_start(self, trainer: Trainer, module: AdversarialModule) -> None:  # type: ignore[override]
         self._every.start(module.images_seen)
         if trainer.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._write_real(trainer)
+            self._write_real(trainer, module)
             self._write(trainer, module)
 
     def on_train_batch_end(self, trainer: Trainer, module: AdversarialModule, *_: object) -> None:  # type: ignore[override]
@@ -66,18 +67,24 @@ class SampleGrids(Callback):
     def _path(self, kind: str, module: AdversarialModule) -> Path:
         return self.folder / f"{kind}_{module.images_seen:010d}.png"
 
-    def _write_real(self, trainer: Trainer) -> None:
+    def _write_real(self, trainer: Trainer, module: AdversarialModule) -> None:
+        """The real samples, which also set the scale of the densities."""
         data = trainer.datamodule  # type: ignore[attr-defined]
-        points = data.spec.resolution is None
-        picture(data.real_batch(self.points if points else min(self.count, data.size))).save(self.folder / "real.png")
+        real = data.real_batch(min(self._number(module), data.size))
+        if real.dim() == 2:
+            self._extent = extent_of(real)
+        picture(real, extent=self._extent).save(self.folder / "real.png")
+
+    def _number(self, module: AdversarialModule) -> int:
+        shape = module.generate(module.sample_latents(1, 0)).shape
+        return self.points if len(shape) == 2 else self.count
 
     def _write(self, trainer: Trainer, module: AdversarialModule) -> None:
-        points = trainer.datamodule.spec.resolution is None  # type: ignore[attr-defined]
-        latents = module.sample_latents(self.points if points else self.count, module.seed, FIXED_LATENTS)
+        latents = module.sample_latents(self._number(module), module.seed, FIXED_LATENTS)
         self._last = module.images_seen
         for kind, average in (("ema", True), ("raw", False)):
             path = self._path(kind, module)
-            picture(_in_chunks(module, latents, average)).save(path)
+            picture(_in_chunks(module, latents, average), extent=self._extent).save(path)
             for logger in trainer.loggers:
                 show(logger, f"samples/{kind}", path, module.images_seen)
 

@@ -6,18 +6,22 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import singledispatch
 from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from yaml import YAMLError
 
 from gan_lab.config import schema
 from gan_lab.errors import UserError
 
 EXIT_USER_ERROR = 2
+
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
 
 
 def run(command: str, task: Callable[[DictConfig], Any]) -> None:
@@ -27,24 +31,24 @@ def run(command: str, task: Callable[[DictConfig], Any]) -> None:
     traceback. With HYDRA_FULL_ERROR=1 everything has a traceback.
     """
     schema.register()
-    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    sys.argv[1:] = sorted(sys.argv[1:], key=_is_override)  # flags may stand anywhere: Hydra wants them first
+    silent = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    started = False
 
     def job(cfg: DictConfig) -> Any:
-        try:
+        nonlocal started
+        started = True
+        with _mistakes_told(command, silent):
             return task(cfg)
-        except (UserError, OSError, OmegaConfBaseException) as error:
-            if wants_traceback or not (sentence := describe(error, command)):
-                raise
-            raise SystemExit(_complain(command, sentence)) from None
 
     application = hydra.main(config_path=str(schema.CONF), config_name=command, version_base="1.3")(job)
-    try:
-        with _exceptions_pass_hydra():
+    with _mistakes_told(command, silent), _exceptions_pass_hydra():
+        try:
             application()
-    except Exception as error:
-        if wants_traceback or not (sentence := describe(error, command)):
-            raise
-        raise SystemExit(_complain(command, sentence)) from None
+        except ValueError as error:  # Hydra's word for flags that exclude each other
+            if started:
+                raise
+            raise UserError(str(error)) from error
 
 
 def output_folder() -> str:
@@ -57,40 +61,73 @@ def is_multirun() -> bool:
     return HydraConfig.get().mode == hydra.types.RunMode.MULTIRUN
 
 
+@singledispatch
 def describe(error: BaseException, command: str) -> str | None:
     """The sentence for a mistake of the user, or None for anything else."""
-    if isinstance(error, UserError):
-        return str(error)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
-        return f"{error.filename or 'the run folder'} cannot be written: {os.strerror(error.errno)}."
-    if isinstance(error, MissingConfigException) and error.options:
-        group, _, choice = str(error.missing_cfg_file).rpartition("/")
-        return f"{group}={choice} is not known: choose from {', '.join(error.options)}."
-    if isinstance(error, ConfigCompositionException):
-        return _describe_override(error, command)
-    if isinstance(error, (HydraException, OmegaConfBaseException)):
-        return " ".join(str(error).split())
     return None
 
 
-def _describe_override(error: ConfigCompositionException, command: str) -> str:
-    cause = error.__cause__
-    key = getattr(cause, "full_key", None)
-    if key and "not in" in str(cause):
-        guess = difflib.get_close_matches(key, _known_keys(command), n=1)
+@describe.register
+def _(error: UserError, command: str) -> str:
+    return str(error)
+
+
+@describe.register
+def _(error: OSError, command: str) -> str | None:
+    """The disk's word, not one on a file that the program itself forgot to make."""
+    if error.errno in _DISK:
+        return f"{error.filename or 'The run folder'} cannot be written: {os.strerror(error.errno)}."
+    return None
+
+
+@describe.register
+def _(error: OverrideParseException, command: str) -> str:
+    reason = error.message.partition("\nSee ")[0].splitlines()[-1]
+    hint = "" if reason.strip("^ ") == "" else f" ({reason})"
+    return f"{error.override} cannot be read{hint}: write key=value, and quotes around a value with special characters."
+
+
+@describe.register
+def _(error: MissingConfigException, command: str) -> str:
+    group, _, choice = str(error.missing_cfg_file).rpartition("/")
+    options = error.options or sorted(file.stem for file in (schema.CONF / group).glob("*.yaml"))
+    return f"{group}={choice} is not known: choose from {', '.join(options)}."
+
+
+@describe.register
+def _(error: MissingMandatoryValue, command: str) -> str:
+    return f"{error.full_key} has no value yet: give one, as in `gan-lab {command} {error.full_key}=...`."
+
+
+@describe.register(HydraException)
+@describe.register(OmegaConfBaseException)
+def _(error: Exception, command: str) -> str:
+    cause = error.__cause__ or error
+    key, reason = getattr(cause, "full_key", None), str(cause).splitlines()[0].rstrip(".")
+    if key and "not in" in reason:
+        guess = difflib.get_close_matches(key, _known_keys(command, key), n=1)
         hint = f"did you mean {guess[0]}?" if guess else f"`gan-lab {command} --cfg job` prints all keys."
         return f"{key} is not a key of this config: {hint}"
-    if key and cause is not None:
-        return f"{key}: {str(cause).splitlines()[0]}."
-    return " ".join(str(error).split())
+    if reason.startswith("Ambiguous value"):
+        word = reason.split("'")[1]
+        return f"{word} are several values: add -m to run once for each, or write [...] around them for a list."
+    return f"{key}: {reason}." if key else f"{' '.join(str(error).split()).rstrip('.')}."
 
 
-def _known_keys(command: str) -> list[str]:
+@describe.register
+def _(error: YAMLError, command: str) -> str:
+    return f"A config file is no YAML: {' '.join(str(error).split())}."
+
+
+def _known_keys(command: str, wrong: str) -> list[str]:
+    """Keys and groups of what the user composed, without the override that is wrong."""
+    groups = [folder.name for folder in schema.CONF.iterdir() if folder.is_dir()]
+    overrides = [word for word in sys.argv[1:] if _is_override(word) and wrong not in word]
     try:
         with hydra.initialize_config_dir(str(schema.CONF), version_base="1.3"):
-            return list(_leaves(hydra.compose(command)))
+            return [*groups, *_leaves(hydra.compose(command, overrides=overrides))]
     except Exception:
-        return []
+        return groups
 
 
 def _leaves(node: DictConfig, prefix: str = "") -> Iterator[str]:
@@ -102,9 +139,20 @@ def _leaves(node: DictConfig, prefix: str = "") -> Iterator[str]:
             yield from _leaves(child, f"{name}.")
 
 
-def _complain(command: str, sentence: str) -> int:
-    print(f"gan-lab {command}: {sentence}", file=sys.stderr)
-    return EXIT_USER_ERROR
+def _is_override(word: str) -> bool:
+    return not word.startswith("-") and ("=" in word or word.startswith("~"))
+
+
+@contextmanager
+def _mistakes_told(command: str, silent: bool) -> Iterator[None]:
+    """Turn a mistake of the user into one sentence and the end of the process, unless `silent`."""
+    try:
+        yield
+    except Exception as error:
+        if silent or not (sentence := describe(error, command)):
+            raise
+        print(f"gan-lab {command}: {sentence}", file=sys.stderr)
+        raise SystemExit(EXIT_USER_ERROR) from None
 
 
 @contextmanager

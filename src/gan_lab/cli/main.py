@@ -52,24 +52,27 @@ def main() -> None:
 
 def _dispatch(command: str, arguments: list[str]) -> None:
     module = import_module(f"gan_lab.cli.{command}")
-    # Hydra reads sys.argv, and Lightning starts further processes from it: the module itself is the program.
+    # Hydra reads sys.argv. Lightning starts further processes as `python -m <name of __main__> <sys.argv>`, so the
+    # command takes the place of this program.
     sys.argv = [str(module.__file__), *arguments]
+    sys.modules["__main__"].__spec__ = module.__spec__
     module.main()
 
 
 def _complete(arguments: list[str]) -> None:
     """Shell completion. Hydra completes the overrides of one application; the command word before them is ours."""
-    words = os.environ.get("COMP_LINE", "").split(" ")
-    if "install=" in arguments[-1] or "uninstall=" in arguments[-1]:
+    if "install=" in arguments[-1]:  # or uninstall=
         # Hydra names the program to complete after sys.argv[0].
-        program, sys.argv = sys.argv[0], [sys.argv[0], *arguments]
+        sys.argv = [sys.argv[0], *arguments]
         import_module("gan_lab.cli.train").main()
-        sys.argv[0] = program
-    elif len(words) <= 2:
-        print(" ".join(command for command in COMMANDS if command.startswith(words[-1] if len(words) == 2 else "")))
-    elif words[1] in COMMANDS:
-        os.environ["COMP_LINE"] = " ".join([words[0], *words[2:]])
-        _dispatch(words[1], arguments)
+        return
+    line = os.environ.get("COMP_LINE", "")
+    words = line.split()[1:] + [""] * line.endswith(" ")
+    if len(words) <= 1:
+        print("\n".join(command for command in COMMANDS if command.startswith("".join(words))))
+    elif words[0] in COMMANDS:
+        os.environ["COMP_LINE"] = " ".join(["gan-lab", *words[1:]])
+        _dispatch(words[0], arguments)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """From a config to objects: the only place that calls Hydra's `instantiate`."""
 
-import inspect
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -10,15 +10,19 @@ import hydra.utils
 import torch
 from hydra.errors import InstantiationException
 from lightning.pytorch import LightningDataModule, Trainer, seed_everything
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from gan_lab.callbacks.checkpoints import AtomicCheckpointIO
 from gan_lab.config.checks import budget_images, check_sharing, check_values
+from gan_lab.config.targets import check_node
 from gan_lab.errors import ConfigError, UserError
 from gan_lab.gans.base import AdversarialModule
-from gan_lab.gans.latents import LatentPrior
-from gan_lab.optim.ema import Averaging
+from gan_lab.gans.phases import OptimizerFactory
+
+HARDWARE = ("accelerator", "devices", "num_nodes", "strategy", "precision")
+"""The keys of `hardware` that Lightning checks, each against the others and against the machine."""
 
 
 @dataclass
@@ -35,32 +39,30 @@ def instantiate(node: Any, key: str) -> Any:
     """What the node's `_target_` makes; lists and mappings inside become plain ones.
 
     Raises:
-        ConfigError: The target does not exist, or does not take these options; names `key`.
+        ConfigError: There is no such target, it does not take these options, or it refuses them; names `key`.
     """
+    if not isinstance(node, (dict, DictConfig)) or "_target_" not in node:
+        raise ConfigError(f"{key}={node} cannot be built: it must be a mapping with a _target_.")
+    config = node if isinstance(node, DictConfig) else OmegaConf.create(node)
+    check_node(OmegaConf.to_container(config, resolve=True, throw_on_missing=True), key)
     try:
-        return hydra.utils.instantiate(node, _convert_="all")
+        return hydra.utils.instantiate(config, _convert_="all")
     except InstantiationException as error:
-        raise ConfigError(_sentence(node, key, error)) from error
+        cause = error.__cause__
+        if isinstance(cause, (UserError, OSError)):
+            raise cause from error
+        raise ConfigError(_sentence(key, cause or error)) from error
 
 
-def _sentence(node: Any, key: str, error: InstantiationException) -> str:
-    cause = error.__cause__
-    if isinstance(cause, UserError) or (isinstance(cause, ValueError) and "=" in str(cause)):
-        return str(cause)  # our own sentences name their key
-    where = str(error).partition("full_key: ")[2].strip() or key
-    if isinstance(cause, TypeError) and "unexpected keyword argument" in str(cause):
-        option = str(cause).partition("keyword argument ")[2].split("'")[1]
-        target = OmegaConf.select(node, "_target_") or where
-        return f"{where}.{option} is not an option of {target}; it takes {_options(target)}."
-    return f"{where} cannot be built: {str(cause or error).splitlines()[0]}."
+def instantiate_each(nodes: Any, key: str) -> dict[str, Any]:
+    """What the nodes of a group make, by name; a node that is null is left out."""
+    return {name: instantiate(node, f"{key}.{name}") for name, node in nodes.items() if node is not None}
 
 
-def _options(target: str) -> str:
-    try:
-        parameters = inspect.signature(hydra.utils.get_object(target)).parameters
-    except Exception:
-        return "other options"
-    return ", ".join(parameters)
+def _sentence(key: str, error: BaseException) -> str:
+    text = str(error).splitlines()[0].rstrip(".!")
+    names_its_keys = isinstance(error, ValueError) and re.search(r"\w=", text)  # as the refusals of gan_lab do
+    return f"{text}." if names_its_keys else f"{key} cannot be built: {text}."
 
 
 def build(cfg: DictConfig) -> Experiment:
@@ -102,21 +104,31 @@ def build_module(cfg: DictConfig) -> AdversarialModule:
     """
     parts = {
         "loss": instantiate(cfg.loss, "loss"),
-        "latent": LatentPrior(**cast("dict[str, Any]", OmegaConf.to_container(cfg.latent))),
-        "averaging": Averaging(**cast("dict[str, Any]", OmegaConf.to_container(cfg.averaging))),
-        "penalties": instantiate(cfg.regularizer, "regularizer"),
-        "constraints": instantiate(cfg.constraint, "constraint"),
-        "schedules": instantiate(cfg.schedule, "schedule"),
-        "optimizers": instantiate(cfg.optimizer, "optimizer"),
+        "latent": instantiate({**cfg.latent, "_target_": "gan_lab.gans.latents.LatentPrior"}, "latent"),
+        "averaging": instantiate({**cfg.averaging, "_target_": "gan_lab.optim.ema.Averaging"}, "averaging"),
+        "penalties": instantiate_each(cfg.regularizer, "regularizer"),
+        "constraints": instantiate_each(cfg.constraint, "constraint"),
+        "schedules": instantiate_each(cfg.schedule, "schedule"),
+        "optimizers": instantiate_each(cfg.optimizer, "optimizer"),
         **{name: build_network(cfg, name) for name in cfg.architecture},
     }
+    for name, optimizer in parts["optimizers"].items():
+        _refuse_settings(optimizer, f"optimizer.{name}")
     try:
         # Hydra would turn the dataclasses among the parts into dictionaries, so it only prepares the call.
         module = instantiate({**cfg.game, "_partial_": True}, "game")(**parts)
         module.configure_optimizers()  # so that an optimizer refuses its settings here, and not in the first step
     except (ValueError, TypeError) as error:
-        raise ConfigError(str(error).rstrip(".") + ".") from error
+        raise ConfigError(_sentence("game", error)) from error
     return module
+
+
+def _refuse_settings(optimizer: OptimizerFactory, key: str) -> None:
+    """An optimizer looks at its settings when it is given parameters: here one that is thrown away."""
+    try:
+        optimizer([nn.Parameter(torch.zeros(1))])
+    except (ValueError, TypeError) as error:
+        raise ConfigError(_sentence(key, error)) from error
 
 
 def build_network(cfg: DictConfig, name: str) -> nn.Module:
@@ -130,14 +142,11 @@ def build_trainer(cfg: DictConfig) -> Trainer:
         folder = Path(cfg.run.dir)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg))
-    callbacks = [instantiate(node, f"callbacks.{name}") for name, node in cfg.callbacks.items() if node is not None]
-    loggers = [instantiate(node, f"logger.{name}") for name, node in cfg.logger.items() if node is not None]
+    callbacks = list(instantiate_each(cfg.callbacks, "callbacks").values())
+    loggers = list(instantiate_each(cfg.logger, "logger").values())
     make_trainer = instantiate({**cfg.trainer, "_partial_": True}, "trainer")
     try:
         return make_trainer(callbacks=callbacks, logger=loggers or False, plugins=[AtomicCheckpointIO()])
-    except (
-        ValueError,
-        TypeError,
-        RuntimeError,
-    ) as error:  # Lightning's own checks of accelerator, devices, precision, ...
-        raise ConfigError(f"trainer cannot be built: {str(error).splitlines()[0]}") from error
+    except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
+        settings = ", ".join(f"hardware.{name}={cfg.hardware[name]}" for name in HARDWARE)
+        raise ConfigError(f"{settings} cannot be used: {str(error).splitlines()[0].rstrip('.!')}.") from error

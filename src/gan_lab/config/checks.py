@@ -1,6 +1,6 @@
 """What a config must satisfy beyond its types: ranges, words, and pairs that make no sense."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,24 @@ RULES = (
     Rule("hardware.float32_matmul_precision", lambda v: v in ("highest", "high", "medium"), "highest, high or medium"),
 )
 
+BENCH_RULES = (
+    Rule("bench.seconds", lambda v: v > 0, "greater than 0"),
+    Rule("bench.rounds", lambda v: v >= 1, "at least 1"),
+    Rule("bench.warmup_batches", lambda v: v >= 0, "at least 0"),
+)
+
+
+def check_rules(cfg: DictConfig, rules: Sequence[Rule]) -> None:
+    """Refuse values out of range.
+
+    Raises:
+        ConfigError: Names the key and what is allowed.
+    """
+    for rule in rules:
+        value = OmegaConf.select(cfg, rule.key)
+        if not rule.holds(value):
+            raise ConfigError(f"{rule.key}={value} is not allowed: it must be {rule.allowed}.")
+
 
 def check_values(cfg: DictConfig) -> None:
     """Refuse values out of range and two budget units at a time.
@@ -48,13 +66,11 @@ def check_values(cfg: DictConfig) -> None:
     Raises:
         ConfigError: Names the key and what is allowed.
     """
-    for rule in RULES:
-        value = OmegaConf.select(cfg, rule.key)
-        if not rule.holds(value):
-            raise ConfigError(f"{rule.key}={value} is not allowed: it must be {rule.allowed}.")
+    check_rules(cfg, RULES)
     for group in ("regularizer", "constraint"):
         for name, node in cfg[group].items():
-            _check_regularizer(f"{group}.{name}", node)
+            if isinstance(node, DictConfig):
+                _check_regularizer(f"{group}.{name}", node)
     given = [f"budget.{unit}={value}" for unit, value in cfg.budget.items() if value is not None]
     if len(given) > 1:
         raise ConfigError(f"{' and '.join(given)} are two lengths for one run: give one of images, kimg and epochs.")

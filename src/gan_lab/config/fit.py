@@ -42,7 +42,10 @@ def _finish(logger: object) -> None:
     """A W&B run stays open for the next job of a sweep unless it is finished."""
     finish = getattr(getattr(logger, "experiment", None), "finish", None)
     if callable(finish):
-        finish()
+        try:
+            finish()
+        except Exception as error:  # the server may be gone by now; what was logged is on the disk
+            log.warning("%s could not send everything: %s", type(logger).__name__, error)
 
 
 def quiet_lightning() -> None:
@@ -69,8 +72,8 @@ def _announce(experiment: Experiment) -> None:
     )
     config = experiment.config
     log.info(
-        "%s: %s of %s images, batches of %d, parameters: %s.",
-        config.run.dir, f"{config.budget.images:,}", f"{experiment.data.size:,}", config.batch_size, counts,
+        "%s: %s images in batches of %d, %.1f epochs; parameters: %s.",
+        config.run.dir, f"{config.budget.images:,}", config.batch_size, config.budget.images / experiment.data.size, counts,
     )  # fmt: skip
 
 

@@ -71,9 +71,7 @@ def _upright(image: Image.Image) -> Image.Image:
     """Apply the EXIF orientation; a damaged EXIF block says nothing about the pixels and is ignored."""
     with contextlib.suppress(Exception):
         if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
-            turned = ImageOps.exif_transpose(image)
-            turned.format = image.format  # a copy has none
-            return turned
+            return ImageOps.exif_transpose(image)
     return image
 
 

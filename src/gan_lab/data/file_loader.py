@@ -58,31 +58,46 @@ class FileLoader(ResumableLoader):
     ) -> None:
         super().__init__(sampler)
         self.skipped: set[int] = set()
-        self._raw = raw
+        self.num_workers = num_workers
+        self.pin_memory = pin_memory
+        self._dataset = _BatchDecoder(raw, labels, decoder, on_error)
         self._rest = _RestOfEpoch(sampler)
-        self._loader: DataLoader[_Decoded] = DataLoader(
-            _BatchDecoder(raw, labels, decoder, on_error),
-            batch_sampler=self._rest,
-            collate_fn=_as_it_is,
-            num_workers=num_workers,
-            persistent_workers=num_workers > 0,
-            prefetch_factor=4 if num_workers else None,
-            pin_memory=pin_memory,
-            generator=torch.Generator().manual_seed(0),  # keeps the worker seeds off the global random state
-        )
+        self._loader: DataLoader[_Decoded] | None = None
+
+    def close(self) -> None:
+        """End the worker processes, which otherwise wait for the next epoch; an iteration begins new ones.
+
+        Left to the garbage collector, an end may cost seconds: what would tell the workers may be collected first.
+        """
+        self._loader = None
 
     def _batches(self, start: int) -> Iterator[Batch]:
+        if self._loader is None:
+            self._loader = self._make_loader()
         self._rest.start = start
         for decoded in self._loader:
             if decoded["error"]:
+                self.close()
                 raise DataError(decoded["error"])
             self._note(decoded["skipped"])
             yield decoded["batch"]
 
+    def _make_loader(self) -> DataLoader[_Decoded]:
+        return DataLoader(
+            self._dataset,
+            batch_sampler=self._rest,
+            collate_fn=_as_it_is,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            prefetch_factor=4 if self.num_workers else None,
+            pin_memory=self.pin_memory,
+            generator=torch.Generator().manual_seed(0),  # keeps the worker seeds off the global random state
+        )
+
     def _note(self, skipped: list[int]) -> None:
         """Count the unreadable images, and warn at the first."""
         if skipped and not self.skipped:
-            name = self._raw.name(skipped[0])
+            name = self._dataset.raw.name(skipped[0])
             _logger.warning("%s cannot be used; it and others like it are replaced by the next readable image.", name)
         self.skipped.update(skipped)
 

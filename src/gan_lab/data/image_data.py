@@ -134,6 +134,11 @@ class ImageData(LightningDataModule):
             self._loader = FileLoader(raw, labels, self._decoder, sampler, self.on_error, self.num_workers, pin_memory)
         return self._loader
 
+    def teardown(self, stage: str | None = None) -> None:
+        """End the worker processes."""
+        if isinstance(self._loader, FileLoader):
+            self._loader.close()
+
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """On the device: flip, and uint8 to float32 in [-1, 1]."""
         images = batch["image"]

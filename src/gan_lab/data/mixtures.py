@@ -28,8 +28,7 @@ class GaussianMixture:
 
     def sample(self, noise: Noise) -> tuple[Tensor, Tensor]:
         """Draw points, float32 (n, 2), and the modes that they come from, int64 (n,); n is the rows of the noise."""
-        # float32 can round u * modes up to modes itself
-        labels = (noise.uniform() * self.modes).long().clamp_(max=self.modes - 1)
+        labels = (noise.uniform() * self.modes).long()
         offsets = noise.normal(2)
         centres = torch.tensor(self.centres, dtype=offsets.dtype, device=offsets.device)
         return centres[labels] + self.std * offsets, labels

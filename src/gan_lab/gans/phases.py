@@ -105,6 +105,8 @@ class PhaseRunner:
 
         Returns the terms and observations as detached scalars by log key, and the names of the players that moved.
         """
+        # Layers with randomness of their own (dropout) then depend on the position in the run, and on nothing before it.
+        torch.manual_seed(mix(self.seed, batch_number, self.module.trainer.global_rank))
         record: Terms = {}
         due = [(k, phase) for k, phase in enumerate(self.phases) if batch_number % phase.interval == 0]
         for position, (k, phase) in enumerate(due):

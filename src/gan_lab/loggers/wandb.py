@@ -1,13 +1,25 @@
 """Weights & Biases that never stops or delays a run: online where it can be, offline elsewhere."""
 
 import logging
+import netrc
 import os
-import socket
+import threading
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlparse
 
 import yaml
 from lightning.pytorch.loggers import WandbLogger
+
+from gan_lab.errors import ConfigError
+
+if TYPE_CHECKING:
+    from wandb import Run
+
+MODES = ("auto", "online", "offline", "disabled")
 
 log = logging.getLogger(__name__)
 
@@ -34,62 +46,114 @@ def wandb_logger(
         group: Runs of one group are shown together.
         tags: Words to filter by.
         mode: `auto` is online when there is a key and the server answers, else offline; `online`, `offline`, `disabled`.
-        timeout_seconds: Longest wait for the server at the start; then the run goes on offline.
+        timeout_seconds: Longest wait for the server at the start; then the run goes on offline. Also at the end, for
+            what is still to be sent; `wandb sync` sends the rest.
 
     Raises:
-        ValueError: `mode` is none of the four words.
+        ConfigError: `mode` is none of the four words.
     """
-    if mode not in ("auto", "online", "offline", "disabled"):
-        raise ValueError(f"logger.wandb.mode={mode} is not known; choose auto, online, offline or disabled")
+    if mode not in MODES:
+        raise ConfigError(f"logger.wandb.mode={mode} is not known: choose auto, online, offline or disabled.")
     experiment = None
     if int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", 0))) == 0:
-        experiment = _start(save_dir, config_file, project, name, entity, group, tags, mode, timeout_seconds)
+        start = _Start(save_dir, config_file, project, name, entity, group, tags, timeout_seconds)
+        experiment = start.online_or_offline(mode)
     return WandbLogger(experiment=experiment, save_dir=save_dir, project=project)
 
 
-def _start(save_dir, config_file, project, name, entity, group, tags, mode, timeout_seconds):  # type: ignore[no-untyped-def]
-    import wandb
+@dataclass(frozen=True)
+class _Start:
+    """What a W&B run is started with; the arguments of `wandb_logger`."""
 
-    if mode == "auto":
-        mode = "online" if _has_key() and _server_answers() else "offline"
+    save_dir: str
+    config_file: str
+    project: str
+    name: str | None
+    entity: str | None
+    group: str | None
+    tags: list[str] | None
+    timeout_seconds: int
 
-    def init(mode: str) -> "wandb.Run":
-        return wandb.init(
-            project=project,
-            name=name,
-            entity=entity,
-            group=group,
-            tags=tags,
-            mode=mode,  # type: ignore[arg-type]
-            dir=save_dir,
-            config=yaml.safe_load(Path(config_file).read_text()),
-            settings=wandb.Settings(init_timeout=timeout_seconds, finish_timeout=60, silent=True),
+    def online_or_offline(self, mode: str) -> "Run":
+        """A new run in this mode, or offline where that fails."""
+        if mode == "disabled":
+            return self._init("disabled")
+        if mode == "online" and not _has_key():
+            log.warning("W&B has no key, which `wandb login` stores.")  # and its own question would stop the run
+        elif mode == "online" or (mode == "auto" and _has_key() and _server_answers()):
+            try:
+                return self._init("online")
+            except Exception as error:  # whatever W&B raises, the training matters more
+                log.warning("W&B cannot be reached (%s).", (str(error).splitlines() or [type(error).__name__])[0])
+        log.info("W&B is offline: `wandb sync` sends the run from %s later.", self.save_dir)
+        return self._init("offline")
+
+    def _init(self, mode: Literal["online", "offline", "disabled"]) -> "Run":
+        import wandb
+
+        run = wandb.init(
+            project=self.project,
+            name=self.name,
+            entity=self.entity,
+            group=self.group,
+            tags=self.tags,
+            mode=mode,
+            dir=self.save_dir,
+            config=yaml.safe_load(Path(self.config_file).read_text()),
+            reinit="create_new",  # a sweep trains several runs in one process
+            settings=wandb.Settings(
+                init_timeout=self.timeout_seconds, finish_timeout=self.timeout_seconds, silent=True
+            ),
         )
-
-    try:
-        run = init(mode)
-    except Exception as error:  # whatever W&B raises, the training matters more
-        log.warning("W&B cannot be reached (%s): this run is logged offline.", str(error).splitlines()[0])
-        run = init("offline")
-    if mode == "offline":
-        log.info("W&B is offline: `wandb sync` sends the run from %s later.", save_dir)
-    run.define_metric("progress/images_seen")
-    run.define_metric("*", step_metric="progress/images_seen")
-    return run
+        run.define_metric("progress/images_seen")
+        run.define_metric("*", step_metric="progress/images_seen")
+        return run
 
 
 def _has_key() -> bool:
+    """Whether W&B knows a key: from the environment, its settings, or the netrc file that `wandb login` writes."""
     import wandb
 
-    return bool(os.environ.get("WANDB_API_KEY") or wandb.api.api_key)
+    settings = wandb.setup().settings
+    return any(
+        (
+            os.environ.get("WANDB_API_KEY"),
+            os.environ.get("WANDB_IDENTITY_TOKEN_FILE"),
+            settings.api_key,
+            _in_netrc(urlparse(settings.base_url).hostname or ""),
+        )
+    )
 
 
-def _server_answers(seconds: float = 3.0) -> bool:
+def _in_netrc(host: str) -> bool:
+    home = Path.home()
+    for path in [Path(os.environ["NETRC"])] if "NETRC" in os.environ else [home / ".netrc", home / "_netrc"]:
+        try:
+            return netrc.netrc(path.expanduser()).authenticators(host) is not None
+        except FileNotFoundError:
+            continue
+        except (OSError, netrc.NetrcParseError) as error:
+            log.warning("%s cannot be read for a key of W&B: %s.", path, error)
+    return False
+
+
+def _server_answers(seconds: float = 4.0) -> bool:
+    """Whether there is any HTTP answer in that time, proxies included. A thread waits, as looking up a name has no limit."""
     import wandb
 
-    url = urlparse(wandb.setup().settings.base_url)
-    try:
-        with socket.create_connection((url.hostname, url.port or (443 if url.scheme == "https" else 80)), seconds):
-            return True
-    except OSError:
-        return False
+    url = wandb.setup().settings.base_url
+    answered = threading.Event()
+
+    def ask() -> None:
+        try:
+            urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=seconds).close()
+        except urllib.error.HTTPError:
+            pass  # an answer, too
+        except (OSError, ValueError):
+            return
+        answered.set()
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return answered.is_set()

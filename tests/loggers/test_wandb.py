@@ -1,0 +1,184 @@
+"""W&B never stops or delays a run, asks nothing, and its offline record holds everything."""
+
+import csv
+import itertools
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import wandb
+import yaml
+
+from gan_lab.cli.main import main
+from gan_lab.errors import ConfigError
+from gan_lab.loggers import wandb as ours
+
+TRAIN = (
+    "debug=fast",
+    "budget.images=48",
+    "architecture.generator.width=8",
+    "architecture.discriminator.width=8",
+    "hardware=cpu",
+    "~callbacks.progress",
+    "callbacks.train_log.every_batches=1",
+)
+DEAD = "http://127.0.0.1:9"
+"""Nobody listens on the discard port."""
+
+
+@pytest.fixture(autouse=True)
+def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """A user without a key, and W&B without memory of an earlier test."""
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "NETRC", "WANDB_IDENTITY_TOKEN_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HOME", "WANDB_CONFIG_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("a question"))
+    wandb.teardown()
+    yield
+    wandb.teardown()
+    assert "WANDB_MODE" not in os.environ
+
+
+@pytest.fixture
+def silent_server() -> Iterator[str]:
+    """Accepts connections and never answers."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(64)
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def start(folder: Path, **options: Any) -> tuple[Any, float]:
+    """The W&B run of a new logger, and how long it took to start and to finish it."""
+    folder.mkdir(exist_ok=True)
+    (folder / "config.yaml").write_text("lr: 0.5\n")
+    begin = time.perf_counter()
+    run = ours.wandb_logger(str(folder), str(folder / "config.yaml"), **options).experiment
+    run.log({"train/x": 1.0, "progress/images_seen": 8})
+    run.finish()
+    return run, time.perf_counter() - begin
+
+
+def records(folder: Path) -> list[dict[str, Any]]:
+    """What W&B's own reader finds in an offline folder."""
+    tool = shutil.which("wandb", path=os.path.dirname(shutil.which("python") or "") + os.pathsep + os.environ["PATH"])
+    assert tool is not None
+    out = subprocess.run([tool, "leet", "inspect", "--json", str(folder)], capture_output=True, text=True, check=True)
+    return [json.loads(line) for line in out.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("mode", ["auto", "online", "offline"])
+def test_no_key(tmp_path: Path, mode: str) -> None:
+    run, seconds = start(tmp_path / "run", mode=mode)
+    assert run.offline and seconds < 10
+    assert len(list((tmp_path / "run/wandb").glob("offline-run-*/*.wandb"))) == 1
+
+
+def test_unreachable_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+    monkeypatch.setenv("WANDB_BASE_URL", DEAD)
+    run, seconds = start(tmp_path / "run")
+    assert run.offline and seconds < 10
+
+
+def test_silent_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, silent_server: str) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+    monkeypatch.setenv("WANDB_BASE_URL", silent_server)
+    run, seconds = start(tmp_path / "run")
+    assert run.offline and 3 < seconds < 20
+
+
+def test_online_falls_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, silent_server: str) -> None:
+    """Who insists on `online` waits `timeout_seconds`, and no longer."""
+    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+    monkeypatch.setenv("WANDB_BASE_URL", silent_server)
+    run, seconds = start(tmp_path / "run", mode="online", timeout_seconds=3)
+    assert run.offline and 2 < seconds < 12
+
+
+def test_disabled_writes_nothing(tmp_path: Path) -> None:
+    start(tmp_path / "run", mode="disabled")
+    assert not list((tmp_path / "run").glob("wandb/*run-*"))
+
+
+def test_unknown_mode(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="logger.wandb.mode=sometimes .*auto, online, offline or disabled"):
+        start(tmp_path / "run", mode="sometimes")
+
+
+def test_key_is_found_where_wandb_looks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("WANDB_BASE_URL", "http://wandb.example:8080")
+    assert not ours._has_key()
+    file = tmp_path / "home" / ".netrc"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(f"machine other.example login user password {'b' * 40}\n")
+    assert not ours._has_key()
+    file.write_text(f"machine wandb.example login user password {'b' * 40}\n")
+    assert ours._has_key()
+    file.rename(tmp_path / "elsewhere")
+    assert not ours._has_key()
+    monkeypatch.setenv("NETRC", str(tmp_path / "elsewhere"))
+    assert ours._has_key()
+    monkeypatch.delenv("NETRC")
+    monkeypatch.setenv("WANDB_API_KEY", "c" * 40)
+    assert ours._has_key()
+
+
+def metrics_csv(folder: Path) -> list[dict[str, float]]:
+    with (folder / "metrics.csv").open() as file:
+        return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
+
+
+def test_offline_record_holds_the_run(command: Callable[..., Any], tmp_path: Path) -> None:
+    """Three loggers at once; W&B's record against metrics.csv, config.yaml and the files on the disk."""
+    outcome = command("train", *TRAIN, "logger=[csv,tensorboard,wandb]", "logger.wandb.mode=offline", "run.name=one")
+    assert outcome.status == 0, outcome.err
+    folder = tmp_path / "runs" / "one"
+    assert list((folder / "tensorboard").glob("events.*"))
+    (offline,) = (folder / "wandb").glob("offline-run-*")
+    text = json.dumps(records(offline))
+    history = [item for item in map(as_history, records(offline)) if item]
+
+    scalars = [item for item in history if "train/discriminator/adversarial" in item]
+    rows = metrics_csv(folder)
+    images = [row["progress/images_seen"] for row in rows]
+    assert len(rows) == 3 and all(a < b for a, b in itertools.pairwise(images))
+    assert [item["progress/images_seen"] for item in scalars] == images
+    for item, row in zip(scalars, rows, strict=True):
+        assert item["train/discriminator/adversarial"] == pytest.approx(row["train/discriminator/adversarial"])
+
+    pictures = [item["samples/ema"] for item in history if "samples/ema" in item]
+    assert len(pictures) >= 2
+    for picture in pictures:
+        assert (offline / "files" / picture["path"]).stat().st_size == picture["size"]
+
+    assert yaml.safe_load((folder / "config.yaml").read_text())["batch_size"] == 16
+    assert "batch_size" in text and "progress/images_seen" in text
+
+
+def as_history(record: dict[str, Any]) -> dict[str, Any]:
+    """Key to value of a history record, {} for any other."""
+    items = record.get("history", {}).get("item", [])
+    return {item.get("key") or "/".join(item["nested_key"]): json.loads(item["value_json"]) for item in items}
+
+
+def test_a_sweep_makes_a_run_for_each_trial(command: Callable[..., Any], tmp_path: Path) -> None:
+    words = ("logger=[wandb]", "logger.wandb.mode=offline", "~callbacks.sample_grids", "~callbacks.checkpoints")
+    outcome = command("train", *TRAIN, *words, "-m", "seed=0,1", f"hydra.sweep.dir={tmp_path}/sweep")
+    assert outcome.status == 0, outcome.err
+    files = [list((tmp_path / "sweep" / str(k) / "wandb").glob("offline-run-*/*.wandb")) for k in (0, 1)]
+    assert [len(found) for found in files] == [1, 1]
+    assert files[0][0].name != files[1][0].name
+    for k, (file,) in enumerate(files):
+        found = records(file.parent)
+        assert sum(bool(as_history(record)) for record in found) == 3  # all of its own, and none of the other's
+        assert any("exit" in record for record in found), f"run {k} was not finished"
+    assert main is not None and wandb.run is None

@@ -1,0 +1,29 @@
+"""Every notebook runs from top to bottom, on a small budget."""
+
+import re
+from pathlib import Path
+
+import jupytext
+import pytest
+from nbclient import NotebookClient
+
+NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.py"))
+
+
+def test_there_are_notebooks() -> None:
+    assert [path.stem for path in NOTEBOOKS][:1] == ["01_first_gan"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_runs(path: Path) -> None:
+    text, changed = re.subn(r"^BUDGET = [\d_]+", "BUDGET = 2_000", path.read_text(), flags=re.MULTILINE)
+    assert changed == 1, "a notebook states its budget once, so that the tests can shorten it"
+    notebook = jupytext.reads(text, fmt="py:percent")
+    NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+    pictures = [
+        output
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if {"image/png", "image/gif"} & set(output.get("data", {}))
+    ]
+    assert len(pictures) >= 4

@@ -1,0 +1,69 @@
+"""Two processes that share a batch do what one process does."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from gan_lab.config.compose import compose
+from gan_lab.config.fit import fit
+from gan_lab.gans.catalogue import CATALOGUE
+from tests.two_processes import overrides
+
+ROOT = Path(__file__).parents[1]
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def joint_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of all models after training in two processes, one file for each rank."""
+    folder = tmp_path_factory.mktemp("two")
+    environment = os.environ | {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(free_port()),
+        "WORLD_SIZE": "2",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+    }
+    command = [sys.executable, "-m", "tests.two_processes", str(folder)]
+    workers = [
+        subprocess.Popen(command, env=environment | {"LOCAL_RANK": str(rank), "RANK": str(rank)}, cwd=ROOT)
+        for rank in range(2)
+    ]
+    assert [worker.wait(timeout=300) for worker in workers] == [0, 0]
+    return folder
+
+
+@pytest.mark.parametrize("model", [entry.name for entry in CATALOGUE])
+def test_two_processes_equal_one_on_the_same_global_batch(model: str, joint_runs: Path, tmp_path: Path) -> None:
+    first, second = (torch.load(joint_runs / f"{model}_{rank}.pt", weights_only=True) for rank in range(2))
+    module = fit(compose(*overrides(model, tmp_path, "hardware=cpu"))).module
+    moved = 0
+    for key, alone in module.state_dict().items():
+        if not isinstance(alone, torch.Tensor):
+            assert alone == first[key] == second[key]  # the counters
+            continue
+        assert torch.equal(first[key], second[key]), f"{key}: the processes drifted apart"
+        assert torch.allclose(first[key], alone, atol=1e-5, rtol=0), key
+        moved += 1
+    assert moved
+
+
+def test_command_line_starts_two_processes(tmp_path: Path) -> None:
+    """As a user types it: one run folder, written by one of the processes."""
+    command = [sys.executable, "-m", "gan_lab.cli.main", "train", "hardware=ddp_cpu", "debug=fast", "budget.images=64"]
+    settings = ["architecture.generator.width=8", "architecture.discriminator.width=8", "run.name=pair"]
+    done = subprocess.run([*command, *settings], cwd=tmp_path, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["pair"]
+    assert (tmp_path / "runs/pair/samples/final.png").is_file()
+    assert done.stderr.count("Done:") == 1

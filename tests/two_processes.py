@@ -1,0 +1,35 @@
+"""Trains every model as one of two gloo processes and keeps the weights. Started twice by test_processes.py."""
+
+import sys
+from pathlib import Path
+
+import torch
+
+from gan_lab.config.compose import compose
+from gan_lab.config.fit import fit
+from gan_lab.gans.catalogue import CATALOGUE
+from tests.conftest import TINY
+
+UNCOUPLED = {
+    # Batch norm sees the local half of a batch, and dropout draws anew in each process: both differ by nature.
+    "gan": ("architecture.discriminator.dropout=0", "architecture.discriminator.input_dropout=0"),
+}
+NO_NORM = ("architecture.generator.norm=none", "architecture.discriminator.norm=none")
+
+
+def overrides(model: str, folder: Path, *more: str) -> list[str]:
+    """A tiny run of 8 batches without what couples the samples of a batch."""
+    settings = [f"model={model}", "dataset.resolution=8", "dataset.flip=true", "budget.images=64"]
+    return [*TINY, *settings, *NO_NORM, *UNCOUPLED.get(model, ()), f"run.dir={folder}", *more]
+
+
+def main(folder: Path) -> None:
+    for entry in CATALOGUE:
+        experiment = fit(compose(*overrides(entry.name, folder / entry.name, "hardware=ddp_cpu")))
+        rank = experiment.trainer.global_rank
+        torch.save(experiment.module.state_dict(), folder / f"{entry.name}_{rank}.pt")
+        assert experiment.trainer.world_size == 2
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
