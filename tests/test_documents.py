@@ -28,7 +28,11 @@ def command_lines() -> list[list[str]]:
 def needs_more_than_this_machine(words: list[str]) -> bool:
     """A GPU, a hub, or a file of the reader's."""
     settings = " ".join(words)
-    return "hardware=gpu" in settings or "hardware=ddp" in settings or bool(re.search(r"dataset=(?!digits|ring|grid)", settings))
+    return (
+        "hardware=gpu" in settings
+        or "hardware=ddp" in settings
+        or bool(re.search(r"dataset=(?!digits|ring|grid)", settings))
+    )
 
 
 def small(words: list[str]) -> list[str]:
@@ -73,7 +77,9 @@ def test_table_of_models_is_the_catalogues() -> None:
     assert table == markdown_table()
 
 
-@pytest.mark.parametrize("group", ["model", "loss", "regularizer", "architecture", "dataset", "hardware", "logger", "debug"])
+@pytest.mark.parametrize(
+    "group", ["model", "loss", "regularizer", "architecture", "dataset", "hardware", "logger", "debug"]
+)
 def test_table_of_groups_names_every_choice(group: str) -> None:
     (row,) = re.findall(rf"^\| `{group}` \| (.*) \|$", README, re.MULTILINE)
     choices = {re.split(r"[ (]", word.strip())[0] for word in re.sub(r"\(.*?\)", "", row).split(": ")[-1].split(",")}

@@ -184,7 +184,7 @@ def photos(tmp_path: Path) -> Path:
     image.convert("RGBA").save(folder / "transparent.png")
     image.convert("CMYK").save(folder / "cmyk.jpg")
     image.convert("1").save(folder / "bits.png")
-    Image.fromarray((pixels()[..., 0].astype(np.uint16) * 257)).save(folder / "sixteen.png")
+    Image.fromarray(pixels()[..., 0].astype(np.uint16) * 257).save(folder / "sixteen.png")
     Image.fromarray(pixels(300)).save(folder / "large.webp")
     return folder
 
@@ -238,7 +238,9 @@ def test_folder_without_images(command: Command, tmp_path: Path) -> None:
 def test_log_loss_with_weight_clipping_trains(command: Command, tmp_path: Path) -> None:
     assert command("train", *SMALL, "model=dcgan", "regularizer=[weight_clip]").status == 0
     state = torch.load(tmp_path / "runs/one/checkpoints/last.ckpt", weights_only=True)["state_dict"]
-    weights = [v for k, v in state.items() if k.startswith("discriminator.") and "running" not in k and v.is_floating_point()]
+    weights = [
+        v for k, v in state.items() if k.startswith("discriminator.") and "running" not in k and v.is_floating_point()
+    ]
     assert max(float(weight.abs().max()) for weight in weights) == pytest.approx(0.01)
 
 

@@ -248,3 +248,25 @@ def test_mixture_in_a_trainer(tmp_path):
 def test_arguments_of_mixtures(changes, sentence):
     with pytest.raises(ConfigError, match=sentence):
         mixture_data(**changes)
+
+
+def test_max_images_picks_a_subset_by_seed():
+    def pixels(**changes) -> set:
+        loader = image_data(batch_size=10, **changes).train_dataloader()
+        return {tuple(image) for batch in loader for image in batch["image"].flatten(1).tolist()}
+
+    chosen = pixels(max_images=50, seed=4, cache="memory")
+    assert len(chosen) == 50 and image_data(max_images=50).size == 50
+    assert chosen == pixels(max_images=50, seed=4, cache="none") != pixels(max_images=50, seed=5)
+    assert chosen < pixels() | pixels(seed=1)
+
+
+def test_labels_follow_a_subset():
+    data = image_data(batch_size=20, max_images=20, seed=4)
+    whole = read_digits("scikit-learn")
+    (batch,) = data.train_dataloader()
+    for image, label in zip(batch["image"], batch["label"], strict=True):
+        same = [
+            n for n in range(len(whole)) if torch.equal(torch.tensor(list(whole.load(n).tobytes())), image.flatten())
+        ]
+        assert label in whole.labels[same]

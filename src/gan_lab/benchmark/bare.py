@@ -6,11 +6,12 @@ against this.
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from gan_lab.data.image_data import ImageData
+from gan_lab.data.base import TrainingData
 from gan_lab.data.loaders import MemoryLoader
 from gan_lab.data.mixture_data import MixtureData
 from gan_lab.gans.gan import GAN
@@ -31,9 +32,7 @@ class BareLoop:
         precision: A key of `PRECISIONS`.
     """
 
-    def __init__(
-        self, gan: GAN, data: ImageData | MixtureData, batch_size: int, device: torch.device, precision: str
-    ) -> None:
+    def __init__(self, gan: GAN, data: TrainingData, batch_size: int, device: torch.device, precision: str) -> None:
         self.gan = gan.to(device).train()
         self.device = device
         self.batch_size = batch_size
@@ -100,14 +99,14 @@ class BareLoop:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None)
 
 
-def _batches(data: ImageData | MixtureData, batch_size: int, device: torch.device) -> Iterator[Tensor]:
+def _batches(data: TrainingData, batch_size: int, device: torch.device) -> Iterator[Tensor]:
     """Real batches for ever: float32 in [-1, 1], (n, C, H, W), or points (n, 2)."""
     if isinstance(data, MixtureData):
         centres, std = torch.tensor(data.mixture.centres, device=device), data.mixture.std
         while True:
             modes = torch.randint(len(centres), (batch_size,), device=device)
             yield centres[modes] + std * torch.randn(batch_size, 2, device=device)
-    loader = data.train_dataloader()
+    loader: Any = data.train_dataloader()
     while isinstance(loader, MemoryLoader):
         images = loader.data.images
         for index in torch.randperm(len(images), device=images.device).split(batch_size)[:-1]:

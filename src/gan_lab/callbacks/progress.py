@@ -29,7 +29,7 @@ class Progress(Callback):
             terminal = sys.stderr.isatty()
             self._bar = tqdm(
                 total=self.budget_images / 1000,
-                initial=module.images_seen / 1000,
+                initial=min(module.images_seen, self.budget_images) / 1000,
                 bar_format="{percentage:3.0f}%|{bar:20}| {n:.1f}/{total:.1f} kimg [{elapsed}<{remaining}{postfix}]",
                 mininterval=0.2 if terminal else self.log_seconds,
                 dynamic_ncols=terminal,

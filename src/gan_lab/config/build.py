@@ -9,7 +9,7 @@ from typing import Any, cast
 import hydra.utils
 import torch
 from hydra.errors import InstantiationException
-from lightning.pytorch import LightningDataModule, Trainer, seed_everything
+from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
@@ -17,6 +17,7 @@ from torch import nn
 from gan_lab.callbacks.checkpoints import AtomicCheckpointIO
 from gan_lab.config.checks import budget_images, check_sharing, check_values
 from gan_lab.config.targets import check_node
+from gan_lab.data.base import TrainingData
 from gan_lab.errors import ConfigError, UserError
 from gan_lab.gans.base import AdversarialModule
 from gan_lab.gans.phases import OptimizerFactory
@@ -30,7 +31,7 @@ class Experiment:
     """Everything a run needs, built. `config` is resolved: its budget is in images and it holds no interpolation."""
 
     config: DictConfig
-    data: LightningDataModule
+    data: TrainingData
     module: AdversarialModule
     trainer: Trainer
 
@@ -87,7 +88,7 @@ def build(cfg: DictConfig) -> Experiment:
     return Experiment(cfg, data, module, trainer)
 
 
-def _with_budget(cfg: DictConfig, data: Any) -> DictConfig:
+def _with_budget(cfg: DictConfig, data: TrainingData) -> DictConfig:
     images = budget_images(cfg, data.size, data.budget_images)
     plain = OmegaConf.to_container(cfg, resolve=False)  # leaves the schema's types behind
     resolved = cast(DictConfig, OmegaConf.create(plain))

@@ -60,7 +60,9 @@ def check_options(target: Callable[..., Any], options: Mapping[str, Any], key: s
         elif not takes_any:
             takes = ", ".join(named) or "no options"
             raise ConfigError(f"{key}.{name} is not an option of {name_of_target}: it takes {takes}.")
-    missing = [name for name, parameter in named.items() if parameter.default is Parameter.empty and name not in options]
+    missing = [
+        name for name, parameter in named.items() if parameter.default is Parameter.empty and name not in options
+    ]
     if complete and missing:
         raise ConfigError(f"{key}.{missing[0]} is missing: {name_of_target} needs it.")
 

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 import torch
-from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from gan_lab.data.arguments import check_at_least, check_choice
+from gan_lab.data.base import TrainingData
 from gan_lab.data.cache import CACHES, DecodedImages, cache_bytes, choose_cache, decode_all
 from gan_lab.data.decode import FITS, Decoder
 from gan_lab.data.file_loader import FileLoader
@@ -19,10 +19,12 @@ from gan_lab.errors import ConfigError, DataError
 from gan_lab.noise import mix
 from gan_lab.types import Batch, DataSpec
 
-_REFERENCE = -1  # in the place of the epoch, for the seed of `real_batch`
+# In the place of the epoch, for the seeds of `real_batch` and of the images that `max_images` picks.
+_REFERENCE = -1
+_SUBSET = -2
 
 
-class ImageData(LightningDataModule):
+class ImageData(TrainingData):
     """Reads an image set once per process and yields shuffled batches with images in [-1, 1].
 
     Images stay uint8 until they are on the training device. The order is a function of (seed, epoch), the flip of
@@ -43,6 +45,7 @@ class ImageData(LightningDataModule):
         min_side: Images whose shorter side has fewer pixels count as unreadable.
         on_error: "stop" at an unreadable image, or "skip" it with a warning.
         num_workers: Worker processes that decode, if the images are not cached.
+        max_images: Train on so many images, which the seed picks; None for all.
         budget_images: How many real images a run sees unless the budget of the run says otherwise; only stored here.
 
     Raises:
@@ -66,11 +69,14 @@ class ImageData(LightningDataModule):
         on_error: str = "stop",
         num_workers: int = 0,
         budget_images: int = 1_000_000,
+        max_images: int | None = None,
     ) -> None:
         super().__init__()
         _check_arguments(
             resolution, channels, num_classes, batch_size, background, min_side, num_workers, budget_images
         )
+        if max_images is not None:
+            check_at_least("dataset.max_images", max_images, 1)
         check_choice("dataset.cache", cache, CACHES)
         check_choice("dataset.fit", fit, FITS)
         check_choice("dataset.on_error", on_error, ("stop", "skip"))
@@ -84,6 +90,7 @@ class ImageData(LightningDataModule):
         self.on_error = on_error
         self.num_workers = num_workers
         self.budget_images = budget_images
+        self.max_images = max_images
         self._decoder = Decoder(channels, resolution, fit, background, min_side)
         self._raw: RawImages | None = None
         self._decoded: DecodedImages | None = None
@@ -165,8 +172,11 @@ class ImageData(LightningDataModule):
     def _read(self) -> RawImages:
         """The set before decoding, read at the first call."""
         if self._raw is None:
-            self._raw = self.reader(self.source)
-            _check_labels(self._raw, self.source, self.spec.num_classes)
+            raw = self.reader(self.source)
+            _check_labels(raw, self.source, self.spec.num_classes)
+            if self.max_images is not None and self.max_images < len(raw):
+                raw = raw.at(shuffle(len(raw), mix(self.seed, _SUBSET))[: self.max_images].sort().values)
+            self._raw = raw
         return self._raw
 
     def _decode(self) -> None:

@@ -1,9 +1,9 @@
 """The data module of two-dimensional mixtures."""
 
-from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from gan_lab.data.arguments import check_at_least
+from gan_lab.data.base import TrainingData
 from gan_lab.data.loaders import PointLoader
 from gan_lab.data.mixtures import GaussianMixture
 from gan_lab.data.processes import Processes
@@ -14,7 +14,7 @@ from gan_lab.types import DataSpec
 _REFERENCE = -1  # in the place of the epoch, for the seed of `real_batch`
 
 
-class MixtureData(LightningDataModule):
+class MixtureData(TrainingData):
     """Yields fresh points of a mixture in every batch, each a function of (seed, epoch, batch).
 
     `resolution`, `channels` and `num_classes` are there because a config states them for every data set and other

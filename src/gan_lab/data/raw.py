@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -39,6 +39,20 @@ class NumberedNames:
         return f"image {position} of {self.source}"
 
 
+class Chosen:
+    """Some items or names of a sequence, in a given order."""
+
+    def __init__(self, sequence: Any, positions: Tensor) -> None:
+        self.sequence = sequence
+        self.positions = positions
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, position: int, /) -> Any:
+        return self.sequence[int(self.positions[position])]
+
+
 class Names(Protocol):
     """What the items are called in messages."""
 
@@ -65,6 +79,11 @@ class RawImages:
 
     def __len__(self) -> int:
         return len(self.items)
+
+    def at(self, positions: Tensor) -> "RawImages":
+        """The images at these positions, int64 (M,), with their names and labels."""
+        labels = None if self.labels is None else self.labels[positions]
+        return RawImages(Chosen(self.items, positions), Chosen(self.names, positions), labels, self.classes)
 
     def name(self, position: int) -> str:
         """What messages call the image at this position."""

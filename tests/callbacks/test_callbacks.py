@@ -1,0 +1,138 @@
+"""What a run leaves behind, and when."""
+
+import csv
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from gan_lab.callbacks.checkpoints import AtomicCheckpointIO
+from gan_lab.callbacks.every import Every
+from gan_lab.callbacks.progress import _postfix
+from gan_lab.config.compose import compose
+from gan_lab.config.fit import fit
+
+SMALL = ("architecture.generator.width=8", "architecture.discriminator.width=8", "hardware=cpu", "batch_size=8")
+
+
+def test_every_is_due_once_for_each_multiple_passed() -> None:
+    every = Every(100)
+    assert [every.due(n) for n in (60, 120, 180, 240, 500, 501)] == [False, True, False, True, True, False]
+    every.start(250)
+    assert [every.due(n) for n in (260, 300)] == [False, True]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of 96 images in batches of 8 with everything switched on."""
+    folder = tmp_path_factory.mktemp("run")
+    grids = ("callbacks.sample_grids.every_images=30", "callbacks.sample_grids.count=9")
+    others = ("callbacks.checkpoints.every_images=20", "callbacks.train_log.every_batches=3")
+    fit(compose(*SMALL, f"run.dir={folder}", "budget.images=90", "dataset.resolution=8", *grids, *others))
+    return folder
+
+
+def test_budget_ends_the_run_with_the_first_batch_that_reaches_it(run: Path) -> None:
+    with open(run / "metrics.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == [24, 48, 72, 96]
+    assert [float(row["progress/images_seen"]) for row in rows] == [24, 48, 72, 96]
+
+
+def test_metrics_have_the_agreed_keys(run: Path) -> None:
+    with open(run / "metrics.csv") as file:
+        (first, *_) = csv.DictReader(file)
+    assert set(first) == {
+        "step",
+        "progress/images_seen",
+        "progress/images_per_second",
+        "train/discriminator/adversarial",
+        "train/generator/adversarial",
+        "train/logits/real",
+        "train/logits/fake",
+        "train/grad_norm/discriminator",
+        "train/grad_norm/generator",
+        "train/lr/discriminator",
+        "train/lr/generator",
+    }
+    assert all(float(value) == float(value) for value in first.values())
+
+
+def test_grids_at_their_images(run: Path) -> None:
+    names = sorted(path.name for path in (run / "samples").iterdir())
+    seen = [0, 32, 64, 96]  # the first batches at or past 30, 60 and 90, and the start
+    assert names == sorted(
+        [f"{kind}_{n:010d}.png" for kind in ("ema", "raw") for n in seen] + ["real.png", "final.png", "ema.gif"]
+    )
+    with Image.open(run / "samples" / "ema.gif") as gif:
+        assert gif.n_frames == 4
+    last = Image.open(run / "samples" / "ema_0000000096.png")
+    assert Image.open(run / "samples" / "final.png").tobytes() == last.tobytes()
+    assert Image.open(run / "samples" / "ema_0000000000.png").tobytes() != last.tobytes()
+
+
+def test_newest_checkpoints_are_kept_and_last_is_the_newest(run: Path) -> None:
+    folder = run / "checkpoints"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "images_0000000080.ckpt",
+        "images_0000000096.ckpt",
+        "last.ckpt",
+    ]
+    last = torch.load(folder / "last.ckpt", weights_only=True)
+    assert last["state_dict"]["_extra_state"]["images_seen"] == 96
+
+
+def test_final_grid_is_what_the_checkpoint_draws(run: Path) -> None:
+    import gan_lab
+    from gan_lab.callbacks.sample_grids import FIXED_LATENTS
+    from gan_lab.noise import Noise, mix
+    from gan_lab.pictures import picture
+
+    loaded = gan_lab.load(run, device="cpu")
+    latents = loaded.latent.sample(Noise(mix(0, FIXED_LATENTS), 9))
+    assert picture(loaded.generator(latents)).tobytes() == Image.open(run / "samples" / "final.png").tobytes()
+
+
+def test_a_run_resumed_past_its_budget_does_nothing(run: Path, tmp_path: Path) -> None:
+    again = fit(compose(*SMALL, f"run.dir={tmp_path}", "budget.images=90", "dataset.resolution=8", f"resume={run}"))
+    assert again.module.images_seen == 96
+
+
+def test_checkpoint_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "x.ckpt"
+    io = AtomicCheckpointIO()
+    io.save_checkpoint({"a": 1}, target)
+
+    def full_disk(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        io.save_checkpoint({"a": 2}, target)
+    assert torch.load(target, weights_only=True) == {"a": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["x.ckpt"]
+
+
+def test_progress_line_tells_throughput_and_terms_only() -> None:
+    latest = {
+        "progress/images_per_second": 812.4,
+        "train/discriminator/adversarial": 1.23456,
+        "train/discriminator/gradient_penalty": 0.05,
+        "train/logits/real": 3.0,
+        "train/lr/generator": 2e-4,
+        "train/grad_norm/generator": 1.0,
+    }
+    assert _postfix(latest) == "812 images/s, discriminator/adversarial 1.23, discriminator/gradient_penalty 0.05"
+    assert _postfix({}) == ""
+
+
+def test_progress_bar_tells_kimg_and_time_left(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    settings = ("budget.images=800", "logger=[]", "~callbacks.sample_grids", "~callbacks.checkpoints")
+    fit(
+        compose(*SMALL, *settings, f"run.dir={tmp_path}", "callbacks.progress.log_seconds=0.01", "dataset.resolution=8")
+    )
+    shown = capfd.readouterr().err
+    assert "0.8/0.8 kimg" in shown and "images/s" in shown and "generator/adversarial" in shown
+    assert "[00:0" in shown and "<00:0" in shown

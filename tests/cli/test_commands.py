@@ -1,0 +1,205 @@
+"""The commands, their flags, and completion by the shell."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from gan_lab.cli.main import COMMANDS, HELP
+from gan_lab.config.schema import CONF
+
+Command = Callable[..., Any]
+
+SMALL = (
+    "debug=fast",
+    "budget.images=32",
+    "architecture.generator.width=8",
+    "architecture.discriminator.width=8",
+    "hardware=cpu",
+    "~callbacks.progress",
+)
+PROGRAM = shutil.which("gan-lab", path=str(Path(sys.executable).parent))
+
+
+@pytest.mark.parametrize("words", [(), ("--help",), ("-h",)])
+def test_help(command: Command, words: tuple[str, ...]) -> None:
+    outcome = command(*words)
+    assert (outcome.status, outcome.out, outcome.err) == (0, HELP, "")
+
+
+def test_help_takes_less_than_a_second() -> None:
+    begin = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "gan_lab.cli.main"], check=True, capture_output=True)
+    assert time.perf_counter() - begin < 1
+
+
+def test_examples_of_the_help_compose(command: Command) -> None:
+    """Each line of the help that starts with gan-lab and is an example."""
+    examples = re.findall(r"^  gan-lab (\w+)(.*?)(?:  .*)?$", HELP, re.MULTILINE)
+    assert len(examples) >= 7
+    for name, words in examples:
+        outcome = command(name, *(word for word in words.split() if word != "-m" and "," not in word), "--cfg", "job")
+        assert outcome.status == 0, outcome.err
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_flags_of_hydra(command: Command, name: str) -> None:
+    text = command(name, "--help")
+    assert text.status == 0 and f"gan-lab {name}" in text.out and "--config-dir" in text.out
+    plain = command(name, "--cfg", "job")
+    assert plain.status == 0 and set(yaml.safe_load(plain.out)) >= {"train": {"lr"}, "bench": {"bench", "lr"}}.get(
+        name, {"what"} if name == "list" else {"run"}
+    )
+    resolved = command(name, "--cfg", "job", "--resolve")
+    assert resolved.status == 0 and "${" not in resolved.out
+    assert f"{name}_schema" in command(name, "--info", "defaults").out
+
+
+def test_overrides_and_flags_in_any_order(command: Command) -> None:
+    there = command("train", "lr=0.5", "--cfg", "job", "n_critic=3", "-p", "optimizer")
+    assert there.status == 0 and yaml.safe_load(there.out)["generator"]["lr"] == "${lr}"
+    whole = yaml.safe_load(command("train", "lr=0.5", "--cfg", "job", "n_critic=3").out)
+    assert (whole["lr"], whole["n_critic"]) == (0.5, 3)
+
+
+def test_module_is_the_command(command: Command) -> None:
+    words = ("--cfg", "job", "model=wgan_gp", "run.name=one")
+    out = subprocess.run(
+        [sys.executable, "-m", "gan_lab.cli.train", *words], capture_output=True, text=True, check=True
+    )
+    assert out.stdout == command("train", *words).out
+
+
+def test_version(command: Command) -> None:
+    assert re.fullmatch(r"gan-lab \d+\.\d+\.\d+\S*\n", command("--version").out)
+
+
+def test_list_names_every_file(command: Command) -> None:
+    out = command("list").out
+    for file in CONF.glob("*/*.yaml"):
+        if file.parent.name != "local":
+            assert re.search(rf"^  {file.stem} +\S+", out, re.MULTILINE), file
+    only = command("list", "what=loss").out
+    assert "hinge" in only and "dcgan" not in only
+    assert command("list", "format=markdown").out.count("arxiv.org") >= 6
+
+
+def test_multirun_gives_each_trial_a_folder(command: Command, tmp_path: Path) -> None:
+    outcome = command("train", *SMALL, "-m", "seed=0,1", "logger=[csv]")
+    assert outcome.status == 0, outcome.err
+    folders = sorted(tmp_path.glob("runs/multirun/*/*/config.yaml"))
+    assert [yaml.safe_load(file.read_text())["seed"] for file in folders] == [0, 1]
+    assert all((file.parent / "checkpoints/last.ckpt").is_file() for file in folders)
+
+
+def test_runs_of_one_second_do_not_share_a_folder(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gan_lab.config.schema.time.strftime", lambda _: "20300101-000000")
+    names = {yaml.safe_load(command("train", "--cfg", "job", "--resolve").out)["run"]["dir"] for _ in range(4)}
+    assert len(names) == 4 and all("20300101-000000" in name for name in names)
+
+
+def test_groups_of_the_user(command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A loss of one's own, in a module of one's own, and a model that takes it, without touching gan_lab."""
+    (tmp_path / "mine/loss").mkdir(parents=True)
+    (tmp_path / "mine/model").mkdir()
+    (tmp_path / "users_losses.py").write_text(
+        "from gan_lab.losses.adversarial import Hinge\n"
+        "class Scaled(Hinge):\n"
+        "    def __init__(self, scale: float) -> None:\n"
+        "        object.__setattr__(self, 'scale', scale)\n"
+        "    def generator(self, fake_logits):\n"
+        "        print('my loss', self.scale)\n"
+        "        return self.scale * super().generator(fake_logits)\n"
+    )
+    (tmp_path / "mine/loss/scaled.yaml").write_text("_target_: users_losses.Scaled\nscale: 2.0\n")
+    (tmp_path / "mine/model/my_gan.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /loss: scaled\n  - override /regularizer: [r1]\nn_critic: 2\n"
+        "architecture:\n  discriminator:\n    norm: layer\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    outcome = command("train", *SMALL, "--config-dir", "mine", "model=my_gan", "run.name=one", "loss.scale=3")
+    assert outcome.status == 0, outcome.err
+    assert outcome.out.splitlines() == ["my loss 3.0"] or outcome.out.splitlines() == ["my loss 3"]
+    config = yaml.safe_load((tmp_path / "runs/one/config.yaml").read_text())
+    assert config["n_critic"] == 2 and list(config["regularizer"]) == ["r1"]
+    assert command("sample", "run=runs/one", "count=1", "device=cpu").status == 0
+
+
+def test_settings_of_this_machine(command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`conf/local/default.yaml` is not in git: it is used where there is one."""
+    conf = tmp_path / "conf"
+    shutil.copytree(CONF, conf, ignore=shutil.ignore_patterns("local"))
+    monkeypatch.setattr("gan_lab.config.schema.CONF", conf)
+    before = yaml.safe_load(command("train", "--cfg", "job").out)
+    (conf / "local").mkdir()
+    (conf / "local/default.yaml").write_text(
+        "# @package _global_\nrun:\n  root: elsewhere\nhardware:\n  num_workers: 7\n"
+    )
+    after = yaml.safe_load(command("train", "--cfg", "job").out)
+    assert (before["run"]["root"], after["run"]["root"], after["hardware"]["num_workers"]) == ("runs", "elsewhere", 7)
+
+
+# -- completion -------------------------------------------------------------------------------------------------------
+
+
+def query(command: Command, monkeypatch: pytest.MonkeyPatch, line: str, shell: str = "bash") -> list[str]:
+    """What the shell is offered when TAB is pressed after `line`."""
+    monkeypatch.setenv("COMP_LINE", line)
+    outcome = command("-sc", f"query={shell}")
+    assert outcome.status == 0, outcome.err
+    return outcome.out.split()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(command: Command, monkeypatch: pytest.MonkeyPatch, shell: str) -> None:
+    def ask(line: str) -> list[str]:
+        return query(command, monkeypatch, line, shell)
+
+    assert ask("gan-lab ") == list(COMMANDS)
+    assert ask("gan-lab tr") == ["train"]
+    assert ask("gan-lab  train") == ["train"]
+    assert ask("gan-lab train model=") == [f"model={file.stem}" for file in sorted(CONF.glob("model/*.yaml"))]
+    assert ask("/some/where-else/gan-lab train model=dcgan n_cri") == ["n_critic="]
+    assert "optimizer.generator.momentum=" in ask("gan-lab train model=gan optimizer.generator.m")
+    assert ask("gan-lab sample wei") == ["weights="]
+    assert ask("gan-lab unheard_of mod") == []
+
+
+def test_fish_gets_one_choice_per_line(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    for line in ("gan-lab ", "gan-lab train model="):
+        monkeypatch.setenv("COMP_LINE", line)
+        assert len(command("-sc", "query=fish").out.splitlines()) >= 4
+
+
+@pytest.mark.parametrize("shell", ["bash", "fish"])
+def test_completion_script_is_for_this_program(command: Command, shell: str) -> None:
+    outcome = command("-sc", f"install={shell}")
+    assert outcome.status == 0
+    assert re.search(r"complete .*gan-lab", outcome.out)
+
+
+@pytest.mark.skipif(shutil.which("bash") is None or PROGRAM is None, reason="needs bash and the installed program")
+def test_completion_in_bash() -> None:
+    """The script itself, called as bash calls it."""
+    script = (
+        'eval "$(gan-lab -sc install=bash)"\n'
+        "press_tab() { COMP_LINE=$1; COMP_POINT=${#1}; COMP_CWORD=$2; COMPREPLY=(); "
+        'hydra_bash_completion 2> /dev/null; echo "${COMPREPLY[@]}"; }\n'
+        'complete -p gan-lab\npress_tab "gan-lab tr" 1\npress_tab "gan-lab train model=wgan_" 2\n'
+    )
+    path = f"{Path(PROGRAM or '').parent}{os.pathsep}{os.environ['PATH']}"
+    out = subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, env={**os.environ, "PATH": path}, check=True
+    )
+    rule, commands, models = out.stdout.splitlines()
+    assert "hydra_bash_completion gan-lab" in rule
+    assert commands == "train"
+    assert models.split() == ["model=wgan_div", "model=wgan_gp"]

@@ -1,0 +1,109 @@
+"""Every file in conf/ composes, and every target in it exists and takes what the file gives it."""
+
+import inspect
+from collections.abc import Iterator
+from dataclasses import fields
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from gan_lab.config.compose import compose
+from gan_lab.config.schema import CONF, Sample, Train
+
+FILES = sorted(file for file in CONF.glob("*/*.yaml") if file.parent.name not in ("hydra", "local"))
+LISTS = ("logger", "regularizer")
+"""Groups of which a run takes any number."""
+FINISHED_BY_THE_BUILDER = ("game", "trainer")
+"""Nodes to which `config.build` adds the parts."""
+
+
+def composed(file: Path) -> DictConfig:
+    """`gan-lab train <group>=<file>`, with a source for the data sets that name none."""
+    group, choice = file.parent.name, file.stem
+    override = f"{group}=[{choice}]" if group in LISTS else f"{group}={choice}"
+    cfg = compose(override)
+    return compose(override, "dataset.source=x") if OmegaConf.is_missing(cfg.dataset, "source") else cfg
+
+
+def targets(node: Any, key: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Key and content of every mapping with a `_target_`."""
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield key, node
+        for name, child in node.items():
+            yield from targets(child, f"{key}.{name}".lstrip("."))
+
+
+def imported(name: str) -> Any:
+    module, _, attribute = name.rpartition(".")
+    return getattr(import_module(module), attribute)
+
+
+def test_there_are_files_of_every_group() -> None:
+    groups = {file.parent.name for file in FILES}
+    assert groups >= {field.name for field in fields(Train) if field.type == dict[str, Any]} - {"trainer", "constraint"}
+    assert groups >= {"model", "hardware", "experiment", "debug"}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}={file.stem}")
+def test_composes_and_binds(file: Path) -> None:
+    plain = OmegaConf.to_container(composed(file), resolve=True, throw_on_missing=True)
+    found = dict(targets(plain))
+    assert found.keys() >= {"game", "loss", "dataset", "trainer", "architecture.generator", "optimizer.discriminator"}
+    for key, node in found.items():
+        signature = inspect.signature(imported(node["_target_"]))
+        options = {name: value for name, value in node.items() if not name.startswith("_")}
+        # Both raise a TypeError that names the option.
+        if node.get("_partial_") or key in FINISHED_BY_THE_BUILDER:
+            signature.bind_partial(**options)
+        else:
+            signature.bind(**options)
+        for name, value in options.items():
+            default = signature.parameters[name].default
+            if type(default) in (bool, int, float, str) and value is not None:
+                number = type(default) is float and type(value) is int
+                assert type(value) is type(default) or number, f"{key}.{name}={value!r}, but {default!r} in Python"
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}={file.stem}")
+def test_says_what_it_is(file: Path) -> None:
+    """The first comment is what `gan-lab list` shows; a file for the root says so in its first line."""
+    first, *rest = file.read_text().splitlines()
+    if first.startswith("# @package"):
+        first = rest[0]
+    assert first.startswith("# ") and len(first) > 8
+    if file.parent.name in ("model", "experiment", "debug"):
+        assert file.read_text().startswith("# @package _global_\n")
+
+
+def test_schema_and_file_have_the_same_words() -> None:
+    train = yaml.safe_load((CONF / "train.yaml").read_text())
+    chosen = {key for entry in train["defaults"] if isinstance(entry, dict) for key in entry}
+    free = {"model", "experiment", "debug", "optional local", "override hydra/help", "override hydra/job_logging"}
+    groups = chosen - free - {"override hydra/hydra_logging"}
+    words = set(train) - {"defaults", "hydra"} | groups
+    assert words | {"constraint"} == {field.name for field in fields(Train)}  # regularizer=[weight_clip] fills it
+    for name in ("run", "budget", "latent", "averaging"):
+        part = next(field.default_factory for field in fields(Train) if field.name == name)
+        assert set(train[name]) == {field.name for field in fields(part)}
+    sample = yaml.safe_load((CONF / "sample.yaml").read_text())
+    assert set(sample) - {"defaults", "hydra"} == {field.name for field in fields(Sample)}
+
+
+def test_hardware_files_have_the_same_keys() -> None:
+    from gan_lab.config.schema import Hardware
+
+    for file in CONF.glob("hardware/*.yaml"):
+        assert list(yaml.safe_load(file.read_text())) == [field.name for field in fields(Hardware)], file
+
+
+def test_command_line_wins_over_model_and_model_over_base() -> None:
+    assert compose("model=wgan_gp").n_critic == 5
+    assert compose("model=wgan_gp", "n_critic=2", "loss=hinge").n_critic == 2
+    assert compose("model=wgan_gp", "loss=hinge").loss._target_.endswith("Hinge")
+    cfg = compose("lr=0.25", "optimizer.generator.lr=0.5")
+    assert (cfg.optimizer.generator.lr, cfg.optimizer.discriminator.lr, cfg.game.n_critic) == (0.5, 0.25, 1)

@@ -1,0 +1,50 @@
+"""The wheel holds the configs and the type marker, and works where there is no checkout."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from gan_lab.config.schema import CONF
+
+ROOT = Path(__file__).parents[1]
+
+pytest.importorskip("build")
+pytest.importorskip("hatchling")
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    words = ["-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    subprocess.run([sys.executable, *words], check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder / "site")
+    return folder / "site"
+
+
+def test_contents(unpacked: Path) -> None:
+    shipped = {file.relative_to(unpacked / "gan_lab/conf") for file in (unpacked / "gan_lab/conf").rglob("*.yaml")}
+    here = {file.relative_to(CONF) for file in CONF.rglob("*.yaml") if "local" not in file.parts}
+    assert shipped == here and len(here) > 50
+    assert (unpacked / "gan_lab/py.typed").is_file()
+    assert not list(unpacked.rglob("tests")) and not list(unpacked.rglob(".ruff_cache"))
+    (entry_points,) = unpacked.glob("*.dist-info/entry_points.txt")
+    assert "gan-lab = gan_lab.cli.main:main" in entry_points.read_text()
+
+
+def test_runs_elsewhere(unpacked: Path, tmp_path: Path) -> None:
+    def python(*words: str) -> str:
+        env = {**os.environ, "PYTHONPATH": str(unpacked)}
+        done = subprocess.run([sys.executable, *words], cwd=tmp_path, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert Path(python("-c", "import gan_lab; print(gan_lab.__file__)").strip()).is_relative_to(unpacked)
+    assert "wgan_gp" in python("-m", "gan_lab.cli.list")
+    assert "n_critic: 5" in python("-m", "gan_lab.cli.train", "--cfg", "job", "model=wgan_gp")
+    assert str(unpacked / "gan_lab/conf") in python("-m", "gan_lab.cli.train", "--info", "searchpath")
