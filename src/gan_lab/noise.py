@@ -17,6 +17,17 @@ def mix(*integers: int) -> int:
     return state >> 1
 
 
+def reseed(seed: int, device: torch.device) -> None:
+    """Seed the generators that layers such as dropout draw from, on the CPU and on `device`.
+
+    `torch.manual_seed` would seed every kind of device, and where one is not in use it records a stack trace at each call.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        index = torch.cuda.current_device() if device.index is None else device.index
+        torch.cuda.default_generators[index].manual_seed(seed)
+
+
 class Noise:
     """A stream of random rows, one row for each sample of the *global* batch, of which this process keeps its own.
 

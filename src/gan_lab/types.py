@@ -16,6 +16,10 @@ Terms = dict[str, Tensor]
 """What a phase minimizes: weighted scalar tensors by name; their sum is differentiated."""
 
 
+Record = dict[str, list[Tensor]]
+"""What one batch leaves for the log: detached scalars by log key, one for each time they were computed."""
+
+
 class Batch(TypedDict, total=False):
     """One batch of real data on the device, after the data module has finished with it.
 

@@ -57,7 +57,7 @@ def test_metrics_have_the_agreed_keys(run: Path) -> None:
         "train/lr/discriminator",
         "train/lr/generator",
     }
-    assert all(float(value) == float(value) for value in first.values())
+    assert all(float(value) == float(value) for value in first.values() if value)  # a norm on every tenth batch only
 
 
 def test_grids_at_their_images(run: Path) -> None:

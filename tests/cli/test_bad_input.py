@@ -289,11 +289,21 @@ def test_disk_full_at_a_checkpoint(command: Command, trained: Path, monkeypatch:
     folder = trained / "checkpoints"
     before = (folder / "last.ckpt").read_bytes()
 
-    def full(obj: object, file: object) -> None:
-        file.write(b"half a checkpoint")
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    class FullDisk:
+        def __init__(self, file: object) -> None:
+            self.file, self.left = file, 50_000
 
-    monkeypatch.setattr("torch.save", full)
+        def write(self, data: bytes) -> int:
+            self.left -= len(data)
+            if self.left < 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return self.file.write(data)
+
+        def flush(self) -> None:
+            self.file.flush()
+
+    save = torch.save  # the real one, for it turns the disk's error into one of its own
+    monkeypatch.setattr("torch.save", lambda obj, file: save(obj, FullDisk(file)))
     outcome = command("train", *SMALL, "resume=runs/one", "budget.images=64")
     told(outcome, "cannot be written: No space left on device")
     assert (folder / "last.ckpt").read_bytes() == before

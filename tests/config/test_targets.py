@@ -15,7 +15,7 @@ def target(
     maybe: int | None = 1,
     flag: bool = False,
     text: str = "a",
-    none: int = None,  # type: ignore[assignment]  # as many libraries write it
+    none: int = None,  # type: ignore[assignment]  # noqa: RUF013  (as libraries write it)
     rate: float | Tensor = 0.1,
     word: Literal["a", "b"] | int = "a",
     anything: Any = None,
@@ -56,7 +56,7 @@ def test_refused(name: str, value: Any, allowed: str) -> None:
 
 
 def test_missing_and_unknown() -> None:
-    with pytest.raises(ConfigError, match="here.whole is missing"):
+    with pytest.raises(ConfigError, match=r"here.whole is missing"):
         check_options(target, {}, "here")
     check_options(target, {}, "here", complete=False)
     with pytest.raises(ConfigError, match=r"here.foo is not an option .*whole, number"):

@@ -112,8 +112,8 @@ def test_accumulation_equals_the_whole_batch(accumulate: int, penalties: dict) -
     for a, b in zip(whole.parameters(), parts.parameters(), strict=True):
         assert torch.allclose(a, b, atol=1e-6)
     assert whole.records[-1].keys() == parts.records[-1].keys()
-    for key, value in whole.records[-1].items():
-        assert torch.allclose(value, parts.records[-1][key], atol=1e-5), key
+    for key, (value,) in whole.records[-1].items():
+        assert torch.allclose(value, torch.stack(parts.records[-1][key]).mean(), atol=1e-5), key
 
 
 def test_gradient_norm_is_clipped_and_noted() -> None:
@@ -125,11 +125,12 @@ def test_gradient_norm_is_clipped_and_noted() -> None:
             norms = [p.grad.norm() for p in module.generator.parameters() if p.grad is not None]
             seen.append(torch.stack(norms).norm().item())
 
-    train(free, 1)
-    assert free.records[-1]["grad_norm/generator"] > 0.01
+    train(free, 10)
+    assert "grad_norm/generator" not in free.records[-2]
+    assert free.records[-1]["grad_norm/generator"][0] > 0.01  # noted on every tenth batch
     train(clipped, 1, Watch())
     assert seen[0] == pytest.approx(0.01, rel=1e-4)
-    assert clipped.records[-1]["grad_norm/generator"] > 0.01  # the norm before clipping
+    assert clipped.records[-1]["grad_norm/generator"][0] > 0.01  # the norm before clipping
 
 
 def test_clipping_sees_the_unscaled_gradient() -> None:
@@ -268,7 +269,7 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another() -> None:
 
 def test_records_are_detached_scalars_under_the_agreed_keys() -> None:
     game = make_game(loss=Wasserstein(), penalties={"gradient_penalty": GradientPenalty()})
-    train(game, 2)
+    train(game, 10)
     assert set(game.records[-1]) == {
         "discriminator/adversarial",
         "discriminator/gradient_penalty",
@@ -278,4 +279,5 @@ def test_records_are_detached_scalars_under_the_agreed_keys() -> None:
         "grad_norm/discriminator",
         "grad_norm/generator",
     }
-    assert all(value.dim() == 0 and not value.requires_grad for value in game.records[-1].values())
+    for (value,) in game.records[-1].values():
+        assert value.dim() == 0 and not value.requires_grad

@@ -110,7 +110,7 @@ def test_disabled_writes_nothing(tmp_path: Path) -> None:
 
 
 def test_unknown_mode(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="logger.wandb.mode=sometimes .*auto, online, offline or disabled"):
+    with pytest.raises(ConfigError, match=r"logger.wandb.mode=sometimes .*auto, online, offline or disabled"):
         start(tmp_path / "run", mode="sometimes")
 
 
@@ -160,10 +160,12 @@ def test_offline_record_holds_the_run(command: Callable[..., Any], tmp_path: Pat
     for item, row in zip(scalars, rows, strict=True):
         assert item["train/discriminator/adversarial"] == pytest.approx(row["train/discriminator/adversarial"])
 
-    pictures = [item["samples/ema"] for item in history if "samples/ema" in item]
-    assert len(pictures) >= 2
-    for picture in pictures:
-        assert (offline / "files" / picture["path"]).stat().st_size == picture["size"]
+    for kind in ("ema", "raw"):
+        pictures = [item for item in history if f"samples/{kind}.path" in item]
+        assert [item["progress/images_seen"] for item in pictures] == [0, 48]
+        for item in pictures:
+            shown = (offline / "files" / item[f"samples/{kind}.path"]).read_bytes()
+            assert shown == (folder / f"samples/{kind}_{item['progress/images_seen']:010d}.png").read_bytes()
 
     (config,) = (record["run"]["config"]["update"] for record in found if "run" in record)
     del config["_wandb"]
@@ -184,3 +186,18 @@ def test_a_sweep_makes_a_run_for_each_trial(command: Callable[..., Any], tmp_pat
         assert sum(bool(as_history(record)) for record in found) == 3  # all of its own, and none of the other's
         assert any("exit" in record for record in found), f"run {k} was not finished"
     assert wandb.run is None
+
+
+def test_a_server_that_vanished_costs_no_run(caplog: pytest.LogCaptureFixture) -> None:
+    """What W&B raises at the end is told, and the run has ended well."""
+    from gan_lab.config.fit import _finish
+
+    class Vanished:
+        class experiment:
+            @staticmethod
+            def finish() -> None:
+                raise ConnectionError("gone")
+
+    _finish(Vanished())
+    assert "Vanished could not send everything: gone" in caplog.text
+    _finish(object())  # a logger that needs no finish

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from gan_lab.optim.ema import Averaging, update_average
+from gan_lab.optim.ema import Averaging, MovingAverage
 from gan_lab.optim.lazy import compensate, lazy_factor
 from gan_lab.optim.schedules import Exponential, Linear, Warmup
 
@@ -13,9 +13,10 @@ def test_average_of_a_constant_after_n_steps_is_one_minus_b_to_the_n() -> None:
     average, network = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
     nn.init.zeros_(average.weight)
     nn.init.ones_(network.weight)
-    for _ in range(7):
-        update_average(average, network, 0.9)
-    assert average.weight.item() == pytest.approx(1 - 0.9**7, rel=1e-5)
+    moving = MovingAverage(average, network, Averaging(half_life_images=10, rampup=None))
+    for n in range(1, 8):
+        moving.update(2, images_seen=2 * n)
+    assert average.weight.item() == pytest.approx(1 - 0.5 ** (7 * 2 / 10), rel=1e-5)
 
 
 @pytest.mark.parametrize(("half_life", "decay"), [(10_000, 0.997784), (20_000, 0.998892)])
@@ -33,7 +34,7 @@ def test_rampup_limits_the_half_life_to_a_share_of_the_images_seen() -> None:
 def test_buffers_are_copied() -> None:
     average, network = nn.BatchNorm1d(2), nn.BatchNorm1d(2)
     network(torch.randn(8, 2))
-    update_average(average, network, 0.9)
+    MovingAverage(average, network, Averaging()).update(1, images_seen=1)
     assert torch.equal(average.running_mean, network.running_mean)
     assert average.num_batches_tracked == 1
 

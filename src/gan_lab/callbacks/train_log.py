@@ -45,7 +45,8 @@ class TrainLog(Callback):
         module.records.clear()
         keys = sorted({key for record in records for key in record})
         # One tensor for all keys: one transfer from the device and one reduction over processes.
-        means = torch.stack([torch.stack([r[key].float() for r in records if key in r]).mean() for key in keys])
+        notes = {key: [value for record in records for value in record.get(key, ())] for key in keys}
+        means = torch.stack([torch.stack(notes[key]).float().mean() for key in keys])
         means = trainer.strategy.reduce(means, reduce_op="mean")
         return {f"train/{key}": value for key, value in zip(keys, means.tolist(), strict=True)}
 

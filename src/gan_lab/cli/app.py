@@ -81,6 +81,12 @@ def _(error: OSError, command: str) -> str | None:
 
 
 @describe.register
+def _(error: RuntimeError, command: str) -> str | None:
+    """PyTorch's writer covers the disk's word with its own."""
+    return describe(error.__context__, command) if isinstance(error.__context__, OSError | RuntimeError) else None
+
+
+@describe.register
 def _(error: OverrideParseException, command: str) -> str:
     reason = error.message.partition("\nSee ")[0].splitlines()[-1]
     hint = "" if reason.strip("^ ") == "" else f" ({reason})"

@@ -73,7 +73,7 @@ def _check_type(key: str, value: Any, hint: Any, default: Any) -> None:
     wanted = [kind for kind in _WORDS if kind in kinds]
     only_words = len(wanted) == len(kinds)
     says_more = any(kind is Any or typing.get_origin(kind) is typing.Literal for kind in kinds)
-    if not wanted or says_more or value is default or not (type(value) in _WORDS or only_words):
+    if wanted in ([], [NoneType]) or says_more or value is default or not (type(value) in _WORDS or only_words):
         return
     if type(value) not in wanted and not (type(value) is int and float in wanted):
         allowed = " or ".join(_WORDS[kind] for kind in wanted)

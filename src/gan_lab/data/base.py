@@ -1,11 +1,13 @@
 """What training asks of a data module."""
 
 from abc import abstractmethod
+from typing import cast
 
+import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from gan_lab.types import DataSpec
+from gan_lab.types import Batch, DataSpec
 
 
 class TrainingData(LightningDataModule):
@@ -18,6 +20,10 @@ class TrainingData(LightningDataModule):
 
     spec: DataSpec
     budget_images: int
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """A flat batch to the device; shorter than Lightning's walk through arbitrary collections."""
+        return cast(Batch, {key: cast(Tensor, value).to(device, non_blocking=True) for key, value in batch.items()})
 
     @property
     @abstractmethod

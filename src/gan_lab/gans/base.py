@@ -5,6 +5,7 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
 from typing import Any, cast
 
 import torch
@@ -15,8 +16,8 @@ from torch.optim import Optimizer
 from gan_lab.gans.latents import LatentPrior
 from gan_lab.gans.phases import Phase, PhaseRunner, Player
 from gan_lab.noise import Noise, mix
-from gan_lab.optim.ema import Averaging, update_average
-from gan_lab.types import Batch, Terms
+from gan_lab.optim.ema import Averaging, MovingAverage
+from gan_lab.types import Batch, Record
 
 
 class AdversarialModule(LightningModule):
@@ -47,11 +48,10 @@ class AdversarialModule(LightningModule):
         self.images_seen = 0
         self.batches_seen = 0
         self.averaged_at = 0
-        # What the log callback reads and empties: one record of detached scalars for each batch.
-        self.records: deque[Terms] = deque(maxlen=1000)
+        # What the log callback reads and empties: one record for each batch.
+        self.records: deque[Record] = deque(maxlen=1000)
         # What the log callback last sent to the loggers, for the progress bar.
         self.latest: dict[str, float] = {}
-        self._runner: PhaseRunner | None = None
 
     @abstractmethod
     def players(self) -> Mapping[str, Player]:
@@ -61,11 +61,13 @@ class AdversarialModule(LightningModule):
     def phases(self) -> Sequence[Phase]:
         """The moves, in the order of play."""
 
-    @property
+    @cached_property
     def runner(self) -> PhaseRunner:
-        if self._runner is None:
-            self._runner = PhaseRunner(self, self.players(), self.phases(), self.accumulate, self.seed)
-        return self._runner
+        return PhaseRunner(self, self.players(), self.phases(), self.accumulate, self.seed)
+
+    @cached_property
+    def moving_average(self) -> MovingAverage:
+        return MovingAverage(self.generator_ema, self.generator, self.averaging)
 
     def profile(self, action: str) -> AbstractContextManager[None]:
         """Times a block for the Trainer's profiler; free without one."""
@@ -87,8 +89,7 @@ class AdversarialModule(LightningModule):
 
     def _average_generator(self) -> None:
         with self.profile("ema"):
-            decay = self.averaging.decay(self.images_seen - self.averaged_at, self.images_seen)
-            update_average(self.generator_ema, self.generator, decay)
+            self.moving_average.update(self.images_seen - self.averaged_at, self.images_seen)
             self.averaged_at = self.images_seen
 
     def on_train_start(self) -> None:

@@ -31,4 +31,4 @@ class LatentPrior:
         """One latent for each row of the stream, float32 (rows, dim)."""
         if self.distribution == "normal":
             return noise.normal(self.dim)
-        return (2 * noise.uniform(self.dim) - 1) * self.bound
+        return noise.uniform(self.dim).mul_(2 * self.bound).sub_(self.bound)

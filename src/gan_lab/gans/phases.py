@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -11,11 +11,14 @@ from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_clos
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from gan_lab.noise import Noise, mix
-from gan_lab.types import Batch, Constraint, Schedule, Terms
+from gan_lab.noise import Noise, mix, reseed
+from gan_lab.types import Batch, Constraint, Record, Schedule, Terms
 
 if TYPE_CHECKING:
     from gan_lab.gans.base import AdversarialModule
+
+NORM_INTERVAL = 10
+"""Batches from one note of a gradient's norm to the next, where it is not computed for clipping anyway."""
 
 OptimizerFactory = Callable[[list[nn.Parameter]], Optimizer]
 
@@ -98,58 +101,59 @@ class PhaseRunner:
         self.accumulate = accumulate
         self.seed = seed
         self._moving: Player | None = None
-        self._observed: Terms = {}
+        self._record: Record = {}
+        self._notes_norms = False
 
-    def run(self, batch: Batch, batch_number: int, images_seen: int) -> tuple[Terms, set[str]]:
+    def run(self, batch: Batch, batch_number: int, images_seen: int) -> tuple[Record, set[str]]:
         """Play the phases that are due; `batch_number` counts from 1.
 
-        Returns the terms and observations as detached scalars by log key, and the names of the players that moved.
+        Returns the terms and observations by log key, and the names of the players that moved.
         """
         # Layers with randomness of their own (dropout) then depend on the position in the run, and on nothing before it.
-        torch.manual_seed(mix(self.seed, batch_number, self.module.trainer.global_rank))
-        record: Terms = {}
+        reseed(mix(self.seed, batch_number, self.module.trainer.global_rank), self.module.device)
+        self._record = {}
+        self._notes_norms = batch_number % NORM_INTERVAL == 0
         due = [(k, phase) for k, phase in enumerate(self.phases) if batch_number % phase.interval == 0]
         for position, (k, phase) in enumerate(due):
             with self.module.profile(f"phase/{phase.name}"):
-                record |= self._move(phase, batch, mix(self.seed, batch_number, k), images_seen, counts=position == 0)
-        return record, {phase.player for _, phase in due}
+                self._move(phase, batch, mix(self.seed, batch_number, k), images_seen, counts=position == 0)
+        return self._record, {phase.player for _, phase in due}
 
     def observe(self, key: str, value: Tensor) -> None:
-        """Note a scalar of the move in progress for the log; micro-batches are averaged."""
-        self._observed[key] = self._observed.get(key, 0) + value.detach() / self.accumulate
+        """Note a scalar for the log; the mean over all notes of a key is shown."""
+        self._record.setdefault(key, []).append(value.detach())
 
     def before_step(self) -> None:
         """Clip the moving player's gradient and note its norm. Called once the gradient is unscaled and synchronized."""
         player = cast(Player, self._moving)
+        if player.clip_norm is None and not self._notes_norms:
+            return
         gradients = [p.grad for p in player.parameters if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         if player.clip_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(player.parameters, player.clip_norm, norm)
         name = next(name for name, other in self.players.items() if other is player)
-        self._observed[f"grad_norm/{name}"] = norm
+        self.observe(f"grad_norm/{name}", norm)
 
-    def _move(self, phase: Phase, batch: Batch, seed: int, images_seen: int, counts: bool) -> Terms:
+    def _move(self, phase: Phase, batch: Batch, seed: int, images_seen: int, counts: bool) -> None:
         player = self.players[phase.player]
         optimizer = self._optimizer(phase.player, counts)
-        self._observed = {}
         self._moving = player
-        record: Terms = {}
+        factor = phase.gain / self.accumulate
         with self._bystanders(player):
             optimizer.zero_grad()
             for micro, noise in self._micro_batches(batch, seed):
                 terms = phase.terms(micro, noise)
-                total = cast(Tensor, sum(terms.values()))
-                self.module.manual_backward(total * (phase.gain / self.accumulate))
+                total = reduce(torch.add, terms.values())
+                self.module.manual_backward(total if factor == 1 else total * factor)
                 for name, term in terms.items():
-                    key = f"{phase.name}/{name}"
-                    record[key] = record.get(key, 0) + term.detach() / self.accumulate
+                    self.observe(f"{phase.name}/{name}", term)
             for setting, schedule in player.schedules.items():
                 for group in optimizer.param_groups:
                     group[setting] = group[f"initial_{setting}"] * schedule(images_seen)
             optimizer.step()
             for constraint in player.constraints:
                 constraint(player.network)
-        return record | self._observed
 
     def _optimizer(self, player: str, counts: bool) -> LightningOptimizer:
         optimizers = cast("list[LightningOptimizer]", self.module.optimizers())

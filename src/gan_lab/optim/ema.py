@@ -28,9 +28,26 @@ class Averaging:
         return 0.5 ** (images / half_life) if half_life > 0 else 0.0
 
 
-@torch.no_grad()
-def update_average(average: nn.Module, network: nn.Module, decay: float) -> None:
-    """Move the parameters of `average` towards those of `network` and copy the buffers, in place."""
-    torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
-    for old, new in zip(average.buffers(), network.buffers(), strict=True):
-        old.copy_(new)
+class MovingAverage:
+    """Moves the parameters of one network towards those of another of the same class, and copies its buffers.
+
+    The tensors are looked up once, so make it when both networks are on their device.
+
+    Args:
+        average: What is moved, in place.
+        network: What it follows.
+        averaging: How fast.
+    """
+
+    def __init__(self, average: nn.Module, network: nn.Module, averaging: Averaging) -> None:
+        self.averaging = averaging
+        self._parameters = list(average.parameters()), list(network.parameters())
+        self._buffers = list(zip(average.buffers(), network.buffers(), strict=True))
+
+    @torch.no_grad()
+    def update(self, images: int, images_seen: int) -> None:
+        """Move the average, at `images_seen` and `images` after the last time."""
+        average, network = self._parameters
+        torch._foreach_lerp_(average, network, 1 - self.averaging.decay(images, images_seen))
+        for old, new in self._buffers:
+            old.copy_(new)
