@@ -57,7 +57,7 @@ def test_every_documented_command_runs(command, tmp_path: Path) -> None:
     for block in blocks("python"):
         namespace: dict = {}
         exec(compile(block, "README.md", "exec"), namespace)
-        assert namespace["images"].shape == (16, 1, 16, 16)
+        assert namespace["images"].shape == (16, 1, 32, 32)
 
 
 def test_other_commands_name_what_exists() -> None:

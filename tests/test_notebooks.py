@@ -16,7 +16,7 @@ def test_there_are_notebooks() -> None:
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_runs(path: Path) -> None:
-    text, changed = re.subn(r"^BUDGET = [\d_]+", "BUDGET = 2_000", path.read_text(), flags=re.MULTILINE)
+    text, changed = re.subn(r"^BUDGET = [\d_]+", "BUDGET = 1_000", path.read_text(), flags=re.MULTILINE)
     assert changed == 1, "a notebook states its budget once, so that the tests can shorten it"
     notebook = jupytext.reads(text, fmt="py:percent")
     NotebookClient(notebook, timeout=300, kernel_name="python3").execute()

@@ -11,7 +11,7 @@ import yaml
 from torch import nn
 
 FILES = sorted((Path(__file__).parents[2] / "conf" / "architecture").glob("*.yaml"))
-VALUES = {"${latent.dim}": 100, "${dataset.channels}": 3, "${dataset.resolution}": 32}
+VALUES = {"${latent.dim}": 100, "${dataset.channels}": 3, "${dataset.resolution}": 32, "${width}": 64}
 
 
 def settings(file: Path, role: str) -> tuple[type[nn.Module], dict[str, Any]]:

@@ -10,6 +10,7 @@ from functools import singledispatch
 from typing import Any
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
@@ -43,6 +44,7 @@ def run(command: str, task: Callable[[DictConfig], Any]) -> None:
 
     application = hydra.main(config_path=str(schema.CONF), config_name=command, version_base="1.3")(job)
     with _mistakes_told(command, silent), _exceptions_pass_hydra():
+        _refuse_unknown_flags(sys.argv[1:])
         try:
             application()
         except ValueError as error:  # Hydra's word for flags that exclude each other
@@ -143,6 +145,15 @@ def _leaves(node: DictConfig, prefix: str = "") -> Iterator[str]:
         child = None if OmegaConf.is_missing(node, key) or OmegaConf.is_interpolation(node, key) else node[key]
         if isinstance(child, DictConfig):
             yield from _leaves(child, f"{name}.")
+
+
+def _refuse_unknown_flags(words: list[str]) -> None:
+    known = {option for action in get_args_parser()._actions for option in action.option_strings}
+    for word in words:
+        if word.startswith("-") and word.partition("=")[0] not in known:
+            raise UserError(
+                f"{word} is no flag: write settings without dashes, as in lr=1e-4; --hydra-help shows the flags."
+            )
 
 
 def _is_override(word: str) -> bool:

@@ -28,6 +28,7 @@ RULES = (
     Rule("clip_norm", lambda v: v is None or v > 0, "greater than 0, or null for no clipping"),
     Rule("label_smoothing", lambda v: 0 <= v < 0.5, "in [0, 0.5)"),
     Rule("seed", lambda v: 0 <= v < 2**32, "in [0, 4294967296)"),
+    Rule("width", lambda v: v >= 1, "at least 1"),
     Rule("latent.dim", lambda v: v >= 1, "at least 1"),
     Rule("latent.distribution", lambda v: v in ("normal", "uniform"), "normal or uniform"),
     Rule("latent.bound", lambda v: v > 0, "greater than 0"),

@@ -72,7 +72,7 @@ def _announce(experiment: Experiment) -> None:
     )
     config = experiment.config
     log.info(
-        "%s: %s images in batches of %d, %.1f epochs; parameters: %s.",
+        "%s: %s images in batches of %d, %.3g epochs; parameters: %s.",
         config.run.dir, f"{config.budget.images:,}", config.batch_size, config.budget.images / experiment.data.size, counts,
     )  # fmt: skip
 

@@ -65,6 +65,7 @@ class Train:
     label_smoothing: float = MISSING
     accumulate: int = MISSING
     clip_norm: float | None = None
+    width: int = MISSING
     resume: str | None = None
     run: Run = field(default_factory=Run)
     budget: Budget = field(default_factory=Budget)

@@ -1,0 +1,52 @@
+"""What differs on a CUDA device: precision, caches, sampling. Run with `make gpu`."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import gan_lab
+from gan_lab.config.compose import compose
+from gan_lab.config.fit import fit
+from gan_lab.gans.catalogue import CATALOGUE
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
+
+SMALL = ("width=16", "batch_size=16", "budget.images=320", "logger=[]", "callbacks.sample_grids.count=4")
+
+
+@pytest.mark.parametrize("hardware", ["gpu", "gpu_bf16", "gpu_fp16"])
+@pytest.mark.parametrize("model", [entry.name for entry in CATALOGUE])
+def test_trains_at_every_precision(model: str, hardware: str, tmp_path: Path) -> None:
+    module = fit(compose(f"model={model}", f"hardware={hardware}", *SMALL, f"run.dir={tmp_path}")).module
+    assert all(torch.isfinite(p).all() for p in module.parameters())
+    assert module.images_seen == 320
+    images = gan_lab.load(tmp_path).sample(4)
+    assert images.device.type == "cpu" and torch.isfinite(images).all()
+
+
+@pytest.mark.parametrize("cache", ["device", "memory", "none"])
+def test_every_cache_gives_the_same_run(cache: str, tmp_path: Path) -> None:
+    weights = []
+    for name in (cache, "memory"):
+        settings = (f"dataset.cache={name}", "hardware=gpu", *SMALL, f"run.dir={tmp_path}/{name}")
+        weights.append(fit(compose(*settings)).module.generator.state_dict())
+    for key, value in weights[0].items():
+        assert torch.allclose(value, weights[1][key], atol=1e-4), key
+
+
+def test_the_same_samples_on_both_devices(tmp_path: Path) -> None:
+    fit(compose("hardware=gpu", *SMALL, f"run.dir={tmp_path}"))
+    on_gpu, on_cpu = (gan_lab.load(tmp_path, device=device).sample(8, seed=3) for device in ("cuda", "cpu"))
+    assert torch.allclose(on_gpu, on_cpu, atol=1e-2)
+
+
+def test_a_checkpoint_resumes_exactly(tmp_path: Path) -> None:
+    settings = ("model=wgan_gp", "hardware=gpu", *SMALL[:2], "logger=[]")
+    whole = fit(compose(*settings, "budget.images=160", f"run.dir={tmp_path}/whole")).module
+    fit(compose(*settings, "budget.images=80", f"run.dir={tmp_path}/first"))
+    resumed = fit(
+        compose(*settings, "budget.images=160", f"run.dir={tmp_path}/second", f"resume={tmp_path}/first")
+    ).module
+    for (key, a), (_, b) in zip(whole.named_parameters(), resumed.named_parameters(), strict=True):
+        assert torch.allclose(a, b, atol=1e-5), key
