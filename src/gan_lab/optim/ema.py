@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ class MovingAverage:
 
     def __init__(self, average: nn.Module, network: nn.Module, averaging: Averaging) -> None:
         self.averaging = averaging
-        self._parameters = list(average.parameters()), list(network.parameters())
+        self._average: list[Tensor] = list(average.parameters())
+        self._network: list[Tensor] = list(network.parameters())
         self._buffers = list(zip(average.buffers(), network.buffers(), strict=True))
 
     @torch.no_grad()
     def update(self, images: int, images_seen: int) -> None:
         """Move the average, at `images_seen` and `images` after the last time."""
-        average, network = self._parameters
-        torch._foreach_lerp_(average, network, 1 - self.averaging.decay(images, images_seen))
+        torch._foreach_lerp_(self._average, self._network, 1 - self.averaging.decay(images, images_seen))
         for old, new in self._buffers:
             old.copy_(new)
