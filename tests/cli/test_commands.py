@@ -203,3 +203,11 @@ def test_completion_in_bash() -> None:
     assert "hydra_bash_completion gan-lab" in rule
     assert commands == "train"
     assert models.split() == ["model=wgan_div", "model=wgan_gp"]
+
+
+def test_a_reader_who_leaves_early_is_no_error() -> None:
+    """`gan-lab list | head -1`: no traceback when the pipe closes."""
+    command = f"{sys.executable} -m gan_lab.cli.main list | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "architecture=\n"
+    assert done.stderr == ""

@@ -12,6 +12,7 @@ from gan_lab.optim.ema import Averaging
 from gan_lab.optim.schedules import Linear
 from gan_lab.regularizers.constraints import WeightClip
 from gan_lab.regularizers.penalties import R1, Drift, GradientPenalty
+from gan_lab.types import CriticStep
 from tests.gans.game import Points, adam, make_game, moved, same, state, steps_by_player, train
 
 
@@ -42,6 +43,19 @@ def test_a_phase_changes_nothing_but_its_own_player() -> None:
         mine, others = (discriminator, generator) if player == "discriminator" else (generator, discriminator)
         assert not others
         assert {"layers.0.weight", "output.weight", "layers.1.running_mean"} <= mine
+
+
+def test_bystanders_get_no_gradient() -> None:
+    """Neither is one computed for them, which would cost time and memory."""
+    game = make_game()
+    free: dict[str, list[bool]] = {"generator": [], "discriminator": []}
+    for name, network in (("generator", game.generator), ("discriminator", game.discriminator)):
+        network.register_forward_hook(
+            lambda module, *_, name=name: free[name].append(next(module.parameters()).requires_grad)
+        )
+    train(game, 1)
+    assert free["discriminator"] == [True, True, False]  # real, generated, the generator's move
+    assert free["generator"] == [False, True]
 
 
 def test_gradients_are_free_again_after_every_step() -> None:
@@ -94,6 +108,34 @@ def test_lazy_penalty_has_its_own_steps_its_gain_and_a_slower_optimizer() -> Non
     assert lazy.gain == 4 and lazy.player == "discriminator"
     with_penalty = [n for n, record in enumerate(game.records, 1) if "discriminator/r1" in record]
     assert with_penalty == [4, 8]
+
+
+def test_lazy_penalty_counts_as_often_as_it_is_left_out() -> None:
+    """SGD: on the fourth batch the critic moves by (rate * 4/5) * 4 * weight * gradient of the penalty."""
+    penalty = R1(weight=3.0, interval=4)
+    game = make_game(penalties={"r1": penalty})
+    play, steps = game.runner._move, []
+
+    def watched(phase, batch, *rest, **named):
+        weights = [p.detach().clone().requires_grad_() for p in game.discriminator.parameters()]
+        play(phase, batch, *rest, **named)
+        if phase.interval == 4:
+            steps.append((weights, batch["image"], [p.detach().clone() for p in game.discriminator.parameters()]))
+
+    game.runner._move = watched
+    train(game, 4)
+    ((before, real, after),) = steps
+    names = [name for name, _ in game.discriminator.named_parameters()]
+
+    def critic(x):
+        return torch.func.functional_call(game.discriminator, dict(zip(names, before, strict=True)), (x,))
+
+    value = penalty(CriticStep(critic, real, lambda: real, Noise(0, 4)))
+    gradients = torch.autograd.grad(value, before, allow_unused=True)
+    for old, new, gradient in zip(before, after, gradients, strict=True):
+        move = torch.zeros_like(old) if gradient is None else 0.1 * (4 / 5) * 4 * 3.0 * gradient
+        assert torch.allclose(new, old - move, atol=1e-6)
+    assert max((new - old).abs().max() for old, new in zip(before, after, strict=True)) > 1e-4
 
 
 def test_a_phase_must_be_due_on_every_batch() -> None:

@@ -165,6 +165,9 @@ def _mistakes_told(command: str, silent: bool) -> Iterator[None]:
     """Turn a mistake of the user into one sentence and the end of the process, unless `silent`."""
     try:
         yield
+    except BrokenPipeError:  # the reader of our output has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
     except Exception as error:
         if silent or not (sentence := describe(error, command)):
             raise

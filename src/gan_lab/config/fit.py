@@ -1,9 +1,9 @@
 """A whole training run, from config to the last line on the screen."""
 
 import logging
+import os
 import time
 import warnings
-from pathlib import Path
 
 from omegaconf import DictConfig
 
@@ -71,17 +71,24 @@ def _announce(experiment: Experiment) -> None:
         for name, player in experiment.module.runner.players.items()
     )
     config = experiment.config
+    epochs = config.budget.images / experiment.data.size
     log.info(
-        "%s: %s images in batches of %d, %.3g epochs; parameters: %s.",
-        config.run.dir, f"{config.budget.images:,}", config.batch_size, config.budget.images / experiment.data.size, counts,
-    )  # fmt: skip
+        f"{_shown(config.run.dir)}: {config.budget.images:,} images in batches of {config.batch_size}, "
+        f"{epochs:.3g} epochs; parameters: {counts}."
+    )
 
 
 def _conclude(experiment: Experiment, seconds: float) -> None:
     if not experiment.trainer.is_global_zero:
         return
-    folder = Path(experiment.config.run.dir)
+    folder = _shown(experiment.config.run.dir)
     log.info(
-        "Done: %s images seen, %d:%02d min. Samples: %s. Next: gan-lab sample run=%s",
-        f"{experiment.module.images_seen:,}", seconds // 60, seconds % 60, folder / "samples" / "final.png", folder,
-    )  # fmt: skip
+        f"Done: {experiment.module.images_seen:,} images seen in {seconds // 60:.0f}:{seconds % 60:02.0f} min. "
+        f"{folder} has samples/final.png, metrics.csv and checkpoints/last.ckpt. Next: gan-lab sample run={folder}"
+    )
+
+
+def _shown(folder: str) -> str:
+    """The folder as a user would type it: relative, if it is below the working directory."""
+    relative = os.path.relpath(folder)
+    return folder if relative.startswith("..") else relative
