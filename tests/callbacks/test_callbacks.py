@@ -71,6 +71,7 @@ def test_grids_at_their_images(run: Path) -> None:
     last = Image.open(run / "samples" / "ema_0000000096.png")
     assert Image.open(run / "samples" / "final.png").tobytes() == last.tobytes()
     assert Image.open(run / "samples" / "ema_0000000000.png").tobytes() != last.tobytes()
+    assert Image.open(run / "samples" / "raw_0000000096.png").tobytes() != last.tobytes()
 
 
 def test_newest_checkpoints_are_kept_and_last_is_the_newest(run: Path) -> None:

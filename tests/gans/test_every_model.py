@@ -17,6 +17,7 @@ CHECKPOINTS = (
     "+callbacks.checkpoints.folder=${run.dir}/checkpoints",
     "+callbacks.checkpoints.config_file=${run.dir}/config.yaml",
     "+callbacks.checkpoints.budget_images=${budget.images}",
+    "+callbacks.checkpoints.every_images=64",  # so that the last one is there because the run ends
 )
 
 

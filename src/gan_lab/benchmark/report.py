@@ -15,6 +15,7 @@ from gan_lab.benchmark.bare import PRECISIONS, BareLoop
 from gan_lab.benchmark.framed import run_framed
 from gan_lab.config.build import Experiment, build, build_module
 from gan_lab.config.checks import BENCH_RULES, check_rules
+from gan_lab.data.base import TrainingData
 from gan_lab.errors import ConfigError
 from gan_lab.gans.gan import GAN
 
@@ -69,8 +70,9 @@ def bench(cfg: DictConfig) -> Report:
         raise ConfigError(f"hardware.devices={cfg.hardware.devices} cannot be measured: bench times one process.")
     with tempfile.TemporaryDirectory() as folder:
         cfg = _without_rare_callbacks(cfg, folder)
-        framed, bare, ratios = _in_turn(cfg)
-        shares = _shares(cfg)
+        data = build(cfg).data
+        framed, bare, ratios = _in_turn(cfg, data)
+        shares = _shares(cfg, data)
     return Report(
         statistics.median(framed), statistics.median(bare) if bare else None, ratios, shares, _peak_memory(), _conditions(cfg)
     )  # fmt: skip
@@ -85,12 +87,12 @@ def _without_rare_callbacks(cfg: DictConfig, folder: str) -> DictConfig:
     return cfg
 
 
-def _in_turn(cfg: DictConfig) -> tuple[list[float], list[float], list[float]]:
+def _in_turn(cfg: DictConfig, data: TrainingData) -> tuple[list[float], list[float], list[float]]:
     """Images per second of the framework and of the bare loop, round by round, and their ratios."""
     framed, bare = [], []
     settings = cfg.bench
     for _ in range(settings.rounds):
-        experiment = build(cfg)
+        experiment = build(cfg, data)
         framed.append(run_framed(experiment, settings.seconds, settings.warmup_batches)[0])
         if (loop := _bare_loop(experiment)) is not None:
             bare.append(loop.run(settings.seconds, settings.warmup_batches))
@@ -106,15 +108,15 @@ def _bare_loop(experiment: Experiment) -> BareLoop | None:
     return BareLoop(game, experiment.data, cfg.batch_size, device, cfg.hardware.precision)
 
 
-def _shares(cfg: DictConfig) -> dict[str, float]:
+def _shares(cfg: DictConfig, data: TrainingData) -> dict[str, float]:
     settings = cfg.bench
-    _, parts = run_framed(build(cfg), settings.seconds, settings.warmup_batches, profile=True)
+    _, parts = run_framed(build(cfg, data), settings.seconds, settings.warmup_batches, profile=True)
     step = parts.pop("step")
     penalty = 0.0
     if cfg.regularizer:
         without = cfg.copy()
         without.regularizer = {}
-        _, others = run_framed(build(without), settings.seconds, settings.warmup_batches, profile=True)
+        _, others = run_framed(build(without, data), settings.seconds, settings.warmup_batches, profile=True)
         penalty = max(parts["discriminator"] - others["discriminator"], 0.0)
     seconds = {**parts, "discriminator": parts["discriminator"] - penalty, "penalty": penalty}
     seconds["rest"] = max(step - sum(seconds.values()), 0.0)

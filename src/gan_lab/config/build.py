@@ -66,11 +66,12 @@ def _sentence(key: str, error: BaseException) -> str:
     return f"{text}." if names_its_keys else f"{key} cannot be built: {text}."
 
 
-def build(cfg: DictConfig) -> Experiment:
+def build(cfg: DictConfig, data: TrainingData | None = None) -> Experiment:
     """Check the config and build data, module and trainer from it.
 
     Args:
         cfg: A composed `train` config; it is not changed.
+        data: Use this and not what the config describes, so that a set is decoded once for several runs.
 
     Raises:
         UserError: A value, a pair of parts, or the data cannot be used. The message says what is allowed.
@@ -78,9 +79,10 @@ def build(cfg: DictConfig) -> Experiment:
     check_values(cfg)
     torch.set_float32_matmul_precision(cfg.hardware.float32_matmul_precision)
     seed_everything(cfg.seed, workers=True, verbose=False)
-    data = instantiate(cfg.dataset, "dataset")
-    data.prepare_data()
-    data.setup("fit")
+    if data is None:
+        data = cast(TrainingData, instantiate(cfg.dataset, "dataset"))
+        data.prepare_data()
+        data.setup("fit")
     cfg = _with_budget(cfg, data)
     module = build_module(cfg)
     trainer = build_trainer(cfg)
