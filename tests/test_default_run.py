@@ -15,8 +15,8 @@ from gan_lab.config.fit import fit
 
 
 @pytest.mark.slow
-def test_final_grid_shows_all_ten_digits(tmp_path: Path) -> None:
-    """A classifier trained on the real digits (99 % right on held-out ones) is sure of each digit at least once."""
+def test_draws_all_ten_digits(tmp_path: Path) -> None:
+    """A classifier trained on the real digits (99 % right on held-out ones) is sure of each digit at least five times in a thousand."""
     torch.set_num_threads(2)
     fit(compose("hardware=cpu", f"run.dir={tmp_path}"))
     data = instantiate(compose(f"run.dir={tmp_path}").dataset, "dataset")
@@ -28,7 +28,7 @@ def test_final_grid_shows_all_ten_digits(tmp_path: Path) -> None:
     assert classifier.score(images[:held_out], labels[:held_out]) > 0.98
 
     assert Image.open(tmp_path / "samples" / "final.png").size[0] >= 640
-    samples = gan_lab.load(tmp_path).sample(100, seed=0)
+    samples = gan_lab.load(tmp_path).sample(1000, seed=0)
     probabilities = classifier.predict_proba(((samples + 1) / 2).flatten(1).numpy())
     sure = probabilities.argmax(1)[probabilities.max(1) > 0.8]
-    assert set(sure) == set(range(10)), np.bincount(sure, minlength=10)
+    assert np.bincount(sure, minlength=10).min() >= 5, np.bincount(sure, minlength=10)
