@@ -201,3 +201,18 @@ def test_a_server_that_vanished_costs_no_run(caplog: pytest.LogCaptureFixture) -
     _finish(Vanished())
     assert "Vanished could not send everything: gone" in caplog.text
     _finish(object())  # a logger that needs no finish
+
+
+def test_a_service_that_does_not_start_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where even writing offline fails, the run goes on without W&B."""
+    init = wandb.init
+
+    def broken(**options: Any) -> Any:
+        if options["mode"] == "offline":
+            raise RuntimeError("the service did not start")
+        return init(**options)
+
+    monkeypatch.setattr(wandb, "init", broken)
+    run, seconds = start(tmp_path / "run")
+    assert run.disabled and seconds < 10
+    assert not list((tmp_path / "run").glob("wandb/offline-run-*"))

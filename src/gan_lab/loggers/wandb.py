@@ -85,8 +85,13 @@ class _Start:
                 return self._init("online")
             except Exception as error:  # whatever W&B raises, the training matters more
                 log.warning("W&B cannot be reached (%s).", (str(error).splitlines() or [type(error).__name__])[0])
+        try:
+            run = self._init("offline")
+        except Exception as error:  # its own service may fail to start
+            log.warning("W&B cannot write (%s): this run goes on without it.", type(error).__name__)
+            return self._init("disabled")
         log.info("W&B is offline: `wandb sync` sends the run from %s later.", self.save_dir)
-        return self._init("offline")
+        return run
 
     def _init(self, mode: Literal["online", "offline", "disabled"]) -> "Run":
         import wandb
