@@ -1,5 +1,7 @@
 """`gan-lab list`: what there is to choose. Imports neither torch nor Lightning."""
 
+import re
+from itertools import takewhile
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -16,7 +18,7 @@ def main() -> None:
 
 
 def show(cfg: DictConfig) -> None:
-    """Print the choices of every config group, or of one, with the first comment of each file."""
+    """Print the choices of every config group, or of one, with what each file says of itself."""
     groups = sorted(
         folder.name for folder in CONF.iterdir() if folder.is_dir() and folder.name not in ("hydra", "local")
     )
@@ -37,12 +39,14 @@ def show(cfg: DictConfig) -> None:
 def _choices(group: str) -> dict[str, str]:
     if group == "model":
         return {entry.name: f"{entry.title}, {entry.paper}: {entry.differs}" for entry in CATALOGUE}
-    return {file.stem: _first_comment(file) for file in sorted((CONF / group).glob("*.yaml"))}
+    return {file.stem: _first_sentence(file) for file in sorted((CONF / group).glob("*.yaml"))}
 
 
-def _first_comment(file: Path) -> str:
-    comments = (line[1:].strip() for line in file.read_text().splitlines() if line.startswith("#"))
-    return next((comment for comment in comments if not comment.startswith("@package")), "")
+def _first_sentence(file: Path) -> str:
+    """The first sentence of the comment that a file begins with."""
+    lines = takewhile(lambda line: line.startswith("#"), file.read_text().splitlines())
+    comment = " ".join(line[1:].strip() for line in lines if not line.startswith("# @package"))
+    return re.split(r"(?<=\.)\s+(?=[A-Z])", comment)[0]
 
 
 if __name__ == "__main__":
