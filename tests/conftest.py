@@ -27,6 +27,16 @@ TINY = (
 )
 """Overrides that make any model quick to train and silent."""
 
+SMALL = (
+    "debug=fast",
+    "budget.images=32",
+    "architecture.generator.width=8",
+    "architecture.discriminator.width=8",
+    "hardware=cpu",
+    "~callbacks.progress",
+)
+"""The shortest run that writes everything, for the command line."""
+
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Callable[..., DictConfig]:

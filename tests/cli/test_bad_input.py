@@ -10,17 +10,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.conftest import SMALL
 
-SMALL = (
-    "debug=fast",
-    "budget.images=32",
-    "architecture.generator.width=8",
-    "architecture.discriminator.width=8",
-    "hardware=cpu",
-    "~callbacks.progress",
-    "run.name=one",
-)
-"""The shortest run that writes everything."""
+ONE = (*SMALL, "run.name=one")
+"""The shortest run that writes everything, in a folder of a known name."""
 
 Command = Callable[..., "object"]
 
@@ -148,7 +141,7 @@ def test_a_bug_keeps_its_traceback(command: Command, monkeypatch: pytest.MonkeyP
     """Only the user's mistakes are made short."""
     monkeypatch.setattr("gan_lab.config.fit.build", lambda cfg: {}["bug"])
     with pytest.raises(KeyError, match="bug"):
-        command("train", *SMALL)
+        command("train", *ONE)
 
 
 def test_traceback_on_demand(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +183,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 def train_on(command: Command, source: Path, *words: str) -> object:
-    small = (word for word in SMALL if word != "budget.images=32")
+    small = (word for word in ONE if word != "budget.images=32")
     folder = ("dataset=image_folder", f"dataset.source={source}", "dataset.resolution=16", "batch_size=4")
     return command("train", *small, *folder, "budget.images=8", "callbacks.sample_grids.count=4", *words)
 
@@ -236,7 +229,7 @@ def test_folder_without_images(command: Command, tmp_path: Path) -> None:
 
 
 def test_log_loss_with_weight_clipping_trains(command: Command, tmp_path: Path) -> None:
-    assert command("train", *SMALL, "model=dcgan", "regularizer=[weight_clip]").status == 0
+    assert command("train", *ONE, "model=dcgan", "regularizer=[weight_clip]").status == 0
     state = torch.load(tmp_path / "runs/one/checkpoints/last.ckpt", weights_only=True)["state_dict"]
     weights = [
         v for k, v in state.items() if k.startswith("discriminator.") and "running" not in k and v.is_floating_point()
@@ -250,7 +243,7 @@ def test_log_loss_with_weight_clipping_trains(command: Command, tmp_path: Path) 
 @pytest.fixture
 def trained(command: Command, tmp_path: Path) -> Path:
     """A run folder with checkpoints."""
-    assert command("train", *SMALL, "callbacks.checkpoints.every_images=16").status == 0
+    assert command("train", *ONE, "callbacks.checkpoints.every_images=16").status == 0
     return tmp_path / "runs" / "one"
 
 
@@ -271,7 +264,7 @@ def test_unusable_checkpoints(command: Command, trained: Path, tmp_path: Path) -
     }
     for file, pattern in cases.items():
         told(command("sample", f"run={file}"), pattern)
-        told(command("train", *SMALL, f"resume={file}"), pattern)
+        told(command("train", *ONE, f"resume={file}"), pattern)
     assert command("sample", "run=runs/one", "count=2", "device=cpu").status == 0
     told(command("sample", "run=runs/one", "count=2", "device=foo"), "device=foo cannot be used")
 
@@ -281,7 +274,7 @@ def test_unusable_checkpoints(command: Command, trained: Path, tmp_path: Path) -
 
 def test_file_in_the_place_of_the_run_folder(command: Command, tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("in the way")
-    told(command("train", *SMALL), "runs.* cannot be written: (Not a directory|File exists)")
+    told(command("train", *ONE), "runs.* cannot be written: (Not a directory|File exists)")
 
 
 def test_disk_full_at_a_checkpoint(command: Command, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,7 +297,7 @@ def test_disk_full_at_a_checkpoint(command: Command, trained: Path, monkeypatch:
 
     save = torch.save  # the real one, for it turns the disk's error into one of its own
     monkeypatch.setattr("torch.save", lambda obj, file: save(obj, FullDisk(file)))
-    outcome = command("train", *SMALL, "resume=runs/one", "budget.images=64")
+    outcome = command("train", *ONE, "resume=runs/one", "budget.images=64")
     told(outcome, "cannot be written: No space left on device")
     assert (folder / "last.ckpt").read_bytes() == before
     assert {file.suffix for file in folder.iterdir()} == {".ckpt"} and not list(folder.glob(".*"))
@@ -314,4 +307,4 @@ def test_disk_full_at_a_checkpoint(command: Command, trained: Path, monkeypatch:
 def test_disk_full_at_the_log(command: Command, tmp_path: Path) -> None:
     (tmp_path / "runs/one").mkdir(parents=True)
     (tmp_path / "runs/one/metrics.csv").symlink_to("/dev/full")
-    told(command("train", *SMALL), "cannot be written: No space left on device")
+    told(command("train", *ONE), "cannot be written: No space left on device")

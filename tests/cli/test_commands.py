@@ -12,20 +12,13 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.conftest import SMALL
 
 from gan_lab.cli.main import COMMANDS, HELP
 from gan_lab.config.schema import CONF
 
 Command = Callable[..., Any]
 
-SMALL = (
-    "debug=fast",
-    "budget.images=32",
-    "architecture.generator.width=8",
-    "architecture.discriminator.width=8",
-    "hardware=cpu",
-    "~callbacks.progress",
-)
 PROGRAM = shutil.which("gan-lab", path=str(Path(sys.executable).parent))
 
 

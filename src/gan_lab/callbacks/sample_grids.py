@@ -43,13 +43,14 @@ class SampleGrids(Callback):
         self.points = points
         self._every = Every(every_images or budget_images // 20)
         self._last = -1
+        self._number = count
         self._extent: float | None = None
 
     def on_train_start(self, trainer: Trainer, module: AdversarialModule) -> None:  # type: ignore[override]
         self._every.start(module.images_seen)
         if trainer.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._write_real(trainer, module)
+            self._look_at_the_data(trainer)
             self._write(trainer, module)
 
     def on_train_batch_end(self, trainer: Trainer, module: AdversarialModule, *_: object) -> None:  # type: ignore[override]
@@ -67,20 +68,17 @@ class SampleGrids(Callback):
     def _path(self, kind: str, module: AdversarialModule) -> Path:
         return self.folder / f"{kind}_{module.images_seen:010d}.png"
 
-    def _write_real(self, trainer: Trainer, module: AdversarialModule) -> None:
-        """The real samples, which also set the scale of the densities."""
+    def _look_at_the_data(self, trainer: Trainer) -> None:
+        """Write the real samples, which also set how many are drawn and the scale of the densities."""
         data = trainer.datamodule  # type: ignore[attr-defined]
-        real = data.real_batch(min(self._number(module), data.size))
+        self._number = self.points if data.spec.resolution is None else self.count
+        real = data.real_batch(min(self._number, data.size))
         if real.dim() == 2:
             self._extent = extent_of(real)
         picture(real, extent=self._extent).save(self.folder / "real.png")
 
-    def _number(self, module: AdversarialModule) -> int:
-        shape = module.generate(module.sample_latents(1, 0)).shape
-        return self.points if len(shape) == 2 else self.count
-
     def _write(self, trainer: Trainer, module: AdversarialModule) -> None:
-        latents = module.sample_latents(self._number(module), module.seed, FIXED_LATENTS)
+        latents = module.sample_latents(self._number, module.seed, FIXED_LATENTS)
         self._last = module.images_seen
         for kind, average in (("ema", True), ("raw", False)):
             path = self._path(kind, module)

@@ -32,7 +32,7 @@ def gradient_penalty(critic: Critic, points: Tensor, target: float = 1.0) -> Ten
 
 
 def divergence_penalty(critic: Critic, points: Tensor, power: float) -> Tensor:
-    """Mean of |gradient|^power: the penalty of the Wasserstein divergence, Wu et al. (2018), eq. 7. `power` at least 2."""
+    """Mean of |gradient|^power: the penalty of the Wasserstein divergence, Wu et al. (2018). `power` at least 2."""
     return input_gradient(critic, points).square().sum(1).pow(power / 2).mean()
 
 
