@@ -78,7 +78,21 @@ def test_table_of_models_is_the_catalogues() -> None:
 
 
 @pytest.mark.parametrize(
-    "group", ["model", "loss", "regularizer", "architecture", "dataset", "hardware", "logger", "debug"]
+    "group",
+    [
+        "model",
+        "setting",
+        "loss",
+        "regularizer",
+        "conditioning",
+        "wrapper",
+        "augment",
+        "architecture",
+        "dataset",
+        "hardware",
+        "logger",
+        "debug",
+    ],
 )
 def test_table_of_groups_names_every_choice(group: str) -> None:
     (row,) = re.findall(rf"^\| `{group}` \| (.*) \|$", README, re.MULTILINE)

@@ -13,8 +13,8 @@ ROOT = Path(gan_lab.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
 LAYERS = {
-    "errors": 0, "noise": 0, "types": 0, "torchvision_guard": 0,
-    "losses": 1, "regularizers": 1, "layers": 1, "optim": 1, "pictures": 1,
+    "errors": 0, "noise": 0, "types": 0, "torchvision_guard": 0, "processes": 0,
+    "losses": 1, "regularizers": 1, "layers": 1, "optim": 1, "pictures": 1, "augment": 1,
     "architectures": 2, "data": 2,
     "gans": 3,
     "callbacks": 4, "loggers": 4,
@@ -29,7 +29,18 @@ MAY_NOT = {
     "architectures": {"losses", "regularizers", "optim"},
     "callbacks": {"architectures", "data", "losses", "regularizers"},
 }
-LIGHTNING_FREE = {"errors", "noise", "types", "losses", "regularizers", "layers", "optim", "pictures", "architectures"}
+LIGHTNING_FREE = {
+    "errors",
+    "noise",
+    "types",
+    "processes",
+    "losses",
+    "regularizers",
+    "layers",
+    "optim",
+    "augment",
+    "pictures",
+} | {"architectures"}
 HYDRA_ALLOWED = {"config", "cli", "benchmark"}
 
 

@@ -55,3 +55,8 @@ class Noise:
     def uniform(self, *shape: int) -> Tensor:
         """Independent U[0, 1) numbers, float32 of shape (rows, *shape)."""
         return torch.rand(self.global_size, *shape, generator=self.generator, device=self.generator.device)[self.rows]
+
+    def integers(self, high: int, *shape: int) -> Tensor:
+        """Independent whole numbers in [0, high), int64 of shape (rows, *shape)."""
+        shape = (self.global_size, *shape)
+        return torch.randint(high, shape, generator=self.generator, device=self.generator.device)[self.rows]

@@ -3,6 +3,7 @@
 import copy
 import io
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from torch import Tensor, nn
 from gan_lab.architectures.dcgan import DCGANDiscriminator, DCGANGenerator
 from gan_lab.architectures.mlp import MLPDiscriminator, MLPGenerator
 from gan_lab.architectures.resnet import ResNetDiscriminator, ResNetGenerator
+from gan_lab.architectures.sngan import SNGANDiscriminator, SNGANGenerator
 from gan_lab.layers.maxout import Maxout
+from gan_lab.layers.self_attention import SelfAttention
 
 LATENT_DIM, CHANNELS, WIDTH = 7, 3, 8
 NORMS = ["none", "batch", "layer"]
@@ -28,12 +31,24 @@ FAMILIES: dict[str, Pair] = {
     "maxout": (MLPGenerator, maxout),
     "dcgan": (DCGANGenerator, DCGANDiscriminator),
     "resnet": (ResNetGenerator, ResNetDiscriminator),
+    "sngan_cnn": (SNGANGenerator, SNGANDiscriminator),
+    "sngan_resnet": (
+        partial(ResNetGenerator, widths="doubling"),
+        partial(ResNetDiscriminator, widths="doubling", pool="sum"),
+    ),
+    "sagan": (
+        partial(ResNetGenerator, widths="doubling", attention_divisor=4),
+        partial(ResNetDiscriminator, widths="doubling", pool="sum", hidden="output", attention_divisor=4),
+    ),
 }
 SIZES: dict[str, list[int | None]] = {
     "mlp": [None, 8, 28, 32],
     "maxout": [None, 28],
     "dcgan": [8, 16, 32, 64, 128],
-    "resnet": [16, 32, 64, 128],
+    "resnet": [16, 24, 32, 48, 64, 128],
+    "sngan_cnn": [16, 32, 48],
+    "sngan_resnet": [16, 48, 64, 96, 128],
+    "sagan": [32, 48, 64],
 }
 CASES = [
     pytest.param(family, size, norm, id=f"{family}-{size}-{norm}")
@@ -45,12 +60,19 @@ SMALLEST = [pytest.param(family, sizes[0], id=f"{family}-{sizes[0]}") for family
     pytest.param("mlp", 8, id="mlp-8"),
     pytest.param("dcgan", 16, id="dcgan-16"),
 ]
-CONVOLUTIONAL = [pytest.param("dcgan", 16, id="dcgan"), pytest.param("resnet", 32, id="resnet")]
+CONVOLUTIONAL = [
+    pytest.param("dcgan", 16, id="dcgan"),
+    pytest.param("resnet", 32, id="resnet"),
+    pytest.param("sngan_cnn", 16, id="sngan_cnn"),
+    pytest.param("sagan", 32, id="sagan"),
+]
 
 
 def make_generator(family: str, size: int | None, norm: str) -> Any:
     torch.manual_seed(0)
-    return FAMILIES[family][0](LATENT_DIM, CHANNELS, size, WIDTH, norm)
+    network = FAMILIES[family][0](LATENT_DIM, CHANNELS, size, WIDTH, norm)
+    wake_attention(network)
+    return network
 
 
 def make_discriminator(family: str, size: int | None, norm: str) -> Any:
@@ -61,7 +83,15 @@ def make_discriminator(family: str, size: int | None, norm: str) -> Any:
         for layer in network.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 nn.init.xavier_uniform_(layer.weight, 2.0)
+    wake_attention(network)
     return network
+
+
+def wake_attention(network: nn.Module) -> None:
+    """Attention begins as the identity, where none of its matrices has a gradient."""
+    for layer in network.modules():
+        if isinstance(layer, SelfAttention):
+            nn.init.constant_(layer.gamma, 0.5)
 
 
 def samples(size: int | None, count: int = 4) -> Tensor:
@@ -261,34 +291,48 @@ def test_unknown_words_are_refused(family: str, size: int | None, key: str, mess
 
 
 @pytest.mark.parametrize(
-    ("family", "smallest", "wrong", "choice"),
+    ("family", "wrong", "choice"),
     [
-        ("dcgan", 8, 28, 32),
-        ("dcgan", 8, 4, 8),
-        ("dcgan", 8, 0, 8),
-        ("dcgan", 8, -8, 8),
-        ("dcgan", 8, 96, 128),
-        ("dcgan", 8, 2048, 1024),
-        ("resnet", 16, 8, 16),
-        ("resnet", 16, 28, 32),
-        ("resnet", 16, 48, 64),
-        ("resnet", 16, 2048, 1024),
+        ("dcgan", 28, 32),
+        ("dcgan", 4, 8),
+        ("dcgan", 0, 8),
+        ("dcgan", -8, 8),
+        ("dcgan", 96, 128),
+        ("dcgan", 2048, 1024),
+        ("resnet", 8, 16),
+        ("resnet", 28, 32),
+        ("resnet", 40, 48),
+        ("resnet", 2048, 1024),
+        ("sngan_cnn", 8, 16),
+        ("sngan_cnn", 28, 32),
+        ("sngan_cnn", 44, 48),
+        ("sngan_cnn", 256, 128),
     ],
 )
-def test_wrong_resolutions_are_refused(family: str, smallest: int, wrong: int, choice: int) -> None:
-    sentence = (
-        f"architecture={family} needs dataset.resolution to be a power of two from {smallest} to 1024, not {wrong}; "
-        f"set dataset.resolution={choice}"
-    )
+def test_wrong_resolutions_are_refused(family: str, wrong: int, choice: int) -> None:
+    allowed = {
+        "dcgan": "architecture=dcgan needs dataset.resolution to be a power of two from 8 to 1024",
+        "resnet": "residual networks need dataset.resolution to be one of 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, "
+        "512, 768, 1024",
+        "sngan_cnn": "architecture=sngan_cnn needs dataset.resolution to be a multiple of 8 from 16 to 128",
+    }
+    sentence = f"{allowed[family]}, not {wrong}; set dataset.resolution={choice}"
     for make in (lambda: make_generator(family, wrong, "none"), lambda: make_discriminator(family, wrong, "none")):
         with pytest.raises(ValueError) as error:
             make()
         assert str(error.value) == sentence
 
 
-@pytest.mark.parametrize("family", ["dcgan", "resnet"])
-def test_points_are_refused_by_image_networks(family: str) -> None:
-    sentence = f"architecture={family} draws images, and this data set holds points; choose architecture=mlp"
+@pytest.mark.parametrize(
+    ("family", "subject"),
+    [
+        ("dcgan", "architecture=dcgan draws"),
+        ("resnet", "residual networks draw"),
+        ("sngan_cnn", "architecture=sngan_cnn draws"),
+    ],
+)
+def test_points_are_refused_by_image_networks(family: str, subject: str) -> None:
+    sentence = f"{subject} images, and this data set holds points; choose architecture=mlp"
     for make in (lambda: make_generator(family, None, "none"), lambda: make_discriminator(family, None, "none")):
         with pytest.raises(ValueError) as error:
             make()

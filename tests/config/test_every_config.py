@@ -15,7 +15,7 @@ from gan_lab.config.compose import compose
 from gan_lab.config.schema import CONF, Sample, Train
 
 FILES = sorted(file for file in CONF.glob("*/*.yaml") if file.parent.name not in ("hydra", "local"))
-LISTS = ("logger", "regularizer")
+LISTS = ("logger", "regularizer", "wrapper")
 """Groups of which a run takes any number."""
 FINISHED_BY_THE_BUILDER = ("game", "trainer")
 """Nodes to which `config.build` adds the parts."""
@@ -45,7 +45,11 @@ def imported(name: str) -> Any:
 
 def test_there_are_files_of_every_group() -> None:
     groups = {file.parent.name for file in FILES}
-    assert groups >= {field.name for field in fields(Train) if field.type == dict[str, Any]} - {"trainer", "constraint"}
+    assert groups >= {field.name for field in fields(Train) if field.type == dict[str, Any]} - {
+        "trainer",
+        "constraint",
+        "selection",
+    }
     assert groups >= {"model", "hardware", "experiment", "debug"}
 
 
@@ -76,17 +80,27 @@ def test_says_what_it_is(file: Path) -> None:
     if first.startswith("# @package"):
         first = rest[0]
     assert first.startswith("# ") and len(first) > 8
-    if file.parent.name in ("model", "experiment", "debug"):
+    if file.parent.name in ("model", "setting", "conditioning", "experiment", "debug"):
         assert file.read_text().startswith("# @package _global_\n")
 
 
 def test_schema_and_file_have_the_same_words() -> None:
     train = yaml.safe_load((CONF / "train.yaml").read_text())
     chosen = {key for entry in train["defaults"] if isinstance(entry, dict) for key in entry}
-    free = {"model", "experiment", "debug", "optional local", "override hydra/help", "override hydra/job_logging"}
+    free = {
+        "model",
+        "setting",
+        "experiment",
+        "debug",
+        "optional local",
+        "override hydra/help",
+        "override hydra/job_logging",
+    }
     groups = chosen - free - {"override hydra/hydra_logging"}
     words = set(train) - {"defaults", "hydra"} | groups
-    assert words | {"constraint"} == {field.name for field in fields(Train)}  # regularizer=[weight_clip] fills it
+    assert words | {"constraint", "selection"} == {
+        field.name for field in fields(Train)
+    }  # regularizer=[weight_clip] fills it
     for name in ("run", "budget", "latent", "averaging"):
         part = next(field.default_factory for field in fields(Train) if field.name == name)
         assert set(train[name]) == {field.name for field in fields(part)}

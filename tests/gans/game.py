@@ -31,7 +31,7 @@ class Generator(nn.Module):
         self.layers = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8) if norm else nn.Identity(), nn.ReLU())
         self.output = nn.Linear(8, 2)
 
-    def forward(self, latents: Tensor) -> Tensor:
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         return self.output(self.layers(latents))
 
 
@@ -41,8 +41,14 @@ class Discriminator(nn.Module):
         self.layers = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8) if norm else nn.Identity(), nn.ReLU())
         self.output = nn.Linear(8, 1)
 
+    def features(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.layers(samples)
+
+    def head(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.output(features).squeeze(1)
+
     def forward(self, samples: Tensor) -> Tensor:
-        return self.output(self.layers(samples)).squeeze(1)
+        return self.head(self.features(samples))
 
 
 def sgd(rate: float = 0.1):

@@ -1,15 +1,19 @@
 """Every model of the catalogue takes steps, saves, resumes and samples, as its own config says."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
 import torch
 
 import gan_lab
-from gan_lab.config.build import build
+from gan_lab.config.build import build, build_network
+from gan_lab.config.compose import compose
 from gan_lab.config.fit import fit
 from gan_lab.config.schema import CONF
+from gan_lab.errors import ConfigError
 from gan_lab.gans.catalogue import CATALOGUE
+from tests.conftest import TINY
 
 MODELS = [entry.name for entry in CATALOGUE]
 CHECKPOINTS = (
@@ -19,6 +23,16 @@ CHECKPOINTS = (
     "+callbacks.checkpoints.budget_images=${budget.images}",
     "+callbacks.checkpoints.every_images=64",  # so that the last one is there because the run ends
 )
+
+
+def smallest_side(model: str) -> int:
+    """The smallest images that the model's networks draw."""
+    for side in (8, 16, 32):
+        cfg = compose(*TINY, f"model={model}", f"dataset.resolution={side}")
+        with contextlib.suppress(ConfigError):
+            build_network(cfg, "generator"), build_network(cfg, "discriminator")
+            return side
+    raise AssertionError(model)
 
 
 def test_catalogue_and_configs_name_the_same_models() -> None:
@@ -46,25 +60,28 @@ def test_takes_steps(model: str, tiny) -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_saves_resumes_and_samples(model: str, tiny, tmp_path: Path) -> None:
     """Stopped in the middle of an epoch and resumed, a run ends with the weights of an uninterrupted one, bit for bit."""
-    settings = (f"model={model}", "dataset.resolution=8", *CHECKPOINTS)
+    side = smallest_side(model)
+    settings = (f"model={model}", f"dataset.resolution={side}", *CHECKPOINTS)
     whole = fit(tiny(*settings, "budget.images=240", f"run.dir={tmp_path}/whole"))
-    fit(tiny(*settings, "budget.images=88", f"run.dir={tmp_path}/first"))
+    fit(tiny(*settings, "budget.images=240", "callbacks.budget.images=88", f"run.dir={tmp_path}/first"))
     second = fit(tiny(*settings, "budget.images=240", f"run.dir={tmp_path}/second", f"resume={tmp_path}/first"))
     for (key, a), (_, b) in zip(whole.module.named_parameters(), second.module.named_parameters(), strict=True):
         assert torch.equal(a, b), key
     assert second.module.images_seen == 240 == whole.module.images_seen
     assert second.trainer.global_step == whole.trainer.global_step == 30
 
-    images = gan_lab.load(tmp_path / "second").sample(5, seed=1)
-    assert images.shape == (5, 1, 8, 8) and images.dtype == torch.float32
+    labels = None if whole.module.labels.num_classes is None else [3, 1, 4, 1, 5]
+    images = gan_lab.load(tmp_path / "second").sample(5, seed=1, labels=labels)
+    assert images.shape == (5, 1, side, side) and images.dtype == torch.float32
     assert images.abs().max() <= 1
     latents = whole.module.latent.sample(gan_lab.noise.Noise(gan_lab.noise.mix(1), 5))
-    assert torch.allclose(images, whole.module.generate(latents), atol=1e-6)
+    expected = whole.module.generate(latents, None if labels is None else torch.tensor(labels))
+    assert torch.allclose(images, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_checkpoints_hold_plain_data_and_the_config(model: str, tiny, tmp_path: Path) -> None:
-    fit(tiny(f"model={model}", "budget.images=16", "dataset.resolution=8", *CHECKPOINTS))
+    fit(tiny(f"model={model}", "budget.images=16", f"dataset.resolution={smallest_side(model)}", *CHECKPOINTS))
     checkpoint = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
     assert checkpoint["gan_lab"]["config"] == (tmp_path / "run" / "config.yaml").read_text()
     assert "${" not in checkpoint["gan_lab"]["config"]
@@ -73,4 +90,4 @@ def test_checkpoints_hold_plain_data_and_the_config(model: str, tiny, tmp_path: 
 @pytest.mark.parametrize("model", MODELS)
 def test_trains_on_points(model: str, tiny) -> None:
     module = fit(tiny(f"model={model}", "dataset=ring", "architecture=mlp", "budget.images=80")).module
-    assert module.generate(module.sample_latents(4, 0)).shape == (4, 2)
+    assert module.generate(module.sample_latents(4, 0), module.sample_labels(4, 0)).shape == (4, 2)

@@ -1,5 +1,7 @@
 """The phase runner: who moves, when, on what, and that nobody else does."""
 
+import copy
+
 import pytest
 import torch
 from lightning.pytorch import Callback
@@ -12,7 +14,7 @@ from gan_lab.optim.ema import Averaging
 from gan_lab.optim.schedules import Linear
 from gan_lab.regularizers.constraints import WeightClip
 from gan_lab.regularizers.penalties import R1, Drift, GradientPenalty
-from gan_lab.types import CriticStep
+from gan_lab.types import Judged, Step
 from tests.gans.game import Points, adam, make_game, moved, same, state, steps_by_player, train
 
 
@@ -50,7 +52,7 @@ def test_bystanders_get_no_gradient() -> None:
     game = make_game()
     free: dict[str, list[bool]] = {"generator": [], "discriminator": []}
     for name, network in (("generator", game.generator), ("discriminator", game.discriminator)):
-        network.register_forward_hook(
+        network.layers.register_forward_hook(
             lambda module, *_, name=name: free[name].append(next(module.parameters()).requires_grad)
         )
     train(game, 1)
@@ -117,20 +119,17 @@ def test_lazy_penalty_counts_as_often_as_it_is_left_out() -> None:
     play, steps = game.runner._move, []
 
     def watched(phase, batch, *rest, **named):
-        weights = [p.detach().clone().requires_grad_() for p in game.discriminator.parameters()]
+        before = copy.deepcopy(game.discriminator).requires_grad_()
         play(phase, batch, *rest, **named)
         if phase.interval == 4:
-            steps.append((weights, batch["image"], [p.detach().clone() for p in game.discriminator.parameters()]))
+            steps.append((before, batch["image"], [p.detach().clone() for p in game.discriminator.parameters()]))
 
     game.runner._move = watched
     train(game, 4)
-    ((before, real, after),) = steps
-    names = [name for name, _ in game.discriminator.named_parameters()]
-
-    def critic(x):
-        return torch.func.functional_call(game.discriminator, dict(zip(names, before, strict=True)), (x,))
-
-    value = penalty(CriticStep(critic, real, lambda: real, Noise(0, 4)))
+    ((network, real, after),) = steps
+    judged = Judged(network, lambda: (real, None))
+    before = list(network.parameters())
+    value = penalty(Step(network, judged, judged, Noise(0, 4)))
     gradients = torch.autograd.grad(value, before, allow_unused=True)
     for old, new, gradient in zip(before, after, gradients, strict=True):
         move = torch.zeros_like(old) if gradient is None else 0.1 * (4 / 5) * 4 * 3.0 * gradient
@@ -198,8 +197,11 @@ def test_penalties_are_evaluated_in_float32(precision: str) -> None:
 
     class Probe(GradientPenalty):
         def __call__(self, step):
-            dtypes.extend([step.critic(step.real).dtype, step.fake.dtype, step.real.dtype])
-            hidden = game.discriminator.layers(step.real)
+            real, fake = step.real, step.fake
+            dtypes.extend(
+                [real.critic(real.samples).dtype, fake.samples.dtype, real.samples.dtype, real.features.dtype]
+            )
+            hidden = game.discriminator.layers(real.samples)
             dtypes.append(hidden.dtype)
             return super().__call__(step)
 
@@ -251,10 +253,12 @@ def test_label_smoothing_is_one_sided() -> None:
 
 def test_label_smoothing_refuses_a_loss_without_halves() -> None:
     class Paired:
+        relative, boundary = False, None
+
         def discriminator(self, real_logits, fake_logits):
             return (fake_logits - real_logits).mean()
 
-        def generator(self, fake_logits):
+        def generator(self, fake_logits, real_logits=None):
             return -fake_logits.mean()
 
     with pytest.raises(ValueError, match="set label_smoothing=0"):
@@ -270,7 +274,7 @@ def test_batch_norm_under_a_penalty_is_refused() -> None:
 def test_generator_batches_makes_the_generators_move_larger() -> None:
     game = make_game(generator_batches=3)
     sizes: list[int] = []
-    game.discriminator.register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0])))
+    game.discriminator.layers.register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0])))
     train(game, 1)
     assert sizes == [4, 4, 12]
 

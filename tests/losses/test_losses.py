@@ -1,12 +1,26 @@
 """Closed forms of the adversarial losses."""
 
 import math
+from dataclasses import is_dataclass
+from typing import Any
 
 import pytest
 import torch
+import yaml
 from torch import Tensor
 
-from gan_lab.losses.adversarial import Hinge, LeastSquares, Minimax, NonSaturating, Wasserstein
+from gan_lab.config.schema import CONF
+from gan_lab.losses import adversarial
+from gan_lab.losses.adversarial import (
+    BoundarySeeking,
+    Hinge,
+    LeastSquares,
+    Minimax,
+    NonSaturating,
+    Relativistic,
+    RelativisticAverageHinge,
+    Wasserstein,
+)
 
 P = torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64)
 Q = torch.tensor([0.4, 0.1, 0.4, 0.1], dtype=torch.float64)
@@ -94,19 +108,138 @@ def test_hinge_optimum_is_one_minus_total_variation() -> None:
     assert value == pytest.approx(1.2)
 
 
-@pytest.mark.parametrize("loss", [NonSaturating(), Minimax(), LeastSquares(), Wasserstein(), Hinge()])
-def test_finite_at_extreme_logits(loss: NonSaturating) -> None:
+LN2 = math.log(2)
+AT_ZERO_AND_ONE: dict[type, tuple[Any, float, float]] = {
+    # loss, and what discriminator and generator lose at C(x) = 1, C(G(z)) = 0
+    Minimax: (Minimax(), math.log1p(math.exp(-1)) + LN2, -LN2),
+    NonSaturating: (NonSaturating(), math.log1p(math.exp(-1)) + LN2, LN2),
+    BoundarySeeking: (BoundarySeeking(), math.log1p(math.exp(-1)) + LN2, 0.0),
+    LeastSquares: (LeastSquares(), 0.0, 0.5),
+    Wasserstein: (Wasserstein(), -1.0, 0.0),
+    Hinge: (Hinge(), 1.0, 0.0),
+    Relativistic: (Relativistic(), math.log1p(math.exp(-1)), math.log1p(math.e)),
+    RelativisticAverageHinge: (RelativisticAverageHinge(), 0.0, 4.0),
+}
+ALL = [loss for loss, _, _ in AT_ZERO_AND_ONE.values()]
+SEPARABLE = [loss for loss in ALL if not loss.relative]
+RELATIVE = [loss for loss in ALL if loss.relative]
+
+
+def test_every_loss_has_a_row_and_every_file_a_loss() -> None:
+    public = {c for c in vars(adversarial).values() if is_dataclass(c)}
+    assert public == set(AT_ZERO_AND_ONE)
+    targets = {yaml.safe_load(file.read_text())["_target_"] for file in (CONF / "loss").glob("*.yaml")}
+    assert targets == {f"gan_lab.losses.adversarial.{c.__name__}" for c in public}
+
+
+@pytest.mark.parametrize("row", AT_ZERO_AND_ONE.values(), ids=lambda row: type(row[0]).__name__)
+def test_values_at_one_and_zero(row: tuple[Any, float, float]) -> None:
+    loss, discriminator, generator = row
+    real, fake = torch.ones(3, dtype=torch.float64), zeros(3)
+    assert loss.discriminator(real, fake).item() == pytest.approx(discriminator, abs=1e-12)
+    assert loss.generator(fake, real).item() == pytest.approx(generator, abs=1e-12)
+
+
+def derivative_of_a_shift(loss: Any, at: float) -> tuple[float, float]:
+    """Derivative of both losses by a constant that is added to every logit of real and generated samples."""
+    shift = torch.tensor(at, dtype=torch.float64, requires_grad=True)
+    logits = torch.zeros(4, dtype=torch.float64) + shift
+    (by_discriminator,) = torch.autograd.grad(loss.discriminator(logits, logits), shift, retain_graph=True)
+    (by_generator,) = torch.autograd.grad(loss.generator(logits, logits), shift)
+    return by_discriminator.item(), by_generator.item()
+
+
+@pytest.mark.parametrize("loss", [*ALL, LeastSquares(-1.0, 1.0, 0.0)])
+def test_boundary_is_the_best_answer_where_real_and_fake_are_the_same(loss: Any) -> None:
+    """A loss with a boundary is stationary there, and not far from it; one without leaves the common level free."""
+    assert derivative_of_a_shift(loss, loss.boundary or 0.0)[0] == pytest.approx(0, abs=1e-12)
+    far = derivative_of_a_shift(loss, 5.0)[0]
+    assert (far == pytest.approx(0, abs=1e-12)) == (loss.boundary is None)
+
+
+def test_boundaries() -> None:
+    assert LeastSquares().boundary == 0.5 and LeastSquares(-1.0, 1.0, 0.0).boundary == 0
+    assert {type(loss) for loss in ALL if loss.boundary is None} == {Wasserstein, *map(type, RELATIVE)}
+
+
+def test_boundary_seeking_has_the_logit_as_gradient() -> None:
+    """Half the mean of C^2: zero at C = 0, gradient C / n."""
+    logits = torch.tensor([-2.0, 0.0, 3.0], requires_grad=True)
+    loss = BoundarySeeking().generator(logits)
+    loss.backward()
+    assert loss.item() == pytest.approx(13 / 6)
+    assert logits.grad is not None and torch.allclose(logits.grad, logits.detach() / 3)
+    assert BoundarySeeking().generator(zeros()).item() == 0
+    d = torch.sigmoid(logits.detach())
+    assert loss.item() == pytest.approx(0.5 * (d.log() - (1 - d).log()).square().mean().item(), rel=1e-5)
+
+
+def test_relativistic_at_equal_scores() -> None:
+    scores = torch.tensor([0.3, -2.0, 5.0], dtype=torch.float64)
+    assert Relativistic().discriminator(scores, scores).item() == pytest.approx(LN2, abs=1e-12)
+    assert Relativistic().generator(scores, scores).item() == pytest.approx(LN2, abs=1e-12)
+    same = torch.full((3,), 7.0)
+    assert RelativisticAverageHinge().discriminator(same, same).item() == 2
+    assert RelativisticAverageHinge().generator(same, same).item() == 2
+
+
+def test_relativistic_pairs_in_the_order_of_the_batch() -> None:
+    real, fake = torch.tensor([1.0, 4.0]), torch.tensor([0.0, 6.0])
+    expected = (math.log1p(math.exp(-1)) + math.log1p(math.exp(2))) / 2
+    assert Relativistic().discriminator(real, fake).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_relativistic_average_hinge_by_hand() -> None:
+    """Real (1, 3) has mean 2, fake (0, 0.5) mean 0.25; r = (0.75, 2.75), f = (-2, -1.5)."""
+    real, fake = torch.tensor([1.0, 3.0]), torch.tensor([0.0, 0.5])
+    assert RelativisticAverageHinge().discriminator(real, fake).item() == pytest.approx(0.25 / 2)
+    assert RelativisticAverageHinge().generator(fake, real).item() == pytest.approx((1.75 + 3.75) / 2 + (3 + 2.5) / 2)
+
+
+@pytest.mark.parametrize("loss", RELATIVE)
+def test_relative_losses_do_not_see_a_global_bias(loss: Any) -> None:
+    real, fake = torch.tensor([0.2, -1.0, 0.4]).double(), torch.tensor([0.1, 0.3, -0.7]).double()
+    bias = torch.tensor(0.0, dtype=torch.float64, requires_grad=True)
+    for value, moved in (
+        (loss.discriminator(real + bias, fake + bias), loss.discriminator(real + 9, fake + 9)),
+        (loss.generator(fake + bias, real + bias), loss.generator(fake + 9, real + 9)),
+    ):
+        assert moved.item() == pytest.approx(value.item(), abs=1e-12)
+        assert torch.autograd.grad(value, bias)[0].item() == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("loss", RELATIVE)
+def test_relative_losses_ask_for_real_logits(loss: Any) -> None:
+    with pytest.raises(ValueError, match="real_logits"):
+        loss.generator(zeros())
+
+
+@pytest.mark.parametrize("loss", SEPARABLE)
+def test_the_others_ignore_real_logits(loss: Any) -> None:
+    logits = torch.tensor([0.1, 2.0])
+    assert torch.equal(loss.generator(logits), loss.generator(logits, logits + 100))
+
+
+@pytest.mark.parametrize("loss", ALL)
+def test_finite_at_extreme_logits(loss: Any) -> None:
     for value in (-1e4, 1e4):
         logits = torch.full((3,), value, requires_grad=True)
-        total = loss.discriminator(logits, logits) + loss.generator(logits)
+        other = torch.full((3,), -value)
+        total = loss.discriminator(logits, other) + loss.generator(logits, other)
         total.backward()
         assert torch.isfinite(total) and logits.grad is not None and torch.isfinite(logits.grad).all()
 
 
-@pytest.mark.parametrize("loss", [NonSaturating(), Minimax(), LeastSquares(), Wasserstein(), Hinge()])
-def test_the_generator_gains_when_its_logits_rise(loss: NonSaturating) -> None:
+@pytest.mark.parametrize("loss", ALL)
+def test_the_generator_gains_when_its_logits_rise(loss: Any) -> None:
     """Every loss has the discriminator large on real samples, so that parts of different losses can be combined."""
-    low, high = torch.tensor([0.1]), torch.tensor([0.6])
-    assert loss.generator(high) < loss.generator(low)
-    assert loss.real(high) < loss.real(low)
-    assert loss.fake(high) > loss.fake(low)
+    low, middle, high = torch.tensor([0.1]), torch.tensor([0.3]), torch.tensor([0.6])
+    assert loss.generator(low - 1, middle) > loss.generator(high - 1, middle)  # below the boundary that BGAN seeks
+    assert loss.discriminator(high, middle) < loss.discriminator(low, middle)
+    assert loss.discriminator(middle, high) > loss.discriminator(middle, low)
+
+
+@pytest.mark.parametrize("loss", SEPARABLE)
+def test_separable_losses_are_the_sum_of_their_halves(loss: Any) -> None:
+    real, fake = torch.tensor([0.3, 2.0]), torch.tensor([0.1, -1.0])
+    assert torch.equal(loss.discriminator(real, fake), loss.real(real) + loss.fake(fake))

@@ -1,4 +1,7 @@
-"""Closed forms of the penalties and constraints."""
+"""Closed forms of the discriminator's penalties and constraints."""
+
+import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -6,23 +9,10 @@ from torch import Tensor, nn
 
 from gan_lab.noise import Noise
 from gan_lab.regularizers import functional as F
+from gan_lab.regularizers import penalties
 from gan_lab.regularizers.constraints import WeightClip
-from gan_lab.regularizers.penalties import R1, R2, DivergencePenalty, Drift, GradientPenalty
-from gan_lab.types import CriticStep
-
-W = torch.tensor([3.0, 4.0], dtype=torch.float64)
-
-
-def linear(weights: Tensor = W):
-    return lambda x: x.flatten(1) @ weights + 0.7
-
-
-def step(critic, real: Tensor, fake: Tensor) -> CriticStep:
-    return CriticStep(critic, real, lambda: fake, Noise(0, len(real)))
-
-
-def points(*shape: int) -> Tensor:
-    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+from gan_lab.regularizers.penalties import R1, R2, Consistency, DivergencePenalty, Dragan, Drift, GradientPenalty, LeCam
+from tests.regularizers.steps import W, linear, points, step
 
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.3, 1.0])
@@ -84,7 +74,6 @@ def test_r1_of_a_quadratic_form() -> None:
 
 
 def test_r1_looks_at_real_and_r2_at_generated_samples() -> None:
-    half_square = lambda x: 0.5 * x.square().sum(1)  # noqa: E731
     real, fake = points(4, 2), 5 * points(4, 2)
     assert R1()(step(half_square, real, fake)).item() == pytest.approx(0.5 * real.square().sum(1).mean().item())
     assert R2()(step(half_square, real, fake)).item() == pytest.approx(0.5 * fake.square().sum(1).mean().item())
@@ -95,6 +84,166 @@ def test_drift_is_the_mean_squared_logit_of_real_samples_only() -> None:
     value = Drift()(step(linear(), real, 100 * real)).item()
     assert value == pytest.approx(linear()(real).square().mean().item(), rel=1e-5)
     assert Drift().weight == 1e-3
+
+
+def half_square(x: Tensor) -> Tensor:
+    return 0.5 * x.flatten(1).square().sum(1)
+
+
+def packs(x: Tensor) -> Tensor:
+    """A critic of packs of two samples that follow each other, w (x_1, x_2) with |w| = 5 for each sample."""
+    return x.reshape(len(x) // 2, -1) @ torch.cat([W, W])
+
+
+@pytest.mark.parametrize(
+    ("penalty", "value"),
+    [
+        (GradientPenalty(), (math.sqrt(50) - 1) ** 2),
+        (Dragan(), (math.sqrt(50) - 1) ** 2),
+        (DivergencePenalty(power=2), 50),
+        (R1(), 25),
+        (R2(), 25),
+    ],
+)
+def test_gradient_of_a_pack_is_that_of_all_its_samples(penalty: Callable, value: float) -> None:
+    """Two samples with |gradient| 5 each make a pack with |gradient| sqrt(50)."""
+    assert penalty(step(packs, points(6, 2), points(6, 2) + 1)).item() == pytest.approx(value, rel=1e-12)
+
+
+def test_rows_of_the_gradient_are_packs_of_samples_that_follow_each_other() -> None:
+    x = points(4, 3)
+    gradient = F.input_gradient(lambda y: half_square(y).view(2, 2).sum(1), x)
+    assert torch.equal(gradient, torch.stack([torch.cat([x[0], x[1]]), torch.cat([x[2], x[3]])]))
+    assert torch.equal(F.input_gradient(half_square, x.view(4, 1, 3)), x)
+
+
+def test_interpolation_asks_the_critic_of_real_samples_and_r2_that_of_generated_ones() -> None:
+    """Their critics differ where logits depend on labels."""
+    move = step(linear(), points(4, 2), points(4, 2))
+    move.fake.critic = linear(2 * W)
+    assert GradientPenalty()(move).item() == pytest.approx(16)
+    assert Dragan()(move).item() == pytest.approx(16)
+    assert R1()(move).item() == pytest.approx(12.5)
+    assert R2()(move).item() == pytest.approx(50)
+
+
+def test_dragan_of_a_linear_critic() -> None:
+    move = step(linear(), points(6, 2), math.nan * points(6, 2))  # only the real batch enters
+    assert Dragan()(move).item() == pytest.approx(16, abs=1e-10)
+    assert Dragan(target=2)(move).item() == pytest.approx(9, abs=1e-10)
+
+
+def test_dragan_looks_where_it_says() -> None:
+    real, noise = points(6, 2), Noise(3, 6)
+    expected = (Dragan().points(real, noise).norm(dim=1) - 1).square().mean().item()
+    assert Dragan()(step(half_square, real, real, seed=3)).item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_dragan_perturbation() -> None:
+    """Elementwise U[0, 1) of half the standard deviation of the whole batch, then one share for each sample."""
+    samples = 3 * points(500, 3, 4, 4) + 1
+    deviation = samples.std(correction=0).item()
+    perturbed = F.perturb(samples, Noise(0, 500).uniform(3, 4, 4), 0.5)
+    ratio = (perturbed - samples) / deviation
+    assert ratio.min() >= 0 and 0.49 < ratio.max() < 0.5
+    assert ratio.mean().item() == pytest.approx(0.25, abs=0.005)
+
+    moved = (Dragan().points(samples, Noise(0, 500)) - samples) / deviation
+    share = (moved / ratio).flatten(1)  # the same stream: the perturbation is drawn first
+    assert torch.allclose(share, share[:, :1].expand_as(share), atol=1e-6)
+    assert share.min() >= 0 and share.max() < 1 and share[:, 0].std().item() == pytest.approx(12**-0.5, abs=0.02)
+    assert moved.mean().item() == pytest.approx(0.125, abs=0.005)
+
+
+def lecam_step(real: list[float], fake: list[float]):
+    """Logits are the samples themselves."""
+    return step(lambda x: x[:, 0], torch.tensor(real)[:, None], torch.tensor(fake)[:, None])
+
+
+def test_lecam_by_hand() -> None:
+    penalty = LeCam(half_life_images=2)  # a batch of two real images halves the past
+    # Averages (1, -1) of this very batch: real 0 and 2 exceed -1 by 1 and 3; fake -3 and 1 lie 4 and 0 below 1.
+    assert penalty(lecam_step([0.0, 2.0], [-3.0, 1.0])).item() == pytest.approx((1 + 9) / 2 + (16 + 0) / 2)
+    # Averages (1 + 3) / 2 = 2 and (-1 + 5) / 2 = 2: real 3, 3 exceed 2 by 1; fake 5, 5 are above 2 and cost nothing.
+    assert penalty(lecam_step([3.0, 3.0], [5.0, 5.0])).item() == pytest.approx(1)
+    assert (penalty.real_average.item(), penalty.fake_average.item(), penalty.images.item()) == (2, 2, 4)
+
+
+def test_lecam_averages_are_constants() -> None:
+    logits = torch.tensor([[1.0], [3.0]], requires_grad=True)
+    value = LeCam()(step(lambda x: x[:, 0], logits, torch.zeros(2, 1)))
+    (gradient,) = torch.autograd.grad(value, logits)
+    assert torch.allclose(gradient, logits.detach())  # 2 (C - 0) / n
+
+
+def test_lecam_decay_of_the_authors() -> None:
+    penalty = LeCam(half_life_images=50 * math.log(0.5) / math.log(0.99))
+    penalty(lecam_step([0.0] * 50, [0.0] * 50))
+    penalty(lecam_step([1.0] * 50, [2.0] * 50))
+    assert (penalty.real_average.item(), penalty.fake_average.item()) == pytest.approx((0.01, 0.02), rel=1e-5)
+
+
+def test_lecam_begins_late_and_counts_what_passes_between_its_evaluations() -> None:
+    penalty = LeCam(begin_images=6, interval=3)
+    assert penalty(lecam_step([1.0, 1.0], [0.0, 0.0])).item() == 0
+    assert penalty.images.item() == 6
+    assert penalty(lecam_step([1.0, 1.0], [0.0, 0.0])).item() > 0
+
+
+def test_lecam_memory_is_in_the_state_dict() -> None:
+    first, second = LeCam(), LeCam()
+    first(lecam_step([1.0, 2.0], [0.0, -1.0]))
+    second.load_state_dict(first.state_dict())
+    move = lecam_step([0.5, 2.5], [0.1, -2.0])
+    assert first(move).item() == second(move).item() != LeCam()(move).item()
+
+
+def test_lecam_agrees_with_other_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(penalties, "mean_over_processes", lambda means: means + 10)
+    monkeypatch.setattr(penalties, "num_processes", lambda: 4)
+    penalty = LeCam()
+    penalty(lecam_step([1.0, 1.0], [0.0, 0.0]))
+    assert (penalty.real_average.item(), penalty.fake_average.item(), penalty.images.item()) == (11, 10, 8)
+
+
+@pytest.mark.parametrize("key", ["half_life_images", "begin_images"])
+def test_lecam_refuses_negative_durations(key: str) -> None:
+    with pytest.raises(ValueError, match=f"regularizer.lecam.{key}=-1 .* at least 0"):
+        LeCam(**{key: -1})
+
+
+def brighten(images: Tensor, noise: Noise) -> Tensor:
+    """Adds one to every pixel."""
+    return images + 1
+
+
+@pytest.mark.parametrize(("fake_ratio", "value"), [(0.0, 4.0), (1.0, 8.0), (0.5, 6.0)])
+def test_consistency_of_a_linear_critic(fake_ratio: float, value: float) -> None:
+    """w sums to 2, so a shift of every pixel by one moves every logit by 2, and the squared difference is 4."""
+    weights = torch.full((8,), 0.25, dtype=torch.float64)
+    move = step(linear(weights), points(3, 2, 2, 2), points(3, 2, 2, 2) + 5)
+    assert Consistency(brighten, fake_ratio=fake_ratio)(move).item() == pytest.approx(value, abs=1e-12)
+    assert Consistency(lambda images, noise: images, fake_ratio=fake_ratio)(move).item() == 0
+
+
+def test_consistency_trains_through_both_logits() -> None:
+    weights = torch.full((8,), 0.25, dtype=torch.float64, requires_grad=True)
+    images = points(3, 2, 2, 2)
+    Consistency(lambda x, noise: 2 * x)(step(linear(weights), images, images)).backward()
+    flat, w = images.flatten(1), weights.detach()
+    assert weights.grad is not None and torch.allclose(weights.grad, 2 * (flat @ w) @ flat / 3)
+
+
+def test_plain_consistency_never_looks_at_generated_images() -> None:
+    move = step(linear(torch.ones(8).double()), points(3, 2, 2, 2), points(3, 2))  # points would be refused
+    Consistency(brighten)(move)
+    with pytest.raises(ValueError, match=r"regularizer=consistency .* choose a dataset of images"):
+        Consistency(brighten, fake_ratio=1.0)(move)
+
+
+def test_consistency_refuses_a_negative_ratio() -> None:
+    with pytest.raises(ValueError, match=r"fake_ratio=-1 .* at least 0"):
+        Consistency(brighten, fake_ratio=-1)
 
 
 def test_weight_clip_bounds_every_parameter_and_no_buffer() -> None:

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gan_lab.architectures.base import Discriminator
 from gan_lab.architectures.sizes import require_power_of_two
 from gan_lab.layers.initialization import initialize
 from gan_lab.layers.memory import use_channels_last
@@ -59,7 +60,7 @@ class DCGANGenerator(nn.Module):
         initialize(self, init, init_scale)
         use_channels_last(self)
 
-    def forward(self, latents: Tensor) -> Tensor:
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images (n, channels, resolution, resolution) in [-1, 1] for latents (n, latent_dim)."""
         x: Tensor = self.project(latents)  # (n, 16 c)
         # The channels are innermost, so that the convolutions get channels_last without a copy.
@@ -70,7 +71,7 @@ class DCGANGenerator(nn.Module):
         return torch.tanh(self.output(x))  # (n, channels, resolution, resolution)
 
 
-class DCGANDiscriminator(nn.Module):
+class DCGANDiscriminator(Discriminator):
     """DCGAN's discriminator (Radford et al., 2016, §3), with 4x4 kernels in place of the paper's 5x5.
 
     Convolutions (4x4, stride 2) that halve the side and double the channels down to 4x4, each with leaky ReLU of slope
@@ -111,17 +112,12 @@ class DCGANDiscriminator(nn.Module):
         initialize(self, init, init_scale)
         use_channels_last(self)
 
-    def features(self, x: Tensor) -> Tensor:
+    def features(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Last hidden layer (n, 16 c) of images (n, channels, resolution, resolution) in [-1, 1]."""
         x = F.leaky_relu(self.input(x), SLOPE)  # (n, width, resolution / 2, resolution / 2)
         for conv, norm in zip(self.convs, self.norms, strict=True):
             x = F.leaky_relu(norm(conv(x)), SLOPE)  # (n, 2 c, h / 2, w / 2)
         return x.flatten(1)  # (n, 16 c)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (n,) of images (n, channels, resolution, resolution) in [-1, 1]."""
-        logits: Tensor = self.output(self.features(x))  # (n, 1)
-        return logits.squeeze(1)  # (n,)
 
 
 def _widths(resolution: int | None, width: int, max_width: int) -> list[int]:

@@ -5,6 +5,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from gan_lab.architectures.base import Discriminator
 from gan_lab.layers.initialization import initialize
 from gan_lab.layers.maxout import Maxout
 from gan_lab.layers.normalization import normalization
@@ -58,7 +59,7 @@ class MLPGenerator(nn.Module):
         self.output = nn.Linear(width, _size(self.shape))
         initialize(self, init, init_scale)
 
-    def forward(self, latents: Tensor) -> Tensor:
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Samples for latents (n, latent_dim): images (n, C, H, W) in [-1, 1] or points (n, channels), unbounded."""
         x = latents
         for layer in self.hidden:
@@ -67,7 +68,7 @@ class MLPGenerator(nn.Module):
         return x if len(self.shape) == 1 else torch.tanh(x).unflatten(1, self.shape)  # (n, C, H, W)
 
 
-class MLPDiscriminator(nn.Module):
+class MLPDiscriminator(Discriminator):
     """Fully connected discriminator; the defaults judge D2GAN's ring of points (Nguyen et al., 2017, code).
 
     Dropout of the flattened input, then `depth` times linear, norm, activation and dropout, then a linear layer.
@@ -122,17 +123,12 @@ class MLPDiscriminator(nn.Module):
         self.output = nn.Linear(width, 1)
         initialize(self, init, init_scale)
 
-    def features(self, x: Tensor) -> Tensor:
+    def features(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Last hidden layer (n, width) of images (n, C, H, W) in [-1, 1] or points (n, channels)."""
         x = self.input_dropout(x.flatten(1))  # (n, C H W) or (n, channels)
         for layer in self.hidden:
             x = layer(x)  # (n, width)
         return x
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (n,) of images (n, C, H, W) in [-1, 1] or points (n, channels)."""
-        logits: Tensor = self.output(self.features(x))  # (n, 1)
-        return logits.squeeze(1)  # (n,)
 
 
 _PLAIN = ("relu", "leaky_relu", "tanh")

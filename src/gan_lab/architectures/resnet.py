@@ -1,37 +1,59 @@
-"""Residual networks of WGAN-GP (Gulrajani et al., 2017, App. F) and SN-GAN (Miyato et al., 2018, Table 4)."""
+"""Residual networks of WGAN-GP (Gulrajani et al., 2017, App. F), SN-GAN (Miyato et al., 2018, Tables 4 to 6) and SAGAN.
+
+The first two draw CIFAR images at a constant width; SN-GAN's for larger images, and SAGAN's (Zhang et al., 2019), which
+are these with attention, double the channels with every halving of the side.
+"""
+
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_lab.architectures.sizes import require_power_of_two
+from gan_lab.architectures.base import Discriminator
 from gan_lab.layers.initialization import initialize
 from gan_lab.layers.memory import use_channels_last
 from gan_lab.layers.normalization import normalization
+from gan_lab.layers.self_attention import FORMS, SelfAttention
+
+RESOLUTIONS = sorted([2**k for k in range(4, 11)] + [3 * 2**k for k in range(3, 9)])
+WIDTHS = ("constant", "doubling", "sngan")
+HIDDEN = ("input", "output")
 
 # No ReLU here works in place: a block's skip reads the value from before its first ReLU.
 
 
 class ResNetGenerator(nn.Module):
-    """Residual generator of WGAN-GP's (App. F) and SN-GAN's (Table 4) CIFAR experiments.
+    """Residual generator of WGAN-GP (App. F), SN-GAN (Tables 4 to 6) and SAGAN.
 
-    A linear layer to 4x4, pre-activation blocks that double the side at constant width up to the resolution, then norm,
-    ReLU, a 3x3 convolution and tanh. WGAN-GP has `width` 128, SN-GAN 256. All layers have biases.
+    A linear layer to 4x4, or to 6x6 where the side is three times a power of two, pre-activation blocks that double the
+    side up to the resolution, then norm, ReLU, a 3x3 convolution and tanh. All convolutions but those of the attention
+    have biases, and so has the linear layer.
+
+    | widths     | channels of a map of side s                | paper                                                  |
+    |------------|--------------------------------------------|--------------------------------------------------------|
+    | `constant` | width                                      | CIFAR: WGAN-GP with width 128, SN-GAN with 256         |
+    | `doubling` | width min(resolution / s, 16)              | SN-GAN at 48, 64, 128 pixels and SAGAN, with width 64  |
+    | `sngan`    | 4 width up to 32 pixels, above as doubling | all of SN-GAN, with width 64                           |
 
     Args:
         latent_dim: Size of a latent.
         channels: Channels of the images.
-        resolution: Side of the images: a power of two from 16 to 1024, 32 in the papers.
-        width: Channels of every block.
+        resolution: Side of the images: a power of two from 16 to 1024 or three times one from 24 to 768.
+        width: Channels of every block, or those that `widths` multiplies.
         norm: `none`, `batch` or `layer`, see `normalization`.
-        init: Scheme of the initial weights, see `initialize`. Both papers' code has `glorot` with scale sqrt(2) for
-            the blocks' 3x3 convolutions, and with scale 1 for all other layers.
+        init: Scheme of the initial weights, see `initialize`. WGAN-GP's and SN-GAN's code has `glorot` with scale
+            sqrt(2) for the blocks' 3x3 convolutions and 1 for all other layers; SAGAN's has 1 for all.
         init_scale: Scale for the blocks' 3x3 convolutions.
-        skip_gain: Times `init_scale`, the scale of the 1x1 skips and of the first and last layer; 1 / sqrt(2) in the
-            papers.
+        skip_gain: Times `init_scale`, the scale of all other layers: 1x1 skips, attention, first and last; 1 / sqrt(2)
+            in the first two, 1 in SAGAN.
+        widths: One of the words above.
+        attention_divisor: Attention on the map of side resolution / attention_divisor, after the block that gives it:
+            4 in SAGAN, which looks at 32x32 of 128 pixels. None for no attention.
+        attention_form: `code` or `paper`, see `SelfAttention`.
 
     Raises:
-        ValueError: The resolution, norm or init is not one of the allowed.
+        ValueError: The resolution or one of the words is not one of the allowed, or no block gives the attention's map.
     """
 
     def __init__(
@@ -44,47 +66,69 @@ class ResNetGenerator(nn.Module):
         init: str = "glorot",
         init_scale: float = 2**0.5,
         skip_gain: float = 0.5**0.5,
+        widths: str = "constant",
+        attention_divisor: int | None = None,
+        attention_form: str = "code",
     ) -> None:
         super().__init__()
-        side = require_power_of_two("resnet", resolution, 16, 1024)
-        self.project = nn.Linear(latent_dim, 4 * 4 * width)
-        self.blocks = nn.ModuleList(UpBlock(width, norm) for _ in range((side // 4).bit_length() - 1))
-        self.output_norm = normalization(norm, width, 2)
-        self.output = nn.Conv2d(width, channels, 3, 1, 1)
+        maps = _generator_maps(_require_side(resolution), width, widths)
+        (first, self.start), (last, side) = maps[0], maps[-1]
+        self.project = nn.Linear(latent_dim, self.start**2 * first)
+        self.blocks = nn.ModuleList(UpBlock(i, norm, o) for (i, _), (o, _) in pairwise(maps))
+        self.attentions = _attentions(maps[1:], side, attention_divisor, attention_form)
+        self.output_norm = normalization(norm, last, 2)
+        self.output = nn.Conv2d(last, channels, 3, 1, 1)
         _initialize(self, [self.project, self.output], init, init_scale, skip_gain)
         use_channels_last(self)
 
-    def forward(self, latents: Tensor) -> Tensor:
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images (n, channels, resolution, resolution) in [-1, 1] for latents (n, latent_dim)."""
-        x: Tensor = self.project(latents)  # (n, 16 width)
+        x: Tensor = self.project(latents)  # (n, start^2 c)
         # The channels are innermost, so that the convolutions get channels_last without a copy.
-        x = x.unflatten(1, (4, 4, -1)).permute(0, 3, 1, 2)  # (n, width, 4, 4)
-        for block in self.blocks:
-            x = block(x)  # (n, width, 2 h, 2 w)
+        x = x.unflatten(1, (self.start, self.start, -1)).permute(0, 3, 1, 2)  # (n, c, start, start)
+        for block, attention in zip(self.blocks, self.attentions, strict=True):
+            x = attention(block(x))  # (n, c', 2 h, 2 w)
         return torch.tanh(self.output(F.relu(self.output_norm(x))))  # (n, channels, resolution, resolution)
 
 
-class ResNetDiscriminator(nn.Module):
-    """Residual discriminator of WGAN-GP's (App. F) and SN-GAN's (Table 4) CIFAR experiments.
+class ResNetDiscriminator(Discriminator):
+    """Residual discriminator of WGAN-GP (App. F), SN-GAN (Tables 4 to 6) and SAGAN.
 
-    Blocks that halve the side down to 8x8, two blocks at 8x8, ReLU, a pool over the pixels and a linear layer, at
-    constant width (128 in both papers). The first block has no norm and no ReLU before its first convolution. All
-    layers but the last always have biases. SN-GAN's spectral normalization is not part of this class.
+    Blocks that halve the side, one or two that keep it, ReLU, a pool over the pixels and a linear layer. The first
+    block has no norm and no ReLU before its first convolution. All convolutions but those of the attention have biases.
+    SN-GAN's spectral normalization is not part of this class.
+
+    | widths     | blocks                                         | their channels                        |
+    |------------|------------------------------------------------|---------------------------------------|
+    | `constant` | halve down to 8x8 or 6x6, then two more        | width                                 |
+    | `doubling` | halve down to 4x4 or 3x3, then one more        | width times 1, 2, 4, 8, 16, 16, ...   |
+    | `sngan`    | up to 32 pixels as constant, above as doubling | up to 32 pixels 2 width, above double |
+
+    6x6 and 3x3 are for sides of three times a power of two. At 64 pixels the last of the doubling blocks halves the
+    side too, to 2x2, as in SN-GAN's code. The words are the papers' as in the generator, but SN-GAN's for CIFAR has a
+    constant width of 128.
 
     Args:
         channels: Channels of the images.
-        resolution: Side of the images: a power of two from 16 to 1024, 32 in the papers.
-        width: Channels of every block.
+        resolution: Side of the images: a power of two from 16 to 1024 or three times one from 24 to 768.
+        width: Channels of every block, or those that `widths` multiplies.
         norm: `none`, `batch` or `layer`, see `normalization`; before every ReLU of the blocks after the first.
             A gradient penalty rules `batch` out.
         init: Scheme of the initial weights, see `initialize` and the generator.
         init_scale: Scale for the blocks' 3x3 convolutions.
-        skip_gain: Times `init_scale`, the scale of the 1x1 skips and of the last layer; 1 / sqrt(2) in the papers.
-        pool: `mean` (WGAN-GP) or `sum` (SN-GAN) over the last 8x8 pixels.
-        head_bias: Whether the last linear layer has a bias: WGAN-GP's has, SN-GAN's has not.
+        skip_gain: Times `init_scale`, the scale of all other layers: 1x1 skips, attention, the last; 1 / sqrt(2) in
+            the first two, 1 in SAGAN.
+        pool: `mean` (WGAN-GP) or `sum` (SN-GAN, SAGAN) over the last pixels.
+        head_bias: Whether the last linear layer has a bias: WGAN-GP's and SAGAN's have, SN-GAN's for CIFAR has not.
+        widths: One of the words above.
+        hidden: Channels between the two convolutions of a block: as many as its `input` has (SN-GAN) or its `output`
+            (SAGAN). The first block has the output's.
+        attention_divisor: Attention on the map of side resolution / attention_divisor, after the first block that gives
+            it, as in the generator. None for no attention.
+        attention_form: `code` or `paper`, see `SelfAttention`.
 
     Raises:
-        ValueError: The resolution, norm, init or pool is not one of the allowed.
+        ValueError: The resolution or one of the words is not one of the allowed, or no block gives the attention's map.
     """
 
     def __init__(
@@ -98,55 +142,59 @@ class ResNetDiscriminator(nn.Module):
         skip_gain: float = 0.5**0.5,
         pool: str = "mean",
         head_bias: bool = True,
+        widths: str = "constant",
+        hidden: str = "input",
+        attention_divisor: int | None = None,
+        attention_form: str = "code",
     ) -> None:
         super().__init__()
-        side = require_power_of_two("resnet", resolution, 16, 1024)
-        if pool not in ("mean", "sum"):
-            raise ValueError(f"pool must be one of mean, sum, not {pool!r}")
+        side = _require_side(resolution)
+        _require_word("pool", pool, ("mean", "sum"))
+        _require_word("hidden", hidden, HIDDEN)
+        maps = _discriminator_maps(side, width, widths)
         self.pool = pool
-        self.input = InputBlock(channels, width)
-        downs = (side // 8).bit_length() - 2  # the input block is the first halving
-        self.blocks = nn.ModuleList(DownBlock(width, norm, down=i < downs) for i in range(downs + 2))
-        self.output = nn.Linear(width, 1, bias=head_bias)
+        self.input = InputBlock(channels, maps[0][0])
+        self.blocks = nn.ModuleList(
+            DownBlock(i, norm, down=after < before, outputs=o, hidden=i if hidden == "input" else o)
+            for (i, before), (o, after) in pairwise(maps)
+        )
+        self.attentions = _attentions(maps, side, attention_divisor, attention_form)
+        self.output = nn.Linear(maps[-1][0], 1, bias=head_bias)
         _initialize(self, [self.output], init, init_scale, skip_gain)
         use_channels_last(self)
 
-    def features(self, x: Tensor) -> Tensor:
-        """Pooled last hidden layer (n, width) of images (n, channels, resolution, resolution) in [-1, 1]."""
-        x = self.input(x)  # (n, width, resolution / 2, resolution / 2)
-        for block in self.blocks:
-            x = block(x)  # (n, width, 8, 8) at the end
+    def features(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Pooled last hidden layer (n, c) of images (n, channels, resolution, resolution) in [-1, 1]."""
+        for block, attention in zip([self.input, *self.blocks], self.attentions, strict=True):
+            x = attention(block(x))  # (n, c', h / 2, w / 2), in the end (n, c, h, w)
         x = F.relu(x)
-        return x.mean((2, 3)) if self.pool == "mean" else x.sum((2, 3))  # (n, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (n,) of images (n, channels, resolution, resolution) in [-1, 1]."""
-        logits: Tensor = self.output(self.features(x))  # (n, 1)
-        return logits.squeeze(1)  # (n,)
+        return x.mean((2, 3)) if self.pool == "mean" else x.sum((2, 3))  # (n, c)
 
 
 class UpBlock(nn.Module):
     """Pre-activation block that doubles the side: norm, ReLU, upsample, 3x3, norm, ReLU, 3x3; skip: upsample, 1x1.
 
     WGAN-GP's App. F upsamples before the second convolution; its code and SN-GAN's do so before the first, as here.
-    (n, width, h, w) to (n, width, 2 h, 2 w).
+    (n, inputs, h, w) to (n, outputs, 2 h, 2 w).
 
     Args:
-        width: Channels.
+        inputs: Channels of the input.
         norm: See `normalization`.
+        outputs: Channels of the output and between the convolutions; None for as many as go in.
     """
 
-    def __init__(self, width: int, norm: str) -> None:
+    def __init__(self, inputs: int, norm: str, outputs: int | None = None) -> None:
         super().__init__()
-        self.norm1 = normalization(norm, width, 2)
-        self.conv1 = nn.Conv2d(width, width, 3, 1, 1)
-        self.norm2 = normalization(norm, width, 2)
-        self.conv2 = nn.Conv2d(width, width, 3, 1, 1)
-        self.skip = nn.Conv2d(width, width, 1)
+        outputs = outputs or inputs
+        self.norm1 = normalization(norm, inputs, 2)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, 1, 1)
+        self.norm2 = normalization(norm, outputs, 2)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1)
+        self.skip = nn.Conv2d(inputs, outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, width, 2 h, 2 w) for (n, width, h, w)."""
-        h: Tensor = self.conv1(_upsample(F.relu(self.norm1(x))))  # (n, width, 2 h, 2 w)
+        """(n, outputs, 2 h, 2 w) for (n, inputs, h, w)."""
+        h: Tensor = self.conv1(_upsample(F.relu(self.norm1(x))))  # (n, outputs, 2 h, 2 w)
         h = self.conv2(F.relu(self.norm2(h)))
         # A 1x1 convolution and nearest-neighbour upsampling commute; this order costs a quarter.
         return h + _upsample(self.skip(x))
@@ -178,31 +226,102 @@ class InputBlock(nn.Module):
 class DownBlock(nn.Module):
     """Pre-activation block: norm, ReLU, 3x3, norm, ReLU, 3x3; with `down` a mean pool, and 1x1 and pool as the skip.
 
-    (n, width, h, w) to (n, width, h / 2, w / 2), or without `down` to the same shape over an identity skip.
+    (n, inputs, h, w) to (n, outputs, h / 2, w / 2), or without `down` to (n, outputs, h, w). The skip is the identity
+    where neither side nor channels change.
 
     Args:
-        width: Channels.
+        inputs: Channels of the input.
         norm: See `normalization`.
         down: Whether to halve the side.
+        outputs: Channels of the output; None for as many as go in.
+        hidden: Channels between the convolutions; None for as many as go in.
     """
 
-    def __init__(self, width: int, norm: str, down: bool) -> None:
+    def __init__(
+        self, inputs: int, norm: str, down: bool, outputs: int | None = None, hidden: int | None = None
+    ) -> None:
         super().__init__()
+        outputs, hidden = outputs or inputs, hidden or inputs
         self.down = down
-        self.norm1 = normalization(norm, width, 2)
-        self.conv1 = nn.Conv2d(width, width, 3, 1, 1)
-        self.norm2 = normalization(norm, width, 2)
-        self.conv2 = nn.Conv2d(width, width, 3, 1, 1)
-        self.skip = nn.Conv2d(width, width, 1) if down else nn.Identity()
+        self.norm1 = normalization(norm, inputs, 2)
+        self.conv1 = nn.Conv2d(inputs, hidden, 3, 1, 1)
+        self.norm2 = normalization(norm, hidden, 2)
+        self.conv2 = nn.Conv2d(hidden, outputs, 3, 1, 1)
+        self.skip = nn.Conv2d(inputs, outputs, 1) if down or inputs != outputs else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, width, h / 2, w / 2) for (n, width, h, w) with `down`, else (n, width, h, w)."""
+        """(n, outputs, h / 2, w / 2) for (n, inputs, h, w) with `down`, else (n, outputs, h, w)."""
         h: Tensor = self.conv1(F.relu(self.norm1(x)))
         h = self.conv2(F.relu(self.norm2(h)))
         if self.down:
             # A 1x1 convolution and a mean pool commute; this order costs a quarter.
-            h, x = F.avg_pool2d(h, 2), F.avg_pool2d(x, 2)  # (n, width, h / 2, w / 2)
+            h, x = F.avg_pool2d(h, 2), F.avg_pool2d(x, 2)  # (n, outputs, h / 2, w / 2)
         return h + self.skip(x)
+
+
+def _require_side(resolution: int | None) -> int:
+    """The resolution, if it is one of `RESOLUTIONS`."""
+    if resolution is None:
+        raise ValueError("residual networks draw images, and this data set holds points; choose architecture=mlp")
+    if resolution not in RESOLUTIONS:
+        choice = next((size for size in RESOLUTIONS if size > resolution), RESOLUTIONS[-1])
+        raise ValueError(
+            f"residual networks need dataset.resolution to be one of {', '.join(map(str, RESOLUTIONS))}, "
+            f"not {resolution}; set dataset.resolution={choice}"
+        )
+    return resolution
+
+
+def _require_word(key: str, word: str, allowed: tuple[str, ...]) -> None:
+    if word not in allowed:
+        raise ValueError(f"{key} must be one of {', '.join(allowed)}, not {word!r}")
+
+
+Maps = list[tuple[int, int]]
+"""Channels and side of feature maps, in the order of the computation."""
+
+
+def _generator_maps(side: int, width: int, widths: str) -> Maps:
+    """The map of the linear layer, then that of each block."""
+    _require_word("widths", widths, WIDTHS)
+    start = 6 if side % 3 == 0 else 4
+    sides = [start * 2**k for k in range((side // start).bit_length())]  # start, 2 start, ..., side
+    if _is_constant(widths, side):
+        return [(4 * width if widths == "sngan" else width, s) for s in sides]
+    return [(width * min(side // s, 16), s) for s in sides]
+
+
+def _discriminator_maps(side: int, width: int, widths: str) -> Maps:
+    """The map of each block, that of the input block first."""
+    _require_word("widths", widths, WIDTHS)
+    constant = _is_constant(widths, side)
+    end = (6 if side % 3 == 0 else 8) // (1 if constant else 2)
+    halvings = (side // end).bit_length() - 1
+    sides = [side // 2**k for k in range(1, halvings + 1)]  # side / 2, ..., end
+    if constant:
+        return [(2 * width if widths == "sngan" else width, s) for s in [*sides, end, end]]
+    last = 2 if side == 64 else end  # SN-GAN's network for 64 pixels halves once more
+    return [(width * min(2**k, 16), s) for k, s in enumerate([*sides, last])]
+
+
+def _is_constant(widths: str, side: int) -> bool:
+    return widths == "constant" or (widths == "sngan" and side <= 32)
+
+
+def _attentions(maps: Maps, resolution: int, divisor: int | None, form: str) -> nn.ModuleList:
+    """What follows each block, of which these are the maps: once attention, else the identity."""
+    _require_word("attention_form", form, FORMS)
+    layers = nn.ModuleList(nn.Identity() for _ in maps)
+    if divisor is None:
+        return layers
+    sides = [side for _, side in maps]
+    allowed = {resolution // side: side for side in sides}
+    if divisor not in allowed:
+        choices = ", ".join(f"{d} ({s}x{s})" for d, s in sorted(allowed.items()))
+        raise ValueError(f"attention_divisor must be null or one of {choices} at {resolution} pixels, not {divisor}")
+    place = sides.index(allowed[divisor])
+    layers[place] = SelfAttention(maps[place][0], form)
+    return layers
 
 
 def _upsample(x: Tensor) -> Tensor:
@@ -210,8 +329,9 @@ def _upsample(x: Tensor) -> Tensor:
 
 
 def _initialize(network: nn.Module, ends: list[nn.Module], scheme: str, scale: float, skip_gain: float) -> None:
-    """Initial weights: `scale` for the 3x3 convolutions of the blocks, `skip_gain * scale` for skips and `ends`."""
+    """Initial weights: `scale` for the 3x3 convolutions of the blocks, `skip_gain * scale` for all other layers."""
     initialize(network, scheme, scale)
     skips = [block.skip for block in network.modules() if isinstance(block, UpBlock | InputBlock | DownBlock)]
-    for layer in [*ends, *skips]:
+    attentions = [layer for layer in network.modules() if isinstance(layer, SelfAttention)]
+    for layer in [*ends, *skips, *attentions]:
         initialize(layer, scheme, skip_gain * scale)

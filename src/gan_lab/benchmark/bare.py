@@ -5,7 +5,7 @@ against this.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -15,8 +15,9 @@ from gan_lab.data.base import TrainingData
 from gan_lab.data.loaders import MemoryLoader
 from gan_lab.data.mixture_data import MixtureData
 from gan_lab.gans.gan import GAN
+from gan_lab.layers.spectral_norm import power_iterations
 from gan_lab.noise import Noise
-from gan_lab.types import CriticStep
+from gan_lab.types import Judged, Step
 
 PRECISIONS = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
@@ -40,6 +41,10 @@ class BareLoop:
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
         self.batches = _batches(data, batch_size, device)
         self.d_optimizer, self.g_optimizer = gan.configure_optimizers()
+        self.iterations = {
+            "discriminator": power_iterations(gan.discriminator),
+            "generator": power_iterations(gan.generator),
+        }
         self.step = 0
 
     def run(self, seconds: float, warmup: int) -> float:
@@ -57,63 +62,82 @@ class BareLoop:
     def train_step(self) -> None:
         """One batch: a move of the discriminator and, when it is due, one of the generator."""
         self.step += 1
-        real = next(self.batches)
-        self._discriminator_step(real)
+        image, label = next(self.batches)
+        self._noise = Noise(self.step, self.batch_size, device=self.device)
+        labels = self.gan.labels.of(label)
+        self._discriminator_step(self._judged(lambda: (image, labels)))
         if self.step % self.gan.n_critic == 0:
-            self._generator_step()
+            self._generator_step(self._judged(lambda: (image, labels)))
 
-    def _discriminator_step(self, real: Tensor) -> None:
-        discriminator, generator = self.gan.discriminator, self.gan.generator
+    def _discriminator_step(self, real: Judged) -> None:
+        with torch.no_grad(), self._autocast():
+            samples, labels = self._fake(1)
+        fake = self._judged(lambda: (samples.float(), labels))
+        for iterate in self.iterations["discriminator"]:
+            iterate()
         self.d_optimizer.zero_grad()
         with self._autocast():
-            with torch.no_grad():
-                fake = generator(self._latents()).float()
-            loss = self.gan.loss.discriminator(discriminator(real).float(), discriminator(fake).float())
-        noise = Noise(self.step, self.batch_size, device=self.device)
-        move = CriticStep(discriminator, real, lambda: fake, noise)
-        for penalty in self.gan.penalties.values():
-            if self.step % penalty.interval == 0:
-                loss = loss + penalty.interval * penalty.weight * penalty(move)
-        self.scaler.scale(loss).backward()
-        self.scaler.step(self.d_optimizer)
-        self.scaler.update()
+            loss = self.gan.loss.discriminator(real.logits, fake.logits)
+        self._finish("discriminator", loss, real, fake)
         for constraint in self.gan.constraints.values():
-            constraint(discriminator)
+            constraint(self.gan.discriminator)
 
-    def _generator_step(self) -> None:
-        self.gan.discriminator.requires_grad_(False)
+    def _generator_step(self, real: Judged) -> None:
+        gan = self.gan
+        gan.discriminator.requires_grad_(False)
+        for iterate in self.iterations["generator"]:
+            iterate()
         self.g_optimizer.zero_grad()
+        fake = self._judged(lambda: self._fake(gan.generator_batches))
         with self._autocast():
-            fakes = [self.gan.generator(self._latents()) for _ in range(self.gan.generator_batches)]
-            loss = self.gan.loss.generator(self.gan.discriminator(torch.cat(fakes)).float())
-        self.scaler.scale(loss).backward()
-        self.scaler.step(self.g_optimizer)
-        self.scaler.update()
-        self.gan.discriminator.requires_grad_(True)
+            real_logits = real.logits.detach().repeat(gan.generator_batches) if gan.loss.relative else None
+            loss = gan.adversarial_weight * gan.loss.generator(fake.logits, real_logits)
+        self._finish("generator", loss, real, fake)
+        gan.discriminator.requires_grad_(True)
 
-    def _latents(self) -> Tensor:
+    def _finish(self, player: str, loss: Tensor, real: Judged, fake: Judged) -> None:
+        """Add the penalties that are due, differentiate, and step."""
+        move = Step(getattr(self.gan, player), real, fake, self._noise)
+        for penalty in self.gan.penalties.values():
+            if penalty.player == player and self.step % penalty.interval == 0:
+                loss = loss + penalty.interval * penalty.weight * penalty(move)
+        optimizer = self.d_optimizer if player == "discriminator" else self.g_optimizer
+        self.scaler.scale(loss).backward()
+        self.scaler.step(optimizer)
+        self.scaler.update()
+
+    def _judged(self, draw: Callable[[], tuple[Tensor, Tensor | None]]) -> Judged:
+        return Judged(self.gan.discriminator, draw, lambda samples: self.gan.augment(samples, self._noise))
+
+    def _fake(self, batches: int) -> tuple[Tensor, Tensor | None]:
+        count, classes = batches * self.batch_size, self.gan.labels.num_classes
+        labels = torch.randint(classes, (count,), device=self.device) if classes else None
+        return self.gan.generator(self._latents(count), labels), labels
+
+    def _latents(self, count: int) -> Tensor:
         draw = torch.randn if self.gan.latent.distribution == "normal" else torch.rand
-        return draw(self.batch_size, self.gan.latent.dim, device=self.device)
+        return draw(count, self.gan.latent.dim, device=self.device)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None)
 
 
-def _batches(data: TrainingData, batch_size: int, device: torch.device) -> Iterator[Tensor]:
-    """Real batches for ever: float32 in [-1, 1], (n, C, H, W), or points (n, 2)."""
+def _batches(data: TrainingData, batch_size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Real batches for ever: float32 in [-1, 1], (n, C, H, W), or points (n, 2); and their labels (n,), if there are any."""
     if isinstance(data, MixtureData):
         centres, std = torch.tensor(data.mixture.centres, device=device), data.mixture.std
         while True:
             modes = torch.randint(len(centres), (batch_size,), device=device)
-            yield centres[modes] + std * torch.randn(batch_size, 2, device=device)
+            yield centres[modes] + std * torch.randn(batch_size, 2, device=device), modes
     loader: Any = data.train_dataloader()
     while isinstance(loader, MemoryLoader):
-        images = loader.data.images
+        images, labels = loader.data.images, loader.data.labels
         for index in torch.randperm(len(images), device=images.device).split(batch_size)[:-1]:
-            yield images[index].to(device).float() / 127.5 - 1
+            yield images[index].to(device).float() / 127.5 - 1, None if labels is None else labels[index].to(device)
     while True:
         for batch in loader:
-            yield batch["image"].to(device).float() / 127.5 - 1
+            label = batch.get("label")
+            yield batch["image"].to(device).float() / 127.5 - 1, None if label is None else label.to(device)
 
 
 def synchronize(device: torch.device) -> None:

@@ -15,10 +15,14 @@ from gan_lab.pictures import extent_of, picture, write_gif
 FIXED_LATENTS = 0x47524944
 """Key of the fixed latents; any number will do, so long as it stays the same."""
 
+CLASS_ROWS = 10
+"""Most classes that a grid shows."""
+
 
 class SampleGrids(Callback):
     """Writes grids of samples from the same latents, by the averaged and by the raw generator, and an animation of them.
 
+    A game that is conditioned on labels gets a row for each class, at most ten, with the same latents in every row.
     Files: `real.png`, `ema_<images seen>.png`, `raw_<images seen>.png`, `ema.gif`, and `final.png`. Sets of points
     become densities. The pictures also go to the loggers that show pictures.
 
@@ -78,17 +82,33 @@ class SampleGrids(Callback):
         picture(real, extent=self._extent).save(self.folder / "real.png")
 
     def _write(self, trainer: Trainer, module: AdversarialModule) -> None:
-        latents = module.sample_latents(self._number, module.seed, FIXED_LATENTS)
+        latents, labels, columns = self._fixed_inputs(module)
         self._last = module.images_seen
         for kind, average in (("ema", True), ("raw", False)):
             path = self._path(kind, module)
-            picture(_in_chunks(module, latents, average), extent=self._extent).save(path)
+            samples = _in_chunks(module, latents, labels, average)
+            picture(samples, columns, self._extent).save(path)
             for logger in trainer.loggers:
                 show(logger, f"samples/{kind}", path, module.images_seen)
 
+    def _fixed_inputs(self, module: AdversarialModule) -> tuple[Tensor, Tensor | None, int | None]:
+        """Latents, labels and the images in a row."""
+        classes = module.labels.num_classes
+        if classes is None or self._extent is not None:
+            key = (module.seed, FIXED_LATENTS)
+            return module.sample_latents(self._number, *key), module.sample_labels(self._number, *key), None
+        rows = min(classes, CLASS_ROWS)
+        columns = max(1, self._number // rows)
+        latents = module.sample_latents(columns, module.seed, FIXED_LATENTS).repeat(rows, 1)
+        return latents, torch.arange(rows, device=module.device).repeat_interleave(columns), columns
 
-def _in_chunks(module: AdversarialModule, latents: Tensor, average: bool, size: int = 512) -> Tensor:
-    return torch.cat([module.generate(chunk, average).float().cpu() for chunk in latents.split(size)])
+
+def _in_chunks(
+    module: AdversarialModule, latents: Tensor, labels: Tensor | None, average: bool, size: int = 512
+) -> Tensor:
+    parts = [None] * -(-len(latents) // size) if labels is None else labels.split(size)
+    chunks = zip(latents.split(size), parts, strict=True)
+    return torch.cat([module.generate(chunk, part, average).float().cpu() for chunk, part in chunks])
 
 
 def show(logger: Logger, key: str, path: Path, images_seen: int) -> None:

@@ -17,7 +17,17 @@ def sample(cfg: DictConfig) -> None:
     from gan_lab.config.sampling import newest_run, write_samples
 
     run = newest_run(Path("runs")) if cfg.run == "latest" else Path(cfg.run)
-    write_samples(run, cfg.count, cfg.seed, cfg.weights, cfg.out and Path(cfg.out), cfg.columns, cfg.files, cfg.device)
+    write_samples(
+        run,
+        count=cfg.count,
+        seed=cfg.seed,
+        weights=cfg.weights,
+        labels=cfg.labels,
+        out=cfg.out and Path(cfg.out),
+        columns=cfg.columns,
+        files=cfg.files,
+        device=cfg.device,
+    )
 
 
 if __name__ == "__main__":

@@ -108,6 +108,9 @@ def build_module(cfg: DictConfig) -> AdversarialModule:
     parts = {
         "loss": instantiate(cfg.loss, "loss"),
         "latent": instantiate({**cfg.latent, "_target_": "gan_lab.gans.latents.LatentPrior"}, "latent"),
+        "labels": instantiate({**cfg.conditioning, "_target_": "gan_lab.gans.labels.LabelPrior"}, "conditioning"),
+        "augment": instantiate(cfg.augment, "augment"),
+        "selection": instantiate(cfg.selection, "selection") if cfg.selection else None,
         "averaging": instantiate({**cfg.averaging, "_target_": "gan_lab.optim.ema.Averaging"}, "averaging"),
         "penalties": instantiate_each(cfg.regularizer, "regularizer"),
         "constraints": instantiate_each(cfg.constraint, "constraint"),
@@ -135,8 +138,21 @@ def _refuse_settings(optimizer: OptimizerFactory, key: str) -> None:
 
 
 def build_network(cfg: DictConfig, name: str) -> nn.Module:
-    """One network of a resolved config, freshly initialized: `generator`, `discriminator`, ..."""
-    return instantiate(cfg.architecture[name], f"architecture.{name}")
+    """One network of a resolved config with its wrappers, freshly initialized: `generator`, `discriminator`, ..."""
+    key = f"architecture.{name}"
+    wrappers = instantiate_each(cfg.get("wrapper", {}).get(name) or {}, f"wrapper.{name}")
+    words = OmegaConf.to_container(cfg.architecture[name], resolve=True)
+    try:
+        for wrapper in reversed(
+            wrappers.values()
+        ):  # the outermost is the first to change what the network is built for
+            words = wrapper.words(words)
+        network = instantiate(words, key)
+        for wrapper in wrappers.values():
+            network = wrapper(network)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(_sentence(key, error)) from error
+    return network
 
 
 def build_trainer(cfg: DictConfig) -> Trainer:

@@ -27,6 +27,8 @@ RULES = (
     Rule("betas", lambda v: len(v) == 2 and all(0 <= beta < 1 for beta in v), "two numbers in [0, 1)"),
     Rule("clip_norm", lambda v: v is None or v > 0, "greater than 0, or null for no clipping"),
     Rule("label_smoothing", lambda v: 0 <= v < 0.5, "in [0, 0.5)"),
+    Rule("adversarial_weight", lambda v: v >= 0, "at least 0"),
+    Rule("conditioning.prior", lambda v: v in ("uniform", "data"), "uniform or data"),
     Rule("seed", lambda v: 0 <= v < 2**32, "in [0, 4294967296)"),
     Rule("width", lambda v: v >= 1, "at least 1"),
     Rule("latent.dim", lambda v: v >= 1, "at least 1"),
@@ -99,6 +101,12 @@ def check_sharing(cfg: DictConfig, world_size: int) -> None:
         raise ConfigError(
             f"batch_size={cfg.batch_size} does not divide by {world_size} process(es) x accumulate={cfg.accumulate}: "
             f"choose a multiple of {world_size * cfg.accumulate}."
+        )
+    pack = OmegaConf.select(cfg, "wrapper.discriminator.packing.size") or 1
+    if cfg.batch_size // (world_size * cfg.accumulate) % pack:
+        raise ConfigError(
+            f"wrapper.discriminator.packing.size={pack} does not divide the {cfg.batch_size // (world_size * cfg.accumulate)} "
+            f"samples that one process judges at a time: choose batch_size a multiple of {pack * world_size * cfg.accumulate}."
         )
 
 

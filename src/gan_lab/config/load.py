@@ -2,6 +2,7 @@
 
 import pickle
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from gan_lab.config.build import build_network
-from gan_lab.errors import CheckpointError
+from gan_lab.errors import CheckpointError, ConfigError
+from gan_lab.gans.labels import LabelPrior
 from gan_lab.gans.latents import LatentPrior
+from gan_lab.layers.self_attention import attention_maps
 from gan_lab.noise import Noise, mix
 
 WEIGHTS = {"ema": "generator_ema", "raw": "generator"}
@@ -24,8 +27,9 @@ class Loaded:
     """A generator out of a checkpoint, ready to sample.
 
     Attributes:
-        generator: In evaluation mode; latents (n, dim) to samples (n, ...).
+        generator: In evaluation mode; latents (n, dim) and labels (n,) to samples (n, ...).
         latent: The prior of its latents.
+        labels: The prior of its labels.
         config: The resolved config of the run.
         images_seen: Real images the run had seen.
         path: The checkpoint file.
@@ -33,25 +37,78 @@ class Loaded:
 
     generator: nn.Module
     latent: LatentPrior
+    labels: LabelPrior
     config: DictConfig
     images_seen: int
     path: Path
 
     @torch.no_grad()
-    def sample(self, count: int, seed: int = 0, batch_size: int = 256) -> Tensor:
+    def sample(
+        self, count: int, seed: int = 0, labels: int | Sequence[int] | None = None, batch_size: int = 256
+    ) -> Tensor:
         """Samples as a function of `seed`, whatever the batch size and the device.
 
         Args:
             count: Number of samples.
             seed: Key of the latents.
+            labels: For a generator that is conditioned on labels: one for all samples, or as many as samples; None to draw
+                them uniformly.
             batch_size: Samples made at a time.
 
         Returns:
             float32 on the CPU: images (count, C, H, W) in [-1, 1], or points (count, C).
+
+        Raises:
+            ConfigError: The labels do not suit the generator or the count.
         """
         device = next(self.generator.parameters()).device
         latents = self.latent.sample(Noise(mix(seed), count)).to(device)
-        return torch.cat([self.generator(part).float().cpu() for part in latents.split(batch_size)])
+        given = self._labels(count, seed, labels)
+        parts = [
+            self.generator(latents[k : k + batch_size], None if given is None else given[k : k + batch_size].to(device))
+            for k in range(0, count, batch_size)
+        ]
+        return torch.cat([part.float().cpu() for part in parts])
+
+    @torch.no_grad()
+    def attention(
+        self, pixel: tuple[int, int], count: int, seed: int = 0, labels: int | Sequence[int] | None = None
+    ) -> Tensor:
+        """Where the generator's attention layer looks from a pixel (Zhang et al., 2019), for the samples that `sample` makes.
+
+        Args:
+            pixel: Row and column of the query in the map that the layer sees.
+            count: Number of samples.
+            seed: Key of the latents.
+            labels: As in `sample`.
+
+        Returns:
+            float32 on the CPU, (count, h, w), not negative, with sum 1 for each sample. See `attention_maps` for the size.
+
+        Raises:
+            ConfigError: The generator has no such layer, the pixel is outside, or the labels do not suit.
+        """
+        device = next(self.generator.parameters()).device
+        latents = self.latent.sample(Noise(mix(seed), count)).to(device)
+        given = self._labels(count, seed, labels)
+        inputs = (latents,) if given is None else (latents, given.to(device))
+        try:
+            return attention_maps(self.generator, pixel, *inputs).float().cpu()
+        except ValueError as error:
+            raise ConfigError(f"{self.path}: {error}.") from error
+
+    def _labels(self, count: int, seed: int, labels: int | Sequence[int] | None) -> Tensor | None:
+        classes = self.labels.num_classes
+        if labels is None:
+            return self.labels.sample(Noise(mix(seed, 1), count))
+        if classes is None:
+            raise ConfigError(f"labels={labels} is for runs with conditioning, and {self.path} has none.")
+        values = torch.full((count,), labels) if isinstance(labels, int) else torch.as_tensor(labels)
+        if values.shape != (count,):
+            raise ConfigError(f"labels has {len(values)} entries for {count} samples: give one label, or one for each.")
+        if values.is_floating_point() or values.min() < 0 or values.max() >= classes:
+            raise ConfigError(f"labels={labels} is not allowed: labels are whole numbers from 0 to {classes - 1}.")
+        return values.long()
 
 
 def load(path: str | Path, weights: str = "ema", device: str | torch.device | None = None) -> Loaded:
@@ -85,6 +142,7 @@ def load(path: str | Path, weights: str = "ema", device: str | torch.device | No
     return Loaded(
         generator=generator.requires_grad_(False).eval().to(device),
         latent=LatentPrior(**config.latent),
+        labels=LabelPrior(**config.get("conditioning", {})),
         config=config,
         images_seen=checkpoint["state_dict"]["_extra_state"]["images_seen"],
         path=file,

@@ -1,6 +1,8 @@
 """Samples of a checkpoint, written to files."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,12 +31,15 @@ def write_samples(
     count: int,
     seed: int,
     weights: str,
+    labels: Any,
     out: Path | None,
     columns: int | None,
     files: bool,
     device: str | None,
 ) -> None:
     """Write `grid.png` and one file for each sample (for points one CSV file), and say where.
+
+    Given labels, the samples of a class follow each other.
 
     Raises:
         CheckpointError: There is no usable checkpoint at `run`.
@@ -48,13 +53,34 @@ def write_samples(
         loaded = load(run, weights, device)
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"device={device} cannot be used: {str(error).splitlines()[0]}") from error
-    samples = loaded.sample(count, seed)
+    spread_labels = spread(labels, count, loaded.labels.num_classes)
+    samples = loaded.sample(count, seed, spread_labels)
     folder = out or (run if run.is_dir() else run.parent) / "samples" / f"seed_{seed}"
     folder.mkdir(parents=True, exist_ok=True)
+    if spread_labels and columns is None:
+        columns = spread_labels.count(spread_labels[0])  # a row for each class
     picture(samples, columns).save(folder / "grid.png")
     if files:
         _write_files(samples, folder)
     print(f"{count} samples of {loaded.path} after {loaded.images_seen:,} images, {weights} weights: {folder}/grid.png")
+
+
+def spread(labels: Any, count: int, classes: int | None) -> list[int] | None:
+    """One label for each of `count` samples from what a user writes, in rows: `null`, a number, a list or `all`.
+
+    Raises:
+        ConfigError: It is none of these.
+    """
+    if labels is None:
+        return None
+    if labels == "all":
+        chosen = list(range(classes or 1))
+    else:
+        chosen = list(labels) if isinstance(labels, Sequence) and not isinstance(labels, str) else [labels]
+    if not chosen or not all(type(label) is int for label in chosen):
+        raise ConfigError(f"labels={labels} is not allowed: it must be a number, a list of numbers, all, or null.")
+    each = -(-count // len(chosen))
+    return [label for label in chosen for _ in range(each)][:count]
 
 
 def _write_files(samples: Tensor, folder: Path) -> None:

@@ -42,6 +42,12 @@ class Averaging:
 
 
 @dataclass
+class Conditioning:
+    num_classes: int | None = None
+    prior: str = MISSING
+
+
+@dataclass
 class Hardware:
     accelerator: str = MISSING
     devices: Any = MISSING
@@ -63,6 +69,7 @@ class Train:
     lr: float = MISSING
     betas: list[float] = MISSING
     label_smoothing: float = MISSING
+    adversarial_weight: float = MISSING
     accumulate: int = MISSING
     clip_norm: float | None = None
     width: int = MISSING
@@ -70,12 +77,16 @@ class Train:
     run: Run = field(default_factory=Run)
     budget: Budget = field(default_factory=Budget)
     latent: Latent = field(default_factory=Latent)
+    conditioning: Conditioning = field(default_factory=Conditioning)
     averaging: Averaging = field(default_factory=Averaging)
     hardware: Hardware = field(default_factory=Hardware)
     game: dict[str, Any] = field(default_factory=dict)
     loss: dict[str, Any] = field(default_factory=dict)
     regularizer: dict[str, Any] = field(default_factory=dict)
     constraint: dict[str, Any] = field(default_factory=dict)
+    selection: dict[str, Any] = field(default_factory=dict)
+    augment: dict[str, Any] = field(default_factory=dict)
+    wrapper: dict[str, Any] = field(default_factory=dict)
     architecture: dict[str, Any] = field(default_factory=dict)
     optimizer: dict[str, Any] = field(default_factory=dict)
     schedule: dict[str, Any] = field(default_factory=dict)
@@ -93,6 +104,7 @@ class Sample:
     count: int = MISSING
     seed: int = MISSING
     weights: str = MISSING
+    labels: Any = None
     out: str | None = None
     columns: int | None = None
     files: bool = MISSING

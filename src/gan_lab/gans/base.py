@@ -13,11 +13,15 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from gan_lab.gans.labels import LabelPrior
 from gan_lab.gans.latents import LatentPrior
 from gan_lab.gans.phases import Phase, PhaseRunner, Player
 from gan_lab.noise import Noise, mix
 from gan_lab.optim.ema import Averaging, MovingAverage
 from gan_lab.types import Batch, Record
+
+_LABELS = 0x4C41424C
+"""Sets the stream of labels apart from that of the latents of the same key; any number will do."""
 
 
 class AdversarialModule(LightningModule):
@@ -27,21 +31,29 @@ class AdversarialModule(LightningModule):
     the whole loop. The counters and the average are part of the state dict.
 
     Args:
-        generator: Latents (n, latent.dim) to samples (n, ...).
+        generator: `forward(latents, labels)`: latents (n, latent.dim) to samples (n, ...).
         latent: The prior of the latents.
+        labels: The prior of the labels of generated samples; None for a game without labels.
         averaging: Memory of the averaged generator.
         accumulate: Micro-batches of a batch.
         seed: Key of the random stream of the run.
     """
 
     def __init__(
-        self, generator: nn.Module, latent: LatentPrior, averaging: Averaging, accumulate: int = 1, seed: int = 0
+        self,
+        generator: nn.Module,
+        latent: LatentPrior,
+        labels: LabelPrior | None,
+        averaging: Averaging,
+        accumulate: int = 1,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.generator = generator
         self.generator_ema = copy.deepcopy(generator).requires_grad_(False).eval()
         self.latent = latent
+        self.labels = labels or LabelPrior()
         self.averaging = averaging
         self.accumulate = accumulate
         self.seed = seed
@@ -119,21 +131,22 @@ class AdversarialModule(LightningModule):
             optimizers.append(optimizer)
         return optimizers
 
-    def forward(self, latents: Tensor) -> Tensor:
-        """Samples (n, ...) of the averaged generator for latents (n, latent.dim)."""
-        return self.generate(latents)
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Samples (n, ...) of the averaged generator for latents (n, latent.dim) and, in a conditional game, labels (n,)."""
+        return self.generate(latents, labels)
 
     @torch.no_grad()
-    def generate(self, latents: Tensor, average: bool = True) -> Tensor:
+    def generate(self, latents: Tensor, labels: Tensor | None = None, average: bool = True) -> Tensor:
         """Samples (n, ...) for latents (n, latent.dim), in evaluation mode.
 
         Args:
             latents: float32 on the module's device.
+            labels: int64 (n,) on the module's device, in a game that is conditioned on labels.
             average: Take the averaged weights; else those being trained.
         """
         network = self.generator_ema if average else self.generator
         with evaluation_mode(network):
-            return network(latents)
+            return network(latents, labels)
 
     def sample_latents(self, count: int, *key: int) -> Tensor:
         """`count` latents as a function of `key`, float32 (count, latent.dim) on the module's device.
@@ -141,6 +154,11 @@ class AdversarialModule(LightningModule):
         They are drawn on the CPU, so that a key means the same latents on every device.
         """
         return self.latent.sample(Noise(mix(*key), count)).to(self.device)
+
+    def sample_labels(self, count: int, *key: int) -> Tensor | None:
+        """`count` labels as a function of `key`, int64 (count,) on the module's device; None in a game without labels."""
+        labels = self.labels.sample(Noise(mix(*key, _LABELS), count))
+        return None if labels is None else labels.to(self.device)
 
     def get_extra_state(self) -> dict[str, int]:
         return {"images_seen": self.images_seen, "batches_seen": self.batches_seen, "averaged_at": self.averaged_at}

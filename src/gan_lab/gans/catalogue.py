@@ -59,6 +59,61 @@ CATALOGUE = (
         "penalty on a power of the gradient, no target norm",
         "k and p of the paper, the rest of the authors' code",
     ),
+    Entry(
+        "dragan", "DRAGAN", "Kodali et al. (2017)", "1705.07215", TWO_PLAYER,
+        "gradient penalty around real samples only",
+        "the authors' code; networks of DCGAN",
+    ),
+    Entry(
+        "improved_gan", "Improved GAN", "Salimans et al. (2016)", "1606.03498", TWO_PLAYER,
+        "minibatch discrimination, label smoothing, historical averaging, virtual batch norm; feature matching as an option",
+        "the authors' CIFAR-10 code; networks of DCGAN",
+    ),
+    Entry(
+        "pacgan", "PacGAN", "Lin et al. (2018)", "1712.04086", TWO_PLAYER,
+        "the discriminator judges two samples at once",
+        "the DCGAN it is compared with",
+    ),
+    Entry(
+        "bgan", "BGAN", "Hjelm et al. (2018)", "1702.08431", TWO_PLAYER,
+        "the generator drives samples to the discriminator's boundary",
+        "the authors' code; networks of DCGAN",
+    ),
+    Entry(
+        "cgan", "cGAN", "Mirza & Osindero (2014)", "1411.1784", TWO_PLAYER,
+        "labels beside the latents and beside the images",
+        "DCGAN",
+    ),
+    Entry(
+        "acgan", "AC-GAN", "Odena et al. (2017)", "1610.09585", TWO_PLAYER,
+        "the discriminator also names the class",
+        "rates and batch of the paper, appendix A; networks of DCGAN",
+    ),
+    Entry(
+        "sngan", "SN-GAN", "Miyato et al. (2018)", "1802.05957", TWO_PLAYER,
+        "spectral norm in the discriminator, hinge loss, five discriminator moves",
+        "paper, section 4, and the authors' code",
+    ),
+    Entry(
+        "projection_gan", "Projection discriminator", "Miyato & Koyama (2018)", "1802.05637", TWO_PLAYER,
+        "SN-GAN with an inner product of label and features, and class-conditional batch norm",
+        "SN-GAN",
+    ),
+    Entry(
+        "sagan", "SAGAN", "Zhang et al. (2019)", "1805.08318", TWO_PLAYER,
+        "self-attention, spectral norm in both networks, two time scales, projection",
+        "paper, section 5; networks of the authors' code",
+    ),
+    Entry(
+        "ragan", "Relativistic average GAN", "Jolicoeur-Martineau (2019)", "1807.00734", TWO_PLAYER,
+        "each sample against the mean of the other kind, with the hinge",
+        "DCGAN",
+    ),
+    Entry(
+        "r3gan", "R3GAN's objective", "Huang et al. (2024)", "2501.05441", TWO_PLAYER,
+        "real and generated samples in pairs, R1 and R2; residual networks without norms, not the paper's",
+        "start of the paper's Stacked-MNIST run",
+    ),
 )  # fmt: skip
 
 

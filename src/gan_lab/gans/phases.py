@@ -11,6 +11,7 @@ from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_clos
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from gan_lab.layers.spectral_norm import power_iterations
 from gan_lab.noise import Noise, mix, reseed
 from gan_lab.types import Batch, Constraint, Record, Schedule, Terms
 
@@ -50,6 +51,11 @@ class Player:
         """Layers that keep running statistics of what passes through them."""
         return [m for m in self.network.modules() if getattr(m, "track_running_stats", False)]
 
+    @cached_property
+    def power_iterations(self) -> list[Callable[[], None]]:
+        """One power iteration of each spectral norm, to be made before every move."""
+        return power_iterations(self.network)
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -73,8 +79,8 @@ class Phase:
 class PhaseRunner:
     """Plays all phases that are due on a batch.
 
-    While a player moves, the others are bystanders: they get no gradient and keep their running statistics, so a phase
-    changes nothing but its own player. The batch is worked off in `accumulate` micro-batches whose gradients are
+    While a player moves, the others are bystanders: they get no gradient and keep their running statistics and singular
+    vectors, so a phase changes nothing but its own player. The batch is worked off in `accumulate` micro-batches whose gradients are
     averaged, and the random stream is cut with it: without layers that mix samples, the result is that of the whole batch.
 
     Args:
@@ -141,6 +147,8 @@ class PhaseRunner:
         self._moving = player
         factor = phase.gain / self.accumulate
         with self._bystanders(player):
+            for iterate in player.power_iterations:
+                iterate()
             optimizer.zero_grad()
             for micro, noise in self._micro_batches(batch, seed):
                 terms = phase.terms(micro, noise)

@@ -1,7 +1,8 @@
 """The formulas: logits in, scalar out, always to be minimized.
 
 Every function takes logits of shape (n,), any float dtype, any range, and returns the batch mean as a 0-dim tensor.
-"Real half" and "fake half" are the two terms of a discriminator's loss.
+"Real half" and "fake half" are the two terms of a discriminator's loss. In relativistic losses `higher` are the logits
+that the player wants above the others: those of real samples for the discriminator, of generated ones for the generator.
 """
 
 import torch
@@ -37,3 +38,13 @@ def hinge_real(logits: Tensor) -> Tensor:
 def hinge_fake(logits: Tensor) -> Tensor:
     """max(0, 1 + C(G(z))): fake half of the hinge loss, Miyato et al. (2018), eq. 16."""
     return relu(1 + logits).mean()
+
+
+def relativistic(higher: Tensor, lower: Tensor) -> Tensor:
+    """-log sigmoid(C(x) - C(G(z))) over pairs, one real with one generated sample: Huang et al. (2024), section 2."""
+    return softplus(lower - higher).mean()
+
+
+def relativistic_average_hinge(higher: Tensor, lower: Tensor) -> Tensor:
+    """Hinge loss on each logit less the mean logit of the other side, as Karnewar & Wang (2020) train MSG-GAN."""
+    return hinge_real(higher - lower.mean()) + hinge_fake(lower - higher.mean())

@@ -1,1 +1,1 @@
-"""Penalties added to the discriminator's loss, and constraints on its weights."""
+"""What is put beside the two losses: penalties, constraints on weights, and the choice of samples that count."""

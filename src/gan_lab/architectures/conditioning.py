@@ -1,0 +1,194 @@
+"""Networks that know the label: parts around generators and discriminators of any architecture."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gan_lab.architectures.base import Discriminator
+from gan_lab.architectures.packing import Packed
+from gan_lab.architectures.wrapped import Wrapped, innermost, linear_like, swap_batch_norms
+from gan_lab.layers.conditional_batch_norm import ConditionalBatchNorm, labels_for
+
+
+@dataclass(frozen=True)
+class _Conditioning:
+    """What all of them need: a data set with labels.
+
+    Args:
+        num_classes: Number of labels; None, of a data set without them, is refused.
+
+    Raises:
+        ValueError: There are no labels, or the part does not fit the network.
+    """
+
+    num_classes: int | None
+    choice: ClassVar[str]
+    """The word or words of the config group `conditioning` that lead here."""
+
+    def __post_init__(self) -> None:
+        if self.num_classes is None:
+            raise ValueError(
+                f"conditioning={self.choice} needs labels, and this data set has none; set conditioning=none"
+            )
+
+    @property
+    def classes(self) -> int:
+        return cast(int, self.num_classes)
+
+    def words(self, words: dict[str, Any]) -> dict[str, Any]:
+        """The network inside is built as without labels."""
+        return words
+
+
+@dataclass(frozen=True)
+class ConcatLatents(_Conditioning):
+    """One-hot label beside the latent of a generator (Mirza & Osindero, 2014, §3.2; Odena et al., 2017, §3)."""
+
+    choice: ClassVar[str] = "concat or auxiliary_classifier"
+
+    def words(self, words: dict[str, Any]) -> dict[str, Any]:
+        """The network inside gets the label as further coordinates of its latent."""
+        return words | {"latent_dim": words["latent_dim"] + self.classes}
+
+    def __call__(self, network: nn.Module) -> nn.Module:
+        return _LabelledLatents(network, self.classes)
+
+
+class _LabelledLatents(nn.Module):
+    def __init__(self, network: nn.Module, num_classes: int) -> None:
+        super().__init__()
+        self.network = network
+        self.num_classes = num_classes
+
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Samples for latents (n, latent_dim) of labels, int64 (n,)."""
+        return self.network(torch.cat([latents, _one_hot(labels, self.num_classes, latents)], 1), labels)
+
+
+@dataclass(frozen=True)
+class ConditionalNorm(_Conditioning):
+    """A gain and a shift for each label in every batch norm of a generator (Miyato & Koyama, 2018, §3)."""
+
+    choice: ClassVar[str] = "projection"
+
+    def __call__(self, network: nn.Module) -> nn.Module:
+        complaint = (
+            "conditioning=projection puts the label into the generator's batch norm; "
+            "set architecture.generator.norm=batch"
+        )
+        swap_batch_norms(network, lambda norm: ConditionalBatchNorm(norm, self.classes), complaint)
+        return _LabelledNorms(network)
+
+
+class _LabelledNorms(nn.Module):
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Samples for latents (n, latent_dim) of labels, int64 (n,)."""
+        with labels_for(self.network, labels):
+            return self.network(latents, labels)
+
+
+@dataclass(frozen=True)
+class ConcatMaps(_Conditioning):
+    """One-hot label beside the sample: constant maps beside an image, coordinates beside a point (Mirza & Osindero, 2014).
+
+    The paper's fully connected discriminator joins sample and label in its second layer, DCGAN's conditional code joins
+    them in every layer; here only the input has the label.
+    """
+
+    choice: ClassVar[str] = "concat"
+
+    def words(self, words: dict[str, Any]) -> dict[str, Any]:
+        """The network inside sees a channel more for each label."""
+        return words | {"channels": words["channels"] + self.classes}
+
+    def __call__(self, network: nn.Module) -> nn.Module:
+        return _LabelledSamples(cast(Discriminator, network), self.classes)
+
+
+class _LabelledSamples(Wrapped):
+    def __init__(self, network: Discriminator, num_classes: int) -> None:
+        super().__init__(network)
+        self.num_classes = num_classes
+
+    def features(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Last hidden layer of samples (n, C, ...) with labels, int64 (n,)."""
+        maps = _one_hot(labels, self.num_classes, x)  # (n, K)
+        maps = maps.view(*maps.shape, *[1] * (x.dim() - 2)).expand(-1, -1, *x.shape[2:])  # (n, K, ...)
+        return self.network.features(torch.cat([x, maps], 1), labels)
+
+
+@dataclass(frozen=True)
+class Projection(_Conditioning):
+    """Logit plus the inner product of the features with a vector of the label (Miyato & Koyama, 2018, eq. 4).
+
+    f(x, y) = head(phi(x)) + <v_y, phi(x)>. The vectors start as Glorot-uniform numbers, as in the authors' code.
+    """
+
+    choice: ClassVar[str] = "projection"
+
+    def __call__(self, network: nn.Module) -> nn.Module:
+        _refuse_packs(network)
+        return _Projected(cast(Discriminator, network), self.classes)
+
+
+class _Projected(Wrapped):
+    def __init__(self, network: Discriminator, num_classes: int) -> None:
+        super().__init__(network)
+        weight = innermost(network).output.weight
+        self.embedding = nn.Embedding(num_classes, weight.shape[1], device=weight.device, dtype=weight.dtype)
+        nn.init.xavier_uniform_(self.embedding.weight)
+
+    def head(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Logits (n,) of features (n, d) with labels, int64 (n,)."""
+        vectors = self.embedding(_given(labels))  # (n, d)
+        return self.network.head(features, labels) + (vectors * features).sum(1)
+
+
+@dataclass(frozen=True)
+class AuxiliaryClassifier(_Conditioning):
+    """A linear classifier of the label beside the logit, on the same features (Odena et al., 2017, §3).
+
+    `classify(features)` gives its logits; whether a sample is real is judged without its label. The classifier's first
+    weights are as large as the output layer's: the paper has both in one layer.
+    """
+
+    choice: ClassVar[str] = "auxiliary_classifier"
+
+    def __call__(self, network: nn.Module) -> nn.Module:
+        _refuse_packs(network)
+        return _Classifying(cast(Discriminator, network), self.classes)
+
+
+class _Classifying(Wrapped):
+    def __init__(self, network: Discriminator, num_classes: int) -> None:
+        super().__init__(network)
+        output = innermost(network).output
+        self.classifier = linear_like(output, output.in_features, num_classes)
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Class logits (n, num_classes) of features (n, d)."""
+        return self.classifier(features)
+
+
+def _given(labels: Tensor | None) -> Tensor:
+    if labels is None:
+        raise ValueError("this network is conditioned on labels: call it with labels, int64 (n,)")
+    return labels
+
+
+def _one_hot(labels: Tensor | None, num_classes: int, like: Tensor) -> Tensor:
+    return F.one_hot(_given(labels), num_classes).to(like.dtype)  # (n, K)
+
+
+def _refuse_packs(network: nn.Module) -> None:
+    if any(isinstance(part, Packed) for part in network.modules()):
+        raise ValueError(
+            "packing judges several samples at once, each with its own label; set conditioning=concat or none"
+        )

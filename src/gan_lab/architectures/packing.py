@@ -1,0 +1,67 @@
+"""Discriminators that judge several samples at once."""
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+from torch import Tensor, nn
+
+from gan_lab.architectures.base import Discriminator
+from gan_lab.architectures.wrapped import Wrapped
+
+
+@dataclass(frozen=True)
+class Packing:
+    """One logit for `size` samples that are all real or all generated (Lin et al., 2018, PacGAN, §3).
+
+    Samples that follow each other are one pack: their channels (or coordinates) become one sample's. Size 1 changes nothing.
+
+    Args:
+        size: Samples in a pack.
+
+    Raises:
+        ValueError: The size is below 1.
+    """
+
+    size: int
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ValueError(f"wrapper.discriminator.packing.size must be at least 1, not {self.size}")
+
+    def words(self, words: dict[str, Any]) -> dict[str, Any]:
+        """The network inside sees the channels of a pack."""
+        return words | {"channels": words["channels"] * self.size}
+
+    def __call__(self, network: nn.Module) -> nn.Module:
+        return network if self.size == 1 else Packed(cast(Discriminator, network), self.size)
+
+
+class Packed(Wrapped):
+    """A discriminator of packs: n samples give n / size features and logits.
+
+    Args:
+        network: The discriminator inside, of `size` times the channels.
+        size: Samples in a pack.
+    """
+
+    def __init__(self, network: Discriminator, size: int) -> None:
+        super().__init__(network)
+        self.size = size
+
+    def features(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Last hidden layer (n / size, d) of samples (n, C, ...).
+
+        Raises:
+            ValueError: The size does not divide n.
+        """
+        if len(x) % self.size:
+            raise ValueError(
+                f"wrapper.discriminator.packing.size={self.size} must divide the {len(x)} samples that one process "
+                "judges at a time; change it or batch_size"
+            )
+        packs = x.unflatten(0, (-1, self.size)).flatten(1, 2)  # (n / size, size C, ...)
+        return self.network.features(packs)  # a pack has no label
+
+    def head(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Logits (n / size,) of features (n / size, d)."""
+        return self.network.head(features)

@@ -1,0 +1,1 @@
+"""What is done to every image before the discriminator sees it."""

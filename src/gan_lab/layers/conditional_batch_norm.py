@@ -1,0 +1,61 @@
+"""Batch normalization with a gain and a shift for each label, and how the labels reach it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class ConditionalBatchNorm(nn.Module):
+    """Batch norm whose gain and shift are looked up by label (de Vries et al., 2017; Miyato & Koyama, 2018, §3).
+
+    The statistics are those of the whole batch, whatever the labels. Every row of the tables `gain` and `shift`,
+    (num_classes, channels), starts as the gain and shift of the given norm: 1 and 0, unless the initialization drew others.
+    So this is "gain[y]", not "1 + gain[y]". Input and output are (n, channels) or (n, channels, h, w) in one dtype.
+
+    The labels come from `labels_for`, so that a network need not hand them from layer to layer.
+
+    Args:
+        norm: Batch norm that gives statistics, running statistics and epsilon; it becomes the part inside, without its
+            own gain and shift.
+        num_classes: Number of labels.
+    """
+
+    def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d, num_classes: int) -> None:
+        super().__init__()
+        gain = torch.ones(norm.num_features) if norm.weight is None else norm.weight.detach()
+        shift = torch.zeros(norm.num_features) if norm.bias is None else norm.bias.detach()
+        self.gain = nn.Parameter(gain.repeat(num_classes, 1))  # (num_classes, channels)
+        self.shift = nn.Parameter(shift.repeat(num_classes, 1))
+        norm.register_parameter("weight", None)
+        norm.register_parameter("bias", None)
+        norm.affine = False
+        self.norm = norm
+        self.labels: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalized x, with the gain and shift of each sample's label.
+
+        Raises:
+            ValueError: There are no labels, because the call is not made within `labels_for`.
+        """
+        if self.labels is None:
+            raise ValueError("this network is conditioned on labels: call it with labels, int64 (n,)")
+        ones = [1] * (x.dim() - 2)
+        gain = self.gain[self.labels].unflatten(1, (-1, *ones))  # (n, channels) or (n, channels, 1, 1)
+        shift = self.shift[self.labels].unflatten(1, (-1, *ones))
+        return (self.norm(x) * gain + shift).to(x.dtype)  # float32 tables would widen half-precision activations
+
+
+@contextmanager
+def labels_for(network: nn.Module, labels: Tensor | None) -> Iterator[None]:
+    """Give every conditional batch norm of a network its labels, int64 (n,), for the time of a forward pass."""
+    layers = [layer for layer in network.modules() if isinstance(layer, ConditionalBatchNorm)]
+    for layer in layers:
+        layer.labels = labels
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.labels = None

@@ -1,0 +1,49 @@
+"""Minibatch discrimination."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+
+class MinibatchDiscrimination(nn.Module):
+    """How close each sample is to the others of its batch (Salimans et al., 2016, §3.2).
+
+    With M_i = x_i T, a matrix of `kernels` rows, the output is o(x_i)_b = sum_j exp(-|M_ib - M_jb|_1), in [1, n] where the
+    sample itself counts and in [0, n - 1] where it does not. The features' part of the batch is what this process holds.
+
+    T is drawn from N(0, 1 / in_features), so that its columns have length 1 on average. The authors' code draws N(0,
+    0.05^2), divides each column by its length (weight normalization, which makes the 0.05 void) and then sets the lengths and
+    a bias from a first batch; the linear layer that reads the output has a bias of its own, and lengths are learned here with T.
+
+    Computed in T's dtype, also under autocast: differences of half-precision numbers are mostly rounding. Takes n^2 *
+    kernels * kernel_dims numbers of memory. Input (n, in_features), output (n, kernels).
+
+    Args:
+        in_features: Size of the input.
+        kernels: Number of rows of M, B in the paper.
+        kernel_dims: Length of a row of M, C in the paper.
+        include_self: Whether the sum contains j = i, a constant 1: yes in the paper, no in its code.
+
+    Raises:
+        ValueError: `kernels` or `kernel_dims` is below 1.
+    """
+
+    mixes_samples: ClassVar[bool] = True
+    """No penalty on the gradient of each sample's own logit makes sense with this layer."""
+
+    def __init__(self, in_features: int, kernels: int = 100, kernel_dims: int = 5, include_self: bool = True) -> None:
+        super().__init__()
+        for name, value in (("kernels", kernels), ("kernel_dims", kernel_dims)):
+            if value < 1:
+                raise ValueError(f"wrapper.discriminator.minibatch.{name} must be at least 1, not {value}")
+        self.include_self = include_self
+        self.tensor = nn.Parameter(torch.randn(in_features, kernels, kernel_dims) * in_features**-0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Closeness (n, kernels) of features (n, in_features)."""
+        with torch.autocast(x.device.type, enabled=False):
+            m = torch.einsum("na,abc->nbc", x.to(self.tensor.dtype), self.tensor)  # (n, kernels, kernel_dims)
+            distances = (m.unsqueeze(0) - m.unsqueeze(1)).abs().sum(3)  # (n, n, kernels)
+            closeness = torch.exp(-distances).sum(1)  # (n, kernels)
+        return closeness if self.include_self else closeness - 1

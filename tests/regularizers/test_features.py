@@ -1,0 +1,73 @@
+"""Closed forms of the penalties on features and classes."""
+
+import math
+
+import pytest
+import torch
+
+from gan_lab.regularizers.features import Classification, FeatureMatching
+from tests.regularizers.steps import linear, points, step
+
+LABELS = torch.tensor([3, 0, 9, 9])
+
+
+@pytest.mark.parametrize("form", ["squared", "absolute"])
+def test_feature_matching_is_zero_for_equal_means(form: str) -> None:
+    real = points(4, 5)
+    other = real.flip(0) + torch.tensor([[1.0], [-1.0], [2.0], [-2.0]])
+    assert FeatureMatching(form=form)(step(linear(), real, other)).item() == pytest.approx(0, abs=1e-15)
+
+
+@pytest.mark.parametrize(("form", "value"), [("squared", 9 + 16), ("absolute", 3.5)])
+def test_feature_matching_by_hand(form: str, value: float) -> None:
+    """Means (0, 0) and (3, -4); the batches may differ in size."""
+    real, fake = torch.tensor([[1.0, 1.0], [-1.0, -1.0]]), torch.tensor([[3.0, -4.0]])
+    assert FeatureMatching(form=form)(step(linear(), real, fake)).item() == value
+
+
+def test_feature_matching_moves_the_fakes_only() -> None:
+    real, fake = points(4, 2).requires_grad_(), (points(4, 2) + 1).requires_grad_()
+    FeatureMatching()(step(linear(), real, fake)).backward()
+    assert real.grad is None and fake.grad is not None
+    assert torch.allclose(fake.grad, torch.full((4, 2), 2 / 4, dtype=torch.float64))  # 2 (mean difference 1) / n
+
+
+def test_feature_matching_refuses_other_forms() -> None:
+    with pytest.raises(ValueError, match="form=cubic is not known; choose squared or absolute"):
+        FeatureMatching(form="cubic")
+
+
+def uniform(features: torch.Tensor) -> torch.Tensor:
+    """The same logit for each of ten classes."""
+    return torch.zeros(len(features), 10)
+
+
+@pytest.mark.parametrize(
+    ("penalty", "terms"),
+    [(Classification(), 2), (Classification(fake=False), 1), (Classification(player="generator"), 1)],
+)
+def test_classification_of_uniform_logits(penalty: Classification, terms: int) -> None:
+    move = step(linear(), points(4, 2), points(4, 2), LABELS, uniform)
+    assert penalty(move).item() == pytest.approx(terms * math.log(10), rel=1e-6)
+    assert math.log(10) == pytest.approx(2.302585, abs=1e-6)
+
+
+def test_who_classifies_what() -> None:
+    """Class logits are the features: real ones name the labels for sure, generated ones never do."""
+    real = 1000 * torch.nn.functional.one_hot(LABELS, 10).double()
+    move = step(linear(), real, -real, LABELS)
+    assert Classification(fake=False)(move).item() == 0
+    assert Classification()(move).item() == pytest.approx(1000 + math.log(9))
+    assert Classification(player="generator")(move).item() == pytest.approx(1000 + math.log(9))
+
+
+def test_classification_asks_for_labels() -> None:
+    with pytest.raises(ValueError, match="regularizer=classification needs labels; choose"):
+        Classification()(step(linear(), points(4, 2), points(4, 2)))
+
+
+def test_classification_refuses_what_makes_no_sense() -> None:
+    with pytest.raises(ValueError, match="player=critic is not known; choose discriminator or generator"):
+        Classification(player="critic")
+    with pytest.raises(ValueError, match="fake=false leaves player=generator no samples"):
+        Classification(player="generator", fake=False)
