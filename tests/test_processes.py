@@ -50,12 +50,21 @@ def test_two_processes_equal_one_on_the_same_global_batch(model: str, joint_runs
     moved = 0
     for key, alone in module.state_dict().items():
         if not isinstance(alone, torch.Tensor):
-            assert alone == first[key] == second[key]  # the counters
+            assert_same_extra_state(first[key], second[key], alone)
             continue
         assert torch.equal(first[key], second[key]), f"{key}: the processes drifted apart"
         assert torch.allclose(first[key], alone, atol=1e-5, rtol=0), key
         moved += 1
     assert moved
+
+
+def assert_same_extra_state(first: dict, second: dict, alone: dict) -> None:
+    """Counters, and tensors of a size that is not known beforehand."""
+    for name, value in alone.items():
+        if isinstance(value, torch.Tensor):
+            assert torch.equal(first[name], second[name]) and torch.allclose(first[name], value, atol=1e-5, rtol=0)
+        else:
+            assert value == first[name] == second[name], name
 
 
 def test_command_line_starts_two_processes(tmp_path: Path) -> None:

@@ -11,15 +11,26 @@ from gan_lab.gans.catalogue import CATALOGUE
 from tests.conftest import TINY
 
 UNCOUPLED = {
-    # Batch norm sees the local half of a batch, and dropout draws anew in each process: both differ by nature.
+    # What sees the local half of a batch differs by nature, as does dropout, which draws anew in each process.
     "gan": ("architecture.discriminator.dropout=0", "architecture.discriminator.input_dropout=0"),
+    "dragan": ("regularizer.dragan.noise_scale=0",),
+    "improved_gan": ("architecture.generator.norm=batch", "wrapper=[virtual_batch_norm]"),  # which is not coupled
+    "pacgan": ("wrapper.discriminator.packing.size=1",),
+    "projection_gan": ("wrapper.generator.conditioning=null",),
+    "sagan": (
+        "wrapper.generator.conditioning=null",
+        "architecture.generator.attention_divisor=2",
+        "architecture.discriminator.attention_divisor=2",
+    ),
+    "ragan": ("loss=relativistic",),
 }
+"""Beside batch norm, what is changed in a model whose samples know of each other."""
 NO_NORM = ("architecture.generator.norm=none", "architecture.discriminator.norm=none")
 
 
 def overrides(model: str, folder: Path, *more: str) -> list[str]:
     """A tiny run of 8 batches without what couples the samples of a batch."""
-    settings = [f"model={model}", "dataset.resolution=8", "dataset.flip=true", "budget.images=64"]
+    settings = [f"model={model}", "dataset.resolution=16", "dataset.flip=true", "budget.images=64"]
     return [*TINY, *settings, *NO_NORM, *UNCOUPLED.get(model, ()), f"run.dir={folder}", *more]
 
 

@@ -26,7 +26,7 @@ def adaptive(p: float, channels: int = 3) -> Adaptive:
 PIPELINES: dict[str, Callable[[int], nn.Module]] = {
     "none": lambda channels: NoAugmentation(),
     "diffaugment": lambda channels: DiffAugment(channels, SIDE),
-    "flip_and_shift": lambda channels: FlipAndShift(),
+    "flip_and_shift": lambda channels: FlipAndShift(SIDE),
     "ada_0": lambda channels: adaptive(0.0, channels),
     "ada_3": lambda channels: adaptive(0.3, channels),
     "ada_10": lambda channels: adaptive(1.0, channels),
@@ -139,7 +139,7 @@ def test_colours_are_drawn_uniformly(monkeypatch: pytest.MonkeyPatch, name: str,
 @pytest.mark.parametrize(("side", "largest"), [(8, 1), (28, 4), (32, 4)])
 def test_shifts_are_up_to_an_eighth_of_the_side(monkeypatch: pytest.MonkeyPatch, side: int, largest: int) -> None:
     calls = recorded(monkeypatch, "translate")
-    for pipeline in (DiffAugment(1, side), FlipAndShift()):
+    for pipeline in (DiffAugment(1, side), FlipAndShift(side)):
         pipeline(torch.zeros(4000, 1, side, side), Noise(0, 4000))
         values, counts = calls[-1][1].unique(return_counts=True)
         assert values.tolist() == list(range(-largest, largest + 1))
@@ -159,7 +159,7 @@ def test_the_centre_of_a_cutout_lies_anywhere(
 
 def test_every_second_image_is_flipped() -> None:
     images = pictures(1, n=4000, side=4)
-    result = FlipAndShift(0.0)(images, Noise(0, 4000))
+    result = FlipAndShift(SIDE, 0.0)(images, Noise(0, 4000))
     flipped = (result == images.flip(3)).flatten(1).all(1)
     assert torch.equal(result[~flipped], images[~flipped])
     assert abs(flipped.float().mean().item() - 0.5) < 5 * sqrt(0.25 / 4000)
@@ -303,10 +303,10 @@ def test_unknown_policies_are_refused(policy: list[str]) -> None:
 
 
 def test_shifts_of_points_are_refused() -> None:
-    with pytest.raises(ValueError, match="need images"):
-        FlipAndShift()(torch.zeros(4, 2), Noise(0, 4))
+    with pytest.raises(ValueError, match="this data set holds points"):
+        FlipAndShift(None)
     with pytest.raises(ValueError, match="share of the side"):
-        FlipAndShift(4)
+        FlipAndShift(8, 4)
 
 
 @pytest.mark.parametrize("file", sorted(CONF.glob("*.yaml")), ids=lambda file: file.stem)

@@ -10,10 +10,10 @@ from gan_lab.config.compose import compose
 from gan_lab.config.fit import fit
 
 
-@pytest.mark.parametrize("model", ["dcgan", "wgan", "wgan_gp"])
+@pytest.mark.parametrize("model", ["dcgan", "wgan", "wgan_gp", "acgan", "projection_gan", "r3gan"])
 def test_bare_loop_trains_the_same_networks(model: str, tiny) -> None:
     """As many moves of either player as in the frame, every weight moved, constraints held."""
-    experiment = build(tiny(f"model={model}", "dataset.resolution=8"))
+    experiment = build(tiny(f"model={model}", "dataset.resolution=16"))
     before = {name: value.clone() for name, value in experiment.module.named_parameters()}
     loop = BareLoop(experiment.module, experiment.data, 8, torch.device("cpu"), "32-true")
     counts = {"discriminator": 0, "generator": 0}

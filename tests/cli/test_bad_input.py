@@ -19,8 +19,8 @@ Command = Callable[..., "object"]
 
 CONFIG = {
     # Words that are not there
-    "model=foo": "model=foo is not known: choose from dcgan, gan, lsgan",
-    "regularizer=[foo]": "regularizer=foo is not known: choose from .*gradient_penalty, r1, r2",
+    "model=foo": "model=foo is not known: choose from acgan, bgan, cgan, dcgan, dragan, gan, ",
+    "regularizer=[foo]": "regularizer=foo is not known: choose from .*gradient_penalty, .*r1, r1_r2, r2",
     "modle=dcgan": "modle is not a key .*did you mean model",
     "n_critc=3": "n_critc is not a key .*did you mean n_critic",
     "dataset=ring dataset.mixture.modez=3": "did you mean dataset.mixture.modes",
@@ -74,6 +74,26 @@ CONFIG = {
     "model=dcgan dataset=ring": "architecture=dcgan .*points; choose architecture=mlp",
     "model=dcgan regularizer=[gradient_penalty]": "gradient_penalty .*architecture.discriminator.norm=none or layer",
     "model=gan optimizer=adam": "schedule.momentum .*schedule=constant",
+    "conditioning=projection dataset.num_classes=null": "conditioning=projection needs labels.*conditioning=none",
+    "conditioning=concat dataset.num_classes=null": "conditioning=concat .*needs labels.*conditioning=none",
+    "conditioning=projection architecture.generator.norm=none": "architecture.generator.norm=batch",
+    "conditioning=concat conditioning.prior=foo": "conditioning.prior=foo .*uniform or data",
+    "conditioning=projection wrapper=[packing]": "packing judges .*conditioning=concat or none",
+    "wrapper=[packing] wrapper.discriminator.packing.size=3": "packing.size=3 .*batch_size a multiple of 3",
+    "wrapper=[packing] wrapper.discriminator.packing.size=0": "packing.size.*at least 1",
+    "wrapper=[virtual_batch_norm] architecture.generator.norm=none": "virtual_batch_norm.*generator.norm=batch",
+    "wrapper=[minibatch_discrimination] regularizer=[r1] architecture.discriminator.norm=none": "Discrimination .*mixes",
+    "augment=ada loss=wasserstein": "augment=ada .*Wasserstein .*augment=diffaugment",
+    "augment=ada dataset=ring architecture=mlp": "augment=ada .*points; set augment=none",
+    "augment=diffaugment dataset=ring architecture=mlp": "augment=diffaugment .*points; set augment=none",
+    "augment=diffaugment augment.policy=[flip]": "augment.policy .*colour, translation, cutout",
+    "regularizer=[consistency] dataset=ring architecture=mlp": "regularizer=consistency .*points",
+    "regularizer=[feature_matching] regularizer.feature_matching.interval=4": "feature_matching.interval=1",
+    "regularizer=[top_k] selection.share_end=0": r"selection.share_end=0 .*in \(0, 1\]",
+    "loss=relativistic label_smoothing=0.1": "label_smoothing needs .*Relativistic",
+    "adversarial_weight=0": "adversarial_weight=0 .*feature_matching",
+    "adversarial_weight=-1": "adversarial_weight=-1.0 .*at least 0",
+    "model=sagan dataset.resolution=16": "attention_divisor .*16 pixels",
     "hardware=ddp_cpu -m seed=0,1": "hardware.devices=2 .*multirun",
     "-m seed=0,1 n_critic=0": "n_critic=0 .*at least 1",
     # Grammar and flags
@@ -267,6 +287,9 @@ def test_unusable_checkpoints(command: Command, trained: Path, tmp_path: Path) -
         told(command("train", *ONE, f"resume={file}"), pattern)
     assert command("sample", "run=runs/one", "count=2", "device=cpu").status == 0
     told(command("sample", "run=runs/one", "count=2", "device=foo"), "device=foo cannot be used")
+    told(command("sample", "run=runs/one", "labels=3"), "labels=.* is for runs with conditioning")
+    told(command("sample", "run=runs/one", "labels=foo"), "labels=foo .*a number, a list of numbers, all, or null")
+    told(command("sample", "run=runs/one", "labels=all"), "conditioning")
 
 
 # -- the disk ---------------------------------------------------------------------------------------------------------

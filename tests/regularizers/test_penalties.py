@@ -235,10 +235,15 @@ def test_consistency_trains_through_both_logits() -> None:
 
 
 def test_plain_consistency_never_looks_at_generated_images() -> None:
-    move = step(linear(torch.ones(8).double()), points(3, 2, 2, 2), points(3, 2))  # points would be refused
-    Consistency(brighten)(move)
-    with pytest.raises(ValueError, match=r"regularizer=consistency .* choose a dataset of images"):
-        Consistency(brighten, fake_ratio=1.0)(move)
+    seen: list[Tensor] = []
+
+    def noted(images: Tensor, noise: Noise) -> Tensor:
+        seen.append(images)
+        return images
+
+    real, fake = points(3, 2, 2, 2), points(3, 2, 2, 2) + 5
+    Consistency(noted)(step(linear(torch.ones(8).double()), real, fake))
+    assert len(seen) == 1 and torch.equal(seen[0], real)
 
 
 def test_consistency_refuses_a_negative_ratio() -> None:

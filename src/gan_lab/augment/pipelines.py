@@ -75,24 +75,26 @@ class FlipAndShift(nn.Module):
     mirrored at the border. (There the outermost pixel is not repeated.)
 
     Args:
+        resolution: Side of the images in pixels, or None for points, which are refused.
         shift: Largest shift each way, as a share of the side.
 
     Raises:
-        ValueError: The shift is not a share; in `forward`: the samples are points.
+        ValueError: The data are points, or the shift is not a share.
     """
 
-    def __init__(self, shift: float = 0.125) -> None:
+    def __init__(self, resolution: int | None, shift: float = 0.125) -> None:
         super().__init__()
+        if resolution is None:
+            raise ValueError(
+                "regularizer=consistency flips and shifts images, and this data set holds points; "
+                "leave it out, or give regularizer.consistency.transform another _target_"
+            )
         if not 0 <= shift <= 1:
             raise ValueError(f"shift must be a share of the side of an image, from 0 to 1, not {shift}")
         self.shift = shift
 
     def forward(self, images: Tensor, noise: Noise) -> Tensor:
         """Flipped and shifted images, each by its own row of the noise."""
-        if images.dim() != 4:
-            raise ValueError(
-                f"flips and shifts need images (n, C, side, side), not samples of shape {images.shape[1:]}"
-            )
         flipped = F.flip(images, noise.uniform() < 0.5)
         return F.translate(flipped, _offsets(noise, self.shift, images.shape[-1]), mirrored=True)
 

@@ -90,8 +90,8 @@ class BareLoop:
         self.g_optimizer.zero_grad()
         fake = self._judged(lambda: self._fake(gan.generator_batches))
         with self._autocast():
-            real_logits = real.logits.detach().repeat(gan.generator_batches) if gan.loss.relative else None
-            loss = gan.adversarial_weight * gan.loss.generator(fake.logits, real_logits)
+            relative = [real.logits.repeat(gan.generator_batches)] if gan.loss.relative else []
+            loss = gan.adversarial_weight * gan.loss.generator(fake.logits, *relative)
         self._finish("generator", loss, real, fake)
         gan.discriminator.requires_grad_(True)
 

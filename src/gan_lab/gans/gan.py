@@ -212,14 +212,13 @@ class GAN(AdversarialModule):
         return real_half + loss.fake(fake_logits)
 
     def _generator_loss(self, step: Step) -> Tensor:
-        fake_logits = step.fake.logits
-        # The frozen discriminator leaves no graph behind its logits of real samples.
-        real_logits = step.real.logits.repeat(self.generator_batches) if self.loss.relative else None
+        logits = [step.fake.logits]
+        if self.loss.relative:  # the frozen discriminator leaves no graph behind these
+            logits.append(step.real.logits.repeat(self.generator_batches))
         if self.selection is not None:
-            kept = self.selection(self.images_seen, fake_logits)
-            fake_logits = fake_logits[kept]
-            real_logits = None if real_logits is None else real_logits[kept]
-        return self.loss.generator(fake_logits, real_logits)
+            kept = self.selection(self.images_seen, logits[0])
+            logits = [each[kept] for each in logits]
+        return self.loss.generator(*logits)
 
     def _learn_to_augment(self, step: Step) -> None:
         if self.loss.boundary is not None:

@@ -171,10 +171,6 @@ class Consistency:
         return value + self.fake_ratio * self._value(step.fake, step.noise) if self.fake_ratio else value
 
     def _value(self, judged: Judged, noise: Noise) -> Tensor:
-        if judged.samples.dim() != 4:
-            raise ValueError(
-                "regularizer=consistency transforms images, and these are points; choose a dataset of images"
-            )
         return F.consistency(judged.logits, judged.critic(self.transform(judged.samples, noise)))
 
 
