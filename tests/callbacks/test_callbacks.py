@@ -52,6 +52,8 @@ def test_metrics_have_the_agreed_keys(run: Path) -> None:
         "train/generator/adversarial",
         "train/logits/real",
         "train/logits/fake",
+        "train/accuracy/real",
+        "train/accuracy/fake",
         "train/grad_norm/discriminator",
         "train/grad_norm/generator",
         "train/lr/discriminator",

@@ -60,6 +60,6 @@ class Progress(Callback):
 def _postfix(latest: dict[str, float]) -> str:
     parts = [f"{latest['progress/images_per_second']:.0f} images/s"] if latest else []
     for key, value in latest.items():
-        if key.startswith("train/") and key.split("/")[1] not in ("logits", "grad_norm", "lr"):
+        if key.startswith("train/") and key.split("/")[1] not in ("logits", "accuracy", "grad_norm", "lr"):
             parts.append(f"{key.removeprefix('train/')} {value:.3g}")
     return ", ".join(parts)

@@ -162,9 +162,7 @@ class GAN(AdversarialModule):
         """The discriminator's loss and the penalties that are due on every batch."""
         step = self.discriminator_step(batch, noise)
         terms = {"adversarial": self._discriminator_loss(step.real.logits, step.fake.logits)}
-        self.runner.observe("logits/real", step.real.logits.mean())
-        self.runner.observe("logits/fake", step.fake.logits.mean())
-        self._learn_to_augment(step)
+        self._observe(step)
         due = [name for name, penalty in self._penalties_of("discriminator").items() if penalty.interval == 1]
         return terms | {name: self._weighted(name, step) for name in due}
 
@@ -220,12 +218,19 @@ class GAN(AdversarialModule):
             logits = [each[kept] for each in logits]
         return self.loss.generator(*logits)
 
-    def _learn_to_augment(self, step: Step) -> None:
-        if self.loss.boundary is not None:
-            margins = step.real.logits.detach() - self.loss.boundary
-            images = len(step.real.samples) * self.trainer.world_size
-            for name, value in self.augment.learn(margins, images).items():
-                self.runner.observe(f"augment/{name}", value)
+    @torch.no_grad()
+    def _observe(self, step: Step) -> None:
+        """Note how sure the discriminator is, and let the augmentation learn from it."""
+        self.runner.observe("logits/real", step.real.logits.mean())
+        self.runner.observe("logits/fake", step.fake.logits.mean())
+        if self.loss.boundary is None:
+            return
+        margins = step.real.logits - self.loss.boundary
+        self.runner.observe("accuracy/real", (margins > 0).float().mean())
+        self.runner.observe("accuracy/fake", (step.fake.logits < self.loss.boundary).float().mean())
+        images = len(step.real.samples) * self.trainer.world_size
+        for name, value in self.augment.learn(margins, images).items():
+            self.runner.observe(f"augment/{name}", value)
 
     def _penalties_of(self, player: str) -> dict[str, Penalty]:
         return {name: penalty for name, penalty in self.penalties.items() if penalty.player == player}
