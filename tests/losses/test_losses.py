@@ -12,6 +12,7 @@ from torch import Tensor
 from gan_lab.config.schema import CONF
 from gan_lab.losses import adversarial
 from gan_lab.losses.adversarial import (
+    BoundaryCrossEntropy,
     BoundarySeeking,
     Hinge,
     LeastSquares,
@@ -113,6 +114,7 @@ AT_ZERO_AND_ONE: dict[type, tuple[Any, float, float]] = {
     # loss, and what discriminator and generator lose at C(x) = 1, C(G(z)) = 0
     Minimax: (Minimax(), math.log1p(math.exp(-1)) + LN2, -LN2),
     NonSaturating: (NonSaturating(), math.log1p(math.exp(-1)) + LN2, LN2),
+    BoundaryCrossEntropy: (BoundaryCrossEntropy(), math.log1p(math.exp(-1)) + LN2, LN2),
     BoundarySeeking: (BoundarySeeking(), math.log1p(math.exp(-1)) + LN2, 0.0),
     LeastSquares: (LeastSquares(), 0.0, 0.5),
     Wasserstein: (Wasserstein(), -1.0, 0.0),

@@ -67,6 +67,14 @@ class BoundarySeeking(Minimax):
 
 
 @dataclass(frozen=True)
+class BoundaryCrossEntropy(Minimax):
+    """Boundary seeking with a gradient that does not grow with the logit: the other form in Hjelm et al.'s (2018) code."""
+
+    def generator(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
+        return F.boundary_cross_entropy(fake_logits)
+
+
+@dataclass(frozen=True)
 class LeastSquares(_Separable):
     """Least squares of Mao et al. (2017), eq. 2.
 

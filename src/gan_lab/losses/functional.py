@@ -30,6 +30,11 @@ def squared_distance(logits: Tensor, target: float) -> Tensor:
     return 0.5 * torch.square(logits - target).mean()
 
 
+def boundary_cross_entropy(fake_logits: Tensor) -> Tensor:
+    """-log D(G(z)) + C(G(z)) / 2: the cross-entropy form of boundary seeking in Hjelm et al.'s (2018) code; least at C = 0."""
+    return softplus(-fake_logits).mean() + 0.5 * fake_logits.mean()
+
+
 def hinge_real(logits: Tensor) -> Tensor:
     """max(0, 1 - C(x)): real half of the hinge loss, Miyato et al. (2018), eq. 16."""
     return relu(1 - logits).mean()
