@@ -21,7 +21,7 @@ def test_bare_loop_trains_the_same_networks(model: str, tiny) -> None:
     loop.g_optimizer.register_step_post_hook(lambda *_: counts.update(generator=counts["generator"] + 1))
     for _ in range(10):
         loop.train_step()
-    assert counts == {"discriminator": 10, "generator": 10 // experiment.module.n_critic}
+    assert counts == {"discriminator": 10, "generator": 10 // experiment.module.parts.n_critic}
     still = {n for n, v in experiment.module.named_parameters() if torch.equal(v, before[n]) and "ema" not in n}
     assert still <= {"discriminator.output.bias"}
     if model == "wgan":

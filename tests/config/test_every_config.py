@@ -120,4 +120,4 @@ def test_command_line_wins_over_model_and_model_over_base() -> None:
     assert compose("model=wgan_gp", "n_critic=2", "loss=hinge").n_critic == 2
     assert compose("model=wgan_gp", "loss=hinge").loss._target_.endswith("Hinge")
     cfg = compose("lr=0.25", "optimizer.generator.lr=0.5")
-    assert (cfg.optimizer.generator.lr, cfg.optimizer.discriminator.lr, cfg.game.n_critic) == (0.5, 0.25, 1)
+    assert (cfg.optimizer.generator.lr, cfg.optimizer.discriminator.lr) == (0.5, 0.25)

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from gan_lab.gans.gan import GAN
 from gan_lab.gans.latents import LatentPrior
+from gan_lab.gans.parts import Parts
 from gan_lab.losses.adversarial import Wasserstein
 
 
@@ -64,7 +65,7 @@ def make_game(norm: bool = False, optimizer=None, **settings) -> GAN:
     torch.manual_seed(0)
     settings.setdefault("loss", Wasserstein())
     settings.setdefault("optimizers", {"generator": optimizer or sgd(), "discriminator": optimizer or sgd()})
-    return GAN(Generator(norm), Discriminator(norm), latent=LatentPrior(3), **settings)
+    return GAN(Generator(norm), Discriminator(norm), Parts(latent=LatentPrior(3), **settings))
 
 
 def train(

@@ -92,7 +92,7 @@ def test_every_pair_is_there() -> None:
 def sure(module) -> bool:
     """Whether a hinge had nothing left to teach the discriminator, on any batch."""
     losses = [value for record in module.records for value in record["discriminator/adversarial"]]
-    return "Hinge" in type(module.loss).__name__ and not any(losses)
+    return "Hinge" in type(module.parts.loss).__name__ and not any(losses)
 
 
 @pytest.mark.parametrize("combination", COMBINATIONS, ids=lambda c: "-".join(v or "none" for v in c.values()))

@@ -239,11 +239,11 @@ def test_label_smoothing_is_one_sided() -> None:
     """With least squares, smoothing moves the target of real samples from b to (1 - s) b + s a, up to a constant."""
     real, fake = torch.tensor([0.3, 0.9]), torch.tensor([0.1, 0.2])
     game = make_game(loss=LeastSquares(), label_smoothing=0.1)
-    smoothed = game._discriminator_loss(real, fake)
+    smoothed = game.discriminator_loss(real, fake)
     expected = 0.5 * (real - 0.9).square().mean() + 0.5 * fake.square().mean()
     constant = 0.5 * (0.9 * 1 + 0.1 * 0 - 0.9**2)
     assert smoothed.item() == pytest.approx((expected + constant).item(), rel=1e-6)
-    log_loss = make_game(loss=NonSaturating(), label_smoothing=0.1)._discriminator_loss(real, fake)
+    log_loss = make_game(loss=NonSaturating(), label_smoothing=0.1).discriminator_loss(real, fake)
     target = torch.full_like(real, 0.9)
     cross_entropy = nn.functional.binary_cross_entropy_with_logits
     assert log_loss.item() == pytest.approx(

@@ -66,7 +66,7 @@ class BareLoop:
         self._noise = Noise(self.step, self.batch_size, device=self.device)
         labels = self.gan.labels.of(label)
         self._discriminator_step(self._judged(lambda: (image, labels)))
-        if self.step % self.gan.n_critic == 0:
+        if self.step % self.gan.parts.n_critic == 0:
             self._generator_step(self._judged(lambda: (image, labels)))
 
     def _discriminator_step(self, real: Judged) -> None:
@@ -77,9 +77,9 @@ class BareLoop:
             iterate()
         self.d_optimizer.zero_grad()
         with self._autocast():
-            loss = self.gan.loss.discriminator(real.logits, fake.logits)
+            loss = self.gan.parts.loss.discriminator(real.logits, fake.logits)
         self._finish("discriminator", loss, real, fake)
-        for constraint in self.gan.constraints.values():
+        for constraint in self.gan.parts.constraints.values():
             constraint(self.gan.discriminator)
 
     def _generator_step(self, real: Judged) -> None:
@@ -88,10 +88,10 @@ class BareLoop:
         for iterate in self.iterations["generator"]:
             iterate()
         self.g_optimizer.zero_grad()
-        fake = self._judged(lambda: self._fake(gan.generator_batches))
+        fake = self._judged(lambda: self._fake(gan.parts.generator_batches))
         with self._autocast():
-            relative = [real.logits.repeat(gan.generator_batches)] if gan.loss.relative else []
-            loss = gan.adversarial_weight * gan.loss.generator(fake.logits, *relative)
+            relative = [real.logits.repeat(gan.parts.generator_batches)] if gan.parts.loss.relative else []
+            loss = gan.parts.adversarial_weight * gan.parts.loss.generator(fake.logits, *relative)
         self._finish("generator", loss, real, fake)
         gan.discriminator.requires_grad_(True)
 

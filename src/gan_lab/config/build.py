@@ -20,6 +20,7 @@ from gan_lab.config.targets import check_node
 from gan_lab.data.base import TrainingData
 from gan_lab.errors import ConfigError, UserError
 from gan_lab.gans.base import AdversarialModule
+from gan_lab.gans.parts import Parts
 from gan_lab.gans.phases import OptimizerFactory
 
 HARDWARE = ("accelerator", "devices", "num_nodes", "strategy", "precision")
@@ -105,28 +106,40 @@ def build_module(cfg: DictConfig) -> AdversarialModule:
     Raises:
         ConfigError: The parts do not fit each other.
     """
-    parts = {
-        "loss": instantiate(cfg.loss, "loss"),
-        "latent": instantiate({**cfg.latent, "_target_": "gan_lab.gans.latents.LatentPrior"}, "latent"),
-        "labels": instantiate({**cfg.conditioning, "_target_": "gan_lab.gans.labels.LabelPrior"}, "conditioning"),
-        "augment": instantiate(cfg.augment, "augment"),
-        "selection": instantiate(cfg.selection, "selection") if cfg.selection else None,
-        "averaging": instantiate({**cfg.averaging, "_target_": "gan_lab.optim.ema.Averaging"}, "averaging"),
-        "penalties": instantiate_each(cfg.regularizer, "regularizer"),
-        "constraints": instantiate_each(cfg.constraint, "constraint"),
-        "schedules": instantiate_each(cfg.schedule, "schedule"),
-        "optimizers": instantiate_each(cfg.optimizer, "optimizer"),
-        **{name: build_network(cfg, name) for name in cfg.architecture},
-    }
-    for name, optimizer in parts["optimizers"].items():
+    networks = {name: build_network(cfg, name) for name in cfg.architecture}
+    parts = build_parts(cfg)
+    for name, optimizer in parts.optimizers.items():
         _refuse_settings(optimizer, f"optimizer.{name}")
     try:
         # Hydra would turn the dataclasses among the parts into dictionaries, so it only prepares the call.
-        module = instantiate({**cfg.game, "_partial_": True}, "game")(**parts)
+        module = instantiate({**cfg.game, "_partial_": True}, "game")(**networks, parts=parts)
         module.configure_optimizers()  # so that an optimizer refuses its settings here, and not in the first step
     except (ValueError, TypeError) as error:
         raise ConfigError(_sentence("game", error)) from error
     return module
+
+
+def build_parts(cfg: DictConfig) -> Parts:
+    """What the game of a resolved config is played with, beside its networks."""
+    return Parts(
+        loss=instantiate(cfg.loss, "loss"),
+        optimizers=instantiate_each(cfg.optimizer, "optimizer"),
+        latent=instantiate({**cfg.latent, "_target_": "gan_lab.gans.latents.LatentPrior"}, "latent"),
+        labels=instantiate({**cfg.conditioning, "_target_": "gan_lab.gans.labels.LabelPrior"}, "conditioning"),
+        augment=instantiate(cfg.augment, "augment"),
+        penalties=instantiate_each(cfg.regularizer, "regularizer"),
+        constraints=instantiate_each(cfg.constraint, "constraint"),
+        schedules=instantiate_each(cfg.schedule, "schedule"),
+        selection=instantiate(cfg.selection, "selection") if cfg.selection else None,
+        averaging=instantiate({**cfg.averaging, "_target_": "gan_lab.optim.ema.Averaging"}, "averaging"),
+        n_critic=cfg.n_critic,
+        generator_batches=cfg.generator_batches,
+        adversarial_weight=cfg.adversarial_weight,
+        label_smoothing=cfg.label_smoothing,
+        accumulate=cfg.accumulate,
+        clip_norm=cfg.clip_norm,
+        seed=cfg.seed,
+    )
 
 
 def _refuse_settings(optimizer: OptimizerFactory, key: str) -> None:

@@ -33,7 +33,7 @@ class AdversarialModule(LightningModule):
     Args:
         generator: `forward(latents, labels)`: latents (n, latent.dim) to samples (n, ...).
         latent: The prior of the latents.
-        labels: The prior of the labels of generated samples; None for a game without labels.
+        labels: The prior of the labels of generated samples.
         averaging: Memory of the averaged generator.
         accumulate: Micro-batches of a batch.
         seed: Key of the random stream of the run.
@@ -43,7 +43,7 @@ class AdversarialModule(LightningModule):
         self,
         generator: nn.Module,
         latent: LatentPrior,
-        labels: LabelPrior | None,
+        labels: LabelPrior,
         averaging: Averaging,
         accumulate: int = 1,
         seed: int = 0,
@@ -53,7 +53,7 @@ class AdversarialModule(LightningModule):
         self.generator = generator
         self.generator_ema = copy.deepcopy(generator).requires_grad_(False).eval()
         self.latent = latent
-        self.labels = labels or LabelPrior()
+        self.labels = labels
         self.averaging = averaging
         self.accumulate = accumulate
         self.seed = seed
