@@ -91,3 +91,20 @@ def test_checkpoints_hold_plain_data_and_the_config(model: str, tiny, tmp_path: 
 def test_trains_on_points(model: str, tiny) -> None:
     module = fit(tiny(f"model={model}", "dataset=ring", "architecture=mlp", "budget.images=80")).module
     assert module.generate(module.sample_latents(4, 0), module.sample_labels(4, 0)).shape == (4, 2)
+
+
+def test_parts_with_memory_resume(tiny, tmp_path: Path) -> None:
+    """What is neither a weight nor a counter: ADA's probability and sums, LeCam's averages, the mean of past weights."""
+    parts = ("augment=ada", "augment.adapt_images=300", "regularizer=[lecam,historical_averaging,top_k]")
+    settings = (*parts, "wrapper=[spectral_norm]", "dataset.resolution=8", *CHECKPOINTS, "budget.images=240")
+    whole = fit(tiny(*settings, f"run.dir={tmp_path}/whole"))
+    fit(tiny(*settings, "callbacks.budget.images=88", f"run.dir={tmp_path}/first"))
+    second = fit(tiny(*settings, f"run.dir={tmp_path}/second", f"resume={tmp_path}/first"))
+    a, b = whole.module.state_dict(), second.module.state_dict()
+    assert {key.split(".")[0] for key in a} >= {"augment", "memories"} and a.keys() == b.keys()
+    assert 0 < a["augment.controller.p"] < 1
+    for key, value in a.items():
+        if isinstance(value, torch.Tensor):
+            assert torch.equal(value, b[key]), key
+        else:
+            assert all(torch.equal(torch.as_tensor(v), torch.as_tensor(b[key][name])) for name, v in value.items()), key
