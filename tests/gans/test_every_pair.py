@@ -116,5 +116,5 @@ def test_trains_or_is_refused(combination: Combination, tiny) -> None:
     assert all(torch.isfinite(value).all() for value in after.values())
     for player in ("generator", "discriminator"):
         moved = [not torch.equal(after[key], before[key]) for key in after if key.startswith(f"{player}.")]
-        assert sum(moved) > len(moved) / 2 or (player == "discriminator" and sure(module)), player
+        assert sum(moved) >= len(moved) / 2 or (player == "discriminator" and sure(module)), player
     assert all(torch.isfinite(value) for record in module.records for values in record.values() for value in values)
