@@ -90,6 +90,7 @@ def test_table_of_models_is_the_catalogues() -> None:
         "architecture",
         "dataset",
         "hardware",
+        "metrics",
         "logger",
         "debug",
     ],
@@ -124,5 +125,5 @@ def test_map_of_the_house_names_every_folder() -> None:
 
 def test_catalogue_is_cited() -> None:
     for entry in CATALOGUE:
-        assert re.fullmatch(r"\d{4}\.\d{4,5}", entry.arxiv)
+        assert re.fullmatch(r"\d{4}\.\d{4,5}|https://openreview\.net/forum\?id=\w+", entry.reference)
         assert re.search(r"\(\d{4}\)$", entry.paper)

@@ -14,8 +14,8 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 LAYERS = {
     "errors": 0, "noise": 0, "types": 0, "torchvision_guard": 0, "processes": 0,
-    "losses": 1, "regularizers": 1, "layers": 1, "optim": 1, "pictures": 1, "augment": 1,
-    "architectures": 2, "data": 2,
+    "losses": 1, "regularizers": 1, "layers": 1, "optim": 1, "pictures": 1, "charts": 1, "augment": 1,
+    "architectures": 2, "data": 2, "metrics": 2,
     "gans": 3,
     "callbacks": 4, "loggers": 4,
     "config": 5, "benchmark": 6, "cli": 7,
@@ -27,20 +27,10 @@ MAY_NOT = {
     "gans": {"architectures", "data", "callbacks"},
     "data": {"architectures", "layers", "losses", "regularizers", "optim"},
     "architectures": {"losses", "regularizers", "optim"},
+    "metrics": {"architectures", "data", "losses", "regularizers", "optim"},
     "callbacks": {"architectures", "data", "losses", "regularizers"},
 }
-LIGHTNING_FREE = {
-    "errors",
-    "noise",
-    "types",
-    "processes",
-    "losses",
-    "regularizers",
-    "layers",
-    "optim",
-    "augment",
-    "pictures",
-} | {"architectures"}
+LIGHTNING_FREE = {part for part, layer in LAYERS.items() if layer < 3} - {"data"}
 HYDRA_ALLOWED = {"config", "cli", "benchmark"}
 
 
@@ -87,8 +77,9 @@ def test_imports_only_what_the_layer_allows(file: Path) -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(ROOT)))
 def test_only_the_phase_runner_moves_weights(file: Path) -> None:
-    if file.relative_to(ROOT) in (Path("gans/phases.py"), Path("benchmark/bare.py")):
-        return  # the bare loop is what the frame is measured against
+    # The bare loop is what the frame is measured against; the classifier judges samples and plays no game.
+    if str(file.relative_to(ROOT)) in ("gans/phases.py", "benchmark/bare.py", "metrics/classifier.py"):
+        return
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             assert node.func.attr not in ("backward", "manual_backward", "step"), f"{file}:{node.lineno}"

@@ -7,7 +7,21 @@ import pytest
 import torch
 from PIL import Image
 
-from gan_lab.pictures import BACKGROUND, density, extent_of, image_grid, picture, to_uint8, write_gif
+from gan_lab.pictures import (
+    BACKGROUND,
+    FIELD,
+    density,
+    evenly,
+    extent_of,
+    field,
+    image_grid,
+    picture,
+    plane,
+    sheet,
+    strip,
+    to_uint8,
+    write_gif,
+)
 
 
 def test_pixel_values() -> None:
@@ -62,3 +76,48 @@ def test_gif_has_all_frames_and_holds_the_last(tmp_path: Path) -> None:
             gif.seek(k)
             durations.append(gif.info["duration"])
         assert durations == [100, 100, 100, 700]
+
+
+def test_plane_goes_row_by_row_from_the_upper_left() -> None:
+    assert plane(2.0, 2).tolist() == [[-1, 1], [1, 1], [-1, -1], [1, -1]]
+
+
+def test_field_is_blue_where_low_and_orange_where_high_with_dark_points() -> None:
+    places = plane(1.0, 16)
+    pixels = np.asarray(field(places[:, 1].view(16, 16), torch.tensor([[0.5, -0.25], [9.0, 0.0]]), 1.0, side=64))
+    corners = [pytest.approx(colour, abs=2) for colour in (FIELD[2], FIELD[0])]
+    assert [tuple(map(int, pixels[row, 0])) for row in (0, -1)] == corners  # the values grow upwards
+    dark = np.argwhere(pixels.sum(2) < 450)
+    assert sorted(map(tuple, dark)) == [(38, 48), (38, 49), (39, 48), (39, 49)]
+
+
+def test_field_of_a_network_without_opinion_or_with_nan() -> None:
+    for values in (torch.zeros(4, 4), torch.full((4, 4), float("nan"))):
+        assert tuple(np.asarray(field(values, torch.zeros(0, 2), 1.0, side=8))[4, 4]) == FIELD[0]
+
+
+def test_evenly() -> None:
+    assert evenly(range(5), 8) == [0, 1, 2, 3, 4]
+    assert evenly(range(11), 3) == [0, 5, 10] and evenly(range(21), 6) == [0, 4, 8, 12, 16, 20]
+
+
+def test_sheet_places_pictures_in_rows_and_columns() -> None:
+    red, wide = Image.new("RGB", (50, 50), "red"), Image.new("L", (40, 20), 0)
+    pixels = np.asarray(sheet([("", [red, None]), ("", [None, wide])], ["a", "b"], side=100))
+    centres = [[tuple(pixels[58 + 108 * row, 58 + 108 * column]) for column in range(2)] for row in range(2)]
+    assert centres == [[(255, 0, 0), (255, 255, 255)], [(255, 255, 255), (0, 0, 0)]]
+    assert tuple(pixels[116 + 15, 116 + 50]) == (255, 255, 255)  # a wide picture keeps its shape
+    assert pixels[-20:, :108].min() < 100 < pixels[108:116].max()  # titles below
+
+
+def test_sheet_makes_room_for_names() -> None:
+    image = Image.new("L", (8, 8), 0)
+    without, with_name = (sheet([(name, [image])], ["x"]) for name in ("", "model=gan\nlr=0.1"))
+    assert with_name.width > without.width + 60
+    assert np.asarray(with_name)[:200, :60].min() < 100
+
+
+def test_strip_is_one_row() -> None:
+    images = [Image.new("L", (8, 8), shade) for shade in (0, 100, 200)]
+    pixels = np.asarray(strip(images, ["0", "10", "truth"], side=50))
+    assert [pixels[30, 33 + 58 * k, 0] for k in range(3)] == [0, 100, 200]

@@ -23,6 +23,8 @@ UNCOUPLED = {
         "architecture.discriminator.attention_divisor=2",
     ),
     "ragan": ("loss=relativistic",),
+    "unrolled_gan": ("game.unroll_steps=0",),
+    "dfm": ("architecture.denoiser.norm=none",),
 }
 """Beside batch norm, what is changed in a model whose samples know of each other."""
 NO_NORM = ("architecture.generator.norm=none", "architecture.discriminator.norm=none")

@@ -3,13 +3,28 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
+
+T = TypeVar("T")
 
 BACKGROUND = 32
 """Grey between the images of a grid, 0 to 255."""
+
+INK = (23, 55, 94)
+"""RGB of points, and of the densest cell of a density."""
+
+TEXT = (64, 64, 64)
+"""RGB of names and titles."""
+
+FRAME = (208, 208, 208)
+"""RGB of the line around a picture on a sheet."""
+
+FIELD = ((178, 203, 226), (247, 245, 240), (240, 196, 148))
+"""RGB of low, middle and high values of a field: pale, so that points stand out."""
 
 
 def to_uint8(images: Tensor) -> Tensor:
@@ -55,7 +70,7 @@ def density(points: Tensor, extent: float, side: int = 640, cells: int = 160) ->
     counts, _ = torch.histogramdd(points.float().cpu(), bins=[cells, cells], range=[-extent, extent] * 2)
     # The square root keeps thinly covered places visible beside the densest cell.
     ink = (counts / counts.max().clamp(min=1)).sqrt().T.flip(0)
-    colour = torch.tensor([[[23.0]], [[55.0]], [[94.0]]])
+    colour = torch.tensor(INK).view(3, 1, 1)
     picture = (255 - ink * (255 - colour)).round().to(torch.uint8)
     return to_image(picture).resize((side, side), Image.Resampling.NEAREST)
 
@@ -71,6 +86,78 @@ def picture(samples: Tensor, columns: int | None = None, extent: float | None = 
     if samples.dim() == 2:
         return density(samples, extent or extent_of(samples))
     return image_grid(samples, columns)
+
+
+def plane(extent: float, cells: int = 128) -> Tensor:
+    """Centres of cells x cells squares of [-extent, extent]^2, row by row from the upper left, float32 (cells², 2)."""
+    steps = (torch.arange(cells) + 0.5) * (2 * extent / cells) - extent
+    y, x = torch.meshgrid(steps.flip(0), steps, indexing="ij")
+    return torch.stack([x.flatten(), y.flatten()], 1)
+
+
+def field(values: Tensor, points: Tensor, extent: float, side: int = 640) -> Image.Image:
+    """Points (n, 2) over a field of values on [-extent, extent]^2: blue for low values, orange for high ones.
+
+    The colours span the values from the 2nd to the 98th percentile, whatever their scale.
+
+    Args:
+        values: (rows, columns), the first row on top; see `plane`.
+        points: Dark dots; what lies outside is left out.
+        extent: Half the side of the square.
+        side: Of the picture, in pixels.
+    """
+    values = values.float().cpu().nan_to_num()
+    low, high = values.flatten().quantile(torch.tensor([0.02, 0.98]))
+    shade = ((values - low) / (high - low).clamp(min=1e-12)).clamp(0, 1)  # (rows, columns)
+    cold, middle, warm = torch.tensor(FIELD, dtype=torch.float32).view(3, 3, 1, 1)
+    colour = torch.where(shade < 0.5, torch.lerp(cold, middle, 2 * shade), torch.lerp(middle, warm, 2 * shade - 1))
+    ground = to_image(colour.round().to(torch.uint8)).resize((side, side), Image.Resampling.BICUBIC)
+    counts, _ = torch.histogramdd(points.float().cpu(), bins=[side // 2] * 2, range=[-extent, extent] * 2)
+    cover = (255 * (1 - 0.45**counts)).T.flip(0).round().to(torch.uint8)[None]  # dots of two pixels
+    ground.paste(INK, mask=to_image(cover).resize((side, side), Image.Resampling.NEAREST))
+    return ground
+
+
+def evenly(items: Sequence[T], count: int) -> list[T]:
+    """At most `count` of the items, at least 2, evenly spread, the first and the last among them."""
+    if len(items) <= count:
+        return list(items)
+    return [items[round(k * (len(items) - 1) / (count - 1))] for k in range(count)]
+
+
+def strip(pictures: Sequence[Image.Image], titles: Sequence[str], side: int = 200) -> Image.Image:
+    """Pictures side by side, `side` pixels each, with their titles below."""
+    return sheet([("", pictures)], titles, side)
+
+
+def sheet(
+    rows: Sequence[tuple[str, Sequence[Image.Image | None]]], titles: Sequence[str], side: int = 200
+) -> Image.Image:
+    """Pictures in a table with a name before each row and a title below each column.
+
+    Args:
+        rows: Name, which may have several lines, and pictures from left to right; None leaves a place empty.
+        titles: One for each column.
+        side: Of the square that a picture is fitted into, in pixels.
+    """
+    font, gap = ImageFont.load_default(16), 8
+    pen = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    names = max(pen.multiline_textbbox((0, 0), name, font=font)[2] for name, _ in rows)
+    left, step = gap + (int(names) + gap if names else 0), side + gap
+    canvas = Image.new("RGB", (left + step * len(titles), gap + step * len(rows) + 24), "white")
+    pen = ImageDraw.Draw(canvas)
+    for row, (name, pictures) in enumerate(rows):
+        top = gap + row * step
+        pen.multiline_text((gap, top + side / 2), name, TEXT, font, anchor="lm")
+        for column, image in enumerate(pictures):
+            if image is not None:
+                fitted = ImageOps.contain(image.convert("RGB"), (side, side), Image.Resampling.LANCZOS)
+                x, y = left + column * step + (side - fitted.width) // 2, top + (side - fitted.height) // 2
+                canvas.paste(fitted, (x, y))
+                pen.rectangle((x - 1, y - 1, x + fitted.width, y + fitted.height), outline=FRAME)
+    for column, title in enumerate(titles):
+        pen.text((left + column * step + side / 2, gap + len(rows) * step), title, TEXT, font, anchor="ma")
+    return canvas
 
 
 def write_gif(path: Path, frames: Sequence[Path], milliseconds: int = 250, hold: int = 2000) -> None:

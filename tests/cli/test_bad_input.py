@@ -17,6 +17,9 @@ ONE = (*SMALL, "run.name=one")
 
 Command = Callable[..., "object"]
 
+MEASURED = "dataset=ring architecture=mlp metrics=points callbacks.evaluation."
+"""A run on points with metrics, up to a key of these."""
+
 CONFIG = {
     # Words that are not there
     "model=foo": "model=foo is not known: choose from acgan, bgan, cgan, dcgan, dragan, gan, ",
@@ -104,6 +107,13 @@ CONFIG = {
     "~nothing": "'nothing' does not exist",
     "--cfg job --info defaults": "Only one of",
     "--config-dir nowhere": "nowhere' not found",
+    # Metrics
+    "metrics=foo": "metrics=foo is not known: choose from .*none, .*points",
+    "metrics=points": "metrics=points needs points .*dataset=ring",
+    f"{MEASURED}samples=0": "callbacks.evaluation.samples=0 .*at least 1",
+    f"{MEASURED}metrics.kl.bins=0": "bins=0 .*at least 1",
+    f"{MEASURED}metrics.kl.extent=1.0": "extent=1.0 leaves .* choose at least 2.6",
+    f"{MEASURED}metrics.kl.bins=x": "callbacks.evaluation.metrics.kl.bins=x .*must be a whole number",
     # Data and checkpoints that are not there
     "dataset=image_folder": "dataset.source has no value yet: give one",
     "dataset=image_folder dataset.source=nowhere": "dataset.source=nowhere does not exist",
@@ -140,6 +150,11 @@ def test_no_gpu(command: Command) -> None:
         "sample run=x weights=foo": "weights=foo .*ema or raw",
         "sample runn=x": "runn .*did you mean run",
         "sample run=one": "one does not exist: give a checkpoint file or a run folder",
+        "compare": "runs=latest finds no sweep in runs/multirun: make one with -m",
+        "compare runs=nowhere": "runs=nowhere is no folder",
+        "compare nowhere": "nowhere cannot be read.*key=value",
+        "compare .": r"\. holds no finished run",
+        "compare . columns=1": "columns=1 .*at least 2",
         "list what=foo": "what=foo .*choose from all, .*loss",
         "list format=foo": "format=foo .*text or markdown",
         "bench model=foo": "model=foo is not known",
@@ -154,7 +169,7 @@ def test_other_commands(command: Command, words: str, pattern: str) -> None:
 def test_unknown_command(command: Command) -> None:
     outcome = command("trian")
     assert outcome.status == 2
-    assert outcome.err == "gan-lab: trian is not a command: choose from train, sample, bench, list.\n"
+    assert outcome.err == "gan-lab: trian is not a command: choose from train, sample, compare, bench, list.\n"
 
 
 def test_a_bug_keeps_its_traceback(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

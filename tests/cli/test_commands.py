@@ -49,7 +49,7 @@ def test_flags_of_hydra(command: Command, name: str) -> None:
     assert text.status == 0 and f"gan-lab {name}" in text.out and "--config-dir" in text.out
     plain = command(name, "--cfg", "job")
     assert plain.status == 0 and set(yaml.safe_load(plain.out)) >= {"train": {"lr"}, "bench": {"bench", "lr"}}.get(
-        name, {"what"} if name == "list" else {"run"}
+        name, {"list": {"what"}, "compare": {"runs"}}.get(name, {"run"})
     )
     resolved = command(name, "--cfg", "job", "--resolve")
     assert resolved.status == 0 and "${" not in resolved.out
@@ -91,6 +91,26 @@ def test_multirun_gives_each_trial_a_folder(command: Command, tmp_path: Path) ->
     folders = sorted(tmp_path.glob("runs/multirun/*/*/config.yaml"))
     assert [yaml.safe_load(file.read_text())["seed"] for file in folders] == [0, 1]
     assert all((file.parent / "checkpoints/last.ckpt").is_file() for file in folders)
+
+
+def test_compare_puts_a_sweep_side_by_side(command: Command, tmp_path: Path) -> None:
+    assert (
+        command(
+            "train", *SMALL, "-m", "loss=hinge,least_squares", "seed=0,1", "callbacks.train_log.every_batches=1"
+        ).status
+        == 0
+    )
+    outcome = command("compare")
+    assert outcome.status == 0, outcome.err
+    assert (
+        "loss=hinge" in outcome.out
+        and "loss=least_squares" in outcome.out
+        and "train/generator/adversarial" in outcome.out
+    )
+    (sweep,) = tmp_path.glob("runs/multirun/*")
+    assert all((sweep / name).is_file() for name in ("comparison.md", "comparison.csv", "curves.png", "sheet.png"))
+    alone = command("compare", str(sweep), "out=here", "show=[train/*/*]")
+    assert alone.status == 0 and (tmp_path / "here/sheet.png").is_file(), alone.err
 
 
 def test_runs_of_one_second_do_not_share_a_folder(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from gan_lab.config.compose import compose
-from gan_lab.config.schema import CONF, Sample, Train
+from gan_lab.config.schema import CONF, Compare, Sample, Train
 
 FILES = sorted(file for file in CONF.glob("*/*.yaml") if file.parent.name not in ("hydra", "local"))
 LISTS = ("logger", "regularizer", "wrapper")
@@ -88,6 +88,7 @@ def test_schema_and_file_have_the_same_words() -> None:
     train = yaml.safe_load((CONF / "train.yaml").read_text())
     chosen = {key for entry in train["defaults"] if isinstance(entry, dict) for key in entry}
     free = {
+        "metrics",
         "model",
         "setting",
         "experiment",
@@ -104,8 +105,9 @@ def test_schema_and_file_have_the_same_words() -> None:
     for name in ("run", "budget", "latent", "averaging"):
         part = next(field.default_factory for field in fields(Train) if field.name == name)
         assert set(train[name]) == {field.name for field in fields(part)}
-    sample = yaml.safe_load((CONF / "sample.yaml").read_text())
-    assert set(sample) - {"defaults", "hydra"} == {field.name for field in fields(Sample)}
+    for name, schema in {"sample": Sample, "compare": Compare}.items():
+        words = set(yaml.safe_load((CONF / f"{name}.yaml").read_text())) - {"defaults", "hydra"}
+        assert words == {field.name for field in fields(schema)}
 
 
 def test_hardware_files_have_the_same_keys() -> None:

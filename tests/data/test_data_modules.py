@@ -18,6 +18,7 @@ from gan_lab.data.loaders import MemoryLoader
 from gan_lab.data.mixture_data import MixtureData
 from gan_lab.data.mixtures import grid, ring
 from gan_lab.data.raw import RawImages
+from gan_lab.data.stacked import StackedData
 from gan_lab.errors import ConfigError, DataError
 from gan_lab.types import DataSpec
 
@@ -37,6 +38,11 @@ def image_data(**changes) -> ImageData:
 
 def mixture_data(**changes) -> MixtureData:
     return MixtureData(**{"mixture": ring(), "batch_size": 600, "batches_per_epoch": 2, **changes})
+
+
+def stacked_data(**changes) -> StackedData:
+    options = {"source": "scikit-learn", "reader": read_digits, "resolution": 8, "batch_size": 60, "fit": "stretch"}
+    return StackedData(**{**options, **changes})
 
 
 class Recorder(LightningModule):
@@ -88,6 +94,7 @@ DATA = {
     "memory": partial(image_data, cache="memory", flip=True),
     "none": partial(image_data, cache="none", flip=True, num_workers=1),
     "mixture": partial(mixture_data, batches_per_epoch=2),
+    "stacked": partial(stacked_data, batches_per_epoch=2),
 }
 
 

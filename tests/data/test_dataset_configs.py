@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from gan_lab.data.image_data import ImageData
 from gan_lab.data.mixture_data import MixtureData
+from gan_lab.data.stacked import StackedData
 
 FILES = sorted((Path(__file__).parents[2] / "conf" / "dataset").glob("*.yaml"))
 
@@ -30,7 +31,7 @@ def build(path: Path, *overrides: str) -> LightningDataModule:
 def test_file_builds_and_states_its_shape(path):
     source = ["source=somewhere"] if OmegaConf.is_missing(node(path), "source") else []
     data = build(path, *source)
-    assert isinstance(data, ImageData | MixtureData)
+    assert isinstance(data, ImageData | MixtureData | StackedData)
     config = OmegaConf.create({"dataset": node(path)}).dataset
     assert (config.channels, config.resolution, config.num_classes) == (
         data.spec.channels,
@@ -42,14 +43,31 @@ def test_file_builds_and_states_its_shape(path):
 
 def test_the_sets_that_need_no_file_give_batches():
     folder = FILES[0].parent
-    batch = next(iter(build(folder / "digits.yaml").train_dataloader()))
-    assert batch["image"].shape == (64, 1, 32, 32)
-    for name, modes in {"ring": 8, "grid": 25}.items():
+    for name, channels in {"digits": 1, "stacked_digits": 3}.items():
+        batch = next(iter(build(folder / f"{name}.yaml").train_dataloader()))
+        assert batch["image"].shape == (64, channels, 32, 32)
+    for name, modes in {"ring": 8, "grid": 25, "spiral": 100}.items():
         data = build(folder / f"{name}.yaml")
         assert next(iter(data.train_dataloader()))["image"].shape == (64, 2)
         assert isinstance(data, MixtureData) and data.mixture.modes == modes
 
 
-def test_the_number_of_classes_follows_the_ring():
-    data = build(FILES[0].parent / "ring.yaml", "mixture.modes=5")
+@pytest.mark.parametrize("name", ["ring", "spiral"])
+def test_the_number_of_classes_follows_the_modes(name):
+    data = build(FILES[0].parent / f"{name}.yaml", "mixture.modes=5")
     assert isinstance(data, MixtureData) and data.spec.num_classes == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [("ring", "Unrolled GAN"), ("ring", "WGAN-GP"), ("grid", "VEEGAN")],
+)
+def test_options_that_a_comment_names_make_the_mixture_of_that_paper(name, sentence):
+    """The line after `Those of ...:` is typed as it stands."""
+    path = FILES[0].parent / f"{name}.yaml"
+    (line,) = [line for line in path.read_text().splitlines() if line.startswith("# Those of") and sentence in line]
+    data = build(path, *(word.removeprefix("dataset.") for word in line.split() if word.startswith("dataset.")))
+    assert isinstance(data, MixtureData)
+    radius, std = max(data.mixture.centres)[0], data.mixture.std
+    expected = {"Unrolled GAN": (1, 0.01), "WGAN-GP": (2 / 1.414, 0.02 / 1.414), "VEEGAN": (4, 0.05)}[sentence]
+    assert (radius, std) == pytest.approx(expected)

@@ -16,6 +16,7 @@ from gan_lab.data.loaders import MemoryLoader, PointLoader, ResumableLoader
 from gan_lab.data.mixtures import ring
 from gan_lab.data.raw import RawImages
 from gan_lab.data.sampler import EpochSampler
+from gan_lab.data.stacked import StackedLoader
 from gan_lab.errors import DataError
 
 DECODER = Decoder(channels=3, resolution=6)
@@ -36,11 +37,17 @@ def point_loader(**share) -> PointLoader:
     return PointLoader(ring(), batches_per_epoch=6, global_batch=4, seed=1, **share)
 
 
+def stacked_loader(**share) -> StackedLoader:
+    digits = DecodedImages(torch.arange(200, dtype=torch.uint8).view(-1, 1, 1, 1), torch.arange(200) % 10)
+    return StackedLoader(digits, batches_per_epoch=6, global_batch=4, seed=1, **share)
+
+
 LOADERS = {
     "memory": memory_loader,
     "file": file_loader,
     "workers": lambda folder: file_loader(folder, num_workers=2),
     "point": lambda folder: point_loader(),
+    "stacked": lambda folder: stacked_loader(),
 }
 
 
@@ -107,11 +114,12 @@ def test_points_are_fresh_in_every_batch_and_epoch():
 
 
 def test_ranks_joined_are_the_batch_of_one_process(folder):
-    for make in (lambda **share: memory_loader(folder, **share), point_loader):
+    for make in (lambda **share: memory_loader(folder, **share), point_loader, stacked_loader):
         shares = [epoch_of(make(rank=rank, world=2), 3) for rank in (0, 1)]
         for whole, *parts in zip(epoch_of(make(), 3), *shares, strict=True):
-            joined = torch.stack([part["image"] for part in parts], dim=1).flatten(0, 1)
-            assert torch.equal(joined, whole["image"])
+            for key in ("image", "label"):
+                joined = torch.stack([part[key] for part in parts], dim=1).flatten(0, 1)
+                assert torch.equal(joined, whole[key])
 
 
 @pytest.mark.parametrize("name", LOADERS)

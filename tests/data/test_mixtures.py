@@ -5,10 +5,11 @@ import math
 import pytest
 import torch
 
-from gan_lab.data.mixtures import GaussianMixture, grid, ring
+from gan_lab.data.mixtures import GaussianMixture, grid, ring, spiral
+from gan_lab.errors import ConfigError
 from gan_lab.noise import Noise, mix
 
-MIXTURES = {"ring": ring(), "grid": grid(), "wide": GaussianMixture(((0.0, 0.0), (1.0, 2.0)), 0.7)}
+MIXTURES = {"ring": ring(), "grid": grid(), "spiral": spiral(), "wide": GaussianMixture(((0.0, 0.0), (1.0, 2.0)), 0.7)}
 
 
 def edges(mixture: GaussianMixture, cells: int) -> torch.Tensor:
@@ -42,6 +43,46 @@ def test_grid_is_that_of_wgan_gp():
 def test_ring_with_divisor_scales_centres_and_spread():
     mixture = ring(std=0.02, divisor=1.414)
     assert mixture.centres[0][0] == pytest.approx(2 / 1.414) and mixture.std == pytest.approx(0.02 / 1.414)
+
+
+def test_spiral_is_on_the_swiss_roll_of_wgan_gp():
+    """Its radius is its angle over 7.5, from 0.75 turns to 2.25 turns, and its spread 0.25 over 7.5."""
+    mixture = spiral()
+    points = 7.5 * torch.tensor(mixture.centres, dtype=torch.float64)
+    radii = points.norm(dim=1)
+    assert (radii.diff() > 0).all() and mixture.std == pytest.approx(0.25 / 7.5)
+    torch.testing.assert_close(points, torch.stack([radii * radii.cos(), radii * radii.sin()], dim=1))
+    fine = torch.linspace(1.5 * math.pi, 4.5 * math.pi, 1_000_001, dtype=torch.float64)
+    curve = torch.stack([fine * fine.cos(), fine * fine.sin()], dim=1)
+    lengths = torch.cat([torch.zeros(1), (curve[1:] - curve[:-1]).norm(dim=1).cumsum(0)])  # of a polygon
+    wanted = (torch.arange(100) + 0.5) / 100 * lengths[-1]
+    torch.testing.assert_close(radii, fine[torch.searchsorted(lengths, wanted)], rtol=0, atol=2e-5)
+
+
+def test_spiral_with_other_numbers():
+    mixture = spiral(modes=400, turns=3, inner_radius=0.0, radius=6.0, std=0.1, divisor=2.0)
+    points = torch.tensor(mixture.centres, dtype=torch.float64)
+    gaps = (points[1:] - points[:-1]).norm(dim=1)
+    assert mixture.modes == 400 and mixture.std == 0.05
+    assert float(gaps[0]) < float(gaps.median()) and gaps.max() / gaps.median() < 1.01  # chords of the sharp middle
+    assert float(points[-1].norm()) == pytest.approx(3, rel=0.01) and points[-1, 0] > 2.9  # ends at angle 0
+    crossings = ((points[1:, 1] > 0) & (points[:-1, 1] < 0)).sum()  # through angle 0 from below
+    assert crossings == 2  # after one turn and after two; the third ends there
+    assert spiral(modes=1).modes == 1 and spiral(modes=0).modes == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"turns": 0.0}, r"^dataset.mixture.turns=0.0 is no spiral; give a number above 0\.$"),
+        ({"inner_radius": -1.0}, r"^dataset.mixture.inner_radius=-1.0 is no spiral"),
+        ({"inner_radius": 2.0, "radius": 2.0}, r"give a number from 0 to below radius=2.0\.$"),
+        ({"divisor": 0.0}, r"^dataset.mixture.divisor=0.0 is not possible"),
+    ],
+)
+def test_what_is_no_spiral_is_refused(options, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        spiral(**options)
 
 
 @pytest.mark.parametrize("name", MIXTURES)

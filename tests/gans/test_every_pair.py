@@ -14,7 +14,7 @@ from gan_lab.config.build import build
 from gan_lab.config.fit import fit
 from gan_lab.config.schema import CONF
 from gan_lab.errors import ConfigError
-from gan_lab.gans.catalogue import CATALOGUE
+from gan_lab.gans.catalogue import CATALOGUE, TWO_PLAYER
 
 
 def choices(group: str) -> list[str]:
@@ -22,8 +22,8 @@ def choices(group: str) -> list[str]:
 
 
 FACTORS = {
-    "model": [entry.name for entry in CATALOGUE],
-    "loss": choices("loss"),
+    "model": [entry.name for entry in CATALOGUE if entry.game == TWO_PLAYER],
+    "loss": [loss for loss in choices("loss") if loss != "dual"],  # of two discriminators
     "regularizer": ["", *choices("regularizer")],
     "conditioning": choices("conditioning"),
     "augment": choices("augment"),

@@ -1,5 +1,6 @@
 """Pictures of the run as it goes."""
 
+import math
 from pathlib import Path
 
 import torch
@@ -8,9 +9,11 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from PIL import Image
 from torch import Tensor
 
+from gan_lab.callbacks.drawing import in_chunks
 from gan_lab.callbacks.every import Every
+from gan_lab.callbacks.fields import judgement
 from gan_lab.gans.base import AdversarialModule
-from gan_lab.pictures import extent_of, picture, write_gif
+from gan_lab.pictures import evenly, extent_of, field, picture, plane, strip, write_gif
 
 FIXED_LATENTS = 0x47524944
 """Key of the fixed latents; any number will do, so long as it stays the same."""
@@ -18,13 +21,18 @@ FIXED_LATENTS = 0x47524944
 CLASS_ROWS = 10
 """Most classes that a grid shows."""
 
+STRIP = 8
+"""Most pictures over time in a strip."""
+
 
 class SampleGrids(Callback):
     """Writes grids of samples from the same latents, by the averaged and by the raw generator, and an animation of them.
 
     A game that is conditioned on labels gets a row for each class, at most ten, with the same latents in every row.
     Files: `real.png`, `ema_<images seen>.png`, `raw_<images seen>.png`, `ema.gif`, and `final.png`. Sets of points
-    become densities. The pictures also go to the loggers that show pictures.
+    become densities, which `strip.png` shows side by side in the end, and `field_<images seen>.png` and `field.gif` have the
+    points of the raw generator over the discriminator's logit, where it judges single points without labels. The pictures
+    also go to the loggers that show pictures.
 
     Args:
         folder: Where the pictures go.
@@ -68,6 +76,16 @@ class SampleGrids(Callback):
                 self._write(trainer, module)
             Image.open(self._path("ema", module)).save(self.folder / "final.png")
             write_gif(self.folder / "ema.gif", sorted(self.folder.glob("ema_*.png")))
+            if self._extent is not None:
+                self._write_strip()
+            if fields := sorted(self.folder.glob("field_*.png")):
+                write_gif(self.folder / "field.gif", fields)
+
+    def _write_strip(self) -> None:
+        frames = evenly(sorted(self.folder.glob("ema_*.png")), STRIP)
+        titles = [f"{int(frame.stem.rpartition('_')[2]):,}" for frame in frames]
+        pictures = [Image.open(frame) for frame in (*frames, self.folder / "real.png")]
+        strip(pictures, [*titles, "truth"]).save(self.folder / "strip.png")
 
     def _path(self, kind: str, module: AdversarialModule) -> Path:
         return self.folder / f"{kind}_{module.images_seen:010d}.png"
@@ -85,11 +103,24 @@ class SampleGrids(Callback):
         latents, labels, columns = self._fixed_inputs(module)
         self._last = module.images_seen
         for kind, average in (("ema", True), ("raw", False)):
-            path = self._path(kind, module)
-            samples = _in_chunks(module, latents, labels, average)
-            picture(samples, columns, self._extent).save(path)
-            for logger in trainer.loggers:
-                show(logger, f"samples/{kind}", path, module.images_seen)
+            samples = torch.cat([chunk.cpu() for chunk in in_chunks(module, latents, labels, average)])
+            picture(samples, columns, self._extent).save(self._path(kind, module))
+            self._show(trainer, kind, module)
+        if self._extent is not None and labels is None:
+            self._write_field(trainer, module, samples)
+
+    def _write_field(self, trainer: Trainer, module: AdversarialModule, points: Tensor) -> None:
+        assert self._extent is not None
+        places = plane(self._extent)
+        values = judgement(module, places)
+        if values is not None:
+            side = math.isqrt(len(places))
+            field(values.view(side, side), points, self._extent).save(self._path("field", module))
+            self._show(trainer, "field", module)
+
+    def _show(self, trainer: Trainer, kind: str, module: AdversarialModule) -> None:
+        for logger in trainer.loggers:
+            show(logger, f"samples/{kind}", self._path(kind, module), module.images_seen)
 
     def _fixed_inputs(self, module: AdversarialModule) -> tuple[Tensor, Tensor | None, int | None]:
         """Latents, labels and the images in a row."""
@@ -101,14 +132,6 @@ class SampleGrids(Callback):
         columns = max(1, self._number // rows)
         latents = module.sample_latents(columns, module.seed, FIXED_LATENTS).repeat(rows, 1)
         return latents, torch.arange(rows, device=module.device).repeat_interleave(columns), columns
-
-
-def _in_chunks(
-    module: AdversarialModule, latents: Tensor, labels: Tensor | None, average: bool, size: int = 512
-) -> Tensor:
-    parts = [None] * -(-len(latents) // size) if labels is None else labels.split(size)
-    chunks = zip(latents.split(size), parts, strict=True)
-    return torch.cat([module.generate(chunk, part, average).float().cpu() for chunk, part in chunks])
 
 
 def show(logger: Logger, key: str, path: Path, images_seen: int) -> None:

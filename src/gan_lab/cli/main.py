@@ -7,6 +7,7 @@ from importlib import import_module
 COMMANDS = {
     "train": "train a GAN",
     "sample": "draw from a checkpoint",
+    "compare": "put the runs of a sweep side by side",
     "bench": "measure the speed of training",
     "list": "show models, losses, data sets and everything else there is to choose",
 }
@@ -24,6 +25,7 @@ examples
   gan-lab train dataset=image_folder dataset.source=photos.zip dataset.resolution=64
   gan-lab train -m model=dcgan,lsgan,wgan_gp seed=0,1,2   a sweep
   gan-lab sample count=64 seed=7                          more from the newest run
+  gan-lab compare                                         the newest sweep: a table over seeds, curves, samples
   gan-lab bench model=dcgan hardware=cpu                  images per second, and where the time goes
   gan-lab list                                            what there is to choose
 

@@ -112,6 +112,16 @@ class Sample:
 
 
 @dataclass
+class Compare:
+    """Top level of `conf/compare.yaml`."""
+
+    runs: str = MISSING
+    show: list[str] = MISSING
+    columns: int = MISSING
+    out: str | None = None
+
+
+@dataclass
 class BenchSettings:
     seconds: float = MISSING
     rounds: int = MISSING
@@ -143,5 +153,6 @@ def register() -> None:
     """Make the schemas and the resolver of run names known to Hydra. May be called again."""
     OmegaConf.register_new_resolver("run_id", run_id, use_cache=True, replace=True)
     store = ConfigStore.instance()
-    for name, schema in {"train": Train, "sample": Sample, "bench": Bench, "list": List}.items():
+    schemas = {"train": Train, "sample": Sample, "compare": Compare, "bench": Bench, "list": List}
+    for name, schema in schemas.items():
         store.store(name=f"{name}_schema", node=schema)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gan_lab.errors import ConfigError
 from gan_lab.noise import Noise
 
 
@@ -59,8 +60,9 @@ class GaussianMixture:
 def ring(modes: int = 8, radius: float = 2.0, std: float = 0.02**0.5, divisor: float = 1.0) -> GaussianMixture:
     """Modes at equal distances on a circle, the first at angle 0; by default those of D2GAN (Nguyen et al., 2017).
 
-    D2GAN has radius 2 and covariance 0.02 I; Unrolled GAN (Metz et al., 2017) radius 1 and std 0.01; the toy code of
-    WGAN-GP (Gulrajani et al., 2017) radius 2, std 0.02 and divisor 1.414.
+    D2GAN has radius 2 and covariance 0.02 I; the code of Unrolled GAN (Metz et al., 2017), VEEGAN (Srivastava et al.,
+    2017) and PacGAN (Lin et al., 2018) radius 1 and std 0.01; the toy code of WGAN-GP (Gulrajani et al., 2017) radius 2,
+    std 0.02 and divisor 1.414.
 
     Args:
         modes: Number of Gaussians.
@@ -88,5 +90,62 @@ def grid(side: int = 5, spacing: float = 2.0, std: float = 0.05, divisor: float 
     return _divided([(x, y) for x in steps for y in steps], std, divisor)
 
 
+def spiral(
+    modes: int = 100,
+    turns: float = 1.5,
+    inner_radius: float = 1.5 * math.pi,
+    radius: float = 4.5 * math.pi,
+    std: float = 0.25,
+    divisor: float = 7.5,
+) -> GaussianMixture:
+    """Modes at equal arc lengths of an Archimedean spiral; by default the Swiss roll of WGAN-GP's toy code as a mixture.
+
+    There (Gulrajani et al., 2017) a point is t (cos t, sin t) + 0.25 N(0, I), with t uniform in [1.5 pi, 4.5 pi], divided
+    by 7.5. Its density has no closed form; that of Gaussians on the same curve has one, and its modes can be counted. By
+    default they are 3.6 std apart; from twice as many on, less than 2 std apart, they are one connected band.
+
+    The middles of `modes` pieces of equal length are the centres, so that both ends of the curve are half a distance
+    away from the nearest one.
+
+    Args:
+        modes: Number of Gaussians, numbered from the inner end to the outer one.
+        turns: Turns around the origin.
+        inner_radius: Distance of the inner end from the origin, before the division.
+        radius: Distance of the outer end from the origin, before the division.
+        std: Standard deviation of each coordinate, before the division.
+        divisor: What all coordinates are divided by, spread included.
+
+    Raises:
+        ConfigError: It is no spiral.
+    """
+    if not turns > 0:
+        raise ConfigError(f"dataset.mixture.turns={turns} is no spiral; give a number above 0.")
+    if not 0 <= inner_radius < radius:
+        raise ConfigError(
+            f"dataset.mixture.inner_radius={inner_radius} is no spiral; give a number from 0 to below radius={radius}."
+        )
+    pitch = (radius - inner_radius) / (2 * math.pi * turns)  # radius per angle: the curve is pitch * angle * direction
+    first, last = _arc_length(inner_radius / pitch), _arc_length(radius / pitch)
+    lengths = [first + (last - first) * (mode + 0.5) / modes for mode in range(modes)]
+    angles = [_angle_at(length) for length in lengths]
+    centres = [(pitch * angle * math.cos(angle), pitch * angle * math.sin(angle)) for angle in angles]
+    return _divided(centres, std, divisor)
+
+
+def _arc_length(angle: float) -> float:
+    """Length of the spiral of pitch 1 from the origin to this angle."""
+    return (angle * math.hypot(1, angle) + math.asinh(angle)) / 2
+
+
+def _angle_at(length: float) -> float:
+    """The angle to which the spiral of pitch 1 has this length: the inverse of `_arc_length`, by Newton's method."""
+    angle = math.sqrt(2 * length)  # never too small, and the length is convex: each step stays above the root
+    for _ in range(20):
+        angle -= (_arc_length(angle) - length) / math.hypot(1, angle)
+    return angle
+
+
 def _divided(centres: list[tuple[float, float]], std: float, divisor: float) -> GaussianMixture:
+    if not divisor > 0:
+        raise ConfigError(f"dataset.mixture.divisor={divisor} is not possible; give a number above 0.")
     return GaussianMixture(tuple((x / divisor, y / divisor) for x, y in centres), std / divisor)

@@ -11,7 +11,7 @@ class Entry:
         name: The word on the command line, and the file in `conf/model`.
         title: The name in the literature.
         paper: Authors and year.
-        arxiv: Identifier on arXiv.
+        reference: Identifier on arXiv, or the address of a paper that is not there.
         game: Import path of the LightningModule.
         differs: What sets it apart from the first GAN.
         defaults: Where its rates, batch and initialization are from.
@@ -20,10 +20,15 @@ class Entry:
     name: str
     title: str
     paper: str
-    arxiv: str
+    reference: str
     game: str
     differs: str
     defaults: str
+
+    @property
+    def url(self) -> str:
+        """Where the paper is."""
+        return self.reference if "://" in self.reference else f"https://arxiv.org/abs/{self.reference}"
 
 
 TWO_PLAYER = "gan_lab.gans.gan.GAN"
@@ -114,14 +119,42 @@ CATALOGUE = (
         "real and generated samples in pairs, R1 and R2; residual networks without norms, not the paper's",
         "start of the paper's Stacked-MNIST run",
     ),
+    Entry(
+        "d2gan", "D2GAN", "Nguyen et al. (2017)", "1709.03831", "gan_lab.gans.d2gan.D2GAN",
+        "two discriminators, one that rewards real and one that rewards generated samples",
+        "paper; networks of DCGAN",
+    ),
+    Entry(
+        "unrolled_gan", "Unrolled GAN", "Metz et al. (2017)", "1611.02163", "gan_lab.gans.unrolled_gan.UnrolledGAN",
+        "the generator looks some steps of the discriminator ahead, and differentiates through them",
+        "its Stacked-MNIST runs as PacGAN's code repeats them; networks of DCGAN",
+    ),
+    Entry(
+        "reg_gan", "Reg-GAN", "Che et al. (2017)", "1612.02136", "gan_lab.gans.reg_gan.RegGAN",
+        "an encoder: the generator also reconstructs real samples, and these must look real",
+        "another author's CelebA version; networks of DCGAN",
+    ),
+    Entry(
+        "mdgan", "MDGAN", "Che et al. (2017)", "1612.02136", "gan_lab.gans.mdgan.MDGAN",
+        "two discriminators: real against reconstructed, and reconstructed against generated samples",
+        "those of Reg-GAN; weight of Dist-GAN's code",
+    ),
+    Entry(
+        "dfm", "Denoising feature matching", "Warde-Farley & Bengio (2017)", "https://openreview.net/forum?id=S1X7nhsxl",
+        "gan_lab.gans.dfm.DFM",
+        "a denoiser of the discriminator's features draws generated ones towards those of real samples",
+        "paper, section 5; weight and batch of other authors' versions",
+    ),
+    Entry(
+        "veegan", "VEEGAN", "Srivastava et al. (2017)", "1705.07761", "gan_lab.gans.veegan.VEEGAN",
+        "a reconstructor of latents; the discriminator judges latent and sample together",
+        "its Stacked-MNIST runs as PacGAN's code repeats them; networks of DCGAN",
+    ),
 )  # fmt: skip
 
 
 def markdown_table() -> str:
     """The catalogue as a Markdown table, for the README."""
     lines = ["| `model=` | paper | what differs | defaults from |", "|---|---|---|---|"]
-    lines += [
-        f"| `{e.name}` | {e.title}, [{e.paper}](https://arxiv.org/abs/{e.arxiv}) | {e.differs} | {e.defaults} |"
-        for e in CATALOGUE
-    ]
+    lines += [f"| `{e.name}` | {e.title}, [{e.paper}]({e.url}) | {e.differs} | {e.defaults} |" for e in CATALOGUE]
     return "\n".join(lines)

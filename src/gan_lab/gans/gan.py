@@ -1,6 +1,6 @@
 """The two-player game: one generator, one discriminator, any loss, penalties, constraints and augmentation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import cast
 
 import torch
@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from gan_lab.gans.base import AdversarialModule
 from gan_lab.gans.parts import Parts
 from gan_lab.gans.phases import Phase, Player
+from gan_lab.losses.dual import Dual
 from gan_lab.noise import Noise
 from gan_lab.optim.lazy import compensate, lazy_factor
 from gan_lab.types import Batch, Judged, Penalty, SeparableLoss, Step, Terms
@@ -39,19 +40,14 @@ class GAN(AdversarialModule):
         self.parts = parts
         self.augment = parts.augment
         self.penalties = dict(parts.penalties)
-        # Penalties with memory, so that it is in the checkpoint.
-        self.memories = nn.ModuleDict({k: p for k, p in self.penalties.items() if isinstance(p, nn.Module)})
+        self.memories = memories(self.penalties)
         self._refuse_pairs_that_make_no_sense()
 
     def _refuse_pairs_that_make_no_sense(self) -> None:
+        self._refuse_loss()
+        self._refuse_mixed_samples(self.discriminator)
         loss = type(self.parts.loss).__name__
-        mixing = next((type(m).__name__ for m in self.discriminator.modules() if _mixes_samples(m)), None)
         for name, penalty in self.penalties.items():
-            if penalty.per_sample and mixing is not None:
-                raise ValueError(
-                    f"regularizer={name} takes the gradient of each sample's logit, and {mixing} in the discriminator "
-                    "mixes the samples; set architecture.discriminator.norm=none or layer, or leave out its wrapper"
-                )
             if penalty.player == "generator" and penalty.interval != 1:
                 raise ValueError(
                     f"regularizer.{name}.interval={penalty.interval} is for penalties of the discriminator; "
@@ -71,10 +67,27 @@ class GAN(AdversarialModule):
                 "adversarial_weight=0 leaves the generator nothing to minimize; add regularizer=[feature_matching]"
             )
 
+    def _refuse_loss(self) -> None:
+        if isinstance(self.parts.loss, Dual):
+            raise ValueError("loss=dual is for two discriminators; set model=d2gan, or another loss")
+
+    def _refuse_mixed_samples(self, discriminator: nn.Module) -> None:
+        mixing = next((type(m).__name__ for m in discriminator.modules() if _mixes_samples(m)), None)
+        for name, penalty in self.penalties.items():
+            if penalty.per_sample and mixing is not None:
+                raise ValueError(
+                    f"regularizer={name} takes the gradient of each sample's logit, and {mixing} in the discriminator "
+                    "mixes the samples; set architecture.discriminator.norm=none or layer, or leave out its wrapper"
+                )
+
+    def judges(self) -> nn.Module:
+        """What the discriminator's optimizer moves."""
+        return self.discriminator
+
     def players(self) -> dict[str, Player]:
         return {
             "discriminator": Player(
-                self.discriminator,
+                self.judges(),
                 self._discriminator_optimizer,
                 self.parts.schedules,
                 list(self.parts.constraints.values()),
@@ -100,10 +113,10 @@ class GAN(AdversarialModule):
     def discriminator_terms(self, batch: Batch, noise: Noise) -> Terms:
         """The discriminator's loss and the penalties that are due on every batch."""
         step = self.discriminator_step(batch, noise)
-        terms = {"adversarial": self.discriminator_loss(step.real.logits, step.fake.logits)}
+        terms = self.adversarial_terms(step)
         self.observe(step)
         due = [name for name, penalty in self.penalties_of("discriminator").items() if penalty.interval == 1]
-        return terms | {name: self.weighted(name, step) for name in due}
+        return terms | self.penalty_terms(due, step)
 
     def generator_terms(self, batch: Batch, noise: Noise) -> Terms:
         """The generator's loss on fresh latents, and its penalties."""
@@ -113,7 +126,7 @@ class GAN(AdversarialModule):
             if self.parts.adversarial_weight
             else {}
         )
-        return terms | {name: self.weighted(name, step) for name in self.penalties_of("generator")}
+        return terms | self.penalty_terms(self.penalties_of("generator"), step)
 
     def discriminator_step(self, batch: Batch, noise: Noise) -> Step:
         """What the discriminator sees in its move."""
@@ -151,6 +164,10 @@ class GAN(AdversarialModule):
         """Samples before a discriminator, which sees them through the augmentation; see `Judged`."""
         return Judged(discriminator or self.discriminator, draw, lambda samples: self.augment(samples, noise))
 
+    def adversarial_terms(self, step: Step) -> Terms:
+        """The discriminator's loss without penalties."""
+        return {"adversarial": self.discriminator_loss(step.real.logits, step.fake.logits)}
+
     def discriminator_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         if not self.parts.label_smoothing:
             return self.parts.loss.discriminator(real_logits, fake_logits)
@@ -186,15 +203,18 @@ class GAN(AdversarialModule):
     def penalties_of(self, player: str) -> dict[str, Penalty]:
         return {name: penalty for name, penalty in self.penalties.items() if penalty.player == player}
 
-    def weighted(self, name: str, step: Step) -> Tensor:
-        penalty = self.penalties[name]
+    def penalty_terms(self, names: Iterable[str], step: Step) -> Terms:
+        """Penalties by name, weighted."""
+        return {name: self.weighted(self.penalties[name], step) for name in names}
+
+    def weighted(self, penalty: Penalty, step: Step) -> Tensor:
         # Squares of half-precision gradients overflow: penalties run without autocast, on float32 samples.
         with torch.autocast(self.device.type, enabled=False):
             return penalty.weight * penalty(step)
 
     def _lazy_terms(self, name: str) -> Callable[[Batch, Noise], Terms]:
         def terms(batch: Batch, noise: Noise) -> Terms:
-            return {name: self.weighted(name, self.discriminator_step(batch, noise))}
+            return self.penalty_terms([name], self.discriminator_step(batch, noise))
 
         return terms
 
@@ -205,6 +225,11 @@ class GAN(AdversarialModule):
         if intervals:
             compensate(optimizer, lazy_factor(intervals))
         return optimizer
+
+
+def memories(penalties: Mapping[str, Penalty]) -> nn.ModuleDict:
+    """The penalties with memory: registered in a game, it is in the checkpoint."""
+    return nn.ModuleDict({name: p for name, p in penalties.items() if isinstance(p, nn.Module)})
 
 
 def _mixes_samples(module: nn.Module) -> bool:

@@ -129,6 +129,10 @@ class PhaseRunner:
         """Note a scalar for the log; the mean over all notes of a key is shown."""
         self._record.setdefault(key, []).append(value.detach())
 
+    def optimizer(self, player: str) -> Optimizer:
+        """A player's optimizer, for a look at its state; only the runner steps it."""
+        return self._wrapped_optimizer(player).optimizer
+
     def before_step(self) -> None:
         """Clip the moving player's gradient and note its norm. Called once the gradient is unscaled and synchronized."""
         player = cast(Player, self._moving)
@@ -164,14 +168,17 @@ class PhaseRunner:
                 constraint(player.network)
 
     def _optimizer(self, player: str, counts: bool) -> LightningOptimizer:
-        optimizers = cast("list[LightningOptimizer]", self.module.optimizers())
-        optimizer = optimizers[list(self.players).index(player)]
+        optimizer = self._wrapped_optimizer(player)
         if not counts:
             # Lightning counts every optimizer's step as a global step, and re-arms these hooks before every training
             # step. Disarming all but the first makes one training step one global step.
             optimizer._on_before_step = do_nothing_closure
             optimizer._on_after_step = do_nothing_closure
         return optimizer
+
+    def _wrapped_optimizer(self, player: str) -> LightningOptimizer:
+        optimizers = cast("list[LightningOptimizer]", self.module.optimizers())
+        return optimizers[list(self.players).index(player)]
 
     def _micro_batches(self, batch: Batch, seed: int) -> Iterator[tuple[Batch, Noise]]:
         size = batch["image"].shape[0]

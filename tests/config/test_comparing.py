@@ -1,0 +1,228 @@
+"""Runs side by side: grouped over seeds, named by what differs, and with what cannot be compared said."""
+
+import csv
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from PIL import Image
+
+from gan_lab.config.comparing import cell, compare, compare_runs, mean_and_sd, newest_sweep
+from gan_lab.config.run_folders import find_runs, read_run
+from gan_lab.errors import ConfigError, DataError
+
+METRICS = ["eval/*", "train/*/adversarial"]
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    """Writes a folder as `gan-lab train` leaves it: two rows, at half of the budget and at its end."""
+
+    def write(
+        name: str,
+        config: dict[str, Any],
+        *,
+        kl: float = 1.0,
+        typed: tuple[str, ...] = (),
+        choices: dict[str, str] | None = None,
+        seen: int = 200,
+        records: dict[str, Any] | None = None,
+    ) -> Path:
+        folder = tmp_path / "runs" / name
+        (folder / ".hydra").mkdir(parents=True)
+        (folder / "samples").mkdir()
+        base = {"run": {"name": name, "dir": str(folder)}, "budget": {"images": 200}, "data": {"path": f"{folder}/x"}}
+        seed = config.get("seed", 0)
+        whole = base | {"seed": seed, "dataset": {"seed": seed}, "logger": {"csv": {"name": name}}} | config
+        (folder / "config.yaml").write_text(yaml.safe_dump(whole))
+        notes = {"hydra": {"runtime": {"choices": (choices or {}) | {"hydra/help": "train", "debug": None}}}}
+        (folder / ".hydra/hydra.yaml").write_text(yaml.safe_dump(notes))
+        (folder / ".hydra/overrides.yaml").write_text(yaml.safe_dump(list(typed)))
+        with open(folder / "metrics.csv", "w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(
+                ["eval/kl", "eval/raw/kl", "eval/seconds", "progress/images_seen", "train/d/adversarial", "step"]
+            )
+            for images, value in ((seen // 2, 2 * kl), (seen, kl)):
+                writer.writerow(["", "", "", images, 0.5, images])
+                writer.writerow([value, 3 * value, 9.9, images, "", images])
+        if records is not None:
+            (folder / "results.json").write_text(json.dumps(records))
+        for images in (0, seen // 2, seen):
+            Image.new("L", (20, 20), 100).save(folder / "samples" / f"ema_{images:010d}.png")
+        Image.new("L", (20, 20), 0).save(folder / "samples" / "real.png")
+        return folder
+
+    return write
+
+
+def test_seeds_make_a_group(make: Make, tmp_path: Path) -> None:
+    for k, (lr, seed) in enumerate([(0.1, 0), (0.2, 0), (0.1, 1), (0.2, 1), (0.1, 2)]):
+        make(str(k), {"lr": lr, "seed": seed}, kl=float(k))
+    comparison = compare(tmp_path, METRICS)
+    assert [group.name for group in comparison.groups] == ["lr=0.1", "lr=0.2"]
+    assert [[run.seed for run in group.runs] for group in comparison.groups] == [["0", "1", "2"], ["0", "1"]]
+    assert comparison.metrics == ["eval/kl", "train/d/adversarial"]  # neither raw nor seconds
+    assert comparison.table() == [
+        ["group", "runs", "eval/kl", "train/d/adversarial"],
+        ["lr=0.1", "3", "2 ± 2", "0.5 ± 0"],  # of 0, 2, 4
+        ["lr=0.2", "2", "2 ± 1.4", "0.5 ± 0"],  # of 1, 3
+    ]
+    assert comparison.differing == [["key", "lr=0.1", "lr=0.2"], ["lr", "0.1", "0.2"]]
+
+
+def test_mean_and_deviation_by_hand() -> None:
+    assert mean_and_sd([1.0, 2.0, 6.0]) == (3.0, pytest.approx(math.sqrt(7)))
+    assert mean_and_sd([5.0]) == (5.0, None)
+    assert [cell(v) for v in ([], [1.0], [1.0, 2.0], [math.nan], [1.0, math.inf, 3.0])] == [
+        "", "1", "1.5 ± 0.71", "nan", "2 ± 1.4 (1 nan)",
+    ]  # fmt: skip
+
+
+def test_groups_are_named_by_what_was_typed(make: Make, tmp_path: Path) -> None:
+    """A model changes many keys; its name says it all. The other run's choice is known though nobody typed it."""
+    many = {"loss": {"_target_": "L2"}, "lr": 0.5, "optimizer": {"lr": 0.5}}
+    make(
+        "a",
+        {"loss": {"_target_": "L1"}, "lr": 0.1, "optimizer": {"lr": 0.1}},
+        choices={"dataset": "ring", "model": "gan"},
+    )
+    make("b", many, typed=("model=lsgan", "seed=1", "run.name=b"), choices={"dataset": "ring", "model": "lsgan"})
+    comparison = compare(tmp_path, METRICS)
+    assert [group.name for group in comparison.groups] == ["model=gan", "model=lsgan"]
+    assert [row[0] for row in comparison.differing] == ["key", "lr", "loss._target_"]  # optimizer.lr follows lr
+
+
+def test_as_many_keys_as_needed(make: Make, tmp_path: Path) -> None:
+    for k, (lr, width) in enumerate([(1, 8), (1, 16), (2, 8)]):
+        make(str(k), {"lr": lr, "net": {"width": width}}, typed=(f"lr={lr}",))
+    assert [group.name for group in compare(tmp_path, METRICS).groups] == [
+        "lr=1 net.width=8", "lr=1 net.width=16", "lr=2 net.width=8",
+    ]  # fmt: skip
+
+
+def test_results_win_over_the_log(make: Make, tmp_path: Path) -> None:
+    record = {"value": 7.0, "floor": 0.07, "weights": "ema", "seed": 0, "images_seen": 200, "version": "1", "bins": 50}
+    make("0", {}, records={"eval/kl": record})
+    comparison = compare(tmp_path, METRICS)
+    assert comparison.table()[1:] == [["all", "1", "7", "0.5"], ["(perfect sampler)", "", "0.07", ""]]
+    assert comparison.remarks() == []
+    make("1", {"seed": 1}, records={"eval/kl": record | {"value": None}})
+    assert compare(tmp_path, METRICS).table()[1][2] == "7 (1 nan)"
+
+
+def test_other_protocols_are_named(make: Make, tmp_path: Path) -> None:
+    record = {"value": 7.0, "floor": 0.07, "weights": "ema", "seed": 0, "images_seen": 200, "version": "1", "bins": 50}
+    make("a", {"lr": 1}, records={"eval/kl": record})
+    make("b", {"lr": 2}, records={"eval/kl": record | {"bins": 25, "seed": 4, "floor": 0.02}})
+    make("c", {"lr": 3})
+    assert compare(tmp_path, METRICS).remarks() == [
+        "Without results.json, so from the end of metrics.csv: c.",
+        "Not measured alike: bins of eval/kl is 50 in a and 25 in b.",
+    ]
+
+
+def test_runs_that_cannot_be_compared_are_listed(make: Make, tmp_path: Path) -> None:
+    make("0", {})
+    make("1", {}, seen=150)
+    (make("2", {}) / "metrics.csv").unlink()
+    (make("3", {}) / "config.yaml").unlink()
+    (make("4", {}) / "config.yaml").write_text("a: [")
+    (make("5", {}) / "results.json").write_text("{")
+    comparison = compare(tmp_path / "runs", METRICS)
+    assert len(comparison.groups[0].runs) == 1
+    reasons = {"1": "150 of 200 images", "2": "metrics.csv", "3": "config.yaml", "4": "expected", "5": "Expecting"}
+    assert comparison.refused.keys() == reasons.keys()
+    for name, reason in reasons.items():
+        assert reason in comparison.refused[name], name
+    assert "Left out: 1: it ended, or is, at 150 of 200 images." in comparison.text().splitlines()
+
+
+def test_numbers_come_in_order_and_no_run_is_looked_into(make: Make, tmp_path: Path) -> None:
+    for k in (10, 2, 0):
+        make(f"sweep/{k}", {})
+    (tmp_path / "runs/sweep/2/wandb/files").mkdir(parents=True)
+    (tmp_path / "runs/sweep/2/wandb/files/config.yaml").write_text("a: 1")
+    assert [path.name for path in find_runs(tmp_path)] == ["0", "2", "10"]
+    assert find_runs(tmp_path / "runs/sweep/2") == [tmp_path / "runs/sweep/2"]
+
+
+def test_curves_are_over_all_seeds(make: Make, tmp_path: Path) -> None:
+    for seed, kl in enumerate((1.0, 3.0)):
+        make(str(seed), {"seed": seed}, kl=kl)
+    line = compare(tmp_path, METRICS).groups[0].curve("eval/kl")
+    assert (line.x, line.mean) == ([100, 200], [4, 2])
+    assert line.low == pytest.approx([4 - math.sqrt(8), 2 - math.sqrt(2)])
+    assert line.high == pytest.approx([4 + math.sqrt(8), 2 + math.sqrt(2)])
+
+
+def test_curves_of_seeds_meet_where_all_have_numbers(make: Make, tmp_path: Path) -> None:
+    make("0", {"seed": 0}, seen=200)
+    make("1", {"seed": 1}, seen=400)
+    assert compare(tmp_path, METRICS).groups[0].curve("eval/kl").x == [200]
+
+
+def test_four_files(make: Make, tmp_path: Path) -> None:
+    for k, (lr, seed) in enumerate([(1, 0), (1, 1), (2, 0)]):
+        make(str(k), {"lr": lr, "seed": seed}, kl=float(k))
+    said = compare_runs(tmp_path / "runs", METRICS, 6, tmp_path / "out")
+    assert "0.5 ± 0.71" in said and said.endswith(": comparison.md, comparison.csv, curves.png, sheet.png.")
+    with open(tmp_path / "out/comparison.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["group"], row["metric"], row["runs"]) for row in rows] == [
+        ("lr=1", "eval/kl", "2"), ("lr=1", "train/d/adversarial", "2"),
+        ("lr=2", "eval/kl", "1"), ("lr=2", "train/d/adversarial", "1"),
+    ]  # fmt: skip
+    assert float(rows[0]["sd"]) == pytest.approx(math.sqrt(0.5)) and rows[2]["sd"] == ""
+    assert "| lr  | 1    | 2    |" in (tmp_path / "out/comparison.md").read_text()
+    assert Image.open(tmp_path / "out/curves.png").width == 2 * 560
+    sheet = Image.open(tmp_path / "out/sheet.png")
+    assert sheet.width > 4 * 200 and sheet.height > 2 * 200  # three times and the truth, two groups
+
+
+def test_runs_without_pictures_or_curves(make: Make, tmp_path: Path) -> None:
+    folder = make("0", {})
+    for file in folder.glob("samples/*"):
+        file.unlink()
+    assert compare_runs(tmp_path, ["train/d/*"], 6, None).endswith("comparison.md, comparison.csv, curves.png.")
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "sentence"),
+    [
+        ({"patterns": ["foo/*"]}, ConfigError, "show=.*foo.* is in none of these runs: they have .*eval/kl"),
+        ({"columns": 1}, ConfigError, "columns=1 .*at least 2"),
+        ({"root": Path("nowhere")}, ConfigError, "runs=nowhere is no folder"),
+    ],
+)
+def test_refusals(change: dict[str, Any], kind: type[Exception], sentence: str, make: Make, tmp_path: Path) -> None:
+    make("0", {})
+    with pytest.raises(kind, match=sentence):
+        compare_runs(**({"root": tmp_path, "patterns": METRICS, "columns": 6, "out": None} | change))
+
+
+def test_no_finished_run(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="empty holds no finished run: give a folder"):
+        compare(tmp_path / "empty", METRICS)
+    make("0", {}, seen=20)
+    with pytest.raises(DataError, match=r"holds no finished run \(runs/0: it ended, or is, at 20 of 200 images\)"):
+        compare(tmp_path, METRICS)
+
+
+def test_newest_sweep(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"runs=latest finds no sweep in .*multirun"):
+        newest_sweep(tmp_path)
+    (tmp_path / "multirun/one").mkdir(parents=True)
+    assert newest_sweep(tmp_path).name == "one"
+
+
+def test_settings_leave_out_what_is_the_runs_own(make: Make) -> None:
+    run = read_run(make("a", {"lr": 0.1, "empty": {}, "list": [1, 2], "nothing": None}))
+    assert run.settings == {"budget.images": "200", "lr": "0.1", "list": "[1, 2]", "nothing": "null"}

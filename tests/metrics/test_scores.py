@@ -1,0 +1,191 @@
+"""The metrics of digits: closed forms, splits, and two processes."""
+
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from gan_lab.metrics.digits import StackedModes
+from gan_lab.metrics.functional import inception_score
+from gan_lab.metrics.scores import InceptionScore, ModeScore
+from tests.metrics.scores_in_two_processes import TRAIN, Brightness, metrics, stack
+
+ROOT = Path(__file__).parents[2]
+
+
+def one_hot(labels: torch.Tensor, classes: int = 10) -> torch.Tensor:
+    """Logits that are as good as sure."""
+    return 1000.0 * nn.functional.one_hot(labels, classes)
+
+
+def score(logits: torch.Tensor, chunk: int = 64, **options: int) -> dict[str, torch.Tensor]:
+    metric = InceptionScore(nn.Identity(), logits.shape[1], **options)
+    for part in logits.split(chunk):
+        metric.update(part)
+    return metric.compute()
+
+
+# --- modes
+
+
+def test_each_mode_is_counted_once() -> None:
+    metric = StackedModes(Brightness())
+    metric.update(stack(torch.arange(1000)))
+    assert torch.equal(metric.counts, torch.ones(1000, dtype=torch.int64))
+    values = metric.compute()
+    assert values["modes"] == 1000 and float(values["reverse_kl"]) == pytest.approx(0, abs=1e-12)
+
+
+def test_label_is_red_and_ten_times_green_and_a_hundred_times_blue() -> None:
+    metric = StackedModes(Brightness())
+    metric.update(stack(torch.tensor([375, 375, 42])))
+    assert metric.counts.nonzero().flatten().tolist() == [42, 375] and metric.counts[375] == 2
+    assert metric.compute()["modes"] == 2
+
+
+def test_one_mode_over_several_updates_and_after_a_reset() -> None:
+    metric = StackedModes(Brightness())
+    for _ in range(3):
+        metric.update(stack(torch.full((7,), 123)))
+    assert float(metric.compute()["reverse_kl"]) == pytest.approx(math.log(1000)) and metric.counts.sum() == 21
+    metric.reset()
+    metric.update(stack(torch.tensor([1, 2])))
+    assert metric.compute()["modes"] == 2
+
+
+def test_floor_is_that_of_as_many_samples() -> None:
+    metric = StackedModes(Brightness())
+    metric.update(stack(torch.zeros(25_600, dtype=torch.int64)))
+    floor = metric.floor()
+    assert float(floor["modes"]) == pytest.approx(1000) and float(floor["reverse_kl"]) == pytest.approx(
+        0.0196, abs=1e-4
+    )
+
+
+def test_error_of_the_classifier_is_told() -> None:
+    classifier = Brightness()
+    assert StackedModes(classifier).protocol == {}
+    classifier.test_error = 0.006
+    assert StackedModes(classifier).protocol == {"classifier_error": 0.006}
+    assert InceptionScore(classifier).protocol == {"classifier_error": 0.006, "splits": 10}
+
+
+def test_images_without_three_channels_are_refused() -> None:
+    with pytest.raises(
+        ValueError, match=r"^Stacked digits are \(n, 3, H, W\), but these samples are \(5, 1, 8, 8\)\.$"
+    ):
+        StackedModes(Brightness()).update(torch.zeros(5, 1, 8, 8))
+
+
+# --- scores
+
+
+def test_constant_and_sure_predictions() -> None:
+    constant = score(torch.tensor([[2.0, -1.0, 0.5]]).expand(100, 3))
+    assert float(constant["mean"]) == pytest.approx(1) and float(constant["std"]) == pytest.approx(0, abs=1e-12)
+    for classes in (3, 10):
+        sure = score(one_hot(torch.arange(classes).repeat(50), classes), splits=1)
+        assert float(sure["mean"]) == pytest.approx(classes, rel=1e-12) and sure["mean"].dtype == torch.float64
+
+
+def test_statistics_of_float32_logits_have_float64_digits() -> None:
+    logits = torch.randn(5000, 10, generator=torch.Generator().manual_seed(1))
+    log_p = logits.double().log_softmax(1)
+    expected = (log_p.exp() * (log_p - log_p.exp().mean(0).log())).sum(1).mean().exp()
+    assert float(score(logits, splits=1)["mean"]) == pytest.approx(float(expected), rel=1e-13)
+
+
+@pytest.mark.parametrize("classes", [10, 100])
+def test_no_order_of_the_classes_puts_one_into_one_split(classes: int) -> None:
+    """Ten splits of neighbours, or of every tenth sample, would hold a tenth of the classes each and score so."""
+    labels = torch.arange(20_000)
+    for order in (labels % classes, labels * classes // 20_000):
+        assert float(score(one_hot(order, classes), splits=10)["mean"]) > 0.97 * classes
+
+
+def test_splits_are_of_equal_size_however_the_samples_arrive() -> None:
+    logits = torch.randn(1000, 10, generator=torch.Generator().manual_seed(2))
+    metric = InceptionScore(nn.Identity(), splits=8)
+    metric.update(logits)
+    assert metric.seen.tolist() == [125] * 8
+    whole, pieces = metric.compute(), score(logits, chunk=33, splits=8)
+    assert all(float(whole[key]) == pytest.approx(float(pieces[key]), rel=1e-12) for key in ("mean", "std"))
+
+
+def test_mean_and_deviation_are_those_of_the_splits() -> None:
+    logits = 3 * torch.randn(400, 10, generator=torch.Generator().manual_seed(3))
+    metric = InceptionScore(nn.Identity(), splits=4)
+    metric.update(logits)
+    metric.update(logits[:4])  # a longer first round
+    scores = inception_score(metric.probabilities / metric.seen[:, None], metric.entropies / metric.seen).numpy()
+    values = metric.compute()
+    assert float(values["mean"]) == pytest.approx(scores.mean()) and float(values["std"]) == pytest.approx(scores.std())
+    assert scores.std() > 0.01
+
+
+def test_mode_score_of_the_definition_is_the_inception_score() -> None:
+    logits = 2 * torch.randn(600, 10, generator=torch.Generator().manual_seed(4))
+    metric = ModeScore(nn.Identity(), TRAIN)
+    metric.update(logits)
+    values, inception = metric.compute(), score(logits, splits=1)["mean"]
+    assert float(values["definition"]) == pytest.approx(float(inception), rel=1e-12)
+    assert values["penalized"] < 0.9 * inception
+    matched = ModeScore(nn.Identity(), metric.probabilities[0] / 600)
+    matched.update(logits)
+    assert float(matched.compute()["penalized"]) == pytest.approx(float(inception), rel=1e-12)
+
+
+@pytest.mark.parametrize("shares", [[0.5, 0.6], [1.0, 0.0], [[1.0]]])
+def test_what_are_no_shares_is_refused(shares: list) -> None:
+    with pytest.raises(ValueError, match=r"^train_probabilities are the share of each class, \(K,\): all above 0"):
+        ModeScore(nn.Identity(), shares)
+
+
+@pytest.mark.parametrize(("option", "value"), [("splits", 0), ("num_classes", 0)])
+def test_numbers_that_make_no_score_are_refused(option: str, value: int) -> None:
+    with pytest.raises(ValueError, match=f"^{option}=0 is not allowed"):
+        InceptionScore(nn.Identity(), **{option: value})
+
+
+def test_another_number_of_classes_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^num_classes=10, but the classifier has 7 classes\.$"):
+        InceptionScore(nn.Identity()).update(torch.zeros(2, 7))
+
+
+def test_the_judge_has_no_dropout_whoever_trains() -> None:
+    metric = InceptionScore(nn.Dropout(0.5))
+    nn.ModuleList([metric]).train()
+    assert not metric.classifier.training
+
+
+# --- processes
+
+
+def test_two_processes_have_the_values_of_one(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.metrics.scores_in_two_processes", str(tmp_path)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}"}
+    workers = [subprocess.Popen([*command, str(rank)], env=environment, cwd=ROOT) for rank in range(2)]
+    assert [worker.wait(timeout=120) for worker in workers] == [0, 0]
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
+    for name, (metric, samples) in metrics().items():
+        metric.update(samples)
+        if name == "splits":  # each process deals its own samples out
+            metric.reset()
+            halves = [InceptionScore(nn.Identity(), splits=7) for _ in range(2)]
+            for rank, half in enumerate(halves):
+                half.update(samples[rank::2])
+            for key in metric._defaults:
+                setattr(metric, key, getattr(halves[0], key) + getattr(halves[1], key))
+        for key in metric._defaults:
+            for joint in (first, second):
+                torch.testing.assert_close(joint[f"{name} states"][key], getattr(metric, key), rtol=1e-13, atol=1e-13)
+        metric._update_count = 1
+        for key, value in metric.compute().items():
+            assert torch.equal(first[name][key], second[name][key])
+            torch.testing.assert_close(first[name][key], value, rtol=1e-12, atol=1e-13)
+    assert first["modes states"]["counts"].sum() == 1001
