@@ -277,7 +277,7 @@ def test_two_processes_may_fill_it_at_once(few, tmp_path) -> None:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")}
     command = [sys.executable, "-c", FILL, str(tmp_path)]
     workers = [subprocess.Popen(command, env=environment) for _ in range(2)]
-    assert [worker.wait(timeout=120) for worker in workers] == [0, 0]
+    assert [worker.wait(timeout=300) for worker in workers] == [0, 0]
     assert len(list((tmp_path / "cache").iterdir())) == 4
     alone = train_classifier(*few[0], Training(2, epochs=1, batch_size=16))
     assert same(alone, cached_classifier(few[0], few[0], Training(2, epochs=1, batch_size=16), tmp_path / "cache"))

@@ -170,7 +170,7 @@ def test_two_processes_have_the_values_of_one(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.metrics.scores_in_two_processes", str(tmp_path)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}"}
     workers = [subprocess.Popen([*command, str(rank)], env=environment, cwd=ROOT) for rank in range(2)]
-    assert [worker.wait(timeout=120) for worker in workers] == [0, 0]
+    assert [worker.wait(timeout=300) for worker in workers] == [0, 0]
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
     for name, (metric, samples) in metrics().items():
         metric.update(samples)
