@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy
 import pytest
 import torch
 from PIL import Image
@@ -71,7 +72,7 @@ def test_command_draws_a_row_for_each_class(command: Callable, run: Path, tmp_pa
     assert outcome.status == 0, outcome.err
     width, height = Image.open(out / "grid.png").size
     assert width / height == pytest.approx(3 / 2, rel=0.02)
-    first = torch.tensor(list(Image.open(out / "0.png").getdata()))
+    first = torch.from_numpy(numpy.array(Image.open(out / "0.png"))).flatten().float()
     expected = gan_lab.load(run).sample(6, labels=[3, 3, 3, 7, 7, 7])[0].flatten().add(1).mul(127.5).round()
     assert (first - expected).abs().max() <= 1
     assert command("sample", f"run={run}", "labels=11", "device=cpu").status == 2

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gan_lab.architectures.base import Discriminator
+from gan_lab.architectures.sizes import require_resolution
 from gan_lab.layers.initialization import initialize
 from gan_lab.layers.memory import use_channels_last
 from gan_lab.layers.normalization import normalization
@@ -114,13 +115,4 @@ class SNGANDiscriminator(Discriminator):
 
 
 def _require_side(resolution: int | None) -> int:
-    """The resolution, if it is one of `RESOLUTIONS`."""
-    if resolution is None:
-        raise ValueError("architecture=sngan_cnn draws images, and this data set holds points; choose architecture=mlp")
-    if resolution not in RESOLUTIONS:
-        choice = next((size for size in RESOLUTIONS if size > resolution), RESOLUTIONS[-1])
-        raise ValueError(
-            f"architecture=sngan_cnn needs dataset.resolution to be a multiple of 8 from 16 to 128, not {resolution}; "
-            f"set dataset.resolution={choice}"
-        )
-    return resolution
+    return require_resolution("sngan_cnn", resolution, RESOLUTIONS, "a multiple of 8 from 16 to 128")

@@ -121,39 +121,40 @@ class GAN(AdversarialModule):
     def generator_terms(self, batch: Batch, noise: Noise) -> Terms:
         """The generator's loss on fresh latents, and its penalties."""
         step = self.generator_step(batch, noise)
-        terms = (
-            {"adversarial": self.parts.adversarial_weight * self.generator_loss(step)}
-            if self.parts.adversarial_weight
-            else {}
-        )
+        terms: Terms = {}
+        if self.parts.adversarial_weight:
+            terms["adversarial"] = self.parts.adversarial_weight * self.generator_loss(step)
         return terms | self.penalty_terms(self.penalties_of("generator"), step)
 
     def discriminator_step(self, batch: Batch, noise: Noise) -> Step:
         """What the discriminator sees in its move."""
-        real_labels = self.labels.of(batch.get("label"))
+        labels = self.labels.of(batch.get("label"))
 
         @torch.no_grad()
         def fake() -> tuple[Tensor, Tensor | None]:
-            latents, labels = self.latent.sample(noise), self.labels.sample(noise, real_labels)
-            return self.generator(latents, labels).float(), labels
+            return self._generated(noise, labels)
 
-        real = self.judged(lambda: (batch["image"], real_labels), noise)
+        real = self.judged(lambda: (batch["image"], labels), noise)
         return Step(self.discriminator, real, self.judged(fake, noise), noise)
 
     def generator_step(self, batch: Batch, noise: Noise) -> Step:
         """What the generator sees in its move. The real samples are those of the batch, for losses that compare."""
-        real_labels = self.labels.of(batch.get("label"))
-
-        def one_batch() -> tuple[Tensor, Tensor | None]:
-            latents, labels = self.latent.sample(noise), self.labels.sample(noise, real_labels)
-            return self.generator(latents, labels).float(), labels
+        labels = self.labels.of(batch.get("label"))
 
         def fake() -> tuple[Tensor, Tensor | None]:
-            samples, labels = zip(*(one_batch() for _ in range(self.parts.generator_batches)), strict=True)
-            return torch.cat(samples), None if labels[0] is None else torch.cat(cast("tuple[Tensor]", labels))
+            drawn = [self._generated(noise, labels) for _ in range(self.parts.generator_batches)]
+            if len(drawn) == 1:  # without a copy
+                return drawn[0]
+            each_samples, each_labels = zip(*drawn, strict=True)
+            return torch.cat(each_samples), None if each_labels[0] is None else torch.cat(each_labels)
 
-        real = self.judged(lambda: (batch["image"], real_labels), noise)
+        real = self.judged(lambda: (batch["image"], labels), noise)
         return Step(self.generator, real, self.judged(fake, noise), noise)
+
+    def _generated(self, noise: Noise, real_labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Samples of fresh latents, one for each row of the noise, and their labels."""
+        latents, labels = self.latent.sample(noise), self.labels.sample(noise, real_labels)
+        return self.generator(latents, labels).float(), labels
 
     def judged(
         self,
@@ -169,13 +170,11 @@ class GAN(AdversarialModule):
         return {"adversarial": self.discriminator_loss(step.real.logits, step.fake.logits)}
 
     def discriminator_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-        if not self.parts.label_smoothing:
+        share = self.parts.label_smoothing
+        if not share:
             return self.parts.loss.discriminator(real_logits, fake_logits)
         loss = cast(SeparableLoss, self.parts.loss)
-        real_half = (1 - self.parts.label_smoothing) * loss.real(real_logits) + self.parts.label_smoothing * loss.fake(
-            real_logits
-        )
-        return real_half + loss.fake(fake_logits)
+        return (1 - share) * loss.real(real_logits) + share * loss.fake(real_logits) + loss.fake(fake_logits)
 
     def generator_loss(self, step: Step) -> Tensor:
         logits = [step.fake.logits]
