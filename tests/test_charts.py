@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from gan_lab.charts import COLOURS, GREY, Line, line_charts, short, ticks
+from gan_lab.charts import COLOURS, GREY, Grid, Line, heat_maps, line_charts, short, ticks
 
 
 @pytest.mark.parametrize(
@@ -80,3 +80,21 @@ def test_numbers_that_are_not_finite_are_left_out() -> None:
         {"x": {"a": nothing}, "y": {"a": constant(0), "b": Line([], [], [], [])}, "z": {"a": Line([5], [1], [1], [1])}}
     )
     assert chart.size == (1120, 2 * 320 + 3 * 26)
+
+
+def test_heat_map_is_darker_where_numbers_are_higher() -> None:
+    grid = Grid(["0.1", "0.2"], ["a", "b", "c"], [[1.0, 2.0, math.nan], [None, 3.0, 4.0]], "row", "column")
+    picture = heat_maps({"first": grid, "second": grid, "third": grid}, columns=2)
+    single = heat_maps({"first": grid})
+    assert picture.size == (2 * single.width, 2 * single.height)
+    pixels = np.asarray(single).astype(int)
+    assert (pixels == COLOURS[0]).all(2).any()  # the highest number's cell
+    assert not (np.asarray(picture)[-single.height :, -single.width :] != 255).any()  # the empty fourth place
+    # The darkest colour is in the last column's lower half of the rows, where the highest number stands.
+    places = np.argwhere((pixels == COLOURS[0]).all(2))
+    assert places[:, 0].min() > single.height * 0.3 and places[:, 1].min() > single.width * 0.6
+
+
+def test_heat_map_of_equal_numbers_or_none_is_drawn() -> None:
+    for value in (2.0, None):
+        assert heat_maps({"x": Grid(["1"], ["2"], [[value]])}).width > 0

@@ -14,6 +14,7 @@ UNCOUPLED = {
     # What sees the local half of a batch differs by nature, as does dropout, which draws anew in each process.
     "gan": ("architecture.discriminator.dropout=0", "architecture.discriminator.input_dropout=0"),
     "dragan": ("regularizer.dragan.noise_scale=0",),
+    "minibatch_gan": ("wrapper=[]",),
     "improved_gan": ("architecture.generator.norm=batch", "wrapper=[virtual_batch_norm]"),  # which is not coupled
     "pacgan": ("wrapper.discriminator.packing.size=1",),
     "projection_gan": ("wrapper.generator.conditioning=null",),

@@ -1,4 +1,4 @@
-"""Line charts with bands, drawn by Pillow: what comparing runs needs, and no plotting library for it."""
+"""Line charts with bands and heat maps, drawn by Pillow: what comparing runs needs, and no plotting library for it."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -76,6 +76,63 @@ def line_charts(
         pen.line([(_LEFT, y), (_LEFT + 2 * _FONT, y)], colour, 3 * _FINE)
         pen.text((_LEFT + 3 * _FONT, y), name, _TEXT, font, anchor="lm")
     return canvas.resize((canvas.width // _FINE, canvas.height // _FINE), Image.Resampling.LANCZOS)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Numbers over two settings; None or what is not finite leaves its cell empty.
+
+    Args:
+        rows: What stands before the rows, from the top.
+        columns: What stands below the columns.
+        values: A list for each row.
+        row_title: What the rows are.
+        column_title: What the columns are.
+    """
+
+    rows: Sequence[str]
+    columns: Sequence[str]
+    values: Sequence[Sequence[float | None]]
+    row_title: str = ""
+    column_title: str = ""
+
+
+def heat_maps(panels: Mapping[str, Grid], columns: int = 2) -> Image.Image:
+    """A panel for each title: a cell for each number, which stands in it, the darker the higher within its panel."""
+    drawn = [_heat_map(title, grid) for title, grid in panels.items()]
+    columns = min(columns, len(drawn))
+    width, height = max(panel.width for panel in drawn), max(panel.height for panel in drawn)
+    canvas = Image.new("RGB", (columns * width, math.ceil(len(drawn) / columns) * height), "white")
+    for k, panel in enumerate(drawn):
+        canvas.paste(panel, (k % columns * width, k // columns * height))
+    return canvas.resize((canvas.width // _FINE, canvas.height // _FINE), Image.Resampling.LANCZOS)
+
+
+def _heat_map(title: str, grid: Grid) -> Image.Image:
+    font = ImageFont.load_default(_FONT)
+    side, label = 5 * _FONT, _FONT + int(max(font.getlength(name) for name in [*grid.rows, grid.row_title]))
+    size = (label + len(grid.columns) * side + _RIGHT, _TOP + len(grid.rows) * side // 2 + 2 * _BOTTOM)
+    image = Image.new("RGB", (max(size[0], label + int(font.getlength(title)) + _RIGHT), size[1]), "white")
+    pen = ImageDraw.Draw(image)
+    pen.text((label, _TOP / 2), title, _TEXT, font, anchor="lm")
+    pen.text((label / 2, size[1] - 1.5 * _BOTTOM), grid.row_title, _TEXT, font, anchor="mm")
+    pen.text((label + len(grid.columns) * side / 2, size[1] - _BOTTOM / 2), grid.column_title, _TEXT, font, anchor="mm")
+    for c, name in enumerate(grid.columns):
+        pen.text((label + (c + 0.5) * side, size[1] - 1.5 * _BOTTOM), name, _TEXT, font, anchor="mm")
+    numbers = [value for row in grid.values for value in row if value is not None and math.isfinite(value)]
+    low, high = min(numbers, default=0.0), max(numbers, default=1.0)
+    for r, (name, row) in enumerate(zip(grid.rows, grid.values, strict=True)):
+        top = _TOP + r * side // 2
+        pen.text((label - _FONT / 2, top + side / 4), name, _TEXT, font, anchor="rm")
+        for c, value in enumerate(row):
+            left = label + c * side
+            if value is not None and math.isfinite(value):
+                share = (value - low) / (high - low) if high > low else 0.5
+                colour = tuple(round(255 + share * (end - 255)) for end in COLOURS[0])
+                pen.rectangle([left, top, left + side - _FINE, top + side // 2 - _FINE], colour)
+                ink = "white" if share > 0.6 else _TEXT
+                pen.text((left + side / 2, top + side / 4), f"{value:.3g}", ink, font, anchor="mm")
+    return image
 
 
 def ticks(low: float, high: float, most: int = 6) -> list[float]:

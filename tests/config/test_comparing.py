@@ -11,6 +11,8 @@ import pytest
 import yaml
 from PIL import Image
 
+from gan_lab.charts import Grid
+from gan_lab.config import comparing
 from gan_lab.config.comparing import cell, compare, compare_runs, mean_and_sd, newest_sweep
 from gan_lab.config.run_folders import find_runs, read_run
 from gan_lab.errors import ConfigError, DataError
@@ -226,3 +228,22 @@ def test_newest_sweep(tmp_path: Path) -> None:
 def test_settings_leave_out_what_is_the_runs_own(make: Make) -> None:
     run = read_run(make("a", {"lr": 0.1, "empty": {}, "list": [1, 2], "nothing": None}))
     assert run.settings == {"budget.images": "200", "lr": "0.1", "list": "[1, 2]", "nothing": "null"}
+
+
+def test_heat_map_has_the_mean_of_every_pair(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for k, (a, b, seed) in enumerate([(0.1, 1, 0), (0.1, 1, 1), (0.1, 2, 0), (10.0, 1, 0)]):
+        make(str(k), {"loss": {"a": a, "b": b}, "seed": seed}, kl=float(k))
+    drawn: dict[str, Grid] = {}
+    monkeypatch.setattr(comparing, "heat_maps", lambda grids: drawn.update(grids) or Image.new("L", (2, 2)))
+    text = compare_runs(tmp_path / "runs", ["eval/*"], columns=2, heatmap=["loss.a", "loss.b"])
+    assert drawn == {"eval/kl": Grid(["0.1", "10.0"], ["1", "2"], [[0.5, 2.0], [3.0, None]], "loss.a", "loss.b")}
+    assert "heatmap.png" in text and (tmp_path / "runs/heatmap.png").is_file()
+
+
+@pytest.mark.parametrize(("keys", "word"), [(["loss.a"], "give two config keys"), (["loss.a", "seed"], "is - in all")])
+def test_heat_map_needs_two_keys_that_differ(make: Make, tmp_path: Path, keys: list[str], word: str) -> None:
+    for k in range(2):
+        make(str(k), {"loss": {"a": k}})
+    with pytest.raises(ConfigError, match=word):
+        compare_runs(tmp_path / "runs", ["eval/*"], columns=2, heatmap=keys)
+    assert not list((tmp_path / "runs").glob("comparison.*"))

@@ -14,7 +14,17 @@ from omegaconf import DictConfig, OmegaConf
 from gan_lab.config.compose import compose
 from gan_lab.config.schema import CONF, Compare, Sample, Train
 
-FILES = sorted(file for file in CONF.glob("*/*.yaml") if file.parent.name not in ("hydra", "local"))
+
+def group_of(file: Path) -> str:
+    return file.relative_to(CONF).parts[0]
+
+
+def choice_of(file: Path) -> str:
+    """`sngan_a`, or `ring/gan` for a file in a folder of the group."""
+    return file.relative_to(CONF / group_of(file)).with_suffix("").as_posix()
+
+
+FILES = sorted(file for file in CONF.glob("*/**/*.yaml") if group_of(file) not in ("hydra", "local"))
 LISTS = ("logger", "regularizer", "wrapper")
 """Groups of which a run takes any number."""
 FINISHED_BY_THE_BUILDER = ("game", "trainer")
@@ -23,7 +33,7 @@ FINISHED_BY_THE_BUILDER = ("game", "trainer")
 
 def composed(file: Path) -> DictConfig:
     """`gan-lab train <group>=<file>`, with a source for the data sets that name none."""
-    group, choice = file.parent.name, file.stem
+    group, choice = group_of(file), choice_of(file)
     override = f"{group}=[{choice}]" if group in LISTS else f"{group}={choice}"
     cfg = compose(override)
     return compose(override, "dataset.source=x") if OmegaConf.is_missing(cfg.dataset, "source") else cfg
@@ -44,7 +54,7 @@ def imported(name: str) -> Any:
 
 
 def test_there_are_files_of_every_group() -> None:
-    groups = {file.parent.name for file in FILES}
+    groups = {group_of(file) for file in FILES}
     assert groups >= {field.name for field in fields(Train) if field.type == dict[str, Any]} - {
         "trainer",
         "constraint",
@@ -53,7 +63,7 @@ def test_there_are_files_of_every_group() -> None:
     assert groups >= {"model", "hardware", "experiment", "debug"}
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}={file.stem}")
+@pytest.mark.parametrize("file", FILES, ids=lambda file: f"{group_of(file)}={choice_of(file)}")
 def test_composes_and_binds(file: Path) -> None:
     plain = OmegaConf.to_container(composed(file), resolve=True, throw_on_missing=True)
     found = dict(targets(plain))
@@ -73,14 +83,14 @@ def test_composes_and_binds(file: Path) -> None:
                 assert type(value) is type(default) or number, f"{key}.{name}={value!r}, but {default!r} in Python"
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}={file.stem}")
+@pytest.mark.parametrize("file", FILES, ids=lambda file: f"{group_of(file)}={choice_of(file)}")
 def test_says_what_it_is(file: Path) -> None:
     """The first comment is what `gan-lab list` shows; a file for the root says so in its first line."""
     first, *rest = file.read_text().splitlines()
     if first.startswith("# @package"):
         first = rest[0]
     assert first.startswith("# ") and len(first) > 8
-    if file.parent.name in ("model", "setting", "conditioning", "experiment", "debug"):
+    if group_of(file) in ("model", "setting", "conditioning", "experiment", "debug"):
         assert file.read_text().startswith("# @package _global_\n")
 
 

@@ -64,7 +64,17 @@ SMALLEST = {"sagan": ("architecture.generator.attention_divisor=2", "architectur
 
 PER_SAMPLE = {"gradient_penalty", "divergence_penalty", "r1", "r2", "r1_r2", "dragan"}
 ONLY_DIFFERENCES = {"wasserstein", "relativistic", "relativistic_average_hinge"}
-BATCH_NORM_IN_DISCRIMINATOR = {"dcgan", "lsgan", "wgan", "improved_gan", "pacgan", "cgan", "acgan", "ragan"}
+BATCH_NORM_IN_DISCRIMINATOR = {
+    "dcgan",
+    "lsgan",
+    "wgan",
+    "minibatch_gan",
+    "improved_gan",
+    "pacgan",
+    "cgan",
+    "acgan",
+    "ragan",
+}
 NO_BATCH_NORM_IN_GENERATOR = {"gan", "r3gan"}
 
 

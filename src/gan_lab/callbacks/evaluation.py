@@ -36,7 +36,8 @@ class Evaluation(Callback):
             which gives the value of a perfect sampler in the form of `compute`; `results.json` has both.
         folder: Where `results.json` goes.
         budget_images: Length of the run in real images.
-        every_images: Images from one evaluation to the next; by default a twentieth of the budget.
+        every_images: Images from one evaluation to the next; None for `times` evaluations.
+        times: Evaluations in a run, evenly spaced, the last at its end.
         samples: Samples of each generator.
         batch_size: Samples made at a time.
 
@@ -50,17 +51,19 @@ class Evaluation(Callback):
         folder: str,
         budget_images: int,
         every_images: int | None = None,
+        times: int = 20,
         samples: int = 10_000,
         batch_size: int = 512,
     ) -> None:
-        for name, value in {"samples": samples, "batch_size": batch_size, "every_images": every_images}.items():
+        numbers = {"samples": samples, "batch_size": batch_size, "every_images": every_images, "times": times}
+        for name, value in numbers.items():
             if value is not None and value < 1:
                 raise ConfigError(f"callbacks.evaluation.{name}={value} is not allowed: it must be at least 1.")
         self.metrics = metrics
         self.folder = Path(folder)
         self.samples = samples
         self.batch_size = batch_size
-        self._every = Every(every_images or budget_images // 20)
+        self._every = Every(every_images or budget_images // times)
         self._last = -1
         self._values: dict[str, dict[str, dict[str, float]]] = {}  # by weights, metric and key
 

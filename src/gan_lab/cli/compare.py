@@ -19,7 +19,8 @@ def compare(cfg: DictConfig) -> None:
     from gan_lab.config.comparing import compare_runs, newest_sweep
 
     root = newest_sweep(Path("runs")) if cfg.runs == "latest" else Path(cfg.runs)
-    print(compare_runs(root, patterns=list(cfg.show), columns=cfg.columns, out=cfg.out and Path(cfg.out)))
+    out = None if cfg.out is None else Path(cfg.out)
+    print(compare_runs(root, patterns=list(cfg.show), columns=cfg.columns, out=out, heatmap=cfg.heatmap))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 import yaml
 from PIL import Image
 
-from gan_lab.charts import GREY, Line, line_charts, short
+from gan_lab.charts import GREY, Grid, Line, heat_maps, line_charts, short
 from gan_lab.config.run_folders import RunFolder, UnusableRun, find_runs, read_run
 from gan_lab.errors import ConfigError, DataError
 from gan_lab.pictures import evenly, sheet
@@ -98,7 +98,9 @@ class Comparison:
         return "\n\n".join(parts) + "\n"
 
 
-def compare_runs(root: Path, patterns: Sequence[str], columns: int, out: Path | None) -> str:
+def compare_runs(
+    root: Path, patterns: Sequence[str], columns: int, out: Path | None = None, heatmap: Sequence[str] | None = None
+) -> str:
     """Compare the runs below a folder, and write `comparison.csv`, `comparison.md`, `curves.png` and `sheet.png`.
 
     Args:
@@ -106,12 +108,14 @@ def compare_runs(root: Path, patterns: Sequence[str], columns: int, out: Path | 
         patterns: Log keys, in which `*` stands for anything but `/`.
         columns: Most pictures of one group on the sheet, at least 2.
         out: Where the files go; None for `root`.
+        heatmap: Two config keys for `heatmap.png`, which has a panel for each log key: of its rows and of its columns.
 
     Returns:
         What to print.
 
     Raises:
-        ConfigError: There is no such folder, no log key fits, or `columns` is too small.
+        ConfigError: There is no such folder, no log key fits, `columns` is too small, or `heatmap` is not two keys that
+            tell the runs apart.
         DataError: The folder holds no finished run.
     """
     if not root.is_dir():
@@ -119,6 +123,7 @@ def compare_runs(root: Path, patterns: Sequence[str], columns: int, out: Path | 
     if columns < 2:
         raise ConfigError(f"columns={columns} is not allowed: it must be at least 2.")
     comparison = compare(root, patterns)
+    grids = _grids(comparison, heatmap) if heatmap is not None else {}
     folder = out or root
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "comparison.md").write_text(comparison.markdown())
@@ -130,6 +135,9 @@ def compare_runs(root: Path, patterns: Sequence[str], columns: int, out: Path | 
     if (samples := _sheet(comparison, columns)) is not None:
         samples.save(folder / "sheet.png")
         written.append("sheet.png")
+    if grids:
+        heat_maps(grids).save(folder / "heatmap.png")
+        written.append("heatmap.png")
     return f"{comparison.text()}\nWritten to {folder}: {', '.join(written)}."
 
 
@@ -295,6 +303,39 @@ def _panels(comparison: Comparison) -> dict[str, dict[str, Line]]:
         if ends:
             panels[key] = lines
     return panels
+
+
+def _grids(comparison: Comparison, keys: Sequence[str]) -> dict[str, Grid]:
+    """The mean of each metric over all runs that have the same two settings.
+
+    Raises:
+        ConfigError: These are not two keys with more than one value each.
+    """
+    if len(keys) != 2:
+        raise ConfigError(f"heatmap={list(keys)} is not allowed: give two config keys, as in [loss.alpha,loss.beta].")
+    runs = [run for group in comparison.groups for run in group.runs]
+    rows, columns = (_ordered({run.setting(key) for run in runs}) for key in keys)
+    for key, values in zip(keys, (rows, columns), strict=True):
+        if len(values) < 2:
+            raise ConfigError(f"heatmap={list(keys)} cannot be drawn: {key} is {values[0]} in all of these runs.")
+
+    def mean(metric: str, row: str, column: str) -> float | None:
+        cell = [run for run in runs if (run.setting(keys[0]), run.setting(keys[1])) == (row, column)]
+        finite = [value for value in Group("", cell).finals(metric) if math.isfinite(value)]
+        return mean_and_sd(finite)[0] if finite else None
+
+    return {
+        metric: Grid(rows, columns, [[mean(metric, row, column) for column in columns] for row in rows], *keys)
+        for metric in comparison.metrics
+    }
+
+
+def _ordered(values: set[str]) -> list[str]:
+    """Numbers by size, words by the alphabet."""
+    try:
+        return sorted(values, key=float)
+    except ValueError:
+        return sorted(values)
 
 
 def _sheet(comparison: Comparison, columns: int) -> Image.Image | None:

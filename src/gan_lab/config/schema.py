@@ -118,6 +118,7 @@ class Compare:
     runs: str = MISSING
     show: list[str] = MISSING
     columns: int = MISSING
+    heatmap: list[str] | None = None
     out: str | None = None
 
 

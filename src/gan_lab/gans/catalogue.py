@@ -70,6 +70,11 @@ CATALOGUE = (
         "the authors' code; networks of DCGAN",
     ),
     Entry(
+        "minibatch_gan", "Minibatch discrimination", "Salimans et al. (2016)", "1606.03498", TWO_PLAYER,
+        "the discriminator sees how alike the samples of a batch are",
+        "the authors' CIFAR-10 code; networks of DCGAN",
+    ),
+    Entry(
         "improved_gan", "Improved GAN", "Salimans et al. (2016)", "1606.03498", TWO_PLAYER,
         "minibatch discrimination, label smoothing, historical averaging, virtual batch norm; feature matching as an option",
         "the authors' CIFAR-10 code; networks of DCGAN",

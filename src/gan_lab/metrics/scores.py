@@ -124,10 +124,12 @@ class InceptionScore(PredictionMetric):
 
 
 class ModeScore(PredictionMetric):
-    """The MODE score of all samples in both forms that are printed (Che et al., 2017).
+    """The MODE score of all samples in both forms that are printed, beside their Inception score (Che et al., 2017).
 
-    Values: `definition`, which equals the Inception score of the samples in one split; `penalized`, which is lower where
-    the classes have other shares than in the training data. See `mode_score` and `penalized_mode_score`.
+    Values: `mode`, which equals `inception` by definition: both are the exponential of what the label says of the sample,
+    and the terms with the shares of the training data cancel; `penalized`, which is lower where the classes have other
+    shares than in the training data; `inception`, of all samples in one split. See `mode_score`, `penalized_mode_score`
+    and `inception_score`.
 
     Args:
         classifier: Images (n, ...) to logits (n, K).
@@ -148,9 +150,10 @@ class ModeScore(PredictionMetric):
         self.register_buffer("train_probabilities", shares / shares.sum(), persistent=False)
 
     def compute(self) -> dict[str, Tensor]:
-        """`definition` and `penalized`, float64 scalars; NaN without samples."""
-        marginal, entropy = (mean[0] for mean in self._means())
+        """`mode`, `penalized` and `inception`, float64 scalars; NaN without samples."""
+        marginals, entropies = self._means()
         return {
-            "definition": mode_score(marginal, entropy, self.train_probabilities),
-            "penalized": penalized_mode_score(marginal, entropy, self.train_probabilities),
+            "mode": mode_score(marginals[0], entropies[0], self.train_probabilities),
+            "penalized": penalized_mode_score(marginals[0], entropies[0], self.train_probabilities),
+            "inception": inception_score(marginals, entropies)[0],
         }

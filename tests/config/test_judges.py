@@ -1,0 +1,102 @@
+"""Classifiers of digits for metrics: what they learn, what they are tested on, and a run that is judged by one."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from tests.conftest import TINY
+
+from gan_lab.config import judges
+from gan_lab.config.compose import compose
+from gan_lab.config.fit import fit
+from gan_lab.config.judges import digit_classifier, label_shares
+from gan_lab.data.digits import read_digits
+from gan_lab.data.raw import RawImages
+from gan_lab.errors import DataError
+from gan_lab.metrics.classifier import DigitClassifier, Digits, Training
+
+
+def some(source: str, first: int, last: int) -> RawImages:
+    return read_digits(source).at(torch.arange(first, last))
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Digits, Digits, Training]]:
+    """What the cache was asked for; nothing is trained."""
+    calls: list[tuple[Digits, Digits, Training]] = []
+
+    def record(train: Digits, test: Digits, training: Training) -> DigitClassifier:
+        calls.append((train, test, training))
+        return DigitClassifier()
+
+    monkeypatch.setattr(judges, "cached_classifier", record)
+    return calls
+
+
+def test_it_is_tested_on_the_test_part(asked: list) -> None:
+    digit_classifier(
+        "x", partial(some, first=0, last=40), partial(some, first=40, last=50), fit="stretch", epochs=3, seed=5
+    )
+    ((train, test, training),) = asked
+    labels = read_digits().labels
+    assert labels is not None and torch.equal(train.labels, labels[:40]) and torch.equal(test.labels, labels[40:50])
+    assert train.images.shape == (40, 1, 32, 32) and test.images.shape == (10, 1, 32, 32)
+    assert (training.epochs, training.seed) == (3, 5)
+
+
+def test_without_a_test_part_a_fifth_is_held_out(asked: list) -> None:
+    digit_classifier("x", partial(some, first=0, last=50), fit="stretch")
+    ((train, test, _),) = asked
+    assert (len(train.images), len(test.images)) == (40, 10)
+
+
+def test_shares_of_labels() -> None:
+    labels = read_digits().labels
+    assert labels is not None
+    expected = [float((labels[:100] == digit).sum()) / 100 for digit in range(10)]
+    assert label_shares("x", partial(some, first=0, last=100)) == pytest.approx(expected)
+
+
+def without_labels(source: str) -> RawImages:
+    raw = read_digits(source)
+    return RawImages(raw.items, raw.names)
+
+
+@pytest.mark.parametrize("ask", [digit_classifier, label_shares])
+def test_images_without_digits_are_refused(ask) -> None:
+    with pytest.raises(
+        DataError, match=r"^dataset.source=x has no labels from 0 to 9, which metrics of digits need\.$"
+    ):
+        ask("x", without_labels)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "keys"),
+    [
+        ("digits", {"score_mode", "score_inception", "score_penalized"}),
+        ("stacked_digits", {"stacked_modes", "stacked_reverse_kl"}),
+    ],
+)
+def test_a_run_is_judged(metrics: str, keys: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a classifier that saw the digits once, which is trained for the first run and read for the second."""
+    monkeypatch.setenv("GAN_LAB_CACHE", str(tmp_path / "cache"))
+    node = "callbacks.evaluation.metrics." + ("score" if metrics == "digits" else "stacked")
+    words = [
+        *TINY,
+        f"dataset={metrics}",
+        f"metrics={metrics}",
+        f"{node}.classifier.epochs=1",
+        "architecture.generator.norm=none",
+    ]
+    words += ["callbacks.evaluation.samples=60", "budget.images=16", f"run.dir={tmp_path}/run"]
+    fit(compose(*words))
+    results = json.loads((tmp_path / "run/results.json").read_text())
+    assert set(results) == {f"eval/{prefix}{key}" for key in keys for prefix in ("", "raw/")}
+    for record in results.values():
+        assert 0 < record["classifier_error"] < 0.5 and record["samples"] == 60
+    (file,) = (tmp_path / "cache").iterdir()
+    before = file.stat().st_mtime_ns
+    fit(compose(*words))
+    assert file.stat().st_mtime_ns == before

@@ -1,0 +1,52 @@
+"""Experiments that are sweeps: they run all of their trials, several at once, and end in a comparison."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gan_lab.config.compose import compose
+from gan_lab.config.schema import CONF
+from gan_lab.config.sweeps import CompareAtEnd
+
+SWEEPS = sorted(file for file in (CONF / "experiment").glob("*.yaml") if "mode: MULTIRUN" in file.read_text())
+QUICK = (
+    "budget.images=64", "batch_size=8", "callbacks.evaluation.samples=64", "callbacks.evaluation.times=2",
+    "architecture.generator.width=8", "architecture.discriminator.width=8", "callbacks.checkpoints=null",
+)  # fmt: skip
+
+
+def swept(file: Path) -> dict[str, str]:
+    return yaml.safe_load(file.read_text())["hydra"]["sweeper"]["params"]
+
+
+def test_there_are_sweeps() -> None:
+    assert {file.stem for file in SWEEPS} >= {"ring_methods"}
+
+
+@pytest.mark.parametrize("file", SWEEPS, ids=lambda file: file.stem)
+def test_every_value_composes(file: Path) -> None:
+    for key, values in swept(file).items():
+        for value in values.split(","):
+            compose(f"experiment={file.stem}", f"{key}={value}")
+
+
+@pytest.mark.parametrize("launcher", ["joblib", "basic"])
+def test_a_sweep_ends_in_a_table_and_a_figure(launcher: str, command, tmp_path: Path) -> None:
+    outcome = command(
+        "train", "experiment=ring_methods", "setting=ring/gan,ring/d2gan", "seed=0,1", f"hydra/launcher={launcher}",
+        *QUICK, "callbacks.evaluation.metrics.wasserstein.points=50", "callbacks.sample_grids.points=100",
+    )  # fmt: skip
+    assert outcome.status == 0, outcome.err
+    rows = re.findall(r"^\| (setting=\S+) +\| (\d+) ", outcome.out, re.MULTILINE)
+    assert rows == [("setting=ring/gan", "2"), ("setting=ring/d2gan", "2")]
+    (folder,) = (tmp_path / "runs/multirun").iterdir()
+    assert {"comparison.md", "comparison.csv", "curves.png", "sheet.png"} < {path.name for path in folder.iterdir()}
+
+
+def test_what_cannot_be_compared_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from omegaconf import OmegaConf
+
+    CompareAtEnd().on_multirun_end(OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}}))
+    assert "The runs could not be compared" in caplog.text and "holds no finished run" in caplog.text
