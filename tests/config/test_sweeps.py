@@ -4,13 +4,16 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from gan_lab.config.compose import compose
+from gan_lab.config.fit import fit
 from gan_lab.config.schema import CONF
 from gan_lab.config.sweeps import CompareAtEnd
 
 SWEEPS = sorted(file for file in (CONF / "experiment").glob("*.yaml") if "mode: MULTIRUN" in file.read_text())
+POINTS = ("callbacks.evaluation.metrics.wasserstein.points=10",)
 QUICK = (
     "budget.images=64", "batch_size=8", "callbacks.evaluation.samples=64", "callbacks.evaluation.times=2",
     "architecture.generator.width=8", "architecture.discriminator.width=8", "callbacks.checkpoints=null",
@@ -22,7 +25,7 @@ def swept(file: Path) -> dict[str, str]:
 
 
 def test_there_are_sweeps() -> None:
-    assert {file.stem for file in SWEEPS} >= {"ring_methods"}
+    assert {file.stem for file in SWEEPS} >= {"ring_methods", "d2gan_grid", "stacked_mnist"}
 
 
 @pytest.mark.parametrize("file", SWEEPS, ids=lambda file: file.stem)
@@ -32,11 +35,20 @@ def test_every_value_composes(file: Path) -> None:
             compose(f"experiment={file.stem}", f"{key}={value}")
 
 
+@pytest.mark.parametrize("choice", swept(CONF / "experiment/ring_methods.yaml")["setting"].split(","))
+def test_every_method_of_the_ring_trains(choice: str, tiny) -> None:
+    experiment = fit(
+        tiny("metrics=points", "callbacks.evaluation.samples=20", "budget.images=16", f"setting={choice}", *POINTS)
+    )
+    assert experiment.module.images_seen == 16
+    assert all(torch.isfinite(value).all() for value in experiment.module.parameters())
+
+
 @pytest.mark.parametrize("launcher", ["joblib", "basic"])
 def test_a_sweep_ends_in_a_table_and_a_figure(launcher: str, command, tmp_path: Path) -> None:
     outcome = command(
         "train", "experiment=ring_methods", "setting=ring/gan,ring/d2gan", "seed=0,1", f"hydra/launcher={launcher}",
-        *QUICK, "callbacks.evaluation.metrics.wasserstein.points=50", "callbacks.sample_grids.points=100",
+        *QUICK, *POINTS, "callbacks.sample_grids.points=100",
     )  # fmt: skip
     assert outcome.status == 0, outcome.err
     rows = re.findall(r"^\| (setting=\S+) +\| (\d+) ", outcome.out, re.MULTILINE)
