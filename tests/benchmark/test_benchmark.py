@@ -3,19 +3,20 @@
 import pytest
 import torch
 
-from gan_lab.benchmark.bare import BareLoop
+from gan_lab.benchmark.bare import bare_loop
 from gan_lab.benchmark.report import Report, bench
 from gan_lab.config.build import build
 from gan_lab.config.compose import compose
 from gan_lab.config.fit import fit
 
 
-@pytest.mark.parametrize("model", ["dcgan", "wgan", "wgan_gp", "acgan", "projection_gan", "r3gan"])
+@pytest.mark.parametrize("model", ["dcgan", "wgan", "wgan_gp", "acgan", "projection_gan", "r3gan", "d2gan"])
 def test_bare_loop_trains_the_same_networks(model: str, tiny) -> None:
     """As many moves of either player as in the frame, every weight moved, constraints held."""
     experiment = build(tiny(f"model={model}", "dataset.resolution=16"))
     before = {name: value.clone() for name, value in experiment.module.named_parameters()}
-    loop = BareLoop(experiment.module, experiment.data, 8, torch.device("cpu"), "32-true")
+    loop = bare_loop(experiment.module, experiment.data, 8, torch.device("cpu"), "32-true")
+    assert loop is not None
     counts = {"discriminator": 0, "generator": 0}
     loop.d_optimizer.register_step_post_hook(lambda *_: counts.update(discriminator=counts["discriminator"] + 1))
     loop.g_optimizer.register_step_post_hook(lambda *_: counts.update(generator=counts["generator"] + 1))
@@ -26,6 +27,12 @@ def test_bare_loop_trains_the_same_networks(model: str, tiny) -> None:
     assert still <= {"discriminator.output.bias"}
     if model == "wgan":
         assert max(p.abs().max() for p in experiment.module.discriminator.parameters()) <= 0.01
+
+
+def test_games_without_a_bare_loop_have_none(tiny) -> None:
+    for words in (["model=veegan"], ["model=d2gan", "regularizer=[drift]"]):
+        experiment = build(tiny(*words, "dataset.resolution=16"))
+        assert bare_loop(experiment.module, experiment.data, 8, torch.device("cpu"), "32-true") is None
 
 
 @pytest.mark.parametrize("overrides", [[], ["model=wgan_gp", "dataset=ring", "architecture=mlp"]])

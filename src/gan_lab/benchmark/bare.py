@@ -6,7 +6,7 @@ against this.
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -14,6 +14,8 @@ from torch import Tensor
 from gan_lab.data.base import TrainingData
 from gan_lab.data.loaders import MemoryLoader
 from gan_lab.data.mixture_data import MixtureData
+from gan_lab.gans.base import AdversarialModule
+from gan_lab.gans.d2gan import D2GAN
 from gan_lab.gans.gan import GAN
 from gan_lab.layers.spectral_norm import power_iterations
 from gan_lab.noise import Noise
@@ -120,6 +122,45 @@ class BareLoop:
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None)
+
+
+class BareD2GAN(BareLoop):
+    """Trains the three networks of a D2GAN by hand, without penalties; for the arguments see `BareLoop`."""
+
+    gan: D2GAN
+
+    def _discriminator_step(self, real: Judged) -> None:
+        with torch.no_grad(), self._autocast():
+            samples, labels = self._fake(1)
+        fake = self._judged(lambda: (samples.float(), labels))
+        self.d_optimizer.zero_grad()
+        with self._autocast():
+            loss = self.gan.dual.first(real.logits, fake.logits)
+            loss = loss + self.gan.dual.second(self._second(real).logits, self._second(fake).logits)
+        self._finish("discriminator", loss, real, fake)
+
+    def _generator_step(self, real: Judged) -> None:
+        judges = self.gan.judges().requires_grad_(False)
+        self.g_optimizer.zero_grad()
+        fake = self._judged(lambda: self._fake(1))
+        with self._autocast():
+            loss = self.gan.dual.generator(fake.logits, self._second(fake).logits)
+        self._finish("generator", loss, real, fake)
+        judges.requires_grad_(True)
+
+    def _second(self, judged: Judged) -> Judged:
+        return Judged(self.gan.second_discriminator, lambda: (judged.samples, judged.labels))
+
+
+def bare_loop(
+    gan: AdversarialModule, data: TrainingData, batch_size: int, device: torch.device, precision: str
+) -> BareLoop | None:
+    """The bare loop of a game, or None where none is written for it or for the precision."""
+    kind = type(gan)
+    if precision not in PRECISIONS or (kind is D2GAN and cast(D2GAN, gan).penalties):
+        return None
+    loops: dict[type, type[BareLoop]] = {GAN: BareLoop, D2GAN: BareD2GAN}
+    return loops[kind](cast(GAN, gan), data, batch_size, device, precision) if kind in loops else None
 
 
 def _batches(data: TrainingData, batch_size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor | None]]:

@@ -11,13 +11,12 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig, open_dict
 
-from gan_lab.benchmark.bare import PRECISIONS, BareLoop
+from gan_lab.benchmark.bare import BareLoop, bare_loop
 from gan_lab.benchmark.framed import run_framed
 from gan_lab.config.build import Experiment, build, build_module
 from gan_lab.config.checks import BENCH_RULES, check_rules
 from gan_lab.data.base import TrainingData
 from gan_lab.errors import ConfigError
-from gan_lab.gans.gan import GAN
 
 CALLBACKS = ("train_log", "progress")
 """The callbacks of a run that work on every batch; pictures and checkpoints come too seldom to be timed in seconds."""
@@ -101,11 +100,8 @@ def _in_turn(cfg: DictConfig, data: TrainingData) -> tuple[list[float], list[flo
 
 def _bare_loop(experiment: Experiment) -> BareLoop | None:
     cfg = experiment.config
-    game = build_module(cfg)
-    if type(game) is not GAN or cfg.hardware.precision not in PRECISIONS:
-        return None
     device = experiment.trainer.strategy.root_device
-    return BareLoop(game, experiment.data, cfg.batch_size, device, cfg.hardware.precision)
+    return bare_loop(build_module(cfg), experiment.data, cfg.batch_size, device, cfg.hardware.precision)
 
 
 def _shares(cfg: DictConfig, data: TrainingData) -> dict[str, float]:
