@@ -118,7 +118,7 @@ Image(folder / "ring" / "sheet.png")
 # Every number in `results.json` says how it was made, so that two of them are compared only if they can be:
 
 # %%
-record = json.loads((folder / "ring" / "d2gan" / "results.json").read_text())["eval/kl_symmetric"]
+record = json.loads((folder / "ring" / "d2gan" / "results.json").read_text())["eval/kl_symmetric_10k"]
 for key, value in record.items():
     print(f"{key:12} {value}")
 
@@ -133,11 +133,11 @@ for key, value in record.items():
 # %%
 cfg = compose(
     "model=dcgan", "dataset=stacked_digits", "metrics=stacked_digits", f"budget.images={BUDGET // 30}", "hardware=cpu",
-    "callbacks.evaluation.samples=5000", f"run.dir={folder}/stacked", "callbacks.progress=null",
+    "evaluation.samples=5000", f"run.dir={folder}/stacked", "callbacks.progress=null",
 )  # fmt: skip
 fit(cfg)
 for key, record in json.loads((folder / "stacked" / "results.json").read_text()).items():
-    print(f"{key:28} {record['value']:.3f}   perfect: {record['floor']:.3f}   classifier error: {record['classifier_error']:.4f}")
+    print(f"{key:34} {record['value']:.3f}   perfect: {record['floor']:.3f}   classifier error: {record['classifier_error']:.4f}")
 
 # %%
 Image(folder / "stacked" / "samples" / "final.png")

@@ -17,7 +17,7 @@ ONE = (*SMALL, "run.name=one")
 
 Command = Callable[..., "object"]
 
-MEASURED = "dataset=ring architecture=mlp metrics=points callbacks.evaluation."
+MEASURED = "dataset=ring architecture=mlp metrics=points evaluation."
 """A run on points with metrics, up to a key of these."""
 
 CONFIG = {
@@ -108,12 +108,12 @@ CONFIG = {
     "--cfg job --info defaults": "Only one of",
     "--config-dir nowhere": "nowhere' not found",
     # Metrics
-    "metrics=foo": "metrics=foo is not known: choose from .*none, .*points",
+    "metrics=foo": "metrics=foo is not known: choose from .*points",
     "metrics=points": "metrics=points needs points .*dataset=ring",
-    f"{MEASURED}samples=0": "callbacks.evaluation.samples=0 .*at least 1",
+    f"{MEASURED}samples=0": "evaluation.samples=0 .*at least 1",
     f"{MEASURED}metrics.kl.bins=0": "bins=0 .*at least 1",
     f"{MEASURED}metrics.kl.extent=1.0": "extent=1.0 leaves .* choose at least 2.6",
-    f"{MEASURED}metrics.kl.bins=x": "callbacks.evaluation.metrics.kl.bins=x .*must be a whole number",
+    f"{MEASURED}metrics.kl.bins=x": "evaluation.metrics.kl.bins=x .*must be a whole number",
     # Data and checkpoints that are not there
     "dataset=image_folder": "dataset.source has no value yet: give one",
     "dataset=image_folder dataset.source=nowhere": "dataset.source=nowhere does not exist",

@@ -25,7 +25,7 @@ def choice_of(file: Path) -> str:
 
 
 FILES = sorted(file for file in CONF.glob("*/**/*.yaml") if group_of(file) not in ("hydra", "local"))
-LISTS = ("logger", "regularizer", "wrapper")
+LISTS = ("logger", "metrics", "regularizer", "wrapper")
 """Groups of which a run takes any number."""
 FINISHED_BY_THE_BUILDER = ("game", "trainer")
 """Nodes to which `config.build` adds the parts."""
@@ -90,7 +90,7 @@ def test_says_what_it_is(file: Path) -> None:
     if first.startswith("# @package"):
         first = rest[0]
     assert first.startswith("# ") and len(first) > 8
-    if group_of(file) in ("model", "setting", "conditioning", "experiment", "debug"):
+    if group_of(file) in ("model", "setting", "conditioning", "metrics", "experiment", "debug"):
         assert file.read_text().startswith("# @package _global_\n")
 
 
@@ -112,7 +112,7 @@ def test_schema_and_file_have_the_same_words() -> None:
     assert words | {"constraint", "selection"} == {
         field.name for field in fields(Train)
     }  # regularizer=[weight_clip] fills it
-    for name in ("run", "budget", "latent", "averaging"):
+    for name in ("run", "budget", "latent", "averaging", "evaluation"):
         part = next(field.default_factory for field in fields(Train) if field.name == name)
         assert set(train[name]) == {field.name for field in fields(part)}
     for name, schema in {"sample": Sample, "compare": Compare}.items():

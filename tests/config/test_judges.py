@@ -82,7 +82,7 @@ def test_images_without_digits_are_refused(ask) -> None:
 def test_a_run_is_judged(metrics: str, keys: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a classifier that saw the digits once, which is trained for the first run and read for the second."""
     monkeypatch.setenv("GAN_LAB_CACHE", str(tmp_path / "cache"))
-    node = "callbacks.evaluation.metrics." + ("score" if metrics == "digits" else "stacked")
+    node = "evaluation.metrics." + ("score" if metrics == "digits" else "stacked")
     words = [
         *TINY,
         f"dataset={metrics}",
@@ -90,10 +90,10 @@ def test_a_run_is_judged(metrics: str, keys: set[str], tmp_path: Path, monkeypat
         f"{node}.classifier.epochs=1",
         "architecture.generator.norm=none",
     ]
-    words += ["callbacks.evaluation.samples=60", "budget.images=16", f"run.dir={tmp_path}/run"]
+    words += ["evaluation.samples=60", "budget.images=16", f"run.dir={tmp_path}/run"]
     fit(compose(*words))
     results = json.loads((tmp_path / "run/results.json").read_text())
-    assert set(results) == {f"eval/{prefix}{key}" for key in keys for prefix in ("", "raw/")}
+    assert set(results) == {f"eval/{prefix}{key}_60" for key in keys for prefix in ("", "raw/")}
     for record in results.values():
         assert 0 < record["classifier_error"] < 0.5 and record["samples"] == 60
     (file,) = (tmp_path / "cache").iterdir()

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from joblib.externals.loky import get_reusable_executor
 
 from gan_lab.config.compose import compose
 from gan_lab.config.fit import fit
@@ -13,9 +14,9 @@ from gan_lab.config.schema import CONF
 from gan_lab.config.sweeps import CompareAtEnd
 
 SWEEPS = sorted(file for file in (CONF / "experiment").glob("*.yaml") if "mode: MULTIRUN" in file.read_text())
-POINTS = ("callbacks.evaluation.metrics.wasserstein.points=10",)
+POINTS = ("evaluation.metrics.wasserstein.points=10",)
 QUICK = (
-    "budget.images=64", "batch_size=8", "callbacks.evaluation.samples=64", "callbacks.evaluation.times=2",
+    "budget.images=64", "batch_size=8", "evaluation.samples=64", "evaluation.times=2", "evaluation.max_share=1",
     "architecture.generator.width=8", "architecture.discriminator.width=8", "callbacks.checkpoints=null",
 )  # fmt: skip
 
@@ -37,9 +38,7 @@ def test_every_value_composes(file: Path) -> None:
 
 @pytest.mark.parametrize("choice", swept(CONF / "experiment/ring_methods.yaml")["setting"].split(","))
 def test_every_method_of_the_ring_trains(choice: str, tiny) -> None:
-    experiment = fit(
-        tiny("metrics=points", "callbacks.evaluation.samples=20", "budget.images=16", f"setting={choice}", *POINTS)
-    )
+    experiment = fit(tiny("metrics=points", "evaluation.samples=20", "budget.images=16", f"setting={choice}", *POINTS))
     assert experiment.module.images_seen == 16
     assert all(torch.isfinite(value).all() for value in experiment.module.parameters())
 
@@ -50,6 +49,7 @@ def test_a_sweep_ends_in_a_table_and_a_figure(launcher: str, command, tmp_path: 
         "train", "experiment=ring_methods", "setting=ring/gan,ring/d2gan", "seed=0,1", f"hydra/launcher={launcher}",
         *QUICK, *POINTS, "callbacks.sample_grids.points=100",
     )  # fmt: skip
+    get_reusable_executor().shutdown(wait=True)  # joblib keeps its processes for the next sweep
     assert outcome.status == 0, outcome.err
     rows = re.findall(r"^\| (setting=\S+) +\| (\d+) ", outcome.out, re.MULTILINE)
     assert rows == [("setting=ring/gan", "2"), ("setting=ring/d2gan", "2")]

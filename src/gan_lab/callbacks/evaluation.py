@@ -1,12 +1,13 @@
 """Numbers on how good the samples are, as the run goes and at its end."""
 
 import json
-import math
+import logging
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch import Callback, Trainer
-from torch import Tensor
 from torchmetrics import Metric
 
 from gan_lab import __version__
@@ -14,6 +15,10 @@ from gan_lab.callbacks.drawing import in_chunks
 from gan_lab.callbacks.every import Every
 from gan_lab.errors import ConfigError
 from gan_lab.gans.base import AdversarialModule
+from gan_lab.metrics.measuring import Labelled, append_records, forget_records, measure, records, to_device
+from gan_lab.metrics.reals import learn_reals
+
+log = logging.getLogger(__name__)
 
 EVALUATED_LATENTS = 0x4556414C
 """Key of the latents that are evaluated; any number will do, so long as it stays the same."""
@@ -26,20 +31,22 @@ class Evaluation(Callback):
     """Every so many images and at the end, measures samples of the averaged and of the raw generator.
 
     The samples come from the same latents each time. The first process does all of it, so that the number of processes
-    changes nothing; the random stream and the statistics of the training are left alone. The log has `eval/<name>` for a
-    metric with one value and `eval/<name>_<value>` for one with several, the same under `eval/raw/` for the raw generator,
-    and `eval/seconds`. `results.json` has the last numbers, each with the protocol it was made by.
+    changes nothing; the random stream and the statistics of the training are left alone. The log has `eval/<name>_10k` for a
+    metric with one value and `eval/<name>_<value>_10k` for one with several, the same under `eval/raw/` for the raw generator,
+    and `eval/seconds`. `evaluations.csv` has all numbers and `results.json` the last ones, each with the protocol that it was
+    made by; the loggers are told the protocol once. An evaluation that would take more than its share of the time waits.
 
     Args:
-        metrics: torchmetrics by name, whose `update` takes samples (n, ...) and whose `compute` gives a scalar, or scalars by
-            name. A metric may have a property `protocol`, the settings that its value depends on, and a method `floor`,
-            which gives the value of a perfect sampler in the form of `compute`; `results.json` has both.
-        folder: Where `results.json` goes.
+        metrics: torchmetrics by name, see `gan_lab.metrics.measuring.measure`; with none, nothing is done.
+        folder: Where the two files go, and the best checkpoint.
         budget_images: Length of the run in real images.
+        samples: Samples of each generator.
+        real_images: Real images that metrics compare with, which a fixed seed picks; None for all.
         every_images: Images from one evaluation to the next; None for `times` evaluations.
         times: Evaluations in a run, evenly spaced, the last at its end.
-        samples: Samples of each generator.
+        max_share: Largest part of the wall-clock time, apart from the last evaluation; 1 for no limit.
         batch_size: Samples made at a time.
+        best: Log key of which the checkpoint with the best value is kept as `checkpoints/best.ckpt`; None to keep none.
 
     Raises:
         ConfigError: A number is out of range.
@@ -50,93 +57,167 @@ class Evaluation(Callback):
         metrics: dict[str, Metric],
         folder: str,
         budget_images: int,
+        samples: int = 10_000,
+        real_images: int | None = None,
         every_images: int | None = None,
         times: int = 20,
-        samples: int = 10_000,
+        max_share: float = 0.05,
         batch_size: int = 512,
+        best: str | None = None,
     ) -> None:
         numbers = {"samples": samples, "batch_size": batch_size, "every_images": every_images, "times": times}
-        for name, value in numbers.items():
+        for name, value in (numbers | {"real_images": real_images}).items():
             if value is not None and value < 1:
-                raise ConfigError(f"callbacks.evaluation.{name}={value} is not allowed: it must be at least 1.")
+                raise ConfigError(f"evaluation.{name}={value} is not allowed: it must be at least 1.")
+        if not 0 < max_share <= 1:
+            raise ConfigError(f"evaluation.max_share={max_share} is not allowed: it must be in (0, 1].")
+        if best is not None and not metrics:
+            raise ConfigError(f"evaluation.best={best} needs a metric: choose one with metrics=[...].")
         self.metrics = metrics
         self.folder = Path(folder)
         self.samples = samples
+        self.real_images = real_images
         self.batch_size = batch_size
+        self._best = _Best(best) if best is not None else None
         self._every = Every(every_images or budget_images // times)
+        self._time = _Share(max_share)
+        self._waiting = False
         self._last = -1
-        self._values: dict[str, dict[str, dict[str, float]]] = {}  # by weights, metric and key
+        self._records: dict[str, dict[str, Any]] = {}
 
     def on_train_start(self, trainer: Trainer, module: AdversarialModule) -> None:  # type: ignore[override]
+        if not self.metrics:
+            return
         self._every.start(module.images_seen)
-        for metric in self.metrics.values():
-            metric.to(module.device)
-            for part in metric.modules():
-                if isinstance(part, Metric):
-                    part.distributed_available_fn = _alone
+        if trainer.is_global_zero:
+            to_device(self.metrics, module.device)
+            learn_reals(self.metrics, trainer.datamodule, self.real_images, self.batch_size)  # type: ignore[attr-defined]
+            forget_records(self.folder / "evaluations.csv", module.images_seen)
+        self._time.start()
 
     def on_train_batch_end(self, trainer: Trainer, module: AdversarialModule, *_: object) -> None:  # type: ignore[override]
-        if self._every.due(module.images_seen) and trainer.is_global_zero:
-            self._evaluate(trainer, module)
+        if not self.metrics:
+            return
+        due = self._every.due(module.images_seen) or self._waiting
+        if due:
+            # One process has the clock, and all must do the same.
+            affordable = bool(trainer.strategy.broadcast(self._time.affordable()))
+            self._waiting = not affordable
+            if affordable or trainer.should_stop:
+                self._evaluate(trainer, module)
 
     def on_train_end(self, trainer: Trainer, module: AdversarialModule) -> None:  # type: ignore[override]
+        if not self.metrics:
+            return
+        if module.images_seen != self._last:
+            self._evaluate(trainer, module)
         if trainer.is_global_zero:
-            if module.images_seen != self._last:
-                self._evaluate(trainer, module)
-            self._write_results(module)
+            (self.folder / "results.json").write_text(json.dumps(self._records, indent=2) + "\n")
+            log.info(self._time.told())
 
     def _evaluate(self, trainer: Trainer, module: AdversarialModule) -> None:
-        start = time.perf_counter()
-        with module.profile("evaluation"):
-            self._values = {weights: self._measure(module, weights == "ema") for weights in WEIGHTS}
+        if trainer.is_global_zero:
+            with module.profile("evaluation"), self._time:
+                self._measure(module)
+            self._log(trainer, module)
         self._last = module.images_seen
-        record = {
-            prefix + key: value
-            for weights, prefix in WEIGHTS.items()
-            for values in self._values[weights].values()
-            for key, value in values.items()
-        }
-        record |= {"eval/seconds": time.perf_counter() - start, "progress/images_seen": module.images_seen}
-        for logger in trainer.loggers:
-            logger.log_metrics(record, step=module.images_seen)
+        self._waiting = False
+        if self._best is not None and self._best.beaten(trainer, self._records, self.metrics):
+            trainer.save_checkpoint(self.folder / "checkpoints" / "best.ckpt")
 
-    def _measure(self, module: AdversarialModule, average: bool) -> dict[str, dict[str, float]]:
-        """The values of every metric for one of the two generators."""
+    def _measure(self, module: AdversarialModule) -> None:
+        """Fill the records of both generators, and write them down."""
+        common = {
+            "seed": module.seed,
+            "images_seen": module.images_seen,
+            "batch_norm": "running",
+            "version": __version__,
+        }
+        self._records = {}
+        for weights, prefix in WEIGHTS.items():
+            values = measure(self.metrics, self._samples(module, weights == "ema"))
+            found = records(self.metrics, values, self.samples, {"weights": weights, **common})
+            append_records(self.folder / "evaluations.csv", module.images_seen, weights, found)
+            self._records |= {prefix + key: record for key, record in found.items()}
+
+    def _samples(self, module: AdversarialModule, average: bool) -> Iterator[Labelled]:
         key = (module.seed, EVALUATED_LATENTS)
         latents, labels = module.sample_latents(self.samples, *key), module.sample_labels(self.samples, *key)
-        for metric in self.metrics.values():
-            metric.reset()
-        for samples in in_chunks(module, latents, labels, average, self.batch_size):
-            for metric in self.metrics.values():
-                metric.update(samples)
-        return {name: _by_key(name, metric.compute()) for name, metric in self.metrics.items()}
+        parts = [None] * -(-len(latents) // self.batch_size) if labels is None else labels.split(self.batch_size)
+        return zip(in_chunks(module, latents, labels, average, self.batch_size), parts, strict=True)
 
-    def _write_results(self, module: AdversarialModule) -> None:
-        run = {"samples": self.samples, "seed": module.seed, "images_seen": self._last, "version": __version__}
-        results = {}
-        for name, metric in self.metrics.items():
-            floor = getattr(metric, "floor", dict)
-            floors = _by_key(name, floor())
-            protocol = getattr(metric, "protocol", {})
-            for weights, prefix in WEIGHTS.items():
-                for key, value in self._values[weights][name].items():
-                    numbers = {"value": _finite(value), "floor": _finite(floors.get(key))}
-                    results[prefix + key] = numbers | {"weights": weights} | run | protocol
-        (self.folder / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+    def _log(self, trainer: Trainer, module: AdversarialModule) -> None:
+        values = {key: record["value"] for key, record in self._records.items()}
+        line = {key: float("nan") if value is None else value for key, value in values.items()}
+        line |= {"eval/seconds": self._time.last, "progress/images_seen": module.images_seen}
+        told = self._last >= 0
+        for logger in trainer.loggers:
+            logger.log_metrics(line, step=module.images_seen)
+            if not told:
+                logger.log_hyperparams({"protocol": _without_numbers(self._records)})
 
 
-def _alone() -> bool:
-    """What a metric asks before it waits for other processes: there are none, as only the first process evaluates."""
-    return False
+class _Share:
+    """A clock of the run and of the part that evaluations took, as a context manager around each of them."""
+
+    def __init__(self, largest: float) -> None:
+        self.largest = largest
+        self.last = 0.0  # seconds of the newest evaluation
+        self._spent = 0.0
+        self._begin = time.perf_counter()
+
+    def start(self) -> None:
+        self._begin = time.perf_counter()
+
+    def affordable(self) -> bool:
+        """Whether one more evaluation, as long as the last, stays within the share."""
+        return self.largest == 1 or self._spent + self.last <= self.largest * (time.perf_counter() - self._begin)
+
+    def __enter__(self) -> None:
+        self._entered = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self.last = time.perf_counter() - self._entered
+        self._spent += self.last
+
+    def told(self) -> str:
+        share = self._spent / max(time.perf_counter() - self._begin, 1e-9)
+        return f"Evaluation took {self._spent:.1f} s, {100 * share:.1f} % of the training (evaluation.max_share={self.largest:g})."
 
 
-def _by_key(name: str, values: Tensor | dict[str, Tensor]) -> dict[str, float]:
-    """Values of a metric by the last part of their log keys."""
-    if isinstance(values, dict):
-        return {f"{name}_{key}": float(value) for key, value in values.items()}
-    return {name: float(values)}
+class _Best:
+    """The best value of a log key so far, in all processes."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self._value: float | None = None
+
+    def beaten(self, trainer: Trainer, found: dict[str, dict[str, Any]], metrics: dict[str, Metric]) -> bool:
+        """Whether the newest value is the best.
+
+        Raises:
+            ConfigError: There is no such key.
+        """
+        newest = trainer.strategy.broadcast(self._newest(found, metrics) if trainer.is_global_zero else None)
+        if newest is None or (self._value is not None and newest <= self._value):
+            return False
+        self._value = newest
+        return True
+
+    def _newest(self, found: dict[str, dict[str, Any]], metrics: dict[str, Metric]) -> float | None:
+        """The value, with its sign changed where lower is better; None for NaN."""
+        if self.key not in found:
+            raise ConfigError(f"evaluation.best={self.key} is not measured: choose from {', '.join(found)}.")
+        name = self.key.removeprefix(WEIGHTS["raw"]).removeprefix(WEIGHTS["ema"])
+        owner = next(metric for metric in metrics if name.startswith(f"{metric}_"))
+        part = name.removeprefix(f"{owner}_").rpartition("_")[0]
+        higher = metrics[owner].higher_is_better and part not in getattr(metrics[owner], "lower_is_better", ())
+        value = found[self.key]["value"]
+        return value if value is None or higher else -value
 
 
-def _finite(value: float | None) -> float | None:
-    """JSON has no word for infinity: null stands for it and for NaN."""
-    return value if value is not None and math.isfinite(value) else None
+def _without_numbers(found: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {
+        key: {entry: value for entry, value in record.items() if entry not in ("value", "floor", "images_seen")}
+        for key, record in found.items()
+    }

@@ -42,6 +42,18 @@ class Averaging:
 
 
 @dataclass
+class Evaluation:
+    samples: int = MISSING
+    real_images: int | None = None
+    every_images: int | None = None
+    times: int = MISSING
+    max_share: float = MISSING
+    batch_size: int = MISSING
+    best: str | None = None
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
 class Conditioning:
     num_classes: int | None = None
     prior: str = MISSING
@@ -79,6 +91,7 @@ class Train:
     latent: Latent = field(default_factory=Latent)
     conditioning: Conditioning = field(default_factory=Conditioning)
     averaging: Averaging = field(default_factory=Averaging)
+    evaluation: Evaluation = field(default_factory=Evaluation)
     hardware: Hardware = field(default_factory=Hardware)
     game: dict[str, Any] = field(default_factory=dict)
     loss: dict[str, Any] = field(default_factory=dict)

@@ -1,6 +1,7 @@
 """What training asks of a data module."""
 
 from abc import abstractmethod
+from collections.abc import Iterator
 from typing import cast
 
 import torch
@@ -33,3 +34,22 @@ class TrainingData(LightningDataModule):
     @abstractmethod
     def real_batch(self, count: int) -> Tensor:
         """Samples that the seed picks, for reference pictures: float32 (count, ...) in [-1, 1] or points, on the CPU."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A hash of what `reals` is a function of, beside its arguments: the samples, and how they are made tensors."""
+
+    @abstractmethod
+    def reals(self, count: int | None, batch_size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Samples to compare generated ones with, a part at a time, the same in every run.
+
+        Args:
+            count: How many, which a fixed seed picks; None for all, in their order.
+            batch_size: Samples at a time.
+
+        Yields:
+            float32 (n, C, H, W) in [-1, 1], never mirrored, or points (n, C); and labels int64 (n,), or None.
+
+        Raises:
+            DataError: There are not so many, there is no end to them, or one cannot be read.
+        """

@@ -1,6 +1,6 @@
 """The data module of image sets."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -8,6 +8,7 @@ from torch import Tensor
 from gan_lab.data.arguments import check_at_least, check_choice
 from gan_lab.data.base import TrainingData
 from gan_lab.data.cache import CACHES, DecodedImages, cache_bytes, choose_cache, decode_all
+from gan_lab.data.content import fingerprint
 from gan_lab.data.decode import FITS, Decoder
 from gan_lab.data.file_loader import FileLoader
 from gan_lab.data.loaders import MemoryLoader
@@ -22,6 +23,9 @@ from gan_lab.types import Batch, DataSpec
 # In the place of the epoch, for the seeds of `real_batch` and of the images that `max_images` picks.
 _REFERENCE = -1
 _SUBSET = -2
+_REALS = (
+    0x5245414C  # seed of the images that evaluations compare with; any number will do, so long as it stays the same
+)
 
 
 class ImageData(TrainingData):
@@ -168,6 +172,29 @@ class ImageData(TrainingData):
             images = self._decoded.images
             return to_unit_range(images[chosen[:count].to(images.device)].cpu())
         return to_unit_range(self._decode_first(chosen.tolist(), count))
+
+    def fingerprint(self) -> str:
+        """A hash of the images' bytes, the labels, and how images are decoded."""
+        return fingerprint(self._read(), self._decoder)
+
+    def reals(self, count: int | None, batch_size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """See `TrainingData.reals`."""
+        self._decode()
+        if count is not None and count > self.size:
+            raise DataError(
+                f"evaluation.real_images={count}, but {self.source} has {self.size} images; give a smaller number, or null "
+                "for all of them."
+            )
+        order = torch.arange(self.size) if count is None else shuffle(self.size, _REALS)[:count]
+        for chosen in order.split(batch_size):
+            if self._decoded is not None:
+                place = chosen.to(self._decoded.images.device)
+                images, labels = self._decoded.images[place], self._decoded.labels
+                yield to_unit_range(images), None if labels is None else labels[place]
+            else:
+                raw = self._read().at(chosen)
+                decoded = decode_all(raw, self._decoder, self.on_error, progress=False)
+                yield to_unit_range(decoded.images), self._kept_labels(decoded.labels)
 
     def _read(self) -> RawImages:
         """The set before decoding, read at the first call."""

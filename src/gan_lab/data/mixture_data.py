@@ -1,8 +1,11 @@
 """The data module of two-dimensional mixtures."""
 
+import hashlib
+from collections.abc import Iterator
+
 from torch import Tensor
 
-from gan_lab.data.arguments import check_at_least
+from gan_lab.data.arguments import check_at_least, require_count
 from gan_lab.data.base import TrainingData
 from gan_lab.data.loaders import PointLoader
 from gan_lab.data.mixtures import GaussianMixture
@@ -11,6 +14,7 @@ from gan_lab.errors import ConfigError
 from gan_lab.noise import Noise, mix
 from gan_lab.types import DataSpec
 
+_REALS = 0x5245414C  # seed of the points that evaluations compare with
 _REFERENCE = -1  # in the place of the epoch, for the seed of `real_batch`
 
 
@@ -79,6 +83,15 @@ class MixtureData(TrainingData):
     def real_batch(self, count: int) -> Tensor:
         """Points that the seed decides, for reference plots: float32 (count, 2)."""
         return self.mixture.sample(Noise(mix(self.seed, _REFERENCE), count))[0]
+
+    def fingerprint(self) -> str:
+        """The mixture in words."""
+        return f"{self.mixture.modes} modes, {hashlib.sha256(repr(self.mixture).encode()).hexdigest()[:24]}"
+
+    def reals(self, count: int | None, batch_size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """See `TrainingData.reals`."""
+        points, labels = self.mixture.sample(Noise(_REALS, require_count(count)))
+        yield from zip(points.split(batch_size), labels.split(batch_size), strict=True)
 
 
 def _check_arguments(mixture: GaussianMixture, batch_size: int, batches_per_epoch: int, budget_images: int) -> None:

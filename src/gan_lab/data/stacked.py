@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from gan_lab.data.arguments import check_at_least, check_choice
+from gan_lab.data.arguments import check_at_least, check_choice, require_count
 from gan_lab.data.base import TrainingData
 from gan_lab.data.cache import DecodedImages, cache_bytes, choose_cache, decode_all
+from gan_lab.data.content import fingerprint
 from gan_lab.data.decode import FITS, Decoder
 from gan_lab.data.loaders import ResumableLoader
 from gan_lab.data.pixels import to_unit_range
@@ -21,6 +22,7 @@ from gan_lab.types import Batch, DataSpec
 CLASSES = 1000
 
 _PLACES = (1, 10, 100)  # what a digit in red, green and blue counts, as in the code of ProGAN
+_REALS = 0x5245414C  # seed of the triples that evaluations compare with
 _REFERENCE = -1  # in the place of the epoch, for the seed of `real_batch`
 
 
@@ -122,6 +124,18 @@ class StackedData(TrainingData):
         digits = decode_all(raw.at(chosen.flatten()), self._decoder, progress=False)
         return to_unit_range(digits.images.view(count, *self.spec.shape))
 
+    def fingerprint(self) -> str:
+        """A hash of the digits' bytes and labels, and how they are decoded."""
+        return f"stacked {fingerprint(self._read(), self._decoder)}"
+
+    def reals(self, count: int | None, batch_size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """See `TrainingData.reals`."""
+        digits = self._decoded(Processes.of(self.trainer))
+        noise = Noise(_REALS, require_count(count))
+        for chosen in noise.integers(len(digits.images), 3).split(batch_size):
+            images, labels = _stacked(digits, chosen)
+            yield to_unit_range(images), labels
+
     def _read(self) -> RawImages:
         """The digits before decoding, read at the first call."""
         if self._raw is None:
@@ -175,14 +189,18 @@ class StackedLoader(ResumableLoader):
         self.rows = slice(rank, None, world)
 
     def _batches(self, start: int) -> Iterator[Batch]:
-        images, labels = self.digits.images, self.digits.labels
-        assert labels is not None
-        places = torch.tensor(_PLACES, device=labels.device)
         for number in range(start, len(self)):
             noise = Noise(mix(self.seed, self.sampler.epoch, number), self.global_batch, self.rows)
-            chosen = noise.integers(len(images), 3).to(images.device)  # (n, 3)
-            stacked = images.index_select(0, chosen.flatten()).view(len(chosen), 3, *images.shape[2:])
-            yield {"image": stacked, "label": (labels[chosen] * places).sum(1)}
+            images, labels = _stacked(self.digits, noise.integers(len(self.digits.images), 3))
+            yield {"image": images, "label": labels}
+
+
+def _stacked(digits: DecodedImages, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """Images uint8 (n, 3, H, W) and labels (n,) of the digits at positions (n, 3), where the digits are."""
+    assert digits.labels is not None
+    chosen = chosen.to(digits.images.device)
+    images = digits.images.index_select(0, chosen.flatten()).view(len(chosen), 3, *digits.images.shape[2:])
+    return images, (digits.labels[chosen] * torch.tensor(_PLACES, device=chosen.device)).sum(1)
 
 
 def _check_arguments(

@@ -1,5 +1,7 @@
 """Counted modes of stacked digits."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -22,6 +24,8 @@ class StackedModes(ClassifierMetric):
     """
 
     higher_is_better = True
+    lower_is_better: ClassVar[tuple[str, ...]] = ("reverse_kl",)
+    """Values of which that is not so."""
     counts: Tensor
 
     def __init__(self, classifier: nn.Module) -> None:

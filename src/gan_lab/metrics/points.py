@@ -64,7 +64,7 @@ class PointMetric(Metric):
         if mixture is None:
             raise ConfigError(
                 "metrics=points needs points whose density is known: choose a dataset with a mixture, such as "
-                "dataset=ring or grid, or metrics=none."
+                "dataset=ring or grid, or metrics=[]."
             )
         self.mixture = mixture
         self.add_state("seen", torch.tensor(0), "sum")
@@ -240,4 +240,4 @@ class Wasserstein(PointMetric):
 
 def _require(holds: bool, given: str, allowed: str) -> None:
     if not holds:
-        raise ConfigError(f"callbacks.evaluation.metrics: {given} is not allowed: it must be {allowed}.")
+        raise ConfigError(f"evaluation.metrics: {given} is not allowed: it must be {allowed}.")

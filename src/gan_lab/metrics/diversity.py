@@ -1,0 +1,71 @@
+"""How far images lie from one another."""
+
+import math
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gan_lab.metrics.features import FeatureMetric, Protocol, require, shuffled
+
+
+def mean_pairwise_distance(features: Tensor, pairs: int) -> Tensor:
+    """Mean Euclidean distance of pairs of rows that are scaled to length 1 before.
+
+    Row i is paired with row i + s, for shifts s = 1, 2, ...: no pair comes twice, and no row meets itself.
+
+    Args:
+        features: (n, d) in random order, float64. A row of zeros stays one.
+        pairs: How many pairs; all n (n - 1) / 2 where there are not as many.
+
+    Returns:
+        float64 scalar in [0, 2]; NaN without a pair.
+    """
+    directions = F.normalize(features, dim=1)
+    count = len(features)
+    total, left = features.new_tensor(0.0), min(pairs, count * (count - 1) // 2)
+    taken = left
+    for shift in range(1, count // 2 + 1):
+        rows = min(left, count)  # where count is even, half of the last round would repeat the other
+        total += (directions - directions.roll(-shift, 0))[:rows].norm(dim=1).sum()
+        left -= rows
+        if not left:
+            break
+    return total / taken if taken else features.new_tensor(math.nan)
+
+
+class FeatureDiversity(FeatureMetric):
+    """Mean distance between generated images in the space of the extractor, and beside it that between real ones.
+
+    It is not LPIPS (Zhang et al., 2018), whose weights were fitted to human judgements of patches and whose features are
+    normalized at each position of several layers: here the whole feature vector of an image is scaled to length 1, and
+    the numbers of both cannot be compared. It serves the same purpose: a generator whose images are all alike has 0. A
+    number far above that of the real images is no better than one far below.
+
+    Args:
+        extractor: Images (n, ...) to features (n, d); None where the images are features already.
+        pairs: Random pairs of images whose distances are averaged.
+        seed: What the pairs are a function of, together with the features; the order of the images does not matter.
+
+    Raises:
+        ValueError: There are no pairs.
+    """
+
+    higher_is_better = True
+
+    def __init__(self, extractor: nn.Module | None = None, pairs: int = 10_000, seed: int = 0) -> None:
+        super().__init__(extractor)
+        require(pairs >= 1, f"pairs={pairs}", "at least 1")
+        self.pairs, self.seed = pairs, seed
+
+    def compute(self) -> dict[str, Tensor]:
+        """`generated` and `real`, NaN with fewer than two real images; float64 scalars in [0, 2].
+
+        Raises:
+            ValueError: There are fewer than two generated images.
+        """
+        sets = {"generated": self._all(real=False, needed=2), "real": self._all(real=True, needed=0)}
+        return {name: mean_pairwise_distance(shuffled(rows, self.seed), self.pairs) for name, rows in sets.items()}
+
+    @property
+    def protocol(self) -> Protocol:
+        return super().protocol | {"pairs": self.pairs, "pairs_seed": self.seed}

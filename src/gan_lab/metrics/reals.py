@@ -1,0 +1,137 @@
+"""What metrics learn of real images, once for each content, extractor and preprocessing, shared between runs by a cache."""
+
+import hashlib
+import json
+import logging
+import os
+import pickle
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import torch
+from filelock import FileLock
+from torch import Tensor
+from torchmetrics import Metric
+
+from gan_lab.metrics.classifier import cache_folder
+from gan_lab.metrics.features import FeatureMetric
+from gan_lab.metrics.measuring import Labelled
+
+State = dict[str, Tensor]
+
+_VERSION = 1  # part of every file name in the cache; raise it when a state means something else
+
+log = logging.getLogger(__name__)
+
+
+class RealSamples(Protocol):
+    """A data set, as far as metrics know it."""
+
+    def fingerprint(self) -> str:
+        """A hash of what the samples hold."""
+
+    def reals(self, count: int | None, batch_size: int) -> Iterator[Labelled]:
+        """The samples and their labels, a part at a time, on any device."""
+
+
+def learn_reals(
+    metrics: Mapping[str, Metric], data: RealSamples, count: int | None, batch_size: int, folder: Path | None = None
+) -> None:
+    """Show the real samples to every metric that compares with them, or give it what another run has learned of them.
+
+    What a `FeatureMetric` learns is kept in a file that is named by the content of the data, the number of samples, the
+    extractor's weights, and how images are prepared for it: a changed pixel or weight makes another file. Of several
+    processes that need the same file one makes it, and the others wait. A file appears under its name only when it is complete.
+
+    Args:
+        metrics: By name; those without `real_state` see nothing.
+        data: The real samples.
+        count: How many; None for all.
+        batch_size: Samples at a time.
+        folder: Where the files are; by default `cache_folder()` / "reals".
+    """
+    comparing = [metric for metric in metrics.values() if hasattr(metric, "real_state")]
+    kept = [metric for metric in comparing if isinstance(metric, FeatureMetric) and metric.protocol["extractor_fingerprint"]]
+    if not comparing:
+        return
+    folder = folder or cache_folder() / "reals"
+    content = data.fingerprint() if kept else ""
+    with _locked(folder, bool(kept)):
+        files = {id(metric): folder / f"{_key(metric, content, count)}.pt" for metric in kept}
+        states = {file: _load(file) for file in set(files.values())}
+        found = {file: state for file, state in states.items() if state is not None}
+        ignorant = [metric for metric in comparing if files.get(id(metric)) not in found]
+        _show(ignorant, data, count, batch_size)
+        for metric in ignorant:
+            if (new := files.get(id(metric))) is not None and new not in found:
+                found[new] = cast(FeatureMetric, metric).real_state()
+                _save(found[new], new)
+    for metric in kept:
+        if metric not in ignorant:
+            metric.load_real_state(found[files[id(metric)]])
+
+
+def _show(metrics: list[Any], data: RealSamples, count: int | None, batch_size: int) -> None:
+    if not metrics:
+        return
+    for metric in metrics:
+        metric.reset()
+    for samples, labels in data.reals(count, batch_size):
+        for metric in metrics:
+            images = samples.to(metric.device)
+            if getattr(metric, "takes_labels", False):
+                metric.update(images, real=True, labels=labels)
+            else:
+                metric.update(images, real=True)
+
+
+def _key(metric: FeatureMetric, content: str, count: int | None) -> str:
+    parts = [_VERSION, content, count, metric.real_kind, metric.protocol["extractor_fingerprint"]]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
+
+
+@contextmanager
+def _locked(folder: Path, needed: bool) -> Iterator[None]:
+    """Hold the lock of a folder, where it can be written at all."""
+    if not needed:
+        yield
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+        lock.acquire()
+    except OSError as error:
+        log.warning("What is learned of the real images cannot be kept for the next run; %s: %s", folder, error)
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _load(file: Path) -> State | None:
+    """The state in a file, or None where there is none that can be read."""
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        return None
+    except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+        log.warning("%s cannot be read, and what it held is learned anew: %s", file, error)
+        return None
+
+
+def _save(state: State, file: Path) -> None:
+    try:
+        with tempfile.TemporaryDirectory(dir=file.parent, prefix=".", ignore_cleanup_errors=True) as folder:
+            draft = Path(folder) / file.name
+            with draft.open("wb") as target:
+                torch.save(state, target)
+                target.flush()
+                os.fsync(target.fileno())
+            draft.replace(file)
+    except OSError as error:
+        log.warning("What was learned of the real images cannot be kept for the next run; %s: %s", file.parent, error)

@@ -1,0 +1,121 @@
+"""Precision and recall, density and coverage: the authors' package, ties counted by hand, and equal and disjoint sets."""
+
+from fractions import Fraction
+
+import numpy as np
+import prdc
+import pytest
+import torch
+from torch import Tensor
+
+from gan_lab.metrics.neighbours import DensityCoverage, PrecisionRecall, density_coverage, precision_recall
+
+
+def normal(count: int, size: int, seed: int = 0) -> Tensor:
+    return torch.randn(count, size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def values(real: Tensor, generated: Tensor, k: int) -> dict[str, float]:
+    found = {}
+    for metric in (PrecisionRecall(k=k), DensityCoverage(k=k)):
+        metric.update(real, real=True)
+        metric.update(generated)
+        found |= {key: float(value) for key, value in metric.compute().items()}
+    return found
+
+
+def by_hand(real: list[tuple[int, ...]], generated: list[tuple[int, ...]], k: int) -> dict[str, Fraction]:
+    """The definitions in whole numbers, where distances that are equal are equal."""
+
+    def square(a: tuple[int, ...], b: tuple[int, ...]) -> int:
+        return sum((x - y) ** 2 for x, y in zip(a, b, strict=True))
+
+    def radii(points: list[tuple[int, ...]]) -> list[int]:
+        return [sorted(square(a, b) for j, b in enumerate(points) if j != i)[k - 1] for i, a in enumerate(points)]
+
+    def share_in(points: list[tuple[int, ...]], centres: list[tuple[int, ...]]) -> Fraction:
+        limits = radii(centres)
+        return Fraction(
+            sum(any(square(p, c) <= r for c, r in zip(centres, limits, strict=True)) for p in points), len(points)
+        )
+
+    limits = radii(real)
+    inside = [[square(r, g) < limit for g in generated] for r, limit in zip(real, limits, strict=True)]
+    return {
+        "precision": share_in(generated, real),
+        "recall": share_in(real, generated),
+        "density": Fraction(sum(map(sum, inside)), k * len(generated)),
+        "coverage": Fraction(sum(map(any, inside)), len(real)),
+    }
+
+
+@pytest.mark.parametrize("k", [1, 3, 5])
+@pytest.mark.parametrize(("reals", "generateds"), [(80, 60), (50, 120)])
+def test_equals_the_package_where_nothing_is_tied(k: int, reals: int, generateds: int, capsys) -> None:
+    """The package has strict balls for precision and recall, too: no difference unless a point lies on a rim."""
+    real, generated = normal(reals, 6), 0.8 * normal(generateds, 6, seed=1) + 0.3
+    expected = prdc.compute_prdc(real.numpy(), generated.numpy(), k)
+    assert values(real, generated, k) == pytest.approx(expected, rel=1e-12)
+    assert 0.1 < expected["precision"] < 1
+
+
+def test_rim_belongs_to_a_ball_of_precision_but_not_of_density() -> None:
+    """As Kynkäänniemi et al. and Naeem et al. define them. The package leaves the rim out of both."""
+    real, generated = torch.tensor([[0.0], [1.0]]), torch.tensor([[2.0], [3.5]])
+    found = values(real, generated, k=1)
+    assert found == {
+        "precision": 0.5,
+        "recall": 0.5,
+        "density": 0,
+        "coverage": 0,
+    }
+    assert prdc.compute_prdc(real.numpy(), generated.numpy(), 1)["precision"] == 0
+
+
+@pytest.mark.parametrize("k", [1, 2, 4])
+@pytest.mark.parametrize(("scale", "shift"), [(1.0, 0.0), (0.1, 0.3), (0.75, 1000.25), (1.0, -1e6)])
+def test_ties_and_duplicates_are_counted_as_in_whole_numbers(k: int, scale: float, shift: float) -> None:
+    """Points of a grid, many of whose distances are equal; tenths are rounded, and far from 0 products lose digits."""
+    generator = np.random.default_rng(k)
+    real = [tuple(row) for row in generator.integers(0, 6, (60, 3)).tolist()]
+    generated = [tuple(row) for row in generator.integers(1, 8, (45, 3)).tolist()]
+    expected = {key: float(value) for key, value in by_hand(real, generated, k).items()}
+    points = [scale * torch.tensor(rows, dtype=torch.float64) + shift for rows in (real, generated)]
+    assert values(*points, k) == pytest.approx(expected, rel=1e-14)
+    assert 0 < expected["coverage"] < 1 and 0 < expected["recall"] < 1
+
+
+@pytest.mark.parametrize("shift", [0.0, 1e4])
+@pytest.mark.parametrize("chunk", [7, 512])
+def test_equal_sets_have_exactly_1(shift: float, chunk: int) -> None:
+    points = normal(150, 40) + shift
+    for k in (1, 3, 5):
+        for found in (precision_recall, density_coverage):
+            assert [float(value) for value in found(points, points.flip(0), k, chunk)] == [1, 1]
+
+
+def test_every_point_twice() -> None:
+    """A ball of radius 0 has its rim, and no inside."""
+    twice = normal(40, 20).repeat(2, 1) + 100
+    assert values(twice, twice, k=1) == {"precision": 1, "recall": 1, "density": 0, "coverage": 0}
+
+
+def test_disjoint_sets_have_0() -> None:
+    real, generated = normal(50, 8), normal(50, 8, seed=1) + 1000
+    assert values(real, generated, k=3) == {"precision": 0, "recall": 0, "density": 0, "coverage": 0}
+
+
+def test_good_images_without_variety_and_the_other_way_round() -> None:
+    real = normal(400, 2)
+    narrow, wide = 0.15 * normal(400, 2, seed=1), 4 * normal(400, 2, seed=2)
+    assert values(real, narrow, k=3)["precision"] > 0.95 and values(real, narrow, k=3)["recall"] < 0.3
+    assert values(real, wide, k=3)["precision"] < 0.5
+    assert values(real, narrow, k=5)["density"] > 1.2 and values(real, narrow, k=5)["coverage"] < 0.4
+    assert values(real, wide, k=5)["density"] < 0.5
+
+
+def test_two_sets_of_one_law() -> None:
+    """Density 1; and no ball is missed unless its k nearest of both sets are real, which has probability 2^-k."""
+    found = values(normal(1500, 3), normal(1500, 3, seed=1), k=3)
+    assert found["density"] == pytest.approx(1, abs=0.05)
+    assert found["coverage"] == pytest.approx(1 - 2**-3, abs=0.03)
