@@ -6,6 +6,7 @@ import sys
 import types
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -80,10 +81,8 @@ class Pixels(Extractor):
 def every_extractor() -> list[Extractor]:
     torch.manual_seed(0)
     found: list[Extractor] = [Pixels(), DigitFeatures(DigitClassifier())]
-    try:
+    with suppress(UserError):  # without the optional packages
         found.append(efficientnet_lite0())
-    except UserError:
-        pass  # without the optional packages
     return found
 
 

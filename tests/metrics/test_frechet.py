@@ -66,6 +66,7 @@ def test_full_rank_equals_scipy(batch: int) -> None:
     assert distance(real, generated, batch) == pytest.approx(expected, rel=1e-10)
 
 
+@pytest.mark.filterwarnings("ignore:Matrix is singular")
 @pytest.mark.parametrize(("reals", "generateds"), [(20, 30), (20, 200), (300, 2), (2, 2)])
 def test_fewer_images_than_features(reals: int, generateds: int) -> None:
     """With singular covariances the root of scipy has few digits, the singular values have all."""

@@ -21,15 +21,11 @@ def written_out(a: Tensor, b: Tensor) -> float:
     """The definition, pair by pair."""
 
     def kernel(x: list[float], y: list[float]) -> float:
-        return (math.sumprod(x, y) / len(x) + 1) ** 3 if hasattr(math, "sumprod") else _kernel(x, y)
+        return (math.fsum(p * q for p, q in zip(x, y, strict=True)) / len(x) + 1) ** 3
 
     x, y = a.tolist(), b.tolist()
     within = [statistics.fmean(kernel(*pair) for pair in permutations(rows, 2)) for rows in (x, y)]
     return sum(within) - 2 * statistics.fmean(kernel(*pair) for pair in product(x, y))
-
-
-def _kernel(x: list[float], y: list[float]) -> float:
-    return (math.fsum(p * q for p, q in zip(x, y, strict=True)) / len(x) + 1) ** 3
 
 
 def values(real: Tensor, generated: Tensor, blocks: int = 10, seed: int = 0) -> dict[str, float]:

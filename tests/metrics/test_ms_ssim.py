@@ -109,7 +109,7 @@ def test_sides_that_cannot_be_halved_are_refused(shape: tuple[int, ...]) -> None
 
 
 def test_different_shapes_are_refused() -> None:
-    with pytest.raises(ValueError, match="^MS-SSIM compares images of one shape"):
+    with pytest.raises(ValueError, match=r"^MS-SSIM compares images of one shape"):
         ms_ssim(noise(2), noise(1))
 
 

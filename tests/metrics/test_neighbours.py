@@ -61,14 +61,8 @@ def test_equals_the_package_where_nothing_is_tied(k: int, reals: int, generateds
 
 def test_rim_belongs_to_a_ball_of_precision_but_not_of_density() -> None:
     """As Kynkäänniemi et al. and Naeem et al. define them. The package leaves the rim out of both."""
-    real, generated = torch.tensor([[0.0], [1.0]]), torch.tensor([[2.0], [3.5]])
-    found = values(real, generated, k=1)
-    assert found == {
-        "precision": 0.5,
-        "recall": 0.5,
-        "density": 0,
-        "coverage": 0,
-    }
+    real, generated = torch.tensor([[-1.0], [0.0], [1.0]]), torch.tensor([[2.0], [3.5], [5.0]])
+    assert values(real, generated, k=1) == {"precision": 1 / 3, "recall": 1 / 3, "density": 0, "coverage": 0}
     assert prdc.compute_prdc(real.numpy(), generated.numpy(), 1)["precision"] == 0
 
 
@@ -110,7 +104,7 @@ def test_good_images_without_variety_and_the_other_way_round() -> None:
     narrow, wide = 0.15 * normal(400, 2, seed=1), 4 * normal(400, 2, seed=2)
     assert values(real, narrow, k=3)["precision"] > 0.95 and values(real, narrow, k=3)["recall"] < 0.3
     assert values(real, wide, k=3)["precision"] < 0.5
-    assert values(real, narrow, k=5)["density"] > 1.2 and values(real, narrow, k=5)["coverage"] < 0.4
+    assert values(real, narrow, k=5)["density"] > 1.1 and values(real, narrow, k=5)["coverage"] < 0.4
     assert values(real, wide, k=5)["density"] < 0.5
 
 

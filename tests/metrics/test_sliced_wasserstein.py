@@ -288,7 +288,7 @@ def test_wrong_shapes_and_settings_are_refused() -> None:
     for shape in ((2, 3, 32, 16), (2, 3, 32)):
         with pytest.raises(ValueError, match=r"^Pyramids are made of square images"):
             SlicedWasserstein().update(torch.zeros(shape))
-    with pytest.raises(ValueError, match="^Images of 8 pixels have no pyramid"):
+    with pytest.raises(ValueError, match=r"^Images of 8 pixels have no pyramid"):
         SlicedWasserstein().update(torch.zeros(2, 3, 8, 8))
     for name in ("images", "patches", "directions"):
         with pytest.raises(ValueError, match=f"^{name}=0 is not allowed: it must be at least 1"):

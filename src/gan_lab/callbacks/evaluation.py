@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.loggers import CSVLogger
 from torchmetrics import Metric
 
 from gan_lab import __version__
@@ -15,7 +16,7 @@ from gan_lab.callbacks.drawing import in_chunks
 from gan_lab.callbacks.every import Every
 from gan_lab.errors import ConfigError
 from gan_lab.gans.base import AdversarialModule
-from gan_lab.metrics.measuring import Labelled, append_records, forget_records, measure, records, to_device
+from gan_lab.metrics.measuring import Labelled, append_records, forget_records, log_name, measure, records, to_device
 from gan_lab.metrics.reals import learn_reals
 
 log = logging.getLogger(__name__)
@@ -153,7 +154,7 @@ class Evaluation(Callback):
         told = self._last >= 0
         for logger in trainer.loggers:
             logger.log_metrics(line, step=module.images_seen)
-            if not told:
+            if not (told or isinstance(logger, CSVLogger)):  # which would make a file of its own for what is in two others
                 logger.log_hyperparams({"protocol": _without_numbers(self._records)})
 
 
@@ -209,8 +210,9 @@ class _Best:
         if self.key not in found:
             raise ConfigError(f"evaluation.best={self.key} is not measured: choose from {', '.join(found)}.")
         name = self.key.removeprefix(WEIGHTS["raw"]).removeprefix(WEIGHTS["ema"])
-        owner = next(metric for metric in metrics if name.startswith(f"{metric}_"))
-        part = name.removeprefix(f"{owner}_").rpartition("_")[0]
+        names = {metric: log_name(metric, metrics[metric]) for metric in metrics}
+        owner = next(metric for metric, logged in names.items() if name.startswith(f"{logged}_"))
+        part = name.removeprefix(f"{names[owner]}_").rpartition("_")[0]
         higher = metrics[owner].higher_is_better and part not in getattr(metrics[owner], "lower_is_better", ())
         value = found[self.key]["value"]
         return value if value is None or higher else -value

@@ -7,6 +7,7 @@ from importlib import import_module
 COMMANDS = {
     "train": "train a GAN",
     "sample": "draw from a checkpoint",
+    "evaluate": "measure a checkpoint or a folder of images",
     "compare": "put the runs of a sweep side by side",
     "bench": "measure the speed of training",
     "list": "show models, losses, data sets and everything else there is to choose",
@@ -17,7 +18,7 @@ HELP = f"""gan-lab: GANs that compose
 usage: gan-lab <command> [group=choice] [key=value] [flags]
 
 commands
-{chr(10).join(f"  {name:8}{text}" for name, text in COMMANDS.items())}
+{chr(10).join(f"  {name:10}{text}" for name, text in COMMANDS.items())}
 
 examples
   gan-lab train                                           DCGAN on handwritten digits, three minutes on a CPU
@@ -25,6 +26,7 @@ examples
   gan-lab train dataset=image_folder dataset.source=photos.zip dataset.resolution=64
   gan-lab train -m model=dcgan,lsgan,wgan_gp seed=0,1,2   a sweep
   gan-lab sample count=64 seed=7                          more from the newest run
+  gan-lab evaluate metrics=[fd] extractor=efflite0        how far the newest run's samples are from the real images
   gan-lab compare                                         the newest sweep: a table over seeds, curves, samples
   gan-lab bench model=dcgan hardware=cpu                  images per second, and where the time goes
   gan-lab list                                            what there is to choose

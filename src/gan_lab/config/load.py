@@ -61,14 +61,28 @@ class Loaded:
         Raises:
             ConfigError: The labels do not suit the generator or the count.
         """
-        device = next(self.generator.parameters()).device
-        latents = self.latent.sample(Noise(mix(seed), count)).to(device)
-        given = self._labels(count, seed, labels)
+        latents, given = self.draw(count, seed, labels)
         parts = [
-            self.generator(latents[k : k + batch_size], None if given is None else given[k : k + batch_size].to(device))
+            self.generate(latents[k : k + batch_size], None if given is None else given[k : k + batch_size])
             for k in range(0, count, batch_size)
         ]
-        return torch.cat([part.float().cpu() for part in parts])
+        return torch.cat([part.cpu() for part in parts])
+
+    def draw(
+        self, count: int, seed: int = 0, labels: int | Sequence[int] | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """The latents (count, dim) and labels (count,) that `sample` generates from, on the CPU; labels None without them.
+
+        Raises:
+            ConfigError: The labels do not suit the generator or the count.
+        """
+        return self.latent.sample(Noise(mix(seed), count)), self._labels(count, seed, labels)
+
+    @torch.no_grad()
+    def generate(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Samples float32 (n, ...) on the generator's device, for latents (n, dim) and labels (n,) on any."""
+        device = next(self.generator.parameters()).device
+        return self.generator(latents.to(device), None if labels is None else labels.to(device)).float()
 
     @torch.no_grad()
     def attention(
@@ -89,9 +103,8 @@ class Loaded:
             ConfigError: The generator has no such layer, the pixel is outside, or the labels do not suit.
         """
         device = next(self.generator.parameters()).device
-        latents = self.latent.sample(Noise(mix(seed), count)).to(device)
-        given = self._labels(count, seed, labels)
-        inputs = (latents,) if given is None else (latents, given.to(device))
+        latents, given = self.draw(count, seed, labels)
+        inputs = (latents.to(device),) if given is None else (latents.to(device), given.to(device))
         try:
             return attention_maps(self.generator, pixel, *inputs).float().cpu()
         except ValueError as error:
@@ -134,6 +147,8 @@ def load(path: str | Path, weights: str = "ema", device: str | torch.device | No
     generator = build_network(config, "generator")
     prefix = WEIGHTS[weights] + "."
     state = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
+    if not state:
+        raise CheckpointError(f"{file} has no {weights} generator: choose the other of weights=ema and weights=raw.")
     try:
         generator.load_state_dict(state)
     except RuntimeError as error:

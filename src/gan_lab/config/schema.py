@@ -92,6 +92,7 @@ class Train:
     conditioning: Conditioning = field(default_factory=Conditioning)
     averaging: Averaging = field(default_factory=Averaging)
     evaluation: Evaluation = field(default_factory=Evaluation)
+    extractor: dict[str, Any] = field(default_factory=dict)
     hardware: Hardware = field(default_factory=Hardware)
     game: dict[str, Any] = field(default_factory=dict)
     loss: dict[str, Any] = field(default_factory=dict)
@@ -122,6 +123,24 @@ class Sample:
     columns: int | None = None
     files: bool = MISSING
     device: str | None = None
+
+
+@dataclass
+class Evaluate:
+    """Top level of `conf/evaluate.yaml`."""
+
+    run: str = MISSING
+    images: str | None = None
+    weights: str = MISSING
+    seed: int = MISSING
+    device: str | None = None
+    out: str | None = None
+    batch_size: int = MISSING
+    width: int = MISSING
+    hardware: dict[str, Any] = field(default_factory=dict)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    extractor: dict[str, Any] = field(default_factory=dict)
+    dataset: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -167,6 +186,6 @@ def register() -> None:
     """Make the schemas and the resolver of run names known to Hydra. May be called again."""
     OmegaConf.register_new_resolver("run_id", run_id, use_cache=True, replace=True)
     store = ConfigStore.instance()
-    schemas = {"train": Train, "sample": Sample, "compare": Compare, "bench": Bench, "list": List}
+    schemas = {"train": Train, "sample": Sample, "evaluate": Evaluate, "compare": Compare, "bench": Bench, "list": List}
     for name, schema in schemas.items():
         store.store(name=f"{name}_schema", node=schema)

@@ -13,6 +13,8 @@ from torchmetrics import Metric
 
 COLUMNS = ("images_seen", "weights", "key", "value", "floor", "protocol")
 
+_OF_INCEPTION = {"fd": "fid", "kd": "kid"}
+
 Labelled = tuple[Tensor, Tensor | None]
 """Samples (n, ...) and their labels, int64 (n,), if there are any."""
 
@@ -39,7 +41,15 @@ def measure(metrics: Mapping[str, Metric], chunks: Iterable[Labelled]) -> dict[s
                 metric.update(samples, labels=labels)
             else:
                 metric.update(samples)
-    return {name: by_key(name, metric.compute(), count) for name, metric in metrics.items()}
+    return {name: by_key(log_name(name, metric), metric.compute(), count) for name, metric in metrics.items()}
+
+
+def log_name(name: str, metric: Metric) -> str:
+    """`fd_efflite0` for a metric `fd` in the features of `efflite0`; the features of FID and KID give those names."""
+    extractor = getattr(metric, "extractor_name", None)
+    if extractor is None:
+        return name
+    return _OF_INCEPTION.get(name, f"{name}_inception") if extractor == "inception" else f"{name}_{extractor}"
 
 
 def by_key(name: str, values: Tensor | Mapping[str, Tensor], samples: int) -> dict[str, float]:
@@ -67,7 +77,7 @@ def records(
     """
     found = {}
     for name, metric in metrics.items():
-        floors = by_key(name, getattr(metric, "floor", dict)(), samples)
+        floors = by_key(log_name(name, metric), getattr(metric, "floor", dict)(), samples)
         own = {"samples": samples, **protocol, **getattr(metric, "protocol", {})}
         for key, value in values[name].items():
             found[key] = {"value": _finite(value), "floor": _finite(floors.get(key)), **own}

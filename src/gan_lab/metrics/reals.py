@@ -54,7 +54,9 @@ def learn_reals(
         folder: Where the files are; by default `cache_folder()` / "reals".
     """
     comparing = [metric for metric in metrics.values() if hasattr(metric, "real_state")]
-    kept = [metric for metric in comparing if isinstance(metric, FeatureMetric) and metric.protocol["extractor_fingerprint"]]
+    kept = [
+        metric for metric in comparing if isinstance(metric, FeatureMetric) and metric.protocol["extractor_fingerprint"]
+    ]
     if not comparing:
         return
     folder = folder or cache_folder() / "reals"
