@@ -1,4 +1,4 @@
-"""Updates the feature metrics as one of two gloo processes and keeps their values. Started twice by test_feature_metrics.py."""
+"""Updates the feature metrics as one of two gloo processes. Started twice by test_feature_metrics.py."""
 
 import sys
 from pathlib import Path

@@ -20,7 +20,8 @@ def samples() -> tuple[Tensor, Tensor]:
 
 
 def metric() -> SlicedWasserstein:
-    return SlicedWasserstein(images=36, patches=8, directions=8, seed=3)
+    """Counts fewer images than both processes have together."""
+    return SlicedWasserstein(images=30, patches=8, directions=8, seed=3)
 
 
 def main(folder: Path, rank: int) -> None:
@@ -32,7 +33,7 @@ def main(folder: Path, rank: int) -> None:
         similarity.update(part)
         shared.update(part)
         loaded.update(part)
-    shared.update(real[rank::2], real=True)
+    shared.update(real[:18] if rank == 0 else real[18:], real=True)
     if rank == 0:  # the other has none
         whole = metric()
         whole.update(real, real=True)

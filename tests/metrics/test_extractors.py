@@ -98,8 +98,8 @@ def test_features_do_not_depend_on_the_images_beside() -> None:
 
 def test_they_stay_in_evaluation_mode_without_gradients_and_in_full_precision() -> None:
     for extractor in every_extractor():
-        holder = nn.Sequential(extractor, Shared(extractor)).train()
-        assert holder.training and not any(part.training for part in extractor.modules())
+        for held in (extractor, Shared(extractor)):
+            assert nn.Sequential(held).train().training and not any(part.training for part in held.modules())
         assert not any(weight.requires_grad for weight in extractor.parameters())
         batch = images(3, 1).requires_grad_()
         features = extractor(batch)

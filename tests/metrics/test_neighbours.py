@@ -1,4 +1,4 @@
-"""Precision and recall, density and coverage: the authors' package, ties counted by hand, and equal and disjoint sets."""
+"""Precision and recall, density and coverage: the authors' package, ties by hand, equal and disjoint sets."""
 
 from fractions import Fraction
 

@@ -36,10 +36,10 @@ def mean_pairwise_distance(features: Tensor, pairs: int) -> Tensor:
 class FeatureDiversity(FeatureMetric):
     """Mean distance between generated images in the space of the extractor, and beside it that between real ones.
 
-    It is not LPIPS (Zhang et al., 2018), whose weights were fitted to human judgements of patches and whose features are
-    normalized at each position of several layers: here the whole feature vector of an image is scaled to length 1, and
-    the numbers of both cannot be compared. It serves the same purpose: a generator whose images are all alike has 0. A
-    number far above that of the real images is no better than one far below.
+    It is not LPIPS (Zhang et al., 2018), whose weights were fitted to human judgements of patches and whose features
+    are normalized at each position of several layers: here the whole feature vector of an image is scaled to length 1,
+    and the numbers of both cannot be compared. It serves the same purpose: a generator whose images are all alike has
+    0. A number far above that of the real images is no better than one far below.
 
     Args:
         extractor: Images (n, ...) to features (n, d); None where the images are features already.

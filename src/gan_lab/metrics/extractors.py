@@ -13,6 +13,7 @@ from abc import abstractmethod
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +35,8 @@ _TIMEOUT = 60  # seconds without an answer
 _BLOCK = 1 << 20  # bytes read at once
 _CHUNK = 64  # images in the network at once
 _TINIEST = 32  # pixels; EfficientNet halves a side five times
+
+_SHARED: "WeakValueDictionary[tuple[str, str, str], Shared]" = WeakValueDictionary()
 
 _logger = logging.getLogger(__name__)
 
@@ -113,6 +116,15 @@ class Shared(nn.Module):
         if self._last is None or self._last[0] is not images or self._last[1] != images._version:
             self._last = images, images._version, self.extractor(images)
         return self._last[2]
+
+
+def shared(extractor: Extractor) -> Shared:
+    """The one `Shared` of all extractors with these weights and preprocessing, while any metric holds it."""
+    key = (extractor.name, extractor.fingerprint, extractor.preprocessing)
+    found = _SHARED.get(key)
+    if found is None:
+        found = _SHARED[key] = Shared(extractor)
+    return found
 
 
 def fingerprint(network: nn.Module) -> str:

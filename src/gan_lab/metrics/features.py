@@ -19,23 +19,23 @@ _HASH = 0x48415348  # seed of the hash's factors; any number will do, so long as
 class FeatureMetric(Metric):
     """A metric that compares generated with real images by what an extractor makes of them.
 
-    The extractor stays in evaluation mode and runs without gradients. It is no submodule: it moves between devices with the
-    metric, but it is in no `state_dict` and among no `parameters()`. Features become float64 before anything else happens to
-    them. What is learned of the real images outlives `reset_generated`, and `real_state` and `load_real_state` carry it
-    from one run to the next. Values of different extractors, or of different numbers of images, cannot be compared: the
+    The extractor stays in evaluation mode and runs without gradients. It is no submodule: it moves between devices with
+    the metric, but it is in no `state_dict` and among no `parameters()`. Features become float64 before any statistics.
+    What is learned of the real images outlives `reset_generated`, and `real_state` and `load_real_state` carry it from
+    one run to the next. Values of different extractors, or of different numbers of images, cannot be compared: the
     `protocol` has both.
 
     This class keeps all features, 8 d bytes for each image, and joins them over processes; a subclass may keep less.
 
     Args:
-        extractor: Images (n, ...) to features (n, d). Its attributes `name` and `fingerprint`, if there are such, are part
-            of the protocol. None where the images are features already.
+        extractor: Images (n, ...) to features (n, d). Its attributes `name` and `fingerprint`, if there are such, are
+            part of the protocol. None where the images are features already.
     """
 
     is_differentiable = False
     full_state_update = False
     real_kind: ClassVar[str] = "features"
-    """What is kept of the real images: metrics of one kind and with one extractor can load each other's `real_state`."""
+    """What is kept of the real images: metrics of one kind with one extractor can load each other's `real_state`."""
 
     real: list[Tensor]  # parts (n, width), float64; both lists become one tensor where processes are joined
     generated: list[Tensor]
@@ -60,11 +60,15 @@ class FeatureMetric(Metric):
     def protocol(self) -> Protocol:
         """What the value depends on beside the images, to be printed with it; the images counted are this process's."""
         return {
-            "extractor": self.extractor_name,
-            "extractor_fingerprint": getattr(self.extractor, "fingerprint", None),
+            **self.extractor_protocol(),
             "real_images": self._count(_joined(self.real)),
             "generated_images": self._count(_joined(self.generated)),
         }
+
+    def extractor_protocol(self) -> Protocol:
+        """What the features are functions of beside the images."""
+        words = {word: getattr(self.extractor, word, None) for word in ("fingerprint", "preprocessing")}
+        return {"extractor": self.extractor_name, **{f"extractor_{word}": value for word, value in words.items()}}
 
     def update(self, images: Tensor, real: bool = False) -> None:
         """Learn from images.
@@ -96,8 +100,8 @@ class FeatureMetric(Metric):
         """Go on as if the images behind a state, and no other real ones, had been given.
 
         Args:
-            state: From `real_state` of a metric with this `real_kind` and the same extractor. With several processes only
-                one may load it, as the processes add up what they have.
+            state: From `real_state` of a metric with this `real_kind` and the same extractor. Of several processes only
+                one may load it, as they add up what they have.
 
         Raises:
             ValueError: The state is of another kind.
@@ -115,6 +119,11 @@ class FeatureMetric(Metric):
         """Features (n, d) of images, float64 and finite."""
         with torch.no_grad():
             features = self.extractor(images)
+        if features.dim() != 2 and isinstance(self.extractor, nn.Identity):
+            raise ValueError(
+                f"Distances of features need an extractor for samples {tuple(features.shape)}: choose one, as in "
+                "extractor=efflite0."
+            )
         if features.dim() != 2:
             raise ValueError(
                 f"Features must be (n, d), but extractor {self.extractor_name} gives {tuple(features.shape)}."
@@ -129,8 +138,8 @@ class FeatureMetric(Metric):
         wrong = len(features) - int(features.isfinite().all(1).sum())
         if wrong:
             raise ValueError(
-                f"The {_which(real)} features are not finite: extractor {self.extractor_name} gives NaN or infinity for "
-                f"{wrong} of {len(features)} images."
+                f"The {_which(real)} features are not finite: extractor {self.extractor_name} gives NaN or infinity "
+                f"for {wrong} of {len(features)} images."
             )
         return features
 

@@ -35,7 +35,7 @@ def moments(features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class FrechetDistance(FeatureMetric):
-    """Fréchet distance between generated and real features: FID (Heusel et al., 2017) if the extractor is that Inception.
+    """Fréchet distance of generated and real features: FID (Heusel et al., 2017) if the extractor is that Inception.
 
     It is biased upwards, the more so the fewer images there are: independent sets of one normal distribution in 64
     dimensions are 4.5 apart with 500 images each and 0.22 with 10,000. Only numbers of as many images can be compared.
@@ -72,9 +72,9 @@ class FrechetDistance(FeatureMetric):
 class ClassFrechetDistance(FeatureMetric):
     """Fréchet distance within each class of the real images: `mean` over the classes and the `worst` of them.
 
-    A generator that draws one class badly, or the images of one class under the label of another, may have a good distance
-    over all. The bias of `FrechetDistance` is that of the images in one class, so these numbers are higher. All features
-    are kept: for each class there would be more sums than features.
+    A generator that draws one class badly, or the images of one class under the label of another, may have a good
+    distance over all. The bias is that of as few images as there are in a class, so these numbers are above those of
+    `FrechetDistance`. All features are kept: sums for each class would mostly take more room.
 
     Args:
         extractor: Images (n, ...) to features (n, d); None where the images are features already.

@@ -20,8 +20,8 @@ def polynomial_kernel(a: Tensor, b: Tensor) -> Tensor:
 def kernel_distance(a: Tensor, b: Tensor, chunk: int = 512) -> Tensor:
     """Unbiased estimate of the squared maximum mean discrepancy, as in KID (Bińkowski et al., 2018), over all pairs.
 
-    Pairs of a row with itself are left out, which makes its mean 0 for two sets of one distribution, so that it is often
-    below 0.
+    Pairs of a row with itself are left out. So its mean is 0 for two sets of one distribution, and half of the time or
+    so it is below 0.
 
     Args:
         a: Features (n, d), float64, n at least 2.
@@ -54,8 +54,8 @@ def standard_error(a: Tensor, b: Tensor, blocks: int) -> Tensor:
 class KernelDistance(FeatureMetric):
     """Squared maximum mean discrepancy of generated and real features under the kernel of KID (Bińkowski et al., 2018).
 
-    KID is the mean over random subsets, usually of 1,000; here it is the mean over all pairs of images, which is what the
-    subsets estimate, and no random number enters. It is KID if the extractor is that Inception. Tables often print 1,000
+    KID is the mean over random subsets, usually of 1,000; here all pairs of images count, which has the same mean and
+    varies less, and no random number enters. It is KID if the extractor is that Inception. Tables often print 1,000
     times this number. Unlike a Fréchet distance it is unbiased, and may be negative.
 
     Args:

@@ -14,7 +14,7 @@ class Balls(NamedTuple):
     Args:
         centres: (n, d), float64.
         squares: Squared radii (n,).
-        rounding: How far two squared distances that are equal may be apart in a computer, (n,), at the rim of each ball.
+        rounding: How far apart two equal squared distances may come out, at the rim of each ball, (n,).
     """
 
     centres: Tensor
@@ -86,9 +86,9 @@ def density_coverage(real: Tensor, generated: Tensor, k: int = 5, chunk: int = 5
 class PrecisionRecall(FeatureMetric):
     """Improved precision and recall of generated images (Kynkäänniemi et al., 2019); see `precision_recall`.
 
-    The paper has 50,000 real and generated images and k = 3. Both numbers hang on how many images there are, and outliers
-    among either set make the other's number too good. A value of two equal sets is 1, but one of two sets of the same
-    distribution is not.
+    The paper has 50,000 real and generated images and k = 3. Both numbers hang on how many images there are: equal sets
+    have 1, but two sets of one distribution have less. An outlier has a large ball, so that outliers among the real
+    images make precision too good, and those among the generated ones recall.
 
     Args:
         extractor: Images (n, ...) to features (n, d); None where the images are features already.

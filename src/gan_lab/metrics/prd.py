@@ -77,8 +77,8 @@ def cluster_shares(real: Tensor, generated: Tensor, clusters: int, seed: int) ->
 class PrecisionRecallCurve(FeatureMetric):
     """The summary (F_8, F_1/8) of the precision and recall curve of generated images (Sajjadi et al., 2018).
 
-    The features of both sets are clustered together, several times; each time gives a curve by how both sets are spread over
-    the clusters, and the mean curve counts. `curve` gives it for a chart.
+    The features of both sets are clustered together, several times; each time gives a curve by how both sets are spread
+    over the clusters, and the mean curve counts. `curve` gives it for a chart.
 
     Args:
         extractor: Images (n, ...) to features (n, d); None where the images are features already.
@@ -99,7 +99,7 @@ class PrecisionRecallCurve(FeatureMetric):
         self.clusters, self.runs, self.seed = clusters, runs, seed
 
     def compute(self) -> dict[str, Tensor]:
-        """`f8`, which is high with all of the real variety, and `f_eighth`, with none but good images: scalars in [0, 1].
+        """`f8`, high with all of the real variety, and `f_eighth`, high with none but good images; scalars in [0, 1].
 
         Raises:
             ValueError: There are not as many real as generated images, or fewer than clusters.

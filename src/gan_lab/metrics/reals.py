@@ -71,8 +71,9 @@ def learn_reals(
             if (new := files.get(id(metric))) is not None and new not in found:
                 found[new] = cast(FeatureMetric, metric).real_state()
                 _save(found[new], new)
+    shown = {id(metric) for metric in ignorant}  # metrics make a new metric of ==
     for metric in kept:
-        if metric not in ignorant:
+        if id(metric) not in shown:
             metric.load_real_state(found[files[id(metric)]])
 
 
@@ -91,7 +92,7 @@ def _show(metrics: list[Any], data: RealSamples, count: int | None, batch_size: 
 
 
 def _key(metric: FeatureMetric, content: str, count: int | None) -> str:
-    parts = [_VERSION, content, count, metric.real_kind, metric.protocol["extractor_fingerprint"]]
+    parts = [_VERSION, content, count, metric.real_kind, *metric.extractor_protocol().values()]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 
 
