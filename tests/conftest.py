@@ -38,6 +38,12 @@ SMALL = (
 """The shortest run that writes everything, for the command line."""
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What the tests learn is kept for the tests alone."""
+    os.environ["GAN_LAB_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture
 def tiny(tmp_path: Path) -> Callable[..., DictConfig]:
     """Composes a tiny run in a temporary folder from further overrides."""
@@ -75,6 +81,9 @@ def command(
             status = 0
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        finally:
+            if "joblib.externals.loky" in sys.modules:  # keeps its processes for the next sweep
+                sys.modules["joblib.externals.loky"].get_reusable_executor().shutdown(wait=True)
         captured = capfd.readouterr()
         return Outcome(status, captured.out, captured.err)
 

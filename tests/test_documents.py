@@ -91,6 +91,7 @@ def test_table_of_models_is_the_catalogues() -> None:
         "dataset",
         "hardware",
         "metrics",
+        "extractor",
         "logger",
         "debug",
     ],

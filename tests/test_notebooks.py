@@ -11,12 +11,15 @@ NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.py"))
 
 
 def test_there_are_notebooks() -> None:
-    assert [path.stem for path in NOTEBOOKS][:2] == ["01_first_gan", "02_mode_collapse"]
+    assert [path.stem for path in NOTEBOOKS] == ["01_first_gan", "02_mode_collapse", "03_reading_the_numbers"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_runs(path: Path) -> None:
-    text, changed = re.subn(r"^BUDGET = [\d_]+", "BUDGET = 1_000", path.read_text(), flags=re.MULTILINE)
+    def shortened(budget: re.Match[str]) -> str:
+        return f"BUDGET = {min(1_000, int(budget[1]) // 8)}"
+
+    text, changed = re.subn(r"^BUDGET = ([\d_]+)", shortened, path.read_text(), flags=re.MULTILINE)
     assert changed == 1, "a notebook states its budget once, so that the tests can shorten it"
     notebook = jupytext.reads(text, fmt="py:percent")
     NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
@@ -26,4 +29,4 @@ def test_runs(path: Path) -> None:
         for output in cell.get("outputs", [])
         if {"image/png", "image/gif"} & set(output.get("data", {}))
     ]
-    assert len(pictures) >= 4
+    assert len(pictures) >= 2

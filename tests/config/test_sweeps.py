@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from joblib.externals.loky import get_reusable_executor
 
 from gan_lab.config.compose import compose
 from gan_lab.config.fit import fit
@@ -49,7 +48,6 @@ def test_a_sweep_ends_in_a_table_and_a_figure(launcher: str, command, tmp_path: 
         "train", "experiment=ring_methods", "setting=ring/gan,ring/d2gan", "seed=0,1", f"hydra/launcher={launcher}",
         *QUICK, *POINTS, "callbacks.sample_grids.points=100",
     )  # fmt: skip
-    get_reusable_executor().shutdown(wait=True)  # joblib keeps its processes for the next sweep
     assert outcome.status == 0, outcome.err
     rows = re.findall(r"^\| (setting=\S+) +\| (\d+) ", outcome.out, re.MULTILINE)
     assert rows == [("setting=ring/gan", "2"), ("setting=ring/d2gan", "2")]
