@@ -11,6 +11,7 @@ from gan_lab.pictures import (
     BACKGROUND,
     FIELD,
     density,
+    enlarged,
     evenly,
     extent_of,
     field,
@@ -115,6 +116,23 @@ def test_sheet_makes_room_for_names() -> None:
     without, with_name = (sheet([(name, [image])], ["x"]) for name in ("", "model=gan\nlr=0.1"))
     assert with_name.width > without.width + 60
     assert np.asarray(with_name)[:200, :60].min() < 100
+
+
+def test_sheet_has_a_line_below_each_picture_if_wanted() -> None:
+    rows = [("", [Image.new("L", (20, 20), 0), Image.new("L", (20, 20), 90)])] * 2
+    pixels = np.asarray(sheet(rows, ["", ""], side=50, captions=[["0.5", ""], ["", "0.25"]]))
+    assert pixels.shape[:2] == (8 + 2 * 78 + 24, 8 + 2 * 58)
+    assert [[pixels[33 + 78 * row, 33 + 58 * column, 0] for column in range(2)] for row in range(2)] == [[0, 90]] * 2
+    lines = [[pixels[61 + 78 * row :, 10 + 58 * column :][:20, :50].min() for column in range(2)] for row in range(2)]
+    assert [[line < 150 for line in row] for row in lines] == [[True, False], [False, True]]
+
+
+def test_enlarged_by_a_whole_factor() -> None:
+    image = torch.tensor([[[-1.0, 1.0], [0.0, 0.5], [1.0, -1.0]]])
+    pixels = np.asarray(enlarged(image, side=14))
+    assert pixels.shape == (12, 8)  # by 4
+    assert pixels[::4, ::4].tolist() == [[0, 255], [128, 191], [255, 0]] and (pixels[:4, :4] == 0).all()
+    assert np.asarray(enlarged(torch.zeros(3, 200, 100), side=14)).shape == (200, 100, 3)
 
 
 def test_strip_is_one_row() -> None:

@@ -130,8 +130,17 @@ def strip(pictures: Sequence[Image.Image], titles: Sequence[str], side: int = 20
     return sheet([("", pictures)], titles, side)
 
 
+def enlarged(image: Tensor, side: int = 128) -> Image.Image:
+    """An image (C, H, W) in [-1, 1] as a picture, enlarged by the whole factor that brings it nearest below `side` pixels."""
+    factor = max(1, side // max(image.shape[1:]))
+    return to_image(to_uint8(image).repeat_interleave(factor, 1).repeat_interleave(factor, 2))
+
+
 def sheet(
-    rows: Sequence[tuple[str, Sequence[Image.Image | None]]], titles: Sequence[str], side: int = 200
+    rows: Sequence[tuple[str, Sequence[Image.Image | None]]],
+    titles: Sequence[str],
+    side: int = 200,
+    captions: Sequence[Sequence[str]] | None = None,
 ) -> Image.Image:
     """Pictures in a table with a name before each row and a title below each column.
 
@@ -139,15 +148,17 @@ def sheet(
         rows: Name, which may have several lines, and pictures from left to right; None leaves a place empty.
         titles: One for each column.
         side: Of the square that a picture is fitted into, in pixels.
+        captions: A line below each picture, row by row; None for none.
     """
     font, gap = ImageFont.load_default(16), 8
     pen = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     names = max(pen.multiline_textbbox((0, 0), name, font=font)[2] for name, _ in rows)
     left, step = gap + (int(names) + gap if names else 0), side + gap
-    canvas = Image.new("RGB", (left + step * len(titles), gap + step * len(rows) + 24), "white")
+    down = step if captions is None else step + 20
+    canvas = Image.new("RGB", (left + step * len(titles), gap + down * len(rows) + 24), "white")
     pen = ImageDraw.Draw(canvas)
     for row, (name, pictures) in enumerate(rows):
-        top = gap + row * step
+        top = gap + row * down
         pen.multiline_text((gap, top + side / 2), name, TEXT, font, anchor="lm")
         for column, image in enumerate(pictures):
             if image is not None:
@@ -155,8 +166,10 @@ def sheet(
                 x, y = left + column * step + (side - fitted.width) // 2, top + (side - fitted.height) // 2
                 canvas.paste(fitted, (x, y))
                 pen.rectangle((x - 1, y - 1, x + fitted.width, y + fitted.height), outline=FRAME)
+                if captions is not None:
+                    pen.text((left + column * step + side / 2, top + side + 3), captions[row][column], TEXT, font, "ma")
     for column, title in enumerate(titles):
-        pen.text((left + column * step + side / 2, gap + len(rows) * step), title, TEXT, font, anchor="ma")
+        pen.text((left + column * step + side / 2, gap + len(rows) * down), title, TEXT, font, anchor="ma")
     return canvas
 
 

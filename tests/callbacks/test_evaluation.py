@@ -2,21 +2,33 @@
 
 import csv
 import json
+import logging
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch import Callback
+from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers.logger import Logger
 from tests.conftest import TINY
-from torchmetrics import MeanMetric
+from tests.extracting import pixel_features
+from torch import Tensor
+from torchmetrics import MeanMetric, Metric
 
 from gan_lab import __version__
 from gan_lab.callbacks.evaluation import EVALUATED_LATENTS, Evaluation
-from gan_lab.config.build import build
+from gan_lab.config.build import Experiment, build
 from gan_lab.config.compose import compose
 from gan_lab.config.fit import fit
 from gan_lab.data.mixtures import ring
 from gan_lab.errors import ConfigError
+from gan_lab.metrics.measuring import append_records
 from gan_lab.metrics.points import HistogramDivergence
+
+pytestmark = pytest.mark.filterwarnings("ignore:Found .* in eval mode", "ignore:Experiment logs directory")
 
 POINTS = ("dataset=ring", "architecture=mlp", "architecture.generator.norm=none", "budget.images=96")
 MEASURED = (
@@ -134,3 +146,316 @@ def test_images_are_refused(tmp_path: Path) -> None:
 def test_numbers_out_of_range_are_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=f"^evaluation.{name}=0 .*at least 1"):
         Evaluation({}, ".", **{"budget_images": 100, name: 0})
+
+
+# --- evaluations.csv, and a run that is resumed
+
+
+def lines(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "evaluations.csv") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_number_is_in_the_file_with_its_protocol(run: Path) -> None:
+    found = lines(run)
+    assert [(int(row["images_seen"]), row["weights"], row["key"]) for row in found] == [
+        (seen, weights, row["key"]) for seen in (32, 64, 96) for weights in ("ema", "raw") for row in found[: len(KEYS)]
+    ]
+    results = json.loads((run / "results.json").read_text())
+    for row in found[-2 * len(KEYS) :]:
+        record = results[("eval/" if row["weights"] == "ema" else "eval/raw/") + row["key"]]
+        assert float(row["value"]) == record.pop("value")
+        assert (float(row["floor"]) if row["floor"] else None) == record.pop("floor")
+        assert json.loads(row["protocol"]) == record
+    logged = {row["progress/images_seen"]: row for row in rows(run) if "eval/seconds" in row}
+    for row in found:
+        prefix = "eval/" if row["weights"] == "ema" else "eval/raw/"
+        assert float(row["value"]) == float(logged[f"{row['images_seen']}"][prefix + row["key"]])
+
+
+def test_a_resumed_run_has_no_line_twice(tmp_path: Path) -> None:
+    words = [word for word in settings(tmp_path, *MEASURED, "evaluation.every_images=30") if "checkpoints" not in word]
+    words.append("callbacks.checkpoints.every_images=30")
+    fit(compose(*words))
+    whole, results = lines(tmp_path), (tmp_path / "results.json").read_text()
+    fit(compose(*words, f"resume={tmp_path}/checkpoints/images_0000000064.ckpt"))
+    assert lines(tmp_path) == whole and (tmp_path / "results.json").read_text() == results
+    # At the very end nothing is left to train. What `gan-lab evaluate` wrote of this checkpoint stays.
+    append_records(tmp_path / "evaluations.csv", 96, "ema", {"fid_50k": {"value": 1.5, "floor": None}})
+    more = lines(tmp_path)
+    fit(compose(*words, f"resume={tmp_path}"))
+    assert sorted(lines(tmp_path), key=str) == sorted(more, key=str)
+    assert (tmp_path / "results.json").read_text() == results
+    fit(compose(*words))  # from the beginning
+    assert lines(tmp_path) == whole
+
+
+# --- metrics of our own
+
+
+class Scripted(Metric):
+    """The next of these values at each evaluation, the same for both generators."""
+
+    higher_is_better: bool | None = True
+    lower_is_better = ("down",)
+
+    def __init__(self, values: Sequence[float], single: bool = False) -> None:
+        super().__init__()
+        self.values, self.single = [float(value) for value in values for _ in range(2)], single
+
+    def update(self, samples: Tensor) -> None: ...
+
+    def compute(self) -> Tensor | dict[str, Tensor]:
+        value = torch.tensor(self.values.pop(0))
+        return value if self.single else {"up": value, "down": value}
+
+
+class Lower(Scripted):
+    higher_is_better = False
+
+
+class Silent(Scripted):
+    higher_is_better = None
+
+
+class Recording(MeanMetric):
+    """Keeps the labels that it was given."""
+
+    takes_labels = True
+
+    def __init__(self) -> None:
+        super().__init__("ignore")
+        self.given: list[Tensor] = []
+
+    def update(self, samples: Tensor, labels: Tensor) -> None:  # type: ignore[override]
+        self.given.append(labels)
+        super().update(samples)
+
+
+class Told(Logger):
+    """A logger that keeps what it is told."""
+
+    name, version = "told", 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.metrics: list[dict[str, float]] = []
+        self.protocols: list[dict[str, Any]] = []
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        self.metrics.append(metrics)
+
+    def log_hyperparams(self, params: dict[str, Any], *_: object, **__: object) -> None:
+        self.protocols += [params["protocol"]] if "protocol" in params else []
+
+
+def evaluated(
+    folder: Path, metrics: dict[str, Metric | None], *words: str, resume: Path | None = None, more: Sequence[Callback] = (),
+    loggers: Sequence[Logger] = (), **options: Any,
+) -> Experiment:  # fmt: skip
+    """A run of 96 points in batches of 8 with this callback, evaluated at 32, 64 and 96 unless the options say otherwise."""
+    experiment = build(compose(*settings(folder, "logger=[]", *words)))
+    options = {"budget_images": 96, "samples": 16, "every_images": 32, "max_share": 1, **options}
+    callback = Evaluation(metrics, str(folder), **options)
+    trainer = experiment.trainer
+    trainer.callbacks[:] = [c for c in trainer.callbacks if not isinstance(c, Evaluation)] + [*more, callback]
+    if loggers:
+        trainer.loggers = list(loggers)
+    trainer.fit(experiment.module, datamodule=experiment.data, ckpt_path=resume, weights_only=True if resume else None)
+    return experiment
+
+
+def seen_by(folder: Path) -> list[int]:
+    """When it was evaluated."""
+    return list(dict.fromkeys(int(row["images_seen"]) for row in lines(folder)))
+
+
+def best_at(folder: Path) -> int:
+    """Images seen by the checkpoint of the best value."""
+    checkpoint = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)
+    return checkpoint["state_dict"]["_extra_state"]["images_seen"]
+
+
+def test_without_metrics_nothing_is_done(tmp_path: Path) -> None:
+    logger = Told()
+    evaluated(tmp_path, {}, loggers=[logger])
+    evaluated(tmp_path, {"none": None}, loggers=[logger])  # as evaluation.metrics.kl=null leaves it
+    assert {path.name for path in tmp_path.iterdir()} <= {"config.yaml", "metrics.csv"}
+    assert not logger.protocols and not any("eval/seconds" in line for line in logger.metrics)
+
+
+def test_labels_are_those_that_the_samples_were_drawn_with(tmp_path: Path) -> None:
+    metric = Recording()
+    module = evaluated(tmp_path, {"x": metric}, "conditioning=concat", batch_size=5, every_images=96).module
+    expected = module.sample_labels(16, 0, EVALUATED_LATENTS)
+    assert expected is not None and [len(part) for part in metric.given] == 2 * [5, 5, 5, 1]  # ema and raw
+    assert torch.equal(torch.cat(metric.given), torch.cat([expected, expected]))
+    assert len(expected.unique()) > 1
+
+
+def test_loggers_are_told_the_protocol_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    logger = Told()
+    monkeypatch.setattr(CSVLogger, "log_hyperparams", lambda *_: pytest.fail("it makes a file of its own for it"))
+    evaluated(tmp_path, {"x": Scripted([1, 2, float("nan")])}, loggers=[logger, CSVLogger(tmp_path, "", "")])
+    evaluations = [line for line in logger.metrics if "eval/seconds" in line]
+    assert [line["eval/x_up_16"] for line in evaluations[:2]] == [1, 2] and evaluations[2]["eval/x_up_16"] != 2
+    assert [line["progress/images_seen"] for line in evaluations] == [32, 64, 96]
+    (protocol,) = logger.protocols
+    common = {"samples": 16, "seed": 0, "batch_norm": "running", "version": __version__}
+    assert protocol == {
+        f"{prefix}x_{part}_16": common | {"weights": weights}
+        for prefix, weights in (("eval/", "ema"), ("eval/raw/", "raw"))
+        for part in ("up", "down")
+    }
+
+
+# --- features
+
+
+FEATURES = (
+    *(
+        f"evaluation.metrics.{name}.extractor={{_target_:tests.extracting.pixel_features}}"
+        for name in ("fd", "kd", "pr")
+    ),
+    "metrics=[fd,kd,pr]",
+    "evaluation.samples=20",
+    "evaluation.real_images=30",
+    "evaluation.max_share=1",
+)
+
+
+def test_training_is_left_alone_by_metrics_of_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On digits, with the images learned in the one run and read from the cache in the other."""
+    monkeypatch.setenv("GAN_LAB_CACHE", str(tmp_path / "cache"))
+    words = [*TINY, "budget.images=32", "augment=diffaugment", "dataset.flip=true"]
+    states, results = [], []
+    for name, more in {"a": FEATURES, "b": FEATURES, "c": ()}.items():
+        measured = [*more, "evaluation.every_images=8"] if more else []
+        states.append(fit(compose(*words, f"run.dir={tmp_path / name}", *measured)).module.state_dict())
+        results += [json.loads((tmp_path / name / "results.json").read_text())] if more else []
+    assert any("running_mean" in key for key in states[0])
+    for key, value in states[2].items():
+        for other in (state[key] for state in states[:2]):
+            assert torch.equal(other, value) if isinstance(value, torch.Tensor) else other == value
+    assert results[0] == results[1] and len(list((tmp_path / "cache/reals").glob("*.pt"))) == 2
+    assert results[0]["eval/fd_pixels_20"] == {
+        "value": results[0]["eval/fd_pixels_20"]["value"], "floor": None, "samples": 20, "seed": 0, "images_seen": 32,
+        "weights": "ema", "batch_norm": "running", "version": __version__, "real_images": 30, "generated_images": 20,
+        "extractor": "pixels", "extractor_fingerprint": pixel_features().fingerprint, "extractor_preprocessing": "to 2x2",
+    }  # fmt: skip
+    assert results[0]["eval/raw/kd_pixels_distance_20"].keys() > {"weights", "extractor_fingerprint", "blocks_seed"}
+
+
+# --- the share of time
+
+
+class Clock(Callback):
+    """Time goes by: a second for each batch, and another for each value that `Costly` computes."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def on_train_batch_start(self, *_: object) -> None:
+        self.now += 1
+
+
+class Costly(Scripted):
+    def __init__(self, clock: Clock) -> None:
+        super().__init__([0.0] * 50)
+        object.__setattr__(self, "clock", clock)
+
+    def compute(self) -> Tensor | dict[str, Tensor]:
+        self.clock.now += 1
+        return super().compute()
+
+
+@pytest.mark.parametrize(
+    ("every", "share", "when", "told"),
+    [
+        (8, 1, list(range(8, 97, 8)), "24.0 s, 66.7 %"),
+        (8, 0.5, [8, 48, 64, 80, 96], "10.0 s, 45.5 %"),  # 2 s each: the second when 8 s have gone by
+        (8, 0.25, [8, 96], "4.0 s, 25.0 %"),
+        (32, 0.35, [32, 80, 96], "6.0 s, 33.3 %"),  # what is put off is made as soon as it can be
+        (96, 0.01, [96], "2.0 s, 14.3 %"),
+    ],
+)
+def test_an_evaluation_waits_until_its_share_allows_it(
+    every: int, share: float, when: list[int], told: str, tmp_path: Path, monkeypatch, caplog
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("gan_lab.callbacks.evaluation.time", SimpleNamespace(perf_counter=lambda: clock.now))
+    with caplog.at_level(logging.INFO, "gan_lab"):
+        evaluated(tmp_path, {"x": Costly(clock)}, more=[clock], every_images=every, max_share=share)
+    assert seen_by(tmp_path) == when
+    assert f"Evaluation took {told} of the training (evaluation.max_share={share:g})." in caplog.text
+    assert len(json.loads((tmp_path / "results.json").read_text())) == 4
+
+
+def test_a_budget_that_is_no_multiple_ends_in_an_evaluation(tmp_path: Path) -> None:
+    evaluated(tmp_path, {"x": Scripted([1, 2, 3])}, every_images=40)
+    assert seen_by(tmp_path) == [40, 80, 96]
+
+
+@pytest.mark.parametrize("share", [0, -1, 1.5])
+def test_no_such_share(share: float) -> None:
+    with pytest.raises(ConfigError, match=r"^evaluation.max_share=.* not allowed: it must be in \(0, 1\]\.$"):
+        Evaluation({}, ".", 100, max_share=share)
+
+
+# --- the best checkpoint
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("key", "metrics", "at"),
+    [
+        ("x_16", {"x": Scripted([1, 3, 2], single=True)}, 64),
+        ("x_16", {"x": Lower([2, 1, 3], single=True)}, 64),
+        ("x_16", {"x": Silent([3, 2, 1], single=True)}, 96),
+        ("x_up_16", {"x": Scripted([1, 3, 2])}, 64),
+        ("x_down_16", {"x": Scripted([3, 1, 2])}, 64),
+        ("x_down_16", {"x": Lower([3, 1, 2])}, 64),
+        ("raw/x_down_16", {"x": Scripted([1, 3, 2])}, 32),
+        ("x_up_16", {"x": Scripted([NAN, 1, NAN])}, 64),
+        ("x_up_16", {"x": Scripted([2, 2, 2])}, 32),
+        ("x_more_16", {"x": Scripted([5, 5, 5]), "x_more": Lower([3, 1, 2], single=True)}, 64),
+    ],
+)
+def test_the_best_checkpoint_is_kept(key: str, metrics: dict[str, Metric], at: int, tmp_path: Path) -> None:
+    evaluated(tmp_path, metrics, best=f"eval/{key}")
+    assert best_at(tmp_path) == at
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["best.ckpt"]
+
+
+def test_no_number_is_the_best_of_none(tmp_path: Path) -> None:
+    evaluated(tmp_path, {"x": Scripted([NAN] * 3)}, best="eval/x_up_16")
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_resumed_run_knows_the_best(tmp_path: Path) -> None:
+    evaluated(tmp_path / "run", {"x": Scripted([1, 3, 2])}, best="eval/x_up_16")
+    best = tmp_path / "run/checkpoints/best.ckpt"
+    evaluated(tmp_path / "run", {"x": Scripted([2])}, best="eval/x_up_16", resume=best)
+    assert best_at(tmp_path / "run") == 64
+    evaluated(tmp_path / "other", {"x": Scripted([2])}, best="eval/x_up_16", resume=best)
+    assert best_at(tmp_path / "other") == 96  # a folder without the better one
+    evaluated(tmp_path / "run", {"x": Scripted([2])}, best="eval/x_down_16", resume=best)
+    assert best_at(tmp_path / "run") == 96  # by another key
+    evaluated(tmp_path / "run", {"x": Scripted([2])}, resume=tmp_path / "run/checkpoints/best.ckpt")  # by none
+
+
+def test_a_best_that_is_not_measured_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"^evaluation.best=eval/y is not measured: choose from eval/x_up_16, eval/x_down_"
+    ):
+        evaluated(tmp_path, {"x": Scripted([1])}, best="eval/y")
+    with pytest.raises(
+        ConfigError, match=r"^evaluation.best=eval/y needs a metric: choose one with metrics=\[\.\.\.\]\.$"
+    ):
+        Evaluation({}, ".", 100, best="eval/y")
+
+
+def test_samples_that_a_metric_refuses_are_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^MS-SSIM halves images"):
+        fit(compose(*TINY, f"run.dir={tmp_path}", "dataset.resolution=8", "budget.images=8", "metrics=[ms_ssim]"))

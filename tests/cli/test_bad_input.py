@@ -12,6 +12,8 @@ import torch
 from PIL import Image
 from tests.conftest import SMALL
 
+from gan_lab.cli.main import COMMANDS
+
 ONE = (*SMALL, "run.name=one")
 """The shortest run that writes everything, in a folder of a known name."""
 
@@ -155,6 +157,25 @@ def test_no_gpu(command: Command) -> None:
         "compare nowhere": "nowhere cannot be read.*key=value",
         "compare .": r"\. holds no finished run",
         "compare . columns=1": "columns=1 .*at least 2",
+        "neighbours": "extractor is not given: .*extractor=efflite0",
+        "neighbours extractor=efflite0": "run=latest finds no run",
+        "neighbours extractor=efflite0 run=one": "one does not exist: give a checkpoint file or a run folder",
+        "neighbours extractor=efflite0 run=x count=0": "count=0 .*at least 1",
+        "neighbours extractor=efflite0 run=x samples=8": "count=16 .*at most samples=8",
+        "neighbours extractor=efflite0 run=x nearest=0": "nearest=0 .*at least 1",
+        "neighbours extractor=efflite0 run=x device=foo": "device=foo cannot be used",
+        "neighbours extractor=foo": "extractor=foo is not known: choose from digits, efflite0",
+        "neighbours extractor=efflite0 run=x weights=foo": "weights=foo .*ema or raw",
+        "duplicates": "dataset is not given: .*dataset=digits",
+        "duplicates dataset=digits method=foo": "method=foo is not known: choose from autoencoder, extractor",
+        "duplicates dataset=digits method=extractor": "extractor is not given: .*extractor=efflite0",
+        "duplicates dataset=digits method=extractor extractor=efflite0 threshold=0": "threshold=0.0 .*greater than 0",
+        "duplicates dataset=digits threshold=1.5": "threshold=1.5 .*whole number of bits",
+        "duplicates dataset=digits threshold=-1": "threshold=-1.0 .*whole number of bits, at least 0",
+        "duplicates dataset=digits epochs=0": "epochs=0 .*at least 1",
+        "duplicates dataset=digits count=0": "count=0 .*at least 1",
+        "duplicates dataset=ring": "MixtureData draws its samples anew .*dataset=image_folder",
+        "duplicates dataset=digits dataset.exclude=none.csv": "dataset.exclude=none.csv cannot be read: No such file",
         "list what=foo": "what=foo .*choose from all, .*loss",
         "list format=foo": "format=foo .*text or markdown",
         "bench model=foo": "model=foo is not known",
@@ -169,7 +190,8 @@ def test_other_commands(command: Command, words: str, pattern: str) -> None:
 def test_unknown_command(command: Command) -> None:
     outcome = command("trian")
     assert outcome.status == 2
-    assert outcome.err == "gan-lab: trian is not a command: choose from train, sample, compare, bench, list.\n"
+    assert outcome.err == f"gan-lab: trian is not a command: choose from {', '.join(COMMANDS)}.\n"
+    assert {"train", "sample", "evaluate", "compare"} <= set(COMMANDS)
 
 
 def test_a_bug_keeps_its_traceback(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,9 +48,8 @@ def test_flags_of_hydra(command: Command, name: str) -> None:
     text = command(name, "--help")
     assert text.status == 0 and f"gan-lab {name}" in text.out and "--config-dir" in text.out
     plain = command(name, "--cfg", "job")
-    assert plain.status == 0 and set(yaml.safe_load(plain.out)) >= {"train": {"lr"}, "bench": {"bench", "lr"}}.get(
-        name, {"list": {"what"}, "compare": {"runs"}}.get(name, {"run"})
-    )
+    own = {"train": {"lr"}, "bench": {"bench", "lr"}, "list": {"what"}, "compare": {"runs"}, "duplicates": {"method"}}
+    assert plain.status == 0 and set(yaml.safe_load(plain.out)) >= own.get(name, {"run"})
     resolved = command(name, "--cfg", "job", "--resolve")
     assert resolved.status == 0 and "${" not in resolved.out
     assert f"{name}_schema" in command(name, "--info", "defaults").out

@@ -119,15 +119,62 @@ def test_results_win_over_the_log(make: Make, tmp_path: Path) -> None:
     assert compare(tmp_path, METRICS).table()[1][2] == "7 (1 nan)"
 
 
+RECORD = {"value": 7.0, "floor": 0.07, "weights": "ema", "seed": 0, "images_seen": 200, "version": "1", "bins": 50}
+
+
 def test_other_protocols_are_named(make: Make, tmp_path: Path) -> None:
-    record = {"value": 7.0, "floor": 0.07, "weights": "ema", "seed": 0, "images_seen": 200, "version": "1", "bins": 50}
-    make("a", {"lr": 1}, records={"eval/kl": record})
-    make("b", {"lr": 2}, records={"eval/kl": record | {"bins": 25, "seed": 4, "floor": 0.02}})
+    make("a", {"lr": 1}, records={"eval/kl": RECORD})
+    make("b", {"lr": 2}, records={"eval/kl": RECORD | {"bins": 25, "seed": 4, "floor": 0.02}})
     make("c", {"lr": 3})
     assert compare(tmp_path, METRICS).remarks() == [
         "Without results.json, so from the end of metrics.csv: c.",
         "Not measured alike: bins of eval/kl is 50 in a and 25 in b.",
     ]
+
+
+def test_other_protocols_are_refused(make: Make, tmp_path: Path) -> None:
+    make("a", {"lr": 1}, records={"eval/kl": RECORD})
+    make("b", {"lr": 2}, records={"eval/kl": RECORD | {"bins": 25}})
+    make("c", {"lr": 3})
+    with pytest.raises(
+        ConfigError,
+        match=r"^These runs were not measured alike: bins of eval/kl is 50 in a and 25 in b; .* with mixed_protocols=true\.$",
+    ):
+        compare_runs(tmp_path, METRICS, 6)
+    assert not list(tmp_path.glob("comparison.*"))
+    said = compare_runs(tmp_path, METRICS, 6, mixed_protocols=True)
+    assert "Without results.json, so from the end of metrics.csv: c." in said
+    assert "Not measured alike: bins of eval/kl is 50 in a and 25 in b." in said
+    assert "Not measured alike" in (tmp_path / "comparison.md").read_text()
+    compare_runs(tmp_path, ["train/d/*"], 6)  # of which nothing was measured otherwise
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"extractor_fingerprint": "ff"}, "extractor_fingerprint of eval/kl is not told in a and ff in b"),
+        ({"version": "2"}, "version of eval/kl is 1 in a and 2 in b"),
+        ({"seed": 4, "images_seen": 400, "weights": "raw", "value": None, "floor": None}, None),
+    ],
+)
+def test_what_makes_another_protocol(change: dict[str, Any], words: str | None, make: Make, tmp_path: Path) -> None:
+    make("a", {"lr": 1}, records={"eval/kl": RECORD})
+    make("b", {"lr": 2}, records={"eval/kl": RECORD | change})
+    assert compare(tmp_path, METRICS).mixed == ([] if words is None else [words])
+
+
+def test_many_differences_are_few_words(make: Make, tmp_path: Path) -> None:
+    keys = [f"eval/{letter}" for letter in "klmno"]
+    for k in range(6):
+        record = RECORD | {"bins": 50 if k else 25, "eps": 1 if k else 2}
+        make(str(k), {"lr": k}, records=dict.fromkeys(keys, record))
+    bins = "bins of eval/k, eval/l, eval/m, 2 more is 25 in 0 and 50 in 1, 2, 3, 2 more"
+    assert compare(tmp_path, ["eval/*"]).mixed == [
+        bins,
+        bins.replace("bins", "eps").replace("25", "2").replace("50", "1"),
+    ]
+    with pytest.raises(ConfigError, match=r"not measured alike: bins of .* 2 more \(and 1 more\); measure"):
+        compare_runs(tmp_path, ["eval/*"], 6)
 
 
 def test_runs_that_cannot_be_compared_are_listed(make: Make, tmp_path: Path) -> None:

@@ -7,12 +7,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import hydra
 import pytest
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
+from gan_lab.config import schema
 from gan_lab.config.compose import compose
-from gan_lab.config.schema import CONF, Compare, Sample, Train
+from gan_lab.config.schema import CONF, Compare, Evaluate, Sample, Train
 
 
 def group_of(file: Path) -> str:
@@ -83,6 +85,43 @@ def test_composes_and_binds(file: Path) -> None:
                 assert type(value) is type(default) or number, f"{key}.{name}={value!r}, but {default!r} in Python"
 
 
+EVALUATED = [file for file in FILES if group_of(file) in ("metrics", "extractor", "dataset", "evaluation")]
+"""What `gan-lab evaluate` chooses from."""
+
+
+@pytest.mark.parametrize("file", EVALUATED, ids=lambda file: f"{group_of(file)}={choice_of(file)}")
+def test_composes_and_binds_for_evaluate(file: Path) -> None:
+    group, choice = group_of(file), choice_of(file)
+    chosen = {"dataset": "digits", "metrics": "[fd,pr]", "extractor": "efflite0"}
+    chosen[group] = f"[{choice}]" if group in LISTS else choice
+    overrides = [f"{key}={value}" for key, value in chosen.items()]
+    schema.register()
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = hydra.compose("evaluate", overrides)
+        if OmegaConf.is_missing(cfg.dataset, "source"):
+            cfg = hydra.compose("evaluate", [*overrides, "dataset.source=x"])
+    plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    found = dict(targets(plain))
+    measured = {key for key in found if key.startswith("evaluation.metrics.")}
+    assert measured and {"dataset", "extractor"} <= found.keys()
+    for node in found.values():
+        options = {name: value for name, value in node.items() if not name.startswith("_")}
+        signature = inspect.signature(imported(node["_target_"]))
+        (signature.bind_partial if node.get("_partial_") else signature.bind)(**options)
+    for key, node in targets(plain["evaluation"]["metrics"]):
+        if "extractor" in node and choice not in ("fid", "kid"):
+            assert node["extractor"] == plain["extractor"] or key.endswith(".extractor"), key
+
+
+def test_evaluate_has_the_settings_of_training() -> None:
+    schema.register()
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        evaluate = hydra.compose("evaluate", ["metrics=[kd,ms_ssim]", "extractor=efflite0"])
+    assert evaluate.evaluation == compose("metrics=[kd,ms_ssim]", "extractor=efflite0").evaluation
+    assert evaluate.extractor == compose("extractor=efflite0").extractor
+    assert compose().extractor is None and compose("metrics=[fd]").evaluation.metrics.fd.extractor is None
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{group_of(file)}={choice_of(file)}")
 def test_says_what_it_is(file: Path) -> None:
     """The first comment is what `gan-lab list` shows; a file for the root says so in its first line."""
@@ -112,12 +151,20 @@ def test_schema_and_file_have_the_same_words() -> None:
     assert words | {"constraint", "selection"} == {
         field.name for field in fields(Train)
     }  # regularizer=[weight_clip] fills it
-    for name in ("run", "budget", "latent", "averaging", "evaluation"):
+    whole = {name: train[name] for name in ("run", "budget", "latent", "averaging")}
+    whole["evaluation"] = yaml.safe_load((CONF / "evaluation/default.yaml").read_text())
+    for name, node in whole.items():
         part = next(field.default_factory for field in fields(Train) if field.name == name)
-        assert set(train[name]) == {field.name for field in fields(part)}
-    for name, schema in {"sample": Sample, "compare": Compare}.items():
+        assert set(node) == {field.name for field in fields(part)}
+    for name, top in {"sample": Sample, "compare": Compare}.items():
         words = set(yaml.safe_load((CONF / f"{name}.yaml").read_text())) - {"defaults", "hydra"}
-        assert words == {field.name for field in fields(schema)}
+        assert words == {field.name for field in fields(top)}
+    evaluate = yaml.safe_load((CONF / "evaluate.yaml").read_text())
+    groups = {
+        key for entry in evaluate["defaults"] if isinstance(entry, dict) for key in entry if "override" not in key
+    }
+    words = set(evaluate) - {"defaults", "hydra"} | groups - {"metrics"}
+    assert words == {field.name for field in fields(Evaluate)}
 
 
 def test_hardware_files_have_the_same_keys() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from omegaconf import OmegaConf
 
 from gan_lab.config.compose import compose
 from gan_lab.config.fit import fit
@@ -56,7 +57,19 @@ def test_a_sweep_ends_in_a_table_and_a_figure(launcher: str, command, tmp_path: 
 
 
 def test_what_cannot_be_compared_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    from omegaconf import OmegaConf
-
     CompareAtEnd().on_multirun_end(OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}}))
     assert "The runs could not be compared" in caplog.text and "holds no finished run" in caplog.text
+
+
+def test_runs_that_were_not_measured_alike_are_told(
+    monkeypatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    from gan_lab.config import sweeps
+    from gan_lab.config.comparing import Comparison
+
+    mixed = Comparison([], ["eval/kl"], {}, [], [], ["bins of eval/kl is 50 in 0 and 25 in 1"])
+    monkeypatch.setattr("gan_lab.config.comparing.compare", lambda *_: mixed)
+    sweeps.CompareAtEnd().on_multirun_end(OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}}))
+    (record,) = caplog.records
+    assert record.levelname == "WARNING" and "mixed_protocols=true" in record.message
+    assert "bins of eval/kl is 50 in 0 and 25 in 1" in record.message

@@ -38,7 +38,7 @@ class Evaluation(Callback):
     made by; the loggers are told the protocol once. An evaluation that would take more than its share of the time waits.
 
     Args:
-        metrics: torchmetrics by name, see `gan_lab.metrics.measuring.measure`; with none, nothing is done.
+        metrics: torchmetrics by name, see `gan_lab.metrics.measuring.measure`; with none, nothing is done. None is left out.
         folder: Where the two files go, and the best checkpoint.
         budget_images: Length of the run in real images.
         samples: Samples of each generator.
@@ -55,7 +55,7 @@ class Evaluation(Callback):
 
     def __init__(
         self,
-        metrics: dict[str, Metric],
+        metrics: dict[str, Metric | None],
         folder: str,
         budget_images: int,
         samples: int = 10_000,
@@ -72,9 +72,9 @@ class Evaluation(Callback):
                 raise ConfigError(f"evaluation.{name}={value} is not allowed: it must be at least 1.")
         if not 0 < max_share <= 1:
             raise ConfigError(f"evaluation.max_share={max_share} is not allowed: it must be in (0, 1].")
-        if best is not None and not metrics:
+        self.metrics = {name: metric for name, metric in metrics.items() if metric is not None}
+        if best is not None and not self.metrics:
             raise ConfigError(f"evaluation.best={best} needs a metric: choose one with metrics=[...].")
-        self.metrics = metrics
         self.folder = Path(folder)
         self.samples = samples
         self.real_images = real_images
@@ -83,12 +83,20 @@ class Evaluation(Callback):
         self._every = Every(every_images or budget_images // times)
         self._time = _Share(max_share)
         self._waiting = False
-        self._last = -1
+        self._first = self._last = -1  # images seen, at the start and at the newest evaluation
         self._records: dict[str, dict[str, Any]] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {} if self._best is None else {self._best.key: self._best.value}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if self._best is not None and self._best_file.is_file():
+            self._best.value = state.get(self._best.key)
 
     def on_train_start(self, trainer: Trainer, module: AdversarialModule) -> None:  # type: ignore[override]
         if not self.metrics:
             return
+        self._first = module.images_seen
         self._every.start(module.images_seen)
         if trainer.is_global_zero:
             to_device(self.metrics, module.device)
@@ -124,7 +132,11 @@ class Evaluation(Callback):
         self._last = module.images_seen
         self._waiting = False
         if self._best is not None and self._best.beaten(trainer, self._records, self.metrics):
-            trainer.save_checkpoint(self.folder / "checkpoints" / "best.ckpt")
+            trainer.save_checkpoint(self._best_file)
+
+    @property
+    def _best_file(self) -> Path:
+        return self.folder / "checkpoints" / "best.ckpt"
 
     def _measure(self, module: AdversarialModule) -> None:
         """Fill the records of both generators, and write them down."""
@@ -138,6 +150,9 @@ class Evaluation(Callback):
         for weights, prefix in WEIGHTS.items():
             values = measure(self.metrics, self._samples(module, weights == "ema"))
             found = records(self.metrics, values, self.samples, {"weights": weights, **common})
+            if module.images_seen == self._first:  # of a run that had its evaluation here before it was resumed
+                again = {(weights, key) for key in found}
+                forget_records(self.folder / "evaluations.csv", module.images_seen, again)
             append_records(self.folder / "evaluations.csv", module.images_seen, weights, found)
             self._records |= {prefix + key: record for key, record in found.items()}
 
@@ -154,7 +169,8 @@ class Evaluation(Callback):
         told = self._last >= 0
         for logger in trainer.loggers:
             logger.log_metrics(line, step=module.images_seen)
-            if not (told or isinstance(logger, CSVLogger)):  # which would make a file of its own for what is in two others
+            # CSVLogger would make a file of its own for what is in two others.
+            if not (told or isinstance(logger, CSVLogger)):
                 logger.log_hyperparams({"protocol": _without_numbers(self._records)})
 
 
@@ -187,11 +203,11 @@ class _Share:
 
 
 class _Best:
-    """The best value of a log key so far, in all processes."""
+    """The best value of a log key so far, in all processes; where lower is better, with its sign changed."""
 
     def __init__(self, key: str) -> None:
         self.key = key
-        self._value: float | None = None
+        self.value: float | None = None
 
     def beaten(self, trainer: Trainer, found: dict[str, dict[str, Any]], metrics: dict[str, Metric]) -> bool:
         """Whether the newest value is the best.
@@ -200,9 +216,9 @@ class _Best:
             ConfigError: There is no such key.
         """
         newest = trainer.strategy.broadcast(self._newest(found, metrics) if trainer.is_global_zero else None)
-        if newest is None or (self._value is not None and newest <= self._value):
+        if newest is None or (self.value is not None and newest <= self.value):
             return False
-        self._value = newest
+        self.value = newest
         return True
 
     def _newest(self, found: dict[str, dict[str, Any]], metrics: dict[str, Metric]) -> float | None:
@@ -211,7 +227,8 @@ class _Best:
             raise ConfigError(f"evaluation.best={self.key} is not measured: choose from {', '.join(found)}.")
         name = self.key.removeprefix(WEIGHTS["raw"]).removeprefix(WEIGHTS["ema"])
         names = {metric: log_name(metric, metrics[metric]) for metric in metrics}
-        owner = next(metric for metric, logged in names.items() if name.startswith(f"{logged}_"))
+        fitting = [metric for metric, logged in names.items() if name.startswith(f"{logged}_")]
+        owner = max(fitting, key=lambda metric: len(names[metric]))  # of `fd` and `fd_class` the one that says more
         part = name.removeprefix(f"{names[owner]}_").rpartition("_")[0]
         higher = metrics[owner].higher_is_better and part not in getattr(metrics[owner], "lower_is_better", ())
         value = found[self.key]["value"]

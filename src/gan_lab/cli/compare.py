@@ -20,7 +20,16 @@ def compare(cfg: DictConfig) -> None:
 
     root = newest_sweep(Path("runs")) if cfg.runs == "latest" else Path(cfg.runs)
     out = None if cfg.out is None else Path(cfg.out)
-    print(compare_runs(root, patterns=list(cfg.show), columns=cfg.columns, out=out, heatmap=cfg.heatmap))
+    print(
+        compare_runs(
+            root,
+            patterns=list(cfg.show),
+            columns=cfg.columns,
+            out=out,
+            heatmap=cfg.heatmap,
+            mixed_protocols=cfg.mixed_protocols,
+        )
+    )
 
 
 if __name__ == "__main__":

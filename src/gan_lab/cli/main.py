@@ -8,6 +8,8 @@ COMMANDS = {
     "train": "train a GAN",
     "sample": "draw from a checkpoint",
     "evaluate": "measure a checkpoint or a folder of images",
+    "neighbours": "look for copies of training images among samples",
+    "duplicates": "list the near-duplicates of a data set",
     "compare": "put the runs of a sweep side by side",
     "bench": "measure the speed of training",
     "list": "show models, losses, data sets and everything else there is to choose",
@@ -18,7 +20,7 @@ HELP = f"""gan-lab: GANs that compose
 usage: gan-lab <command> [group=choice] [key=value] [flags]
 
 commands
-{chr(10).join(f"  {name:10}{text}" for name, text in COMMANDS.items())}
+{chr(10).join(f"  {name:12}{text}" for name, text in COMMANDS.items())}
 
 examples
   gan-lab train                                           DCGAN on handwritten digits, three minutes on a CPU
@@ -27,6 +29,8 @@ examples
   gan-lab train -m model=dcgan,lsgan,wgan_gp seed=0,1,2   a sweep
   gan-lab sample count=64 seed=7                          more from the newest run
   gan-lab evaluate metrics=[fd] extractor=efflite0        how far the newest run's samples are from the real images
+  gan-lab neighbours extractor=efflite0                   whether the newest run copies its training images
+  gan-lab duplicates dataset=digits                       what a training set holds more than once
   gan-lab compare                                         the newest sweep: a table over seeds, curves, samples
   gan-lab bench model=dcgan hardware=cpu                  images per second, and where the time goes
   gan-lab list                                            what there is to choose

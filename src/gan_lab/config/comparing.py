@@ -59,14 +59,16 @@ class Comparison:
         metrics: Log keys that are compared.
         refused: Folders that cannot be compared, and why.
         differing: Config keys whose values are not the same in all groups; keys that follow each other are one row.
-        protocols: A sentence for each way in which the numbers were not measured alike.
+        without: Names of runs without `results.json`, while others have one.
+        mixed: For each way in which the numbers were not measured alike, what is how in which runs.
     """
 
     groups: list[Group]
     metrics: list[str]
     refused: dict[str, str]
     differing: Table
-    protocols: list[str]
+    without: list[str]
+    mixed: list[str]
 
     def table(self) -> Table:
         """A row for each group, with mean ± standard deviation over seeds, and one for a perfect sampler."""
@@ -88,7 +90,10 @@ class Comparison:
 
     def remarks(self) -> list[str]:
         """A sentence for everything that a reader of the table must know."""
-        return [*(f"Left out: {path}: {reason}." for path, reason in self.refused.items()), *self.protocols]
+        left_out = [f"Left out: {path}: {reason}." for path, reason in self.refused.items()]
+        if self.without:
+            left_out.append(f"Without results.json, so from the end of metrics.csv: {', '.join(self.without)}.")
+        return [*left_out, *(f"Not measured alike: {difference}." for difference in self.mixed)]
 
     def markdown(self) -> str:
         """The same as text with the config keys that differ, as a document."""
@@ -99,7 +104,12 @@ class Comparison:
 
 
 def compare_runs(
-    root: Path, patterns: Sequence[str], columns: int, out: Path | None = None, heatmap: Sequence[str] | None = None
+    root: Path,
+    patterns: Sequence[str],
+    columns: int,
+    out: Path | None = None,
+    heatmap: Sequence[str] | None = None,
+    mixed_protocols: bool = False,
 ) -> str:
     """Compare the runs below a folder, and write `comparison.csv`, `comparison.md`, `curves.png` and `sheet.png`.
 
@@ -109,13 +119,14 @@ def compare_runs(
         columns: Most pictures of one group on the sheet, at least 2.
         out: Where the files go; None for `root`.
         heatmap: Two config keys for `heatmap.png`, which has a panel for each log key: of its rows and of its columns.
+        mixed_protocols: Compare numbers even if they were not measured alike, and only say so.
 
     Returns:
         What to print.
 
     Raises:
-        ConfigError: There is no such folder, no log key fits, `columns` is too small, or `heatmap` is not two keys that
-            tell the runs apart.
+        ConfigError: There is no such folder, no log key fits, `columns` is too small, `heatmap` is not two keys that
+            tell the runs apart, or the numbers were not measured alike.
         DataError: The folder holds no finished run.
     """
     if not root.is_dir():
@@ -123,6 +134,12 @@ def compare_runs(
     if columns < 2:
         raise ConfigError(f"columns={columns} is not allowed: it must be at least 2.")
     comparison = compare(root, patterns)
+    if comparison.mixed and not mixed_protocols:
+        more = f" (and {len(comparison.mixed) - 1} more)" if len(comparison.mixed) > 1 else ""
+        raise ConfigError(
+            f"These runs were not measured alike: {comparison.mixed[0]}{more}; measure them anew with gan-lab evaluate, leave "
+            "them out, or compare them all the same with mixed_protocols=true."
+        )
     grids = _grids(comparison, heatmap) if heatmap is not None else {}
     folder = out or root
     folder.mkdir(parents=True, exist_ok=True)
@@ -169,8 +186,11 @@ def compare(root: Path, patterns: Sequence[str]) -> Comparison:
     if not runs:
         reasons = "".join(f" ({path}: {reason})" for path, reason in list(refused.items())[:1])
         raise DataError(f"{root} holds no finished run{reasons}: give a folder with runs of gan-lab train in it.")
-    groups = grouped(runs)
-    return Comparison(groups, _chosen(runs, patterns), refused, _differing(groups), _protocols(runs))
+    groups, metrics = grouped(runs), _chosen(runs, patterns)
+    without = [run.path.name for run in runs if not run.records]
+    return Comparison(
+        groups, metrics, refused, _differing(groups), without if len(without) < len(runs) else [], _mixed(runs, metrics)
+    )
 
 
 def grouped(runs: Sequence[RunFolder]) -> list[Group]:
@@ -231,23 +251,24 @@ def _chosen(runs: Sequence[RunFolder], patterns: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(chosen))
 
 
-def _protocols(runs: Sequence[RunFolder]) -> list[str]:
-    """What differs in how the runs were measured."""
-    remarks = []
-    without = [run.path.name for run in runs if not run.records]
-    if without and len(without) < len(runs):
-        remarks.append(f"Without results.json, so from the end of metrics.csv: {', '.join(without)}.")
-    entries: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for run in runs:
-        for key, record in run.records.items():
-            for entry, value in record.items():
-                if entry not in PROTOCOL_FREE:
-                    entries[f"{entry} of {key}"][str(value)].append(run.path.name)
-    for entry, values in entries.items():
-        if len(values) > 1:
-            kinds = " and ".join(f"{value} in {', '.join(names)}" for value, names in values.items())
-            remarks.append(f"Not measured alike: {entry} is {kinds}.")
-    return remarks
+def _mixed(runs: Sequence[RunFolder], metrics: Sequence[str]) -> list[str]:
+    """What differs in how these log keys were measured, where records say how."""
+    differences: dict[tuple[str, str], list[str]] = defaultdict(list)  # entry and its values, to the keys
+    for key in metrics:
+        measured = [(run.path.name, run.records[key]) for run in runs if key in run.records]
+        for entry in dict.fromkeys(entry for _, record in measured for entry in record):
+            values: dict[str, list[str]] = defaultdict(list)
+            for name, record in measured:
+                values[str(record.get(entry, "not told"))].append(name)
+            if entry not in PROTOCOL_FREE and len(values) > 1:
+                kinds = " and ".join(f"{value} in {_few(names)}" for value, names in values.items())
+                differences[entry, kinds].append(key)
+    return [f"{entry} of {_few(keys)} is {kinds}" for (entry, kinds), keys in differences.items()]
+
+
+def _few(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    return ", ".join([*names[:3], *([f"{len(names) - 3} more"] if len(names) > 3 else [])])
 
 
 def mean_and_sd(values: Sequence[float]) -> tuple[float, float | None]:

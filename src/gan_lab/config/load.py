@@ -2,7 +2,7 @@
 
 import pickle
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,12 +61,20 @@ class Loaded:
         Raises:
             ConfigError: The labels do not suit the generator or the count.
         """
+        return torch.cat([samples.cpu() for samples, _ in self.chunks(count, seed, labels, batch_size)])
+
+    def chunks(
+        self, count: int, seed: int = 0, labels: int | Sequence[int] | None = None, batch_size: int = 256
+    ) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """The samples of `sample` on the generator's device with their labels (n,), if any, at most `batch_size` at a time.
+
+        Raises:
+            ConfigError: The labels do not suit the generator or the count.
+        """
         latents, given = self.draw(count, seed, labels)
-        parts = [
-            self.generate(latents[k : k + batch_size], None if given is None else given[k : k + batch_size])
-            for k in range(0, count, batch_size)
-        ]
-        return torch.cat([part.cpu() for part in parts])
+        for k in range(0, count, batch_size):
+            part = None if given is None else given[k : k + batch_size]
+            yield self.generate(latents[k : k + batch_size], part), part
 
     def draw(
         self, count: int, seed: int = 0, labels: int | Sequence[int] | None = None

@@ -92,7 +92,7 @@ class Train:
     conditioning: Conditioning = field(default_factory=Conditioning)
     averaging: Averaging = field(default_factory=Averaging)
     evaluation: Evaluation = field(default_factory=Evaluation)
-    extractor: dict[str, Any] = field(default_factory=dict)
+    extractor: dict[str, Any] | None = None
     hardware: Hardware = field(default_factory=Hardware)
     game: dict[str, Any] = field(default_factory=dict)
     loss: dict[str, Any] = field(default_factory=dict)
@@ -139,6 +139,44 @@ class Evaluate:
     width: int = MISSING
     hardware: dict[str, Any] = field(default_factory=dict)
     evaluation: Evaluation = field(default_factory=Evaluation)
+    extractor: dict[str, Any] | None = None
+    dataset: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Neighbours:
+    """Top level of `conf/neighbours.yaml`."""
+
+    run: str = MISSING
+    count: int = MISSING
+    nearest: int = MISSING
+    samples: int = MISSING
+    seed: int = MISSING
+    weights: str = MISSING
+    mirrored: bool | None = None
+    device: str | None = None
+    out: str | None = None
+    batch_size: int = MISSING
+    width: int = MISSING
+    hardware: dict[str, Any] = field(default_factory=dict)
+    extractor: dict[str, Any] = field(default_factory=dict)
+    dataset: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Duplicates:
+    """Top level of `conf/duplicates.yaml`."""
+
+    method: str = MISSING
+    threshold: float | None = None
+    epochs: int = MISSING
+    seed: int = MISSING
+    count: int = MISSING
+    device: str | None = None
+    out: str = MISSING
+    batch_size: int = MISSING
+    width: int = MISSING
+    hardware: dict[str, Any] = field(default_factory=dict)
     extractor: dict[str, Any] = field(default_factory=dict)
     dataset: dict[str, Any] = field(default_factory=dict)
 
@@ -151,6 +189,7 @@ class Compare:
     show: list[str] = MISSING
     columns: int = MISSING
     heatmap: list[str] | None = None
+    mixed_protocols: bool = MISSING
     out: str | None = None
 
 
@@ -186,6 +225,9 @@ def register() -> None:
     """Make the schemas and the resolver of run names known to Hydra. May be called again."""
     OmegaConf.register_new_resolver("run_id", run_id, use_cache=True, replace=True)
     store = ConfigStore.instance()
-    schemas = {"train": Train, "sample": Sample, "evaluate": Evaluate, "compare": Compare, "bench": Bench, "list": List}
+    schemas = {
+        "train": Train, "sample": Sample, "evaluate": Evaluate, "neighbours": Neighbours, "duplicates": Duplicates,
+        "compare": Compare, "bench": Bench, "list": List,
+    }  # fmt: skip
     for name, schema in schemas.items():
         store.store(name=f"{name}_schema", node=schema)

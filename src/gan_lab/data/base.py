@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
+from gan_lab.errors import DataError
 from gan_lab.types import Batch, DataSpec
 
 
@@ -53,3 +54,17 @@ class TrainingData(LightningDataModule):
         Raises:
             DataError: There are not so many, there is no end to them, or one cannot be read.
         """
+
+    def named(self, batch_size: int) -> Iterator[tuple[Tensor, list[str]]]:
+        """All images that are trained on, in their order, with what messages call them, a part at a time.
+
+        Yields:
+            float32 (n, C, H, W) in [-1, 1], never mirrored, and n names.
+
+        Raises:
+            DataError: The data are no list of images, or one cannot be read.
+        """
+        raise DataError(
+            f"{type(self).__name__} draws its samples anew and has no images to look through: choose a set of images, as "
+            "dataset=image_folder."
+        )

@@ -1,6 +1,7 @@
 """The data module of image sets."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from gan_lab.data.base import TrainingData
 from gan_lab.data.cache import CACHES, DecodedImages, cache_bytes, choose_cache, decode_all
 from gan_lab.data.content import fingerprint
 from gan_lab.data.decode import FITS, Decoder
+from gan_lab.data.exclude import read_excluded, without
 from gan_lab.data.file_loader import FileLoader
 from gan_lab.data.loaders import MemoryLoader
 from gan_lab.data.pixels import flip_coin, flip_where, to_unit_range
@@ -51,6 +53,7 @@ class ImageData(TrainingData):
         num_workers: Worker processes that decode, if the images are not cached.
         max_images: Train on so many images, which the seed picks; None for all.
         budget_images: How many real images a run sees unless the budget of the run says otherwise; only stored here.
+        exclude: A `duplicates.csv` of `gan-lab duplicates`: the images that it drops are left out, before `max_images`.
 
     Raises:
         ConfigError: A value is not allowed.
@@ -74,6 +77,7 @@ class ImageData(TrainingData):
         num_workers: int = 0,
         budget_images: int = 1_000_000,
         max_images: int | None = None,
+        exclude: str | None = None,
     ) -> None:
         super().__init__()
         _check_arguments(
@@ -95,9 +99,11 @@ class ImageData(TrainingData):
         self.num_workers = num_workers
         self.budget_images = budget_images
         self.max_images = max_images
+        self.exclude = exclude
         self._decoder = Decoder(channels, resolution, fit, background, min_side)
         self._raw: RawImages | None = None
         self._decoded: DecodedImages | None = None
+        self._positions = torch.empty(0, dtype=torch.long)  # in the set before decoding, of the decoded images
         self._loader: MemoryLoader | FileLoader | None = None
 
     @property
@@ -185,22 +191,65 @@ class ImageData(TrainingData):
                 f"evaluation.real_images={count}, but {self.source} has {self.size} images; give a smaller number, or null "
                 "for all of them."
             )
-        order = torch.arange(self.size) if count is None else shuffle(self.size, _REALS)[:count]
-        for chosen in order.split(batch_size):
-            if self._decoded is not None:
-                place = chosen.to(self._decoded.images.device)
-                images, labels = self._decoded.images[place], self._decoded.labels
-                yield to_unit_range(images), None if labels is None else labels[place]
-            else:
-                raw = self._read().at(chosen)
-                decoded = decode_all(raw, self._decoder, self.on_error, progress=False)
-                yield to_unit_range(decoded.images), self._kept_labels(decoded.labels)
+        whole = len(self._read())
+        # Of all images, readable or not, so that the choice is the same whether they were decoded before or not.
+        order = torch.arange(whole) if count is None else shuffle(whole, _REALS)
+        labels = self._kept_labels(self._read().labels)
+        for images, positions in self._parts(order, count, batch_size):
+            yield to_unit_range(images), None if labels is None else labels[positions].to(images.device)
+
+    def named(self, batch_size: int) -> Iterator[tuple[Tensor, list[str]]]:
+        """See `TrainingData.named`."""
+        self._decode()
+        raw = self._read()
+        for images, positions in self._parts(torch.arange(len(raw)), None, batch_size):
+            yield to_unit_range(images), [raw.name(position) for position in positions.tolist()]
+
+    def _parts(self, order: Tensor, count: int | None, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The first `count` images uint8 in this order, those that are skipped left out, and their positions in the set."""
+        parts = self._from_files if self._decoded is None else self._from_cache
+        return parts(order, count, batch_size)
+
+    def _from_cache(self, order: Tensor, count: int | None, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """See `_parts`."""
+        assert self._decoded is not None
+        images = self._decoded.images
+        places = torch.full_like(order, -1)
+        places[self._positions] = torch.arange(len(images))
+        places = places[order]
+        for chosen in places[places >= 0][:count].split(batch_size):
+            yield images[chosen.to(images.device)], self._positions[chosen]
+
+    def _from_files(self, order: Tensor, count: int | None, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The same, decoded as they come.
+
+        Raises:
+            DataError: An image cannot be read and is not to be skipped, or too few are left.
+        """
+        wanted = left = len(order) if count is None else count
+        while left and len(order):
+            chosen, order = order[: min(batch_size, left)], order[min(batch_size, left) :]
+            try:
+                numbered = replace(self._read().at(chosen), labels=chosen)
+                decoded = decode_all(numbered, self._decoder, self.on_error, progress=False)
+            except DataError:
+                if self.on_error == "stop":
+                    raise
+                continue  # none of these can be used
+            assert decoded.labels is not None
+            left -= len(decoded.images)
+            yield decoded.images, decoded.labels
+        if left == wanted or (left and count is not None):
+            needed = "one" if count is None else f"evaluation.real_images={count}; give a smaller number"
+            raise DataError(f"Only {wanted - left} images of {self.source} can be read, fewer than {needed}.")
 
     def _read(self) -> RawImages:
         """The set before decoding, read at the first call."""
         if self._raw is None:
             raw = self.reader(self.source)
             _check_labels(raw, self.source, self.spec.num_classes)
+            if self.exclude is not None:
+                raw = without(raw, read_excluded(self.exclude), self.exclude)
             if self.max_images is not None and self.max_images < len(raw):
                 raw = raw.at(shuffle(len(raw), mix(self.seed, _SUBSET))[: self.max_images].sort().values)
             self._raw = raw
@@ -212,8 +261,12 @@ class ImageData(TrainingData):
         nbytes = cache_bytes(len(raw), self.spec.channels, self._decoder.resolution)
         place = choose_cache(self.cache, nbytes, processes.device, processes.on_this_machine)
         if place != "none" and self._decoded is None:
-            decoded = decode_all(raw, self._decoder, self.on_error, progress=processes.rank == 0)
-            self._decoded = DecodedImages(decoded.images, self._kept_labels(decoded.labels))
+            numbered = replace(raw, labels=torch.arange(len(raw)))  # so that it is known which ones were skipped
+            decoded = decode_all(numbered, self._decoder, self.on_error, progress=processes.rank == 0)
+            assert decoded.labels is not None
+            self._positions = decoded.labels
+            labels = None if raw.labels is None else raw.labels[self._positions]
+            self._decoded = DecodedImages(decoded.images, self._kept_labels(labels))
         if place == "device" and self._decoded is not None:
             self._decoded = self._decoded.to(processes.device)
 

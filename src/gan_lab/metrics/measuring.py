@@ -3,13 +3,16 @@
 import csv
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
+
+from gan_lab.errors import ConfigError
 
 COLUMNS = ("images_seen", "weights", "key", "value", "floor", "protocol")
 
@@ -30,18 +33,36 @@ def measure(metrics: Mapping[str, Metric], chunks: Iterable[Labelled]) -> dict[s
 
     Returns:
         By metric and log key without its prefix, such as `kl_symmetric_10k`, which ends with the number of samples.
+
+    Raises:
+        ConfigError: A metric refuses the samples, or needs more of them.
     """
     for metric in metrics.values():
         getattr(metric, "reset_generated", metric.reset)()
     count = 0
     for samples, labels in chunks:
         count += len(samples)
-        for metric in metrics.values():
-            if getattr(metric, "takes_labels", False):
-                metric.update(samples, labels=labels)
-            else:
-                metric.update(samples)
-    return {name: by_key(log_name(name, metric), metric.compute(), count) for name, metric in metrics.items()}
+        with refusals_told():
+            for metric in metrics.values():
+                if getattr(metric, "takes_labels", False):
+                    metric.update(samples, labels=labels)
+                else:
+                    metric.update(samples)
+    with refusals_told():
+        return {name: by_key(log_name(name, metric), metric.compute(), count) for name, metric in metrics.items()}
+
+
+@contextmanager
+def refusals_told() -> Iterator[None]:
+    """What a metric says of samples that it cannot measure becomes a mistake of the user.
+
+    Raises:
+        ConfigError: A metric raised a ValueError in the block.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise ConfigError(f"{str(error).rstrip('.')}.") from error
 
 
 def log_name(name: str, metric: Metric) -> str:
@@ -68,6 +89,8 @@ def records(
 ) -> dict[str, dict[str, Any]]:
     """For each log key the number, what a perfect sampler would get if that is known, and how the number was made.
 
+    A word of a metric's protocol that all numbers have already, such as a seed of its own, gets the metric's name before it.
+
     Args:
         metrics: By name, as they were measured; one may have `protocol`, the settings that its value depends on, and `floor`,
             the values of a perfect sampler in the form of `compute`.
@@ -78,9 +101,10 @@ def records(
     found = {}
     for name, metric in metrics.items():
         floors = by_key(log_name(name, metric), getattr(metric, "floor", dict)(), samples)
-        own = {"samples": samples, **protocol, **getattr(metric, "protocol", {})}
+        common = {"samples": samples, **protocol}
+        own = {f"{name}_{word}" if word in common else word: v for word, v in getattr(metric, "protocol", {}).items()}
         for key, value in values[name].items():
-            found[key] = {"value": _finite(value), "floor": _finite(floors.get(key)), **own}
+            found[key] = {"value": _finite(value), "floor": _finite(floors.get(key)), **common, **own}
     return found
 
 
@@ -101,12 +125,23 @@ def append_records(file: Path, images_seen: int, weights: str, found: Mapping[st
             writer.writerow([images_seen, weights, key, record["value"], record["floor"], json.dumps(protocol)])
 
 
-def forget_records(file: Path, images_seen: int) -> None:
-    """Drop the lines that a run wrote after the point from which it is resumed, as it will write them again."""
+def forget_records(file: Path, images_seen: int, again: Collection[tuple[str, str]] = ()) -> None:
+    """Drop the lines that a run wrote after the point from which it is resumed, as it will write them again.
+
+    Args:
+        file: The CSV file, if there is one.
+        images_seen: The point.
+        again: Weights and keys of lines at the very point that are written again, too.
+    """
     if not file.exists():
         return
     with file.open(newline="") as lines:
-        kept = [row for row in csv.DictReader(lines) if int(row["images_seen"]) <= images_seen]
+        rows = [(int(row["images_seen"]), row) for row in csv.DictReader(lines)]
+    kept = [
+        row
+        for seen, row in rows
+        if seen < images_seen or (seen == images_seen and (row["weights"], row["key"]) not in again)
+    ]
     with file.open("w", newline="") as lines:
         writer = csv.DictWriter(lines, COLUMNS)
         writer.writeheader()

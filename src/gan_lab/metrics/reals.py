@@ -4,7 +4,6 @@ import hashlib
 import json
 import logging
 import os
-import pickle
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from torchmetrics import Metric
 
 from gan_lab.metrics.classifier import cache_folder
 from gan_lab.metrics.features import FeatureMetric
-from gan_lab.metrics.measuring import Labelled
+from gan_lab.metrics.measuring import Labelled, refusals_told
 
 State = dict[str, Tensor]
 
@@ -52,6 +51,10 @@ def learn_reals(
         count: How many; None for all.
         batch_size: Samples at a time.
         folder: Where the files are; by default `cache_folder()` / "reals".
+
+    Raises:
+        ConfigError: A metric refuses the samples.
+        DataError: The samples cannot be had.
     """
     comparing = [metric for metric in metrics.values() if hasattr(metric, "real_state")]
     kept = [
@@ -63,7 +66,8 @@ def learn_reals(
     content = data.fingerprint() if kept else ""
     with _locked(folder, bool(kept)):
         files = {id(metric): folder / f"{_key(metric, content, count)}.pt" for metric in kept}
-        states = {file: _load(file) for file in set(files.values())}
+        kinds = {files[id(metric)]: metric.real_kind for metric in kept}
+        states = {file: _load(file, kind) for file, kind in kinds.items()}
         found = {file: state for file, state in states.items() if state is not None}
         ignorant = [metric for metric in comparing if files.get(id(metric)) not in found]
         _show(ignorant, data, count, batch_size)
@@ -83,12 +87,14 @@ def _show(metrics: list[Any], data: RealSamples, count: int | None, batch_size: 
     for metric in metrics:
         metric.reset()
     for samples, labels in data.reals(count, batch_size):
-        for metric in metrics:
-            images = samples.to(metric.device)
-            if getattr(metric, "takes_labels", False):
-                metric.update(images, real=True, labels=labels)
-            else:
-                metric.update(images, real=True)
+        # One tensor for all metrics on a device, which an extractor that they share knows again.
+        there = {device: samples.to(device) for device in {metric.device for metric in metrics}}
+        with refusals_told():
+            for metric in metrics:
+                if getattr(metric, "takes_labels", False):
+                    metric.update(there[metric.device], real=True, labels=labels)
+                else:
+                    metric.update(there[metric.device], real=True)
 
 
 def _key(metric: FeatureMetric, content: str, count: int | None) -> str:
@@ -116,13 +122,16 @@ def _locked(folder: Path, needed: bool) -> Iterator[None]:
         lock.release()
 
 
-def _load(file: Path) -> State | None:
-    """The state in a file, or None where there is none that can be read."""
+def _load(file: Path, kind: str) -> State | None:
+    """The state of this kind in a file, or None where there is none that can be read."""
     try:
-        return torch.load(file, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+        if not (isinstance(state, dict) and set(state) == {kind} and isinstance(state[kind], Tensor)):
+            raise ValueError(f"it does not hold {kind}")
+        return state
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+    except Exception as error:  # damaged bytes lead the reader to whatever they like
         log.warning("%s cannot be read, and what it held is learned anew: %s", file, error)
         return None
 
@@ -136,5 +145,5 @@ def _save(state: State, file: Path) -> None:
                 target.flush()
                 os.fsync(target.fileno())
             draft.replace(file)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # PyTorch's writer covers the disk's word with its own
         log.warning("What was learned of the real images cannot be kept for the next run; %s: %s", file.parent, error)

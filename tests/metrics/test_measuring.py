@@ -1,0 +1,130 @@
+"""From samples to numbers with their protocol, and the file of them."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torchmetrics import MeanMetric, Metric
+
+from gan_lab.errors import ConfigError
+from gan_lab.metrics.frechet import FrechetDistance
+from gan_lab.metrics.measuring import append_records, count_word, forget_records, log_name, measure, records
+from gan_lab.metrics.ms_ssim import MSSSIM
+from tests.extracting import pixel_features
+
+COMMON = {"seed": 3, "weights": "ema", "version": "1"}
+
+
+class Labelled(Metric):
+    """Sums samples and labels, apart."""
+
+    takes_labels = True
+    protocol = {"seed": 7, "labelled": True}  # noqa: RUF012
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: list[tuple[Tensor, Tensor | None]] = []
+
+    def update(self, samples: Tensor, labels: Tensor | None = None) -> None:
+        self.given.append((samples, labels))
+
+    def compute(self) -> dict[str, Tensor]:
+        labels = [labels for _, labels in self.given if labels is not None]
+        total = sum(samples.sum() for samples, _ in self.given)
+        return {"labels": torch.cat(labels).sum() if labels else torch.tensor(-1), "samples": total}
+
+
+def chunks(labels: bool = True) -> list[tuple[Tensor, Tensor | None]]:
+    parts = torch.arange(10.0).split(4)
+    return [(part, part.long() if labels else None) for part in parts]
+
+
+def test_labels_reach_those_that_take_them() -> None:
+    metrics = {"labelled": Labelled(), "mean": MeanMetric()}
+    assert measure(metrics, chunks()) == {
+        "labelled": {"labelled_labels_10": 45, "labelled_samples_10": 45},
+        "mean": {"mean_10": 4.5},
+    }
+    metrics["labelled"].given.clear()
+    assert measure(metrics, chunks(labels=False))["labelled"]["labelled_labels_10"] == -1
+
+
+def test_what_was_generated_before_is_forgotten_and_the_real_images_are_not() -> None:
+    images = torch.rand(3, 8, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    metric = FrechetDistance(pixel_features())
+    metric.update(images[0], real=True)
+    first = measure({"fd": metric}, [(images[1], None)])
+    other = measure({"fd": metric}, [(images[2], None)])
+    assert first == measure({"fd": metric}, [(images[1][:3], None), (images[1][3:], None)]) != other
+    assert set(first["fd"]) == {"fd_pixels_8"} and metric.protocol["generated_images"] == 8
+
+
+def test_refusals_are_the_users_mistakes() -> None:
+    with pytest.raises(ConfigError, match=r"^MS-SSIM halves images .* must be multiples of 16; .*\(2, 1, 8, 8\)\.$"):
+        measure({"ms_ssim": MSSSIM()}, [(torch.zeros(2, 1, 8, 8), None)])
+    with pytest.raises(ConfigError, match=r"^FrechetDistance needs at least 2 real images, but has 0\.$"):
+        measure({"fd": FrechetDistance(pixel_features())}, [(torch.zeros(2, 1, 8, 8), None)])
+    with pytest.raises(ConfigError, match=r"^The generated features are not finite"):
+        measure({"fd": FrechetDistance(pixel_features(broken=True))}, [(torch.zeros(2, 1, 8, 8), None)])
+
+    def broken() -> Any:
+        yield torch.zeros(2, 1, 16, 16), None
+        raise ValueError("ours")
+
+    with pytest.raises(ValueError, match="ours"):  # a bug of the generator stays one
+        measure({"ms_ssim": MSSSIM()}, broken())
+
+
+def test_names() -> None:
+    features = {"fd": FrechetDistance(pixel_features()), "mean": MeanMetric()}
+    assert [log_name(name, metric) for name, metric in features.items()] == ["fd_pixels", "mean"]
+    extractor = pixel_features(seed=4)
+    extractor.name = "inception"
+    metric = FrechetDistance(extractor)
+    names = {name: log_name(name, metric) for name in ("fd", "kd", "pr")}
+    assert names == {"fd": "fid", "kd": "kid", "pr": "pr_inception"}
+    assert [count_word(n) for n in (10_000, 25_600, 1000, 999, 50_000)] == ["10k", "25600", "1k", "999", "50k"]
+
+
+def test_no_word_of_the_protocol_is_lost() -> None:
+    """A seed of the metric's own is beside that of the samples."""
+    metric = Labelled()
+    found = records({"x": metric}, {"x": {"x_labels_10": 1.0, "x_samples_10": float("nan")}}, 10, COMMON)
+    own = {"samples": 10, **COMMON, "x_seed": 7, "labelled": True}
+    assert found == {
+        "x_labels_10": {"value": 1.0, "floor": None, **own},
+        "x_samples_10": {"value": None, "floor": None, **own},
+    }
+
+
+def lines(file: Path) -> list[tuple[int, str, str]]:
+    with file.open() as rows:
+        return [(int(row["images_seen"]), row["weights"], row["key"]) for row in csv.DictReader(rows)]
+
+
+def test_lines_are_added_and_forgotten(tmp_path: Path) -> None:
+    file = tmp_path / "evaluations.csv"
+    forget_records(file, 0)
+    assert not file.exists()
+    found = {key: {"value": 0.5, "floor": None, "text": 'a "b", c\nd'} for key in ("x", "y")}
+    for seen in (10, 20, 30):
+        for weights in ("ema", "raw"):
+            append_records(file, seen, weights, found)
+    everything = lines(file)
+    assert len(everything) == 12
+    forget_records(file, 30)
+    assert lines(file) == everything
+    forget_records(file, 20)
+    assert lines(file) == everything[:8]
+    forget_records(file, 20, {("raw", "x"), ("raw", "z")})
+    assert lines(file) == [line for line in everything[:8] if line != (20, "raw", "x")]
+    forget_records(file, 15)
+    append_records(file, 20, "ema", {"x": found["x"]})
+    assert lines(file) == [*everything[:4], (20, "ema", "x")]
+    with file.open() as rows:
+        last = list(csv.DictReader(rows))[-1]
+    assert last["value"] == "0.5" and last["floor"] == "" and json.loads(last["protocol"]) == {"text": 'a "b", c\nd'}
