@@ -183,7 +183,9 @@ def test_protocol_names_extractor_images_and_settings(name: str) -> None:
         "diversity": {"pairs": 500, "pairs_seed": 0},
     }
     own = settings.get(name, {})
-    assert metric.protocol == {"extractor": "doubler", "extractor_fingerprint": "2x", **images, **own}
+    assert metric.protocol == {
+        "extractor": "doubler", "extractor_fingerprint": "2x", "extractor_preprocessing": None, **images, **own
+    }  # fmt: skip
     plain = make(name).protocol
     assert plain["extractor"] == "Identity" and plain["extractor_fingerprint"] is None
 
@@ -206,7 +208,9 @@ def test_features_that_are_not_finite_are_refused(name: str, real: bool, word: s
 
 @every_metric
 def test_features_of_another_shape_are_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=r"^Features must be \(n, d\), but extractor Identity gives \(101, 4, 1\)\.$"):
+    with pytest.raises(ValueError, match=r"^Features must be \(n, d\), but extractor doubler gives \(101, 4, 1\)\.$"):
+        give(make(name, Doubler()), REAL[:, :, None])
+    with pytest.raises(ValueError, match=r"need an extractor for samples \(101, 4, 1\): choose one"):
         give(make(name), REAL[:, :, None])
     sentence = r"^Extractor Identity gives 3 features for each image, but those so far had 4\.$"
     for first in (True, False):

@@ -96,7 +96,8 @@ def _training(
     for images, called in data.named(batch_size):
         images = images.to(device)
         features.append(extractor(images))
-        mirrors += [extractor(images.flip(-1))] * mirrored
+        if mirrored:
+            mirrors.append(extractor(images.flip(-1)))
         owners.append(numbering(images))
         names += called
     return Training(torch.cat(features + mirrors), torch.cat(owners * (1 + mirrored)).to(device), names)
@@ -125,14 +126,14 @@ def _numbers(found: Memorisation) -> dict[str, float]:
     return {name: getattr(found, name) for name in names}
 
 
-def _protocol(
-    cfg: DictConfig, loaded: Loaded, extractor: Any, found: Memorisation, mirrored: bool
-) -> dict[str, str | int | bool]:
+def _protocol(cfg: DictConfig, loaded: Loaded, extractor: Any, found: Memorisation, mirrored: bool) -> dict[str, Any]:
+    words = {word: getattr(extractor, word, None) for word in ("fingerprint", "preprocessing")}
     return {
         "samples": cfg.samples, "training_images": found.training_images, "baseline_images": found.baseline_images,
-        "mirrored": mirrored, "extractor": extractor.name, "extractor_fingerprint": extractor.fingerprint,
-        "extractor_preprocessing": extractor.preprocessing, "weights": cfg.weights, "seed": cfg.seed,
-        "images_seen": loaded.images_seen, "batch_norm": "running", "version": __version__,
+        "mirrored": mirrored, "extractor": getattr(extractor, "name", type(extractor).__name__),
+        **{f"extractor_{word}": value for word, value in words.items()},
+        "weights": cfg.weights, "seed": cfg.seed, "images_seen": loaded.images_seen, "batch_norm": "running",
+        "version": __version__,
     }  # fmt: skip
 
 
