@@ -15,8 +15,8 @@
 #
 # A distance between sets of images is a number that looks exact. This notebook does to real images what bad generators do,
 # and looks which metric notices what: noise, blur, lost modes, and images learned by heart. It uses the handwritten digits
-# that ship with scikit-learn and the features of a classifier that learned them; `docs/metrics.md` has the same figures for
-# natural images.
+# that ship with scikit-learn and the features of a classifier that learned them; with natural images take
+# `extractor=efflite0` in its place.
 #
 # It needs gan_lab and `pip install jupytext`; `jupytext --to ipynb notebooks/03_reading_the_numbers.py` makes a notebook of it.
 
