@@ -36,7 +36,7 @@ from gan_lab.data.mixtures import ring
 from gan_lab.metrics.points import HistogramDivergence, ModeCoverage
 from gan_lab.noise import Noise
 
-BUDGET = 3_000_000  # points that a run sees; two minutes or so for each on one CPU core
+BUDGET = 3_000_000  # points that a run sees
 folder = Path(tempfile.mkdtemp())
 
 # %% [markdown]

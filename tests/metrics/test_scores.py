@@ -134,6 +134,7 @@ def test_mode_score_of_the_definition_is_the_inception_score() -> None:
     metric.update(logits)
     values, inception = metric.compute(), score(logits, splits=1)["mean"]
     assert float(values["mode"]) == pytest.approx(float(inception), rel=1e-12)
+    assert float(values["inception"]) == pytest.approx(float(inception), rel=1e-12)
     assert values["penalized"] < 0.9 * inception
     matched = ModeScore(nn.Identity(), metric.probabilities[0] / 600)
     matched.update(logits)

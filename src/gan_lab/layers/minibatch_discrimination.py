@@ -44,7 +44,7 @@ class MinibatchDiscrimination(nn.Module):
         """Closeness (n, kernels) of features (n, in_features)."""
         with torch.autocast(x.device.type, enabled=False):
             m = torch.einsum("na,abc->cbn", x.to(self.tensor.dtype), self.tensor)  # (kernel_dims, kernels, n)
-            # Number by number: on a CPU three times as fast as a sum over the differences of whole rows.
+            # Number by number: on a CPU two to three times as fast for few kernels as a sum over differences of whole rows.
             distances = torch.zeros((), device=m.device)
             for row in m:
                 distances = distances + (row.unsqueeze(2) - row.unsqueeze(1)).abs()  # (kernels, n, n)

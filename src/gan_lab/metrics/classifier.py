@@ -2,9 +2,7 @@
 
 import hashlib
 import logging
-import os
 import pickle
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -13,10 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gan_lab.metrics.cache import cache_folder, keep
 from gan_lab.noise import reseed
-
-CACHE_VARIABLE = "GAN_LAB_CACHE"
-"""Environment variable with the folder of the cache; `~/.cache/gan_lab` where it is not set."""
 
 _CLASSES = 10
 _SIDE = 32  # pixels; what the network works at
@@ -210,13 +206,9 @@ def cached_classifier(
     if classifier is None:
         classifier = train_classifier(*train, training)
         classifier.test_error = error_rate(classifier, *test)
-        _save(classifier, path)
+        stored = {"weights": classifier.state_dict(), "test_error": classifier.test_error}
+        keep(stored, path, "The trained classifier")
     return classifier.to(train.images.device)
-
-
-def cache_folder() -> Path:
-    """The folder that the environment variable GAN_LAB_CACHE names, or `~/.cache/gan_lab`."""
-    return Path(os.environ.get(CACHE_VARIABLE) or "~/.cache/gan_lab").expanduser()
 
 
 def _fingerprint(train: Digits, test: Digits, training: Training) -> str:
@@ -241,22 +233,6 @@ def _load(path: Path) -> DigitClassifier | None:
         _logger.warning("The cached classifier %s cannot be read and is trained anew: %s", path, error)
         return None
     return classifier.eval().requires_grad_(False)
-
-
-def _save(classifier: DigitClassifier, path: Path) -> None:
-    """Write the file under another name first: whatever happens, a file of this name is complete."""
-    stored = {"weights": classifier.state_dict(), "test_error": classifier.test_error}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".", ignore_cleanup_errors=True) as folder:
-            draft = Path(folder) / path.name
-            with draft.open("wb") as file:
-                torch.save(stored, file)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-    except OSError as error:
-        _logger.warning("The trained classifier cannot be kept for the next run; %s: %s", path.parent, error)
 
 
 def _check(images: Tensor, labels: Tensor) -> None:

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gan_lab.errors import UserError
-from gan_lab.metrics.classifier import DigitClassifier, cache_folder
+from gan_lab.metrics.cache import cache_folder
+from gan_lab.metrics.classifier import DigitClassifier
 from gan_lab.metrics.pixels import quantized
 
 INCEPTION_URL = (
@@ -145,7 +146,7 @@ def inception(weights: str | None = None) -> Extractor:
     The network, with the resize of TensorFlow 1, is torch-fidelity's; torchvision's has other weights and gives another number.
 
     Args:
-        weights: File with the weights that torch-fidelity publishes. By default it is downloaded once, 96 MB, to the cache.
+        weights: File with the weights that torch-fidelity publishes. By default it is downloaded once to the cache.
 
     Raises:
         UserError: torch-fidelity cannot be imported, or the weights cannot be had or are others.

@@ -3,8 +3,6 @@
 import hashlib
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +13,7 @@ from filelock import FileLock
 from torch import Tensor
 from torchmetrics import Metric
 
-from gan_lab.metrics.classifier import cache_folder
+from gan_lab.metrics.cache import cache_folder, keep
 from gan_lab.metrics.features import FeatureMetric
 from gan_lab.metrics.measuring import Labelled, refusals_told
 
@@ -74,7 +72,7 @@ def learn_reals(
         for metric in ignorant:
             if (new := files.get(id(metric))) is not None and new not in found:
                 found[new] = cast(FeatureMetric, metric).real_state()
-                _save(found[new], new)
+                keep(found[new], new, "What was learned of the real images")
     shown = {id(metric) for metric in ignorant}  # metrics make a new metric of ==
     for metric in kept:
         if id(metric) not in shown:
@@ -134,16 +132,3 @@ def _load(file: Path, kind: str) -> State | None:
     except Exception as error:  # damaged bytes lead the reader to whatever they like
         log.warning("%s cannot be read, and what it held is learned anew: %s", file, error)
         return None
-
-
-def _save(state: State, file: Path) -> None:
-    try:
-        with tempfile.TemporaryDirectory(dir=file.parent, prefix=".", ignore_cleanup_errors=True) as folder:
-            draft = Path(folder) / file.name
-            with draft.open("wb") as target:
-                torch.save(state, target)
-                target.flush()
-                os.fsync(target.fileno())
-            draft.replace(file)
-    except (OSError, RuntimeError) as error:  # PyTorch's writer covers the disk's word with its own
-        log.warning("What was learned of the real images cannot be kept for the next run; %s: %s", file.parent, error)
