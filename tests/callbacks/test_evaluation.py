@@ -2,25 +2,22 @@
 
 import csv
 import json
-import logging
-from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import Callback
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.logger import Logger
 from tests.conftest import TINY
+from tests.evaluating import MEASURED, Scripted, evaluated, lines, settings
 from tests.extracting import pixel_features
 from torch import Tensor
-from torchmetrics import MeanMetric, Metric
+from torchmetrics import MeanMetric
 
 from gan_lab import __version__
 from gan_lab.callbacks.evaluation import EVALUATED_LATENTS, Evaluation
-from gan_lab.config.build import Experiment, build
+from gan_lab.config.build import build
 from gan_lab.config.compose import compose
 from gan_lab.config.fit import fit
 from gan_lab.data.mixtures import ring
@@ -30,19 +27,8 @@ from gan_lab.metrics.points import HistogramDivergence
 
 pytestmark = pytest.mark.filterwarnings("ignore:Found .* in eval mode", "ignore:Experiment logs directory")
 
-POINTS = ("dataset=ring", "architecture=mlp", "architecture.generator.norm=none", "budget.images=96")
-MEASURED = (
-    "metrics=points",
-    "evaluation.samples=700",
-    "evaluation.metrics.wasserstein.points=50",
-    "evaluation.max_share=1",
-)
 VALUES = ("coverage_modes", "coverage_high_quality", "kl_symmetric", "kl_forward", "kl_reverse", "wasserstein_distance")
 KEYS = {f"{value}_700" for value in VALUES}
-
-
-def settings(folder: Path, *more: str) -> list[str]:
-    return [*TINY, *POINTS, f"run.dir={folder}", "logger=[csv]", *more]
 
 
 @pytest.fixture(scope="module")
@@ -151,11 +137,6 @@ def test_numbers_out_of_range_are_refused(name: str) -> None:
 # --- evaluations.csv, and a run that is resumed
 
 
-def lines(folder: Path) -> list[dict[str, str]]:
-    with open(folder / "evaluations.csv") as file:
-        return list(csv.DictReader(file))
-
-
 def test_every_number_is_in_the_file_with_its_protocol(run: Path) -> None:
     found = lines(run)
     assert [(int(row["images_seen"]), row["weights"], row["key"]) for row in found] == [
@@ -193,31 +174,6 @@ def test_a_resumed_run_has_no_line_twice(tmp_path: Path) -> None:
 # --- metrics of our own
 
 
-class Scripted(Metric):
-    """The next of these values at each evaluation, the same for both generators."""
-
-    higher_is_better: bool | None = True
-    lower_is_better = ("down",)
-
-    def __init__(self, values: Sequence[float], single: bool = False) -> None:
-        super().__init__()
-        self.values, self.single = [float(value) for value in values for _ in range(2)], single
-
-    def update(self, samples: Tensor) -> None: ...
-
-    def compute(self) -> Tensor | dict[str, Tensor]:
-        value = torch.tensor(self.values.pop(0))
-        return value if self.single else {"up": value, "down": value}
-
-
-class Lower(Scripted):
-    higher_is_better = False
-
-
-class Silent(Scripted):
-    higher_is_better = None
-
-
 class Recording(MeanMetric):
     """Keeps the labels that it was given."""
 
@@ -247,33 +203,6 @@ class Told(Logger):
 
     def log_hyperparams(self, params: dict[str, Any], *_: object, **__: object) -> None:
         self.protocols += [params["protocol"]] if "protocol" in params else []
-
-
-def evaluated(
-    folder: Path, metrics: dict[str, Metric | None], *words: str, resume: Path | None = None, more: Sequence[Callback] = (),
-    loggers: Sequence[Logger] = (), **options: Any,
-) -> Experiment:  # fmt: skip
-    """A run of 96 points in batches of 8 with this callback, evaluated at 32, 64 and 96 unless the options say otherwise."""
-    experiment = build(compose(*settings(folder, "logger=[]", *words)))
-    options = {"budget_images": 96, "samples": 16, "every_images": 32, "max_share": 1, **options}
-    callback = Evaluation(metrics, str(folder), **options)
-    trainer = experiment.trainer
-    trainer.callbacks[:] = [c for c in trainer.callbacks if not isinstance(c, Evaluation)] + [*more, callback]
-    if loggers:
-        trainer.loggers = list(loggers)
-    trainer.fit(experiment.module, datamodule=experiment.data, ckpt_path=resume, weights_only=True if resume else None)
-    return experiment
-
-
-def seen_by(folder: Path) -> list[int]:
-    """When it was evaluated."""
-    return list(dict.fromkeys(int(row["images_seen"]) for row in lines(folder)))
-
-
-def best_at(folder: Path) -> int:
-    """Images seen by the checkpoint of the best value."""
-    checkpoint = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)
-    return checkpoint["state_dict"]["_extra_state"]["images_seen"]
 
 
 def test_without_metrics_nothing_is_done(tmp_path: Path) -> None:
@@ -342,118 +271,9 @@ def test_training_is_left_alone_by_metrics_of_features(tmp_path: Path, monkeypat
         "value": results[0]["eval/fd_pixels_20"]["value"], "floor": None, "samples": 20, "seed": 0, "images_seen": 32,
         "weights": "ema", "batch_norm": "running", "version": __version__, "real_images": 30, "generated_images": 20,
         "extractor": "pixels", "extractor_fingerprint": pixel_features().fingerprint, "extractor_preprocessing": "to 2x2",
+        "real_content": results[0]["eval/fd_pixels_20"]["real_content"], "real_split": None,
     }  # fmt: skip
     assert results[0]["eval/raw/kd_pixels_distance_20"].keys() > {"weights", "extractor_fingerprint", "blocks_seed"}
-
-
-# --- the share of time
-
-
-class Clock(Callback):
-    """Time goes by: a second for each batch, and another for each value that `Costly` computes."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def on_train_batch_start(self, *_: object) -> None:
-        self.now += 1
-
-
-class Costly(Scripted):
-    def __init__(self, clock: Clock) -> None:
-        super().__init__([0.0] * 50)
-        object.__setattr__(self, "clock", clock)
-
-    def compute(self) -> Tensor | dict[str, Tensor]:
-        self.clock.now += 1
-        return super().compute()
-
-
-@pytest.mark.parametrize(
-    ("every", "share", "when", "told"),
-    [
-        (8, 1, list(range(8, 97, 8)), "24.0 s, 66.7 %"),
-        (8, 0.5, [8, 48, 64, 80, 96], "10.0 s, 45.5 %"),  # 2 s each: the second when 8 s have gone by
-        (8, 0.25, [8, 96], "4.0 s, 25.0 %"),
-        (32, 0.35, [32, 80, 96], "6.0 s, 33.3 %"),  # what is put off is made as soon as it can be
-        (96, 0.01, [96], "2.0 s, 14.3 %"),
-    ],
-)
-def test_an_evaluation_waits_until_its_share_allows_it(
-    every: int, share: float, when: list[int], told: str, tmp_path: Path, monkeypatch, caplog
-) -> None:
-    clock = Clock()
-    monkeypatch.setattr("gan_lab.callbacks.evaluation.time", SimpleNamespace(perf_counter=lambda: clock.now))
-    with caplog.at_level(logging.INFO, "gan_lab"):
-        evaluated(tmp_path, {"x": Costly(clock)}, more=[clock], every_images=every, max_share=share)
-    assert seen_by(tmp_path) == when
-    assert f"Evaluation took {told} of the training (evaluation.max_share={share:g})." in caplog.text
-    assert len(json.loads((tmp_path / "results.json").read_text())) == 4
-
-
-def test_a_budget_that_is_no_multiple_ends_in_an_evaluation(tmp_path: Path) -> None:
-    evaluated(tmp_path, {"x": Scripted([1, 2, 3])}, every_images=40)
-    assert seen_by(tmp_path) == [40, 80, 96]
-
-
-@pytest.mark.parametrize("share", [0, -1, 1.5])
-def test_no_such_share(share: float) -> None:
-    with pytest.raises(ConfigError, match=r"^evaluation.max_share=.* not allowed: it must be in \(0, 1\]\.$"):
-        Evaluation({}, ".", 100, max_share=share)
-
-
-# --- the best checkpoint
-
-NAN = float("nan")
-
-
-@pytest.mark.parametrize(
-    ("key", "metrics", "at"),
-    [
-        ("x_16", {"x": Scripted([1, 3, 2], single=True)}, 64),
-        ("x_16", {"x": Lower([2, 1, 3], single=True)}, 64),
-        ("x_16", {"x": Silent([3, 2, 1], single=True)}, 96),
-        ("x_up_16", {"x": Scripted([1, 3, 2])}, 64),
-        ("x_down_16", {"x": Scripted([3, 1, 2])}, 64),
-        ("x_down_16", {"x": Lower([3, 1, 2])}, 64),
-        ("raw/x_down_16", {"x": Scripted([1, 3, 2])}, 32),
-        ("x_up_16", {"x": Scripted([NAN, 1, NAN])}, 64),
-        ("x_up_16", {"x": Scripted([2, 2, 2])}, 32),
-        ("x_more_16", {"x": Scripted([5, 5, 5]), "x_more": Lower([3, 1, 2], single=True)}, 64),
-    ],
-)
-def test_the_best_checkpoint_is_kept(key: str, metrics: dict[str, Metric], at: int, tmp_path: Path) -> None:
-    evaluated(tmp_path, metrics, best=f"eval/{key}")
-    assert best_at(tmp_path) == at
-    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["best.ckpt"]
-
-
-def test_no_number_is_the_best_of_none(tmp_path: Path) -> None:
-    evaluated(tmp_path, {"x": Scripted([NAN] * 3)}, best="eval/x_up_16")
-    assert not (tmp_path / "checkpoints").exists()
-
-
-def test_a_resumed_run_knows_the_best(tmp_path: Path) -> None:
-    evaluated(tmp_path / "run", {"x": Scripted([1, 3, 2])}, best="eval/x_up_16")
-    best = tmp_path / "run/checkpoints/best.ckpt"
-    evaluated(tmp_path / "run", {"x": Scripted([2])}, best="eval/x_up_16", resume=best)
-    assert best_at(tmp_path / "run") == 64
-    evaluated(tmp_path / "other", {"x": Scripted([2])}, best="eval/x_up_16", resume=best)
-    assert best_at(tmp_path / "other") == 96  # a folder without the better one
-    evaluated(tmp_path / "run", {"x": Scripted([2])}, best="eval/x_down_16", resume=best)
-    assert best_at(tmp_path / "run") == 96  # by another key
-    evaluated(tmp_path / "run", {"x": Scripted([2])}, resume=tmp_path / "run/checkpoints/best.ckpt")  # by none
-
-
-def test_a_best_that_is_not_measured_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(
-        ConfigError, match=r"^evaluation.best=eval/y is not measured: choose from eval/x_up_16, eval/x_down_"
-    ):
-        evaluated(tmp_path, {"x": Scripted([1])}, best="eval/y")
-    with pytest.raises(
-        ConfigError, match=r"^evaluation.best=eval/y needs a metric: choose one with metrics=\[\.\.\.\]\.$"
-    ):
-        Evaluation({}, ".", 100, best="eval/y")
 
 
 def test_samples_that_a_metric_refuses_are_told(tmp_path: Path) -> None:

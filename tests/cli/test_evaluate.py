@@ -97,6 +97,7 @@ def test_results_are_merged(command: Command, run: Path, tmp_path: Path) -> None
         "value": ema["value"], "floor": None, "samples": 20, "weights": "ema", "seed": 0, "images_seen": 16,
         "batch_norm": "running", "version": gan_lab.__version__, "real_images": 30, "generated_images": 20,
         "extractor": "pixels", "extractor_fingerprint": pixel_features().fingerprint, "extractor_preprocessing": "to 2x2",
+        "real_content": ema["real_content"], "real_split": None,
     }  # fmt: skip
     assert ema["value"] == fd(pixel_features(), gan_lab.load(run, device="cpu").sample(20))
     ok(command("evaluate", *QUICK, *PIXELS.split(), "weights=raw", "evaluation.batch_size=7"))
@@ -325,7 +326,8 @@ def test_the_best_checkpoint_of_training_is_measured(command: Command, tmp_path:
     outcome = command("train", *words, *more, "evaluation.best=eval/nothing")
     assert outcome.status == 2 and "Traceback" not in outcome.err
     assert outcome.err.splitlines()[-1] == (
-        "gan-lab train: evaluation.best=eval/nothing is not measured: choose from eval/ms_ssim_20, eval/raw/ms_ssim_20."
+        "gan-lab train: evaluation.best=eval/nothing is not measured: it must be eval/ or eval/raw/, then ms_ssim, with the "
+        "name of the value where there are several, and _20 at the end."
     )
     ok(command("train", *words, *more, "evaluation.best=eval/ms_ssim_20", "run.name=two"))
     ok(command("evaluate", *QUICK, "metrics=[ms_ssim]", "run=runs/two/checkpoints/best.ckpt", "out=best"))

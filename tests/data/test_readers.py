@@ -8,6 +8,7 @@ from pathlib import Path
 import datasets
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from gan_lab.data import hub
@@ -170,6 +171,8 @@ def test_parquet_folder(tmp_path, declared, capfd):
     assert raw.classes == (["odd", "even"] if declared else None)
     assert raw.name(2) == f"image 2 of {tmp_path}/set (train)"
     assert values(pickle.loads(pickle.dumps(read_hub(str(tmp_path / "set"), split="test")))) == [0, 10]
+    splits = [read_hub(str(tmp_path / "set"), split=part).at(torch.tensor([0])).split for part in ("train", "test")]
+    assert splits == ["train", "test"]
     assert "split" not in capfd.readouterr().err  # no progress bars
 
 
@@ -233,7 +236,8 @@ def test_idx_folder(tmp_path, compress):
     raw = read_hub(str(tmp_path / "set"))
     assert values(raw) == [0, 10, 20] and raw.load(0).size == (5, 4)
     assert raw.labels is not None and raw.labels.tolist() == [0, 1, 2]
-    assert len(read_hub(str(tmp_path / "set"), split="test")) == 2
+    test = read_hub(str(tmp_path / "set"), split="test")
+    assert (raw.split, test.split, len(test)) == ("train", "test", 2)
 
 
 def test_bad_idx_folders_are_named(tmp_path):

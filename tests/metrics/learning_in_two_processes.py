@@ -21,6 +21,8 @@ IMAGES = torch.rand(40, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 class Slow:
     """Images that take their time."""
 
+    split = None
+
     def __init__(self, folder: Path, name: str) -> None:
         self.folder, self.name = folder, name
 

@@ -12,7 +12,15 @@ from torchmetrics import MeanMetric, Metric
 
 from gan_lab.errors import ConfigError
 from gan_lab.metrics.frechet import FrechetDistance
-from gan_lab.metrics.measuring import append_records, count_word, forget_records, log_name, measure, records
+from gan_lab.metrics.measuring import (
+    append_records,
+    count_word,
+    forget_records,
+    log_name,
+    measure,
+    records,
+    write_results,
+)
 from gan_lab.metrics.ms_ssim import MSSSIM
 from tests.extracting import pixel_features
 
@@ -93,12 +101,33 @@ def test_names() -> None:
 def test_no_word_of_the_protocol_is_lost() -> None:
     """A seed of the metric's own is beside that of the samples."""
     metric = Labelled()
-    found = records({"x": metric}, {"x": {"x_labels_10": 1.0, "x_samples_10": float("nan")}}, 10, COMMON)
+    found = records(
+        {"x": metric}, {"x": {"x_labels_10": 1.0, "x_samples_10": float("nan")}}, 10, COMMON, {"real_split": "train"}
+    )
     own = {"samples": 10, **COMMON, "x_seed": 7, "labelled": True}
     assert found == {
         "x_labels_10": {"value": 1.0, "floor": None, **own},
         "x_samples_10": {"value": None, "floor": None, **own},
     }
+
+
+def test_what_the_real_samples_were_is_said_by_those_that_compare_with_them() -> None:
+    metrics = {"x": Labelled(), "fd": FrechetDistance(pixel_features())}
+    values = {"x": {"x_10": 1.0}, "fd": {"fd_pixels_10": 2.0}}
+    found = records(metrics, values, 10, COMMON, {"real_content": "abc", "real_split": "test"})
+    assert found["fd_pixels_10"].items() >= {"real_content": "abc", "real_split": "test"}.items()
+    assert not any(word.startswith("real_") for word in found["x_10"])
+
+
+def test_results_are_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "results.json"
+    write_results(file, {"a": {"value": 1.5}})
+    assert json.loads(file.read_text()) == {"a": {"value": 1.5}}
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError("no space")))
+        with pytest.raises(OSError, match="no space"):
+            write_results(file, {"b": {"value": 2.0}})
+    assert json.loads(file.read_text()) == {"a": {"value": 1.5}} and list(tmp_path.iterdir()) == [file]
 
 
 def lines(file: Path) -> list[tuple[int, str, str]]:

@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -111,9 +112,10 @@ def test_numbers_are_those_of_metrics_that_were_given_the_images(tmp_path: Path)
 
 
 def test_metrics_that_compare_with_nothing_ask_for_nothing(tmp_path: Path) -> None:
-    learn_reals({"ms_ssim": MSSSIM()}, None, None, 8, tmp_path / "cache")  # type: ignore[arg-type]
+    assert learn_reals({"ms_ssim": MSSSIM()}, None, None, 8, tmp_path / "cache") == {}  # type: ignore[arg-type]
     data = Counted()
-    learn_reals({"swd": SlicedWasserstein(20, 4, 8)}, data, None, 8, tmp_path / "cache")
+    told = learn_reals({"swd": SlicedWasserstein(20, 4, 8)}, data, None, 8, tmp_path / "cache")
+    assert told == {"real_content": data.fingerprint(), "real_split": None}
     assert data.passes == 1 and not (tmp_path / "cache").exists()
 
 
@@ -121,6 +123,20 @@ def test_features_without_a_known_extractor_are_kept_by_nobody(tmp_path: Path) -
     for _ in range(2):
         assert passes(tmp_path / "cache", FrechetDistance(nn.Flatten())) == 1
     assert not (tmp_path / "cache").exists()
+
+
+def test_those_who_need_other_files_do_not_wait(tmp_path: Path) -> None:
+    """While one learns, another learns of other images."""
+    seen = []
+
+    class During(Counted):
+        def reals(self, count: int | None, batch_size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+            other = threading.Thread(target=lambda: seen.append(passes(tmp_path, data=Counted(changed()))), daemon=True)
+            other.start()
+            other.join(timeout=60)
+            yield from super().reals(count, batch_size)
+
+    assert passes(tmp_path, data=During()) == 1 and seen == [1]
 
 
 CHANGES = {
@@ -208,7 +224,7 @@ def test_an_interrupted_write_leaves_nothing(error: BaseException, tmp_path: Pat
         else:
             with pytest.raises(KeyboardInterrupt):
                 passes(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} <= {".lock"}
+    assert {path.suffix for path in tmp_path.iterdir()} <= {".lock"}
     assert passes(tmp_path) == 1 and passes(tmp_path) == 0  # and no lock stayed behind
 
 

@@ -1,6 +1,5 @@
 """Numbers on how good the samples are, as the run goes and at its end."""
 
-import json
 import logging
 import time
 from collections.abc import Iterator
@@ -16,7 +15,17 @@ from gan_lab.callbacks.drawing import in_chunks
 from gan_lab.callbacks.every import Every
 from gan_lab.errors import ConfigError
 from gan_lab.gans.base import AdversarialModule
-from gan_lab.metrics.measuring import Labelled, append_records, forget_records, log_name, measure, records, to_device
+from gan_lab.metrics.measuring import (
+    Labelled,
+    append_records,
+    count_word,
+    forget_records,
+    log_name,
+    measure,
+    records,
+    to_device,
+    write_results,
+)
 from gan_lab.metrics.reals import learn_reals
 
 log = logging.getLogger(__name__)
@@ -35,7 +44,8 @@ class Evaluation(Callback):
     changes nothing; the random stream and the statistics of the training are left alone. The log has `eval/<name>_10k` for a
     metric with one value and `eval/<name>_<value>_10k` for one with several, the same under `eval/raw/` for the raw generator,
     and `eval/seconds`. `evaluations.csv` has all numbers and `results.json` the last ones, each with the protocol that it was
-    made by; the loggers are told the protocol once. An evaluation that would take more than its share of the time waits.
+    made by; the loggers are told the protocol once. An evaluation that would take more than its share of the time is left
+    out, and the next one is due as usual, so that runs are evaluated at the same images.
 
     Args:
         metrics: torchmetrics by name, see `gan_lab.metrics.measuring.measure`; with none, nothing is done. None is left out.
@@ -82,8 +92,8 @@ class Evaluation(Callback):
         self._best = _Best(best) if best is not None else None
         self._every = Every(every_images or budget_images // times)
         self._time = _Share(max_share)
-        self._waiting = False
         self._first = self._last = -1  # images seen, at the start and at the newest evaluation
+        self._real: dict[str, str | None] = {}  # what is to be said of the real samples
         self._records: dict[str, dict[str, Any]] = {}
 
     def state_dict(self) -> dict[str, Any]:
@@ -100,20 +110,17 @@ class Evaluation(Callback):
         self._every.start(module.images_seen)
         if trainer.is_global_zero:
             to_device(self.metrics, module.device)
-            learn_reals(self.metrics, trainer.datamodule, self.real_images, self.batch_size)  # type: ignore[attr-defined]
+            if self._best is not None:
+                self._best.check(self.metrics, self.samples)
+            data = trainer.datamodule  # type: ignore[attr-defined]
+            self._real = learn_reals(self.metrics, data, self.real_images, self.batch_size)
             forget_records(self.folder / "evaluations.csv", module.images_seen)
         self._time.start()
 
     def on_train_batch_end(self, trainer: Trainer, module: AdversarialModule, *_: object) -> None:  # type: ignore[override]
-        if not self.metrics:
-            return
-        due = self._every.due(module.images_seen) or self._waiting
-        if due:
-            # One process has the clock, and all must do the same.
-            affordable = bool(trainer.strategy.broadcast(self._time.affordable()))
-            self._waiting = not affordable
-            if affordable or trainer.should_stop:
-                self._evaluate(trainer, module)
+        # One process has the clock, and all must do the same.
+        if self.metrics and self._every.due(module.images_seen) and trainer.strategy.broadcast(self._time.affordable()):
+            self._evaluate(trainer, module)
 
     def on_train_end(self, trainer: Trainer, module: AdversarialModule) -> None:  # type: ignore[override]
         if not self.metrics:
@@ -121,7 +128,7 @@ class Evaluation(Callback):
         if module.images_seen != self._last:
             self._evaluate(trainer, module)
         if trainer.is_global_zero:
-            (self.folder / "results.json").write_text(json.dumps(self._records, indent=2) + "\n")
+            write_results(self.folder / "results.json", self._records)
             log.info(self._time.told())
 
     def _evaluate(self, trainer: Trainer, module: AdversarialModule) -> None:
@@ -130,7 +137,6 @@ class Evaluation(Callback):
                 self._measure(module)
             self._log(trainer, module)
         self._last = module.images_seen
-        self._waiting = False
         if self._best is not None and self._best.beaten(trainer, self._records, self.metrics):
             trainer.save_checkpoint(self._best_file)
 
@@ -149,7 +155,7 @@ class Evaluation(Callback):
         self._records = {}
         for weights, prefix in WEIGHTS.items():
             values = measure(self.metrics, self._samples(module, weights == "ema"))
-            found = records(self.metrics, values, self.samples, {"weights": weights, **common})
+            found = records(self.metrics, values, self.samples, {"weights": weights, **common}, self._real)
             if module.images_seen == self._first:  # of a run that had its evaluation here before it was resumed
                 again = {(weights, key) for key in found}
                 forget_records(self.folder / "evaluations.csv", module.images_seen, again)
@@ -159,8 +165,7 @@ class Evaluation(Callback):
     def _samples(self, module: AdversarialModule, average: bool) -> Iterator[Labelled]:
         key = (module.seed, EVALUATED_LATENTS)
         latents, labels = module.sample_latents(self.samples, *key), module.sample_labels(self.samples, *key)
-        parts = [None] * -(-len(latents) // self.batch_size) if labels is None else labels.split(self.batch_size)
-        return zip(in_chunks(module, latents, labels, average, self.batch_size), parts, strict=True)
+        return in_chunks(module, latents, labels, average, self.batch_size)
 
     def _log(self, trainer: Trainer, module: AdversarialModule) -> None:
         values = {key: record["value"] for key, record in self._records.items()}
@@ -225,14 +230,35 @@ class _Best:
         """The value, with its sign changed where lower is better; None for NaN."""
         if self.key not in found:
             raise ConfigError(f"evaluation.best={self.key} is not measured: choose from {', '.join(found)}.")
-        name = self.key.removeprefix(WEIGHTS["raw"]).removeprefix(WEIGHTS["ema"])
-        names = {metric: log_name(metric, metrics[metric]) for metric in metrics}
-        fitting = [metric for metric, logged in names.items() if name.startswith(f"{logged}_")]
-        owner = max(fitting, key=lambda metric: len(names[metric]))  # of `fd` and `fd_class` the one that says more
-        part = name.removeprefix(f"{names[owner]}_").rpartition("_")[0]
+        owner = self._owner(metrics)
+        part = self._name.removeprefix(f"{log_name(owner, metrics[owner])}_").rpartition("_")[0]
         higher = metrics[owner].higher_is_better and part not in getattr(metrics[owner], "lower_is_better", ())
         value = found[self.key]["value"]
         return value if value is None or higher else -value
+
+    def check(self, metrics: dict[str, Metric], samples: int) -> None:
+        """Refuse a key of no metric or of another number of samples before anything is measured.
+
+        Raises:
+            ConfigError: It is one.
+        """
+        count = f"_{count_word(samples)}"
+        if not (self.key.startswith("eval/") and self.key.endswith(count) and self._owner(metrics)):
+            names = " or ".join(log_name(name, metric) for name, metric in metrics.items())
+            raise ConfigError(
+                f"evaluation.best={self.key} is not measured: it must be eval/ or eval/raw/, then {names}, with the name of the "
+                f"value where there are several, and {count} at the end."
+            )
+
+    @property
+    def _name(self) -> str:
+        """The key without what says whose samples they were."""
+        return self.key.removeprefix(WEIGHTS["raw"]).removeprefix(WEIGHTS["ema"])
+
+    def _owner(self, metrics: dict[str, Metric]) -> str:
+        """The name of the metric whose value it is; of `fd` and `fd_class` the one that says more; empty for none."""
+        fitting = [name for name, metric in metrics.items() if self._name.startswith(f"{log_name(name, metric)}_")]
+        return max(fitting, key=lambda name: len(log_name(name, metrics[name])), default="")
 
 
 def _without_numbers(found: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -103,7 +103,7 @@ class SampleGrids(Callback):
         latents, labels, columns = self._fixed_inputs(module)
         self._last = module.images_seen
         for kind, average in (("ema", True), ("raw", False)):
-            samples = torch.cat([chunk.cpu() for chunk in in_chunks(module, latents, labels, average)])
+            samples = torch.cat([chunk.cpu() for chunk, _ in in_chunks(module, latents, labels, average)])
             picture(samples, columns, self._extent).save(self._path(kind, module))
             self._show(trainer, kind, module)
         if self._extent is not None and labels is None:

@@ -23,7 +23,7 @@ from gan_lab.data.image_folder import read_image_folder
 from gan_lab.data.pixels import to_unit_range
 from gan_lab.data.raw import RawImages
 from gan_lab.errors import ConfigError, DataError
-from gan_lab.metrics.measuring import Labelled, append_records, measure, records, to_device
+from gan_lab.metrics.measuring import Labelled, append_records, measure, records, to_device, write_results
 from gan_lab.metrics.reals import learn_reals
 
 RULES = (
@@ -85,10 +85,10 @@ def evaluate(cfg: DictConfig) -> str:
     metrics: dict[str, Metric] = instantiate_each(whole.evaluation.metrics, "evaluation.metrics")
     to_device(metrics, device)
     start = time.perf_counter()
-    learn_reals(metrics, RealImages(whole, HINT), cfg.evaluation.real_images, cfg.evaluation.batch_size)
+    real = learn_reals(metrics, RealImages(whole, HINT), cfg.evaluation.real_images, cfg.evaluation.batch_size)
     learned = time.perf_counter()
     values = measure(metrics, ((samples.to(device), labels) for samples, labels in subject.chunks))
-    found = records(metrics, values, subject.samples, subject.protocol)
+    found = records(metrics, values, subject.samples, subject.protocol, real)
     folder = Path(cfg.out) if cfg.out is not None else subject.folder
     _write(found, folder, subject)
     seconds = f"Real images: {learned - start:.1f} s; generated images: {time.perf_counter() - learned:.1f} s."
@@ -161,7 +161,7 @@ def _write(found: dict[str, dict[str, Any]], folder: Path, subject: Subject) -> 
     except ValueError as error:
         log.warning("%s is no JSON, so only the new numbers are in it now: %s.", file, error)
         kept = {}
-    file.write_text(json.dumps(kept | {prefix + key: record for key, record in found.items()}, indent=2) + "\n")
+    write_results(file, kept | {prefix + key: record for key, record in found.items()})
 
 
 def _table(found: dict[str, dict[str, Any]]) -> list[str]:

@@ -64,6 +64,11 @@ class RealImages:
         """See `TrainingData.fingerprint`."""
         return self._built().fingerprint()
 
+    @property
+    def split(self) -> str | None:
+        """See `TrainingData.split`."""
+        return self._built().split
+
     def reals(self, count: int | None, batch_size: int) -> Iterator[Labelled]:
         """See `TrainingData.reals`."""
         return self._built().reals(count, batch_size)

@@ -40,6 +40,11 @@ class TrainingData(LightningDataModule):
     def fingerprint(self) -> str:
         """A hash of what `reals` is a function of, beside its arguments: the samples, and how they are made tensors."""
 
+    @property
+    def split(self) -> str | None:
+        """Which part of a published set `reals` gives, such as `train`; None where there are no parts."""
+        return None
+
     @abstractmethod
     def reals(self, count: int | None, batch_size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Samples to compare generated ones with, a part at a time, the same in every run.

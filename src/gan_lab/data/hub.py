@@ -172,7 +172,7 @@ def _to_raw(dataset: "Dataset", source: str, split: str) -> RawImages:
     labels, classes = _read_labels(dataset)
     # Encoded bytes, not images: the decoding is ours, and so are the names in its errors.
     items = EncodedColumn(dataset.select_columns([column]).cast_column(column, Image(decode=False)), column)
-    return RawImages(items, NumberedNames(f"{source} ({split})", len(dataset)), labels, classes)
+    return RawImages(items, NumberedNames(f"{source} ({split})", len(dataset)), labels, classes, split)
 
 
 def _image_column(features: dict[str, Any]) -> str | None:

@@ -36,7 +36,7 @@ def read_idx_folder(folder: Path, split: str) -> RawImages:
     if len(images) != len(labels):
         raise DataError(f"{folder} has {len(images)} images but {len(labels)} labels in its split {split}.")
     names = NumberedNames(f"{folder} ({split})", len(images))
-    return RawImages(images, names, torch.from_numpy(labels.astype(np.int64)))
+    return RawImages(images, names, torch.from_numpy(labels.astype(np.int64)), split=split)
 
 
 def _find(folder: Path, prefix: str, content: str, rank: int) -> Path | None:

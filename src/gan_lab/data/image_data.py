@@ -183,6 +183,11 @@ class ImageData(TrainingData):
         """A hash of the images' bytes, the labels, and how images are decoded."""
         return fingerprint(self._read(), self._decoder)
 
+    @property
+    def split(self) -> str | None:
+        """See `TrainingData.split`."""
+        return self._read().split
+
     def reals(self, count: int | None, batch_size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
         """See `TrainingData.reals`."""
         self._decode()

@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Protocol
@@ -70,12 +70,14 @@ class RawImages:
         names: One name per image, for messages.
         labels: int64 (N,), or None where there are none.
         classes: Names of the labels 0, 1, …, or None where they are not known.
+        split: Which part of a published set these are, such as `train`; None where there are no parts.
     """
 
     items: Items
     names: Names
     labels: Tensor | None = None
     classes: Sequence[str] | None = None
+    split: str | None = None
 
     def __len__(self) -> int:
         return len(self.items)
@@ -83,7 +85,7 @@ class RawImages:
     def at(self, positions: Tensor) -> "RawImages":
         """The images at these positions, int64 (M,), with their names and labels."""
         labels = None if self.labels is None else self.labels[positions]
-        return RawImages(Chosen(self.items, positions), Chosen(self.names, positions), labels, self.classes)
+        return replace(self, items=Chosen(self.items, positions), names=Chosen(self.names, positions), labels=labels)
 
     def name(self, position: int) -> str:
         """What messages call the image at this position."""

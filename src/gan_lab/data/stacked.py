@@ -128,6 +128,11 @@ class StackedData(TrainingData):
         """A hash of the digits' bytes and labels, and how they are decoded."""
         return f"stacked {fingerprint(self._read(), self._decoder)}"
 
+    @property
+    def split(self) -> str | None:
+        """See `TrainingData.split`."""
+        return self._read().split
+
     def reals(self, count: int | None, batch_size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
         """See `TrainingData.reals`."""
         digits = self._decoded(Processes.of(self.trainer))

@@ -3,8 +3,10 @@
 import logging
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
@@ -19,22 +21,35 @@ def cache_folder() -> Path:
     return Path(os.environ.get(CACHE_VARIABLE) or "~/.cache/gan_lab").expanduser()
 
 
+@contextmanager
+def whole(file: Path) -> Iterator[BinaryIO]:
+    """A file to be written under another name, which gets its own when the block ends without an error.
+
+    So a file of this name is always complete. Its folder is made.
+
+    Raises:
+        OSError: The folder or the file cannot be written.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=file.parent, prefix=".", ignore_cleanup_errors=True) as folder:
+        draft = Path(folder) / file.name
+        with draft.open("wb") as target:
+            yield target
+            target.flush()
+            os.fsync(target.fileno())
+        draft.replace(file)
+
+
 def keep(content: dict[str, Any], file: Path, what: str) -> None:
-    """Write tensors and plain data to a file, under another name first: whatever happens, a file of this name is complete.
+    """Write tensors and plain data to a file, see `whole`, or warn that it is not possible.
 
     Args:
         content: For `torch.save`.
-        file: Its folder is made.
+        file: Where to.
         what: What the warning calls the content, where the file cannot be written.
     """
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=file.parent, prefix=".", ignore_cleanup_errors=True) as folder:
-            draft = Path(folder) / file.name
-            with draft.open("wb") as target:
-                torch.save(content, target)
-                target.flush()
-                os.fsync(target.fileno())
-            draft.replace(file)
+        with whole(file) as target:
+            torch.save(content, target)
     except (OSError, RuntimeError) as error:  # PyTorch's writer covers the disk's word with its own
         _logger.warning("%s cannot be kept for the next run; %s: %s", what, file.parent, error)

@@ -1,6 +1,7 @@
 """From samples to numbers with the protocol that they were made by."""
 
 import csv
+import io
 import json
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -13,6 +14,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from gan_lab.errors import ConfigError
+from gan_lab.metrics.cache import whole
 
 COLUMNS = ("images_seen", "weights", "key", "value", "floor", "protocol")
 
@@ -85,7 +87,11 @@ def count_word(samples: int) -> str:
 
 
 def records(
-    metrics: Mapping[str, Metric], values: Mapping[str, Mapping[str, float]], samples: int, protocol: Mapping[str, Any]
+    metrics: Mapping[str, Metric],
+    values: Mapping[str, Mapping[str, float]],
+    samples: int,
+    protocol: Mapping[str, Any],
+    real: Mapping[str, Any],
 ) -> dict[str, dict[str, Any]]:
     """For each log key the number, what a perfect sampler would get if that is known, and how the number was made.
 
@@ -97,11 +103,12 @@ def records(
         values: What `measure` returned.
         samples: Number of generated samples.
         protocol: What all numbers have in common.
+        real: What those that compare with real samples have in common beside that, see `learn_reals`.
     """
     found = {}
     for name, metric in metrics.items():
         floors = by_key(log_name(name, metric), getattr(metric, "floor", dict)(), samples)
-        common = {"samples": samples, **protocol}
+        common = {"samples": samples, **protocol, **(real if hasattr(metric, "real_state") else {})}
         own = {f"{name}_{word}" if word in common else word: v for word, v in getattr(metric, "protocol", {}).items()}
         for key, value in values[name].items():
             found[key] = {"value": _finite(value), "floor": _finite(floors.get(key)), **common, **own}
@@ -142,10 +149,18 @@ def forget_records(file: Path, images_seen: int, again: Collection[tuple[str, st
         for seen, row in rows
         if seen < images_seen or (seen == images_seen and (row["weights"], row["key"]) not in again)
     ]
-    with file.open("w", newline="") as lines:
-        writer = csv.DictWriter(lines, COLUMNS)
-        writer.writeheader()
-        writer.writerows(kept)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS)
+    writer.writeheader()
+    writer.writerows(kept)
+    with whole(file) as target:
+        target.write(text.getvalue().encode())
+
+
+def write_results(file: Path, found: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write records by log key as JSON; whatever happens, the file is complete."""
+    with whole(file) as target:
+        target.write(json.dumps(found, indent=2).encode() + b"\n")
 
 
 def to_device(metrics: Mapping[str, Metric], device: torch.device) -> None:

@@ -3,8 +3,8 @@
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -30,13 +30,17 @@ class RealSamples(Protocol):
     def fingerprint(self) -> str:
         """A hash of what the samples hold."""
 
+    @property
+    def split(self) -> str | None:
+        """Which part of a published set they are, if there are parts."""
+
     def reals(self, count: int | None, batch_size: int) -> Iterator[Labelled]:
         """The samples and their labels, a part at a time, on any device."""
 
 
 def learn_reals(
     metrics: Mapping[str, Metric], data: RealSamples, count: int | None, batch_size: int, folder: Path | None = None
-) -> None:
+) -> dict[str, str | None]:
     """Show the real samples to every metric that compares with them, or give it what another run has learned of them.
 
     What a `FeatureMetric` learns is kept in a file that is named by the content of the data, the number of samples, the
@@ -50,6 +54,10 @@ def learn_reals(
         batch_size: Samples at a time.
         folder: Where the files are; by default `cache_folder()` / "reals".
 
+    Returns:
+        What the numbers of these metrics depend on beside the metrics: `real_content`, the fingerprint of the data, and
+        `real_split`; nothing where no metric compares.
+
     Raises:
         ConfigError: A metric refuses the samples.
         DataError: The samples cannot be had.
@@ -59,11 +67,11 @@ def learn_reals(
         metric for metric in comparing if isinstance(metric, FeatureMetric) and metric.protocol["extractor_fingerprint"]
     ]
     if not comparing:
-        return
+        return {}
     folder = folder or cache_folder() / "reals"
-    content = data.fingerprint() if kept else ""
-    with _locked(folder, bool(kept)):
-        files = {id(metric): folder / f"{_key(metric, content, count)}.pt" for metric in kept}
+    content = data.fingerprint()
+    files = {id(metric): folder / f"{_key(metric, content, count)}.pt" for metric in kept}
+    with _locked(files.values()):
         kinds = {files[id(metric)]: metric.real_kind for metric in kept}
         states = {file: _load(file, kind) for file, kind in kinds.items()}
         found = {file: state for file, state in states.items() if state is not None}
@@ -77,6 +85,7 @@ def learn_reals(
     for metric in kept:
         if id(metric) not in shown:
             metric.load_real_state(found[files[id(metric)]])
+    return {"real_content": content, "real_split": data.split}
 
 
 def _show(metrics: list[Any], data: RealSamples, count: int | None, batch_size: int) -> None:
@@ -101,23 +110,20 @@ def _key(metric: FeatureMetric, content: str, count: int | None) -> str:
 
 
 @contextmanager
-def _locked(folder: Path, needed: bool) -> Iterator[None]:
-    """Hold the lock of a folder, where it can be written at all."""
-    if not needed:
+def _locked(files: Iterable[Path]) -> Iterator[None]:
+    """Hold the locks of these files, where they can be written at all."""
+    with ExitStack() as locks:
+        try:
+            for file in sorted(
+                set(files)
+            ):  # in the same order everywhere, so that no two processes wait for each other
+                file.parent.mkdir(parents=True, exist_ok=True)
+                locks.enter_context(FileLock(file.with_name(f".{file.stem}.lock")))
+        except OSError as error:
+            log.warning(
+                "What is learned of the real images cannot be kept for the next run; %s: %s", file.parent, error
+            )
         yield
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
-        lock.acquire()
-    except OSError as error:
-        log.warning("What is learned of the real images cannot be kept for the next run; %s: %s", folder, error)
-        yield
-        return
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _load(file: Path, kind: str) -> State | None:
