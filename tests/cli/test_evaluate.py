@@ -90,7 +90,8 @@ def test_results_are_merged(command: Command, run: Path, tmp_path: Path) -> None
     out = ok(command("evaluate", *QUICK, *PIXELS.split(), "run=runs/one"))
     assert "| fd_pixels_20 |" in out and "Protocol: samples 20, weights ema, seed 0, images_seen 16, " in out
     assert re.search(
-        r"Real images: .* s; generated images: .* s\.\nWritten to runs/one: results\.json, evaluations\.csv", out
+        r"Seconds: real images [\d.]+, samples [\d.]+, features [\d.]+, fd [\d.]+\.\nWritten to runs/one: results\.json, evaluations\.csv",
+        out,
     )
     ema = numbers(run)["eval/fd_pixels_20"]
     assert ema == {

@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -157,3 +158,25 @@ def test_lines_are_added_and_forgotten(tmp_path: Path) -> None:
     with file.open() as rows:
         last = list(csv.DictReader(rows))[-1]
     assert last["value"] == "0.5" and last["floor"] == "" and json.loads(last["protocol"]) == {"text": 'a "b", c\nd'}
+
+
+def test_where_the_time_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr("gan_lab.metrics.measuring.time", SimpleNamespace(perf_counter=lambda: clock.now))
+
+    def goes_by(seconds: float) -> None:
+        clock.now += seconds
+
+    class Slow(MeanMetric):
+        def update(self, samples: Tensor) -> None:  # type: ignore[override]
+            goes_by(10)
+            super().update(samples)
+
+        def compute(self) -> Tensor:
+            goes_by(100)
+            return super().compute()
+
+    chunks = ((torch.zeros(2), goes_by(1)) for _ in range(3))  # type: ignore[func-returns-value]
+    seconds: dict[str, float] = {"samples": 1000}
+    measure({"x": Slow(), "y": Slow()}, chunks, seconds)
+    assert seconds == {"samples": 1003, "features": 60, "x": 100, "y": 100}

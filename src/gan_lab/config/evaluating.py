@@ -84,15 +84,16 @@ def evaluate(cfg: DictConfig) -> str:
     whole = with_data_of(cfg, subject.config)
     metrics: dict[str, Metric] = instantiate_each(whole.evaluation.metrics, "evaluation.metrics")
     to_device(metrics, device)
+    seconds: dict[str, float] = {}
     start = time.perf_counter()
     real = learn_reals(metrics, RealImages(whole, HINT), cfg.evaluation.real_images, cfg.evaluation.batch_size)
-    learned = time.perf_counter()
-    values = measure(metrics, ((samples.to(device), labels) for samples, labels in subject.chunks))
+    seconds["real images"] = time.perf_counter() - start
+    values = measure(metrics, ((samples.to(device), labels) for samples, labels in subject.chunks), seconds)
     found = records(metrics, values, subject.samples, subject.protocol, real)
     folder = Path(cfg.out) if cfg.out is not None else subject.folder
     _write(found, folder, subject)
-    seconds = f"Real images: {learned - start:.1f} s; generated images: {time.perf_counter() - learned:.1f} s."
-    return "\n".join([*_table(found), seconds, f"Written to {folder}: results.json, evaluations.csv."])
+    spent = ", ".join(f"{word} {value:.1f}" for word, value in seconds.items())
+    return "\n".join([*_table(found), f"Seconds: {spent}.", f"Written to {folder}: results.json, evaluations.csv."])
 
 
 def _run(cfg: DictConfig, device: torch.device) -> Subject:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +25,9 @@ Labelled = tuple[Tensor, Tensor | None]
 """Samples (n, ...) and their labels, int64 (n,), if there are any."""
 
 
-def measure(metrics: Mapping[str, Metric], chunks: Iterable[Labelled]) -> dict[str, dict[str, float]]:
+def measure(
+    metrics: Mapping[str, Metric], chunks: Iterable[Labelled], seconds: dict[str, float] | None = None
+) -> dict[str, dict[str, float]]:
     """The values of every metric on the same generated samples.
 
     A metric that compares with real samples keeps what it knows of them. One with `takes_labels` is given the labels too.
@@ -32,6 +35,8 @@ def measure(metrics: Mapping[str, Metric], chunks: Iterable[Labelled]) -> dict[s
     Args:
         metrics: By name.
         chunks: Generated samples and their labels, a part at a time.
+        seconds: Is added what went by until the `samples` were there, until the metrics had taken them (`features`), and until
+            each metric, by its name, had its value.
 
     Returns:
         By metric and log key without its prefix, such as `kl_symmetric_10k`, which ends with the number of samples.
@@ -41,17 +46,40 @@ def measure(metrics: Mapping[str, Metric], chunks: Iterable[Labelled]) -> dict[s
     """
     for metric in metrics.values():
         getattr(metric, "reset_generated", metric.reset)()
+    seconds = {} if seconds is None else seconds
     count = 0
-    for samples, labels in chunks:
+    for samples, labels in _timed(chunks, seconds):
         count += len(samples)
-        with refusals_told():
+        with refusals_told(), _clock(seconds, "features"):
             for metric in metrics.values():
                 if getattr(metric, "takes_labels", False):
                     metric.update(samples, labels=labels)
                 else:
                     metric.update(samples)
-    with refusals_told():
-        return {name: by_key(log_name(name, metric), metric.compute(), count) for name, metric in metrics.items()}
+    found = {}
+    for name, metric in metrics.items():
+        with refusals_told(), _clock(seconds, name):
+            found[name] = by_key(log_name(name, metric), metric.compute(), count)
+    return found
+
+
+def _timed(chunks: Iterable[Labelled], seconds: dict[str, float]) -> Iterator[Labelled]:
+    """The chunks, with the time that each took to come."""
+    iterator = iter(chunks)
+    while True:
+        with _clock(seconds, "samples"):
+            chunk = next(iterator, None)
+        if chunk is None:
+            return
+        yield chunk
+
+
+@contextmanager
+def _clock(seconds: dict[str, float], word: str) -> Iterator[None]:
+    """Add the time that the block takes; work that a GPU is still at counts where it is waited for."""
+    start = time.perf_counter()
+    yield
+    seconds[word] = seconds.get(word, 0.0) + time.perf_counter() - start
 
 
 @contextmanager
