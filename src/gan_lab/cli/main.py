@@ -7,6 +7,7 @@ from importlib import import_module
 COMMANDS = {
     "train": "train a GAN",
     "sample": "draw from a checkpoint",
+    "interpolate": "walk through the latents of a checkpoint",
     "evaluate": "measure a checkpoint or a folder of images",
     "neighbours": "look for copies of training images among samples",
     "duplicates": "list the near-duplicates of a data set",
@@ -28,6 +29,7 @@ examples
   gan-lab train dataset=image_folder dataset.source=photos.zip dataset.resolution=64
   gan-lab train -m model=dcgan,lsgan,wgan_gp seed=0,1,2   a sweep
   gan-lab sample count=64 seed=7                          more from the newest run
+  gan-lab interpolate seconds=10 out=walk.mp4             a smooth walk through its latents
   gan-lab evaluate metrics=[fd] extractor=efflite0        how far the newest run's samples are from the real images
   gan-lab neighbours extractor=efflite0                   whether the newest run copies its training images
   gan-lab duplicates dataset=digits                       what a training set holds more than once

@@ -127,8 +127,9 @@ class Loaded:
         values = torch.full((count,), labels) if isinstance(labels, int) else torch.as_tensor(labels)
         if values.shape != (count,):
             raise ConfigError(f"labels has {len(values)} entries for {count} samples: give one label, or one for each.")
-        if values.is_floating_point() or values.min() < 0 or values.max() >= classes:
-            raise ConfigError(f"labels={labels} is not allowed: labels are whole numbers from 0 to {classes - 1}.")
+        wrong = [value for value in values.tolist() if type(value) is not int or not 0 <= value < classes]
+        if wrong:
+            raise ConfigError(f"labels={wrong[0]} is not allowed: labels are whole numbers from 0 to {classes - 1}.")
         return values.long()
 
 

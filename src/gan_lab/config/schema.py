@@ -126,6 +126,23 @@ class Sample:
 
 
 @dataclass
+class Interpolate:
+    """Top level of `conf/interpolate.yaml`."""
+
+    run: str = MISSING
+    count: int = MISSING
+    seconds: float = MISSING
+    fps: float = MISSING
+    smoothing: float = MISSING
+    seed: int = MISSING
+    weights: str = MISSING
+    labels: Any = None
+    columns: int | None = None
+    out: str | None = None
+    device: str | None = None
+
+
+@dataclass
 class Evaluate:
     """Top level of `conf/evaluate.yaml`."""
 
@@ -226,7 +243,7 @@ def register() -> None:
     OmegaConf.register_new_resolver("run_id", run_id, use_cache=True, replace=True)
     store = ConfigStore.instance()
     schemas = {
-        "train": Train, "sample": Sample, "evaluate": Evaluate, "neighbours": Neighbours, "duplicates": Duplicates,
+        "train": Train, "sample": Sample, "interpolate": Interpolate, "evaluate": Evaluate, "neighbours": Neighbours, "duplicates": Duplicates,
         "compare": Compare, "bench": Bench, "list": List,
     }  # fmt: skip
     for name, schema in schemas.items():
