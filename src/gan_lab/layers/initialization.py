@@ -47,7 +47,7 @@ def initialize(module: nn.Module, scheme: str, scale: float) -> None:
 
 
 def _draw(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d, scheme: str, scale: float) -> None:
-    fan_in, fan_out = _fans(layer)
+    fan_in, fan_out = fans(layer)
     if scheme == "normal":
         nn.init.normal_(layer.weight, 0.0, scale)
     elif scheme == "orthogonal":
@@ -62,7 +62,7 @@ def _draw(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d, scheme: str, scale:
         nn.init.uniform_(layer.weight, -bounds[scheme], bounds[scheme])
 
 
-def _fans(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> tuple[float, float]:
+def fans(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> tuple[float, float]:
     """Connections per output unit and per input unit.
 
     PyTorch's own count ignores strides and takes a transposed convolution's inputs for its outputs.
