@@ -53,6 +53,19 @@ class DataSpec:
         return (self.channels,) if self.resolution is None else (self.channels, self.resolution, self.resolution)
 
 
+@dataclass(frozen=True)
+class Stage:
+    """How far networks have grown that begin with small images and double their side again and again.
+
+    Args:
+        resolution: Side of the images that they draw and judge now, in pixels.
+        alpha: Share of the layers of that resolution while they are faded in, from 0 to 1; 1 when they are all there is.
+    """
+
+    resolution: int
+    alpha: float = 1.0
+
+
 class Judged:
     """Samples and what the discriminator makes of them. Each part is computed when a term first reads it, and once.
 
