@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from gan_lab.types import Schedule
+
 
 @dataclass(frozen=True)
 class Linear:
@@ -52,3 +54,14 @@ class Warmup:
 
     def __call__(self, images_seen: int) -> float:
         return min(images_seen / self.end_images, 1.0)
+
+
+@dataclass(frozen=True)
+class Product:
+    """Two schedules of one setting at a time."""
+
+    first: Schedule
+    second: Schedule
+
+    def __call__(self, images_seen: int) -> float:
+        return self.first(images_seen) * self.second(images_seen)
