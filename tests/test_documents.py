@@ -88,6 +88,7 @@ def test_table_of_models_is_the_catalogues() -> None:
         "wrapper",
         "augment",
         "architecture",
+        "growth",
         "dataset",
         "hardware",
         "metrics",

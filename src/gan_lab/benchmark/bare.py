@@ -159,6 +159,8 @@ def bare_loop(
     kind = type(gan)
     if precision not in PRECISIONS or (kind is D2GAN and cast(D2GAN, gan).penalties):
         return None
+    if cast(GAN, gan).parts.growth is not None:
+        return None
     loops: dict[type, type[BareLoop]] = {GAN: BareLoop, D2GAN: BareD2GAN}
     return loops[kind](cast(GAN, gan), data, batch_size, device, precision) if kind in loops else None
 

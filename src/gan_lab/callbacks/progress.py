@@ -8,9 +8,11 @@ from tqdm import tqdm
 
 from gan_lab.gans.base import AdversarialModule
 
+SHOWN_OTHERWISE = ("progress/images_seen", "progress/images_per_second")
+
 
 class Progress(Callback):
-    """Thousand images seen, images per second, the newest loss terms and the time left.
+    """Thousand images seen, images per second, where the run is beside these, the newest loss terms and the time left.
 
     On a terminal the bar is redrawn in place; in a log file a line is written every `log_seconds`.
 
@@ -60,6 +62,8 @@ class Progress(Callback):
 def _postfix(latest: dict[str, float]) -> str:
     parts = [f"{latest['progress/images_per_second']:.0f} images/s"] if latest else []
     for key, value in latest.items():
+        if key.startswith("progress/") and key not in SHOWN_OTHERWISE:
+            parts.append(f"{key.removeprefix('progress/')} {value:.4g}")
         if key.startswith("train/") and key.split("/")[1] not in ("logits", "accuracy", "grad_norm", "lr"):
             parts.append(f"{key.removeprefix('train/')} {value:.3g}")
     return ", ".join(parts)

@@ -61,4 +61,5 @@ class TrainLog(Callback):
         now, seen = time.perf_counter(), module.images_seen
         then, before = self._since
         self._since = (now, seen)
-        return {"progress/images_seen": seen, "progress/images_per_second": (seen - before) / (now - then)}
+        progress = {"images_seen": seen, "images_per_second": (seen - before) / (now - then)} | module.progress()
+        return {f"progress/{key}": value for key, value in progress.items()}

@@ -22,6 +22,7 @@ from gan_lab.errors import ConfigError, UserError
 from gan_lab.gans.base import AdversarialModule
 from gan_lab.gans.parts import Parts
 from gan_lab.gans.phases import OptimizerFactory
+from gan_lab.optim.growth import Growth
 
 HARDWARE = ("accelerator", "devices", "num_nodes", "strategy", "precision")
 """The keys of `hardware` that Lightning checks, each against the others and against the machine."""
@@ -130,6 +131,7 @@ def build_parts(cfg: DictConfig) -> Parts:
         penalties=instantiate_each(cfg.regularizer, "regularizer"),
         constraints=instantiate_each(cfg.constraint, "constraint"),
         schedules=instantiate_each(cfg.schedule, "schedule"),
+        growth=build_growth(cfg),
         selection=instantiate(cfg.selection, "selection") if cfg.selection else None,
         averaging=instantiate({**cfg.averaging, "_target_": "gan_lab.optim.ema.Averaging"}, "averaging"),
         n_critic=cfg.n_critic,
@@ -140,6 +142,11 @@ def build_parts(cfg: DictConfig) -> Parts:
         clip_norm=cfg.clip_norm,
         seed=cfg.seed,
     )
+
+
+def build_growth(cfg: DictConfig) -> Growth | None:
+    """When the networks of a resolved config grow; None if they do not."""
+    return instantiate(cfg.growth, "growth") if cfg.get("growth") else None
 
 
 def _refuse_settings(optimizer: OptimizerFactory, key: str) -> None:

@@ -89,6 +89,10 @@ class AdversarialModule(LightningModule):
         """What a game does to a batch before it is played; nothing here."""
         return batch
 
+    def progress(self) -> dict[str, float]:
+        """Where the run is beside its images seen, by name, for the log and the progress bar; nothing here."""
+        return {}
+
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Play one batch. `batch_idx` restarts with every epoch and is not used; the module has its own counters."""
         batch = self.prepare(batch)

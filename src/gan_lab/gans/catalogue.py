@@ -115,6 +115,11 @@ CATALOGUE = (
         "paper, section 5; networks of the authors' code",
     ),
     Entry(
+        "pggan", "ProGAN", "Karras et al. (2018)", "1710.10196", TWO_PLAYER,
+        "both networks grow from 4x4 pixels in training; equalized rates, pixelwise normalization, minibatch standard deviation",
+        "paper, appendix A; the growth fits the length of the run",
+    ),
+    Entry(
         "ragan", "Relativistic average GAN", "Jolicoeur-Martineau (2019)", "1807.00734", TWO_PLAYER,
         "each sample against the mean of the other kind, with the hinge",
         "DCGAN",

@@ -16,7 +16,7 @@ def further_player(name: str, network: nn.Module, parts: Parts) -> Player:
         raise ValueError(
             f"optimizer.{name}=null leaves the {name} nothing to move it; set optimizer.{name}='${{optimizer.generator}}'"
         )
-    return Player(network, parts.optimizers[name], parts.schedules, clip_norm=parts.clip_norm)
+    return Player(network, parts.optimizers[name], parts.pace, clip_norm=parts.clip_norm)
 
 
 def require_weight(name: str, value: float) -> None:

@@ -1,6 +1,7 @@
 """The two-player game: one generator, one discriminator, any loss, penalties, constraints and augmentation."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from typing import cast
 
 import torch
@@ -11,6 +12,7 @@ from torch.optim import Optimizer
 from gan_lab.gans.base import AdversarialModule
 from gan_lab.gans.parts import Parts
 from gan_lab.gans.phases import Phase, Player
+from gan_lab.layers.growing import Growing, growing_parts, shown_at
 from gan_lab.losses.dual import Dual
 from gan_lab.noise import Noise
 from gan_lab.optim.lazy import compensate, lazy_factor
@@ -42,9 +44,13 @@ class GAN(AdversarialModule):
         self.penalties = dict(parts.penalties)
         self.memories = memories(self.penalties)
         self._refuse_pairs_that_make_no_sense()
+        if parts.growth is not None:
+            for network in growing_parts(self):
+                network.grow(parts.growth.stage(0))
 
     def _refuse_pairs_that_make_no_sense(self) -> None:
         self._refuse_loss()
+        self._refuse_networks_that_do_not_grow()
         self._refuse_mixed_samples(self.discriminator)
         loss = type(self.parts.loss).__name__
         for name, penalty in self.penalties.items():
@@ -71,6 +77,14 @@ class GAN(AdversarialModule):
         if isinstance(self.parts.loss, Dual):
             raise ValueError("loss=dual is for two discriminators; set model=d2gan, or another loss")
 
+    def _refuse_networks_that_do_not_grow(self) -> None:
+        for network in (self.generator, self.discriminator):
+            if self.parts.growth is not None and not growing_parts(network):
+                raise ValueError(
+                    f"growth needs networks that grow, and {type(network).__name__} does not; "
+                    "set architecture=pggan, or growth=none"
+                )
+
     def _refuse_mixed_samples(self, discriminator: nn.Module) -> None:
         mixing = next((type(m).__name__ for m in discriminator.modules() if _mixes_samples(m)), None)
         for name, penalty in self.penalties.items():
@@ -79,6 +93,29 @@ class GAN(AdversarialModule):
                     f"regularizer={name} takes the gradient of each sample's logit, and {mixing} in the discriminator "
                     "mixes the samples; set architecture.discriminator.norm=none or layer, or leave out its wrapper"
                 )
+
+    @cached_property
+    def _growing(self) -> list[Growing]:
+        return growing_parts(self)
+
+    def prepare(self, batch: Batch) -> Batch:
+        """Let the networks grow to where they are due, and show them the real images of that stage."""
+        growth = self.parts.growth
+        if growth is None:
+            return batch
+        stage = growth.stage(self.images_seen)
+        if growth.reset_optimizers and stage.resolution != self._growing[0].stage.resolution:
+            self.runner.forget()
+        for network in self._growing:
+            network.grow(stage)
+        return {**batch, "image": shown_at(batch["image"], stage)}
+
+    def progress(self) -> dict[str, float]:
+        """Resolution and alpha of the newest batch, if the networks grow."""
+        if self.parts.growth is None:
+            return {}
+        stage = self._growing[0].stage
+        return {"resolution": stage.resolution, "alpha": stage.alpha}
 
     def judges(self) -> nn.Module:
         """What the discriminator's optimizer moves."""
@@ -89,12 +126,12 @@ class GAN(AdversarialModule):
             "discriminator": Player(
                 self.judges(),
                 self._discriminator_optimizer,
-                self.parts.schedules,
+                self.parts.pace,
                 list(self.parts.constraints.values()),
                 self.parts.clip_norm,
             ),
             "generator": Player(
-                self.generator, self.parts.optimizers["generator"], self.parts.schedules, clip_norm=self.parts.clip_norm
+                self.generator, self.parts.optimizers["generator"], self.parts.pace, clip_norm=self.parts.clip_norm
             ),
         }
 

@@ -8,6 +8,7 @@ from gan_lab.gans.labels import LabelPrior
 from gan_lab.gans.latents import LatentPrior
 from gan_lab.gans.phases import OptimizerFactory
 from gan_lab.optim.ema import Averaging
+from gan_lab.optim.growth import Growth
 from gan_lab.types import AdversarialLoss, Augmentation, Constraint, Penalty, Schedule, Selection
 
 
@@ -24,6 +25,7 @@ class Parts:
         penalties: Additions to the players' losses, by name.
         constraints: Projections of the discriminator's weights, by name.
         schedules: Optimizer setting to the factor on it, for all players.
+        growth: When networks that grow do so; None for the full resolution from the start.
         selection: Picks the generated samples that the generator's loss counts; None for all.
         averaging: Memory of the averaged generator.
         n_critic: Moves of the discriminator for each move of the generator.
@@ -43,6 +45,7 @@ class Parts:
     penalties: Mapping[str, Penalty] = field(default_factory=dict)
     constraints: Mapping[str, Constraint] = field(default_factory=dict)
     schedules: Mapping[str, Schedule] = field(default_factory=dict)
+    growth: Growth | None = None
     selection: Selection | None = None
     averaging: Averaging = field(default_factory=Averaging)
     n_critic: int = 1
@@ -52,3 +55,8 @@ class Parts:
     accumulate: int = 1
     clip_norm: float | None = None
     seed: int = 0
+
+    @property
+    def pace(self) -> Mapping[str, Schedule]:
+        """The schedules, with what growth does to the rate."""
+        return self.schedules if self.growth is None else self.growth.paced(self.schedules)

@@ -133,6 +133,11 @@ class PhaseRunner:
         """A player's optimizer, for a look at its state; only the runner steps it."""
         return self._wrapped_optimizer(player).optimizer
 
+    def forget(self) -> None:
+        """Empty every optimizer's memory, as if it had never made a step."""
+        for player in self.players:
+            self.optimizer(player).state.clear()
+
     def before_step(self) -> None:
         """Clip the moving player's gradient and note its norm. Called once the gradient is unscaled and synchronized."""
         player = cast(Player, self._moving)
