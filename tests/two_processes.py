@@ -23,6 +23,7 @@ UNCOUPLED = {
         "architecture.generator.attention_divisor=2",
         "architecture.discriminator.attention_divisor=2",
     ),
+    "pggan": ("architecture.discriminator.minibatch_group=1",),
     "ragan": ("loss=relativistic",),
     "unrolled_gan": ("game.unroll_steps=0",),
     "dfm": ("architecture.denoiser.norm=none",),

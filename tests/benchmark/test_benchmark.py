@@ -30,7 +30,7 @@ def test_bare_loop_trains_the_same_networks(model: str, tiny) -> None:
 
 
 def test_games_without_a_bare_loop_have_none(tiny) -> None:
-    for words in (["model=veegan"], ["model=d2gan", "regularizer=[drift]"]):
+    for words in (["model=veegan"], ["model=d2gan", "regularizer=[drift]"], ["model=pggan", "budget.images=80"]):
         experiment = build(tiny(*words, "dataset.resolution=16"))
         assert bare_loop(experiment.module, experiment.data, 8, torch.device("cpu"), "32-true") is None
 

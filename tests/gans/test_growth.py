@@ -1,0 +1,180 @@
+"""Growing in the middle of a run: what the players see, what is forgotten, and resuming inside a fade."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import gan_lab
+from gan_lab.callbacks.progress import _postfix
+from gan_lab.config.build import build
+from gan_lab.config.fit import fit
+from gan_lab.config.load import load
+from gan_lab.errors import ConfigError
+from gan_lab.layers.growing import growing_parts, shown_at
+from gan_lab.types import Stage
+from tests.gans.test_every_model import CHECKPOINTS
+
+GROWTH = ("model=pggan", "growth=celebahq", "growth.hold_images=24", "growth.fade_images=32", "dataset.resolution=16")
+"""With batches of 8: 4 pixels for 24 images, 8 faded in to 56 and held to 80, 16 faded in to 112."""
+STAGES = [
+    Stage(4), Stage(4), Stage(4),
+    Stage(8, 0.0), Stage(8, 0.25), Stage(8, 0.5), Stage(8, 0.75), Stage(8), Stage(8), Stage(8),
+    Stage(16, 0.0), Stage(16, 0.25), Stage(16, 0.5), Stage(16, 0.75), Stage(16), Stage(16),
+]  # fmt: skip
+
+
+def watched(cfg: Any) -> tuple[Any, list[dict[str, Any]]]:
+    """Train, and note for each batch what came in, what the players were given, and the discriminator's optimizer."""
+    experiment = build(cfg)
+    module, data, noted = experiment.module, experiment.data, []
+    arrive, play, judge = data.on_after_batch_transfer, module.runner.run, module.discriminator_step
+
+    def arriving(batch, index):
+        batch = arrive(batch, index)
+        noted.append({"raw": batch["image"].clone()})
+        return batch
+
+    def playing(batch, *rest):
+        state = module.runner.optimizer("discriminator").state
+        steps = max((int(entry["step"]) for entry in state.values()), default=0)
+        noted[-1] |= {"real": batch["image"], "steps": steps, "stages": [p.stage for p in growing_parts(module)]}
+        result = play(batch, *rest)
+        noted[-1]["rate"] = module.runner.optimizer("discriminator").param_groups[0]["lr"]
+        return result
+
+    def judging(batch, noise):
+        step = judge(batch, noise)
+        noted[-1]["fake"] = step.fake.samples
+        return step
+
+    data.on_after_batch_transfer, module.runner.run, module.discriminator_step = arriving, playing, judging
+    experiment.trainer.fit(module, datamodule=data)
+    return module, noted
+
+
+def test_players_see_the_stage_that_is_due(tiny) -> None:
+    module, noted = watched(tiny(*GROWTH, "budget.images=128"))
+    for stage, batch in zip(STAGES, noted, strict=True):
+        assert batch["stages"] == [stage] * 3  # generator, its average and discriminator
+        assert torch.equal(batch["real"], shown_at(batch["raw"], stage))
+        assert batch["fake"].shape == batch["real"].shape == (8, 1, stage.resolution, stage.resolution)
+    assert module.generator.stage == module.generator_ema.stage == module.discriminator.stage == Stage(16)
+
+
+def test_a_new_run_is_at_its_first_stage(tiny) -> None:
+    module = build(tiny(*GROWTH, "budget.images=128")).module
+    assert module.progress() == {"resolution": 4, "alpha": 1.0}
+    module.train()
+    assert module.generator(module.sample_latents(2, 0)).shape == (2, 1, 4, 4)
+    assert module.generate(module.sample_latents(2, 0)).shape == (2, 1, 16, 16)  # outside training
+
+
+def test_optimizers_begin_anew_at_every_resolution_or_never(tiny) -> None:
+    """Steps that the discriminator's Adam has made with a parameter, before each batch."""
+    _, noted = watched(tiny(*GROWTH, "budget.images=128"))
+    assert [batch["steps"] for batch in noted] == [0, 1, 2, 0, 1, 2, 3, 4, 5, 6, 0, 1, 2, 3, 4, 5]
+    _, noted = watched(tiny(*GROWTH, "growth.reset_optimizers=false", "budget.images=128"))
+    assert [batch["steps"] for batch in noted] == list(range(16))
+
+
+def test_the_rate_follows_the_resolution(tiny) -> None:
+    _, noted = watched(tiny(*GROWTH, "+growth.rates={8:2.0,16:0.5}", "lr=1e-2", "budget.images=128"))
+    expected = [{4: 1e-2, 8: 2e-2, 16: 5e-3}[stage.resolution] for stage in STAGES]
+    assert [batch["rate"] for batch in noted] == pytest.approx(expected)
+
+
+def test_new_layers_stay_as_they_were_drawn_until_their_stage(tiny) -> None:
+    cfg = tiny(*GROWTH, "budget.images=80")  # ends before 16 pixels
+    before = {name: value.clone() for name, value in build(cfg).module.named_parameters()}
+    module = fit(cfg).module
+    moved = {name for name, value in module.named_parameters() if not torch.equal(value, before[name])}
+    later = {name for name in before if ".to_image.2." in name or ".from_image.2." in name}
+    later |= {name for name in before if name.startswith(("generator.blocks.2.", "generator_ema.blocks.2."))}
+    later |= {name for name in before if name.startswith("discriminator.blocks.1.")}
+    assert len(later) == 18 and moved == before.keys() - later
+
+
+@pytest.mark.parametrize("stop", [24, 48, 56, 80, 96])
+def test_a_resume_lands_where_the_run_was(stop: int, tiny, tmp_path: Path) -> None:
+    """At the end of a hold, inside a fade, at its end, and inside the next: bit for bit as without the interruption."""
+    settings = (*GROWTH, "+growth.rates={8:2.0}", "budget.images=128", *CHECKPOINTS)
+    whole = fit(tiny(*settings, f"run.dir={tmp_path}/whole"))
+    fit(tiny(*settings, f"callbacks.budget.images={stop}", f"run.dir={tmp_path}/first"))
+    saved = STAGES[stop // 8 - 1]
+    assert load(tmp_path / "first", device="cpu").generator.stage == saved
+    module, noted = watched_resume(tiny(*settings, f"run.dir={tmp_path}/second"), tmp_path / "first")
+    assert noted == STAGES[stop // 8 :]
+    a, b = whole.module.state_dict(), module.state_dict()
+    assert a.keys() == b.keys()
+    assert all(torch.equal(x, b[key]) if isinstance(x, torch.Tensor) else x == b[key] for key, x in a.items())
+    for ours, theirs in zip(whole.trainer.optimizers, module.optimizers(), strict=True):
+        for x, y in zip(ours.state_dict()["state"].values(), theirs.state_dict()["state"].values(), strict=True):
+            assert all(torch.equal(x[key], y[key]) for key in x)
+
+
+def watched_resume(cfg: Any, folder: Path) -> tuple[Any, list[Stage]]:
+    """Train on from a run's last checkpoint, and note the stage of each batch."""
+    experiment = build(cfg)
+    module, stages = experiment.module, []
+    play = module.runner.run
+
+    def playing(*arguments):
+        stages.append(module.generator.stage)
+        return play(*arguments)
+
+    module.runner.run = playing
+    checkpoint = folder / "checkpoints" / "last.ckpt"
+    experiment.trainer.fit(module, datamodule=experiment.data, ckpt_path=checkpoint, weights_only=True)
+    return module, stages
+
+
+def test_a_checkpoint_in_a_fade_samples_as_the_run_did(tiny, tmp_path: Path) -> None:
+    module = fit(tiny(*GROWTH, "budget.images=48", *CHECKPOINTS)).module
+    assert module.generator_ema.stage == Stage(8, 0.5)
+    images = gan_lab.load(tmp_path / "run").sample(3, seed=1)
+    latents = module.latent.sample(gan_lab.noise.Noise(gan_lab.noise.mix(1), 3))
+    assert torch.allclose(images, module.generate(latents).cpu(), atol=1e-6)
+    assert images.shape == (3, 1, 16, 16) and images.abs().max() <= 1
+    corners = images[:, :, ::2, ::2]  # 8x8 pixels, each shown as 2x2
+    assert torch.equal(images, corners.repeat_interleave(2, 2).repeat_interleave(2, 3))
+    assert not torch.equal(corners, corners[:, :, ::2, ::2].repeat_interleave(2, 2).repeat_interleave(2, 3))
+
+
+def test_log_and_bar_say_where_the_run_is(tiny, tmp_path: Path) -> None:
+    log = ("logger=[csv]", "callbacks.train_log.every_batches=1")
+    module = fit(tiny(*GROWTH, "budget.images=48", *log)).module
+    rows = [line.split(",") for line in next((tmp_path / "run").glob("**/metrics.csv")).read_text().splitlines()]
+    columns = [rows[0].index(f"progress/{name}") for name in ("resolution", "alpha")]
+    assert [tuple(float(row[c]) for c in columns) for row in rows[1:]] == [(s.resolution, s.alpha) for s in STAGES[:6]]
+    assert "resolution 8, alpha 0.5" in _postfix(module.latest)
+
+
+@pytest.mark.parametrize("model", ["d2gan", "unrolled_gan", "reg_gan", "mdgan", "dfm", "veegan"])
+def test_every_game_grows(model: str, tiny) -> None:
+    """All of its networks that see images, whatever their number."""
+    settings = (f"model={model}", "architecture=pggan", "growth=even", "dataset.resolution=8", "budget.images=64")
+    module = fit(tiny(*settings)).module
+    stages = {part.stage for part in growing_parts(module)}
+    assert stages == {Stage(8)} and len(growing_parts(module)) >= 3
+    assert all(torch.isfinite(value).all() for value in module.parameters())
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("model=dcgan", "growth=even"), "growth needs networks that grow, and DCGANGenerator does not; set "
+         "architecture=pggan, or growth=none."),
+        (("model=pggan", "dataset=ring", "architecture=mlp"), "growth is for images, and this data set holds points; set "
+         "growth=none."),
+        (("model=pggan", "growth.first=8", "dataset.resolution=8"), "growth.first=8 and dataset.resolution=8 are not allowed: "
+         "both must be powers of two from 4 on, and the second the larger."),
+        (("model=pggan", "growth=cifar10", "+growth.batch_sizes={8:0}"), "growth.batch_sizes.8=0 is not allowed: it must be at "
+         "least 1."),
+    ],
+)  # fmt: skip
+def test_what_is_refused(words: tuple[str, ...], sentence: str, tiny) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        build(tiny(*words, "budget.images=80"))
+    assert str(refusal.value) == sentence
