@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gan_lab.data.sampler import EpochPosition, EpochSampler, check_share
+from gan_lab.data.sampler import ChangingSampler, EpochPosition, EpochSampler, check_share
 from gan_lab.errors import DataError
 
 
@@ -68,3 +68,65 @@ def test_what_cannot_be_shared_or_filled_is_refused():
         EpochSampler(50, 64, seed=0)
     assert len(EpochSampler(50, 50, seed=0)) == 1
     check_share(12, 4)
+
+
+def changing(epoch: int = 0, **options) -> list[list[int]]:
+    """Batches of 4 up to 10 images seen, of 6 up to 40, then of 2."""
+    size = lambda seen: 4 if seen < 10 else 6 if seen < 40 else 2  # noqa: E731
+    sampler = ChangingSampler(**{"size": 21, "batch_size": size, "seed": 3, **options})
+    sampler.set_epoch(epoch)
+    return [index.tolist() for index in sampler]
+
+
+def test_batches_change_with_the_images_seen():
+    # 4, 4, 4 end at 12 and 6 at 18; the next would need 24 of 21. Then from 18: 24, 30, 36; from 36: 42 and pairs.
+    assert [len(batch) for batch in changing(0)] == [4, 4, 4, 6]
+    assert [len(batch) for batch in changing(1)] == [6, 6, 6]
+    assert [len(batch) for batch in changing(2)] == [6] + [2] * 7
+    assert [len(batch) for batch in changing(3)] == [2] * 10
+    for epoch in range(4):
+        drawn = [index for batch in changing(epoch) for index in batch]
+        assert len(set(drawn)) == len(drawn) and set(drawn) <= set(range(21))
+        assert drawn == torch.cat(list(epoch_of(21, 1, epoch))).tolist()[: len(drawn)]
+
+
+def epoch_of(size: int, batch: int, epoch: int) -> EpochSampler:
+    sampler = EpochSampler(size, batch, seed=3)
+    sampler.set_epoch(epoch)
+    return sampler
+
+
+def test_equal_batches_are_those_of_the_other_sampler():
+    assert changing(2, size=50, batch_size=lambda seen: 12) == batches(epoch=2)
+
+
+def test_epochs_may_be_asked_for_in_any_order():
+    sampler = ChangingSampler(21, lambda seen: 4 if seen < 10 else 6 if seen < 40 else 2, seed=3)
+    assert [len(sampler.sizes(epoch)) for epoch in (3, 0, 2, 1)] == [10, 4, 8, 3]
+
+
+def test_ranks_joined_are_the_changing_batch_of_one_process():
+    shares = [changing(epoch=1, rank=rank, world=2) for rank in range(2)]
+    for number, whole in enumerate(changing(epoch=1)):
+        assert torch.tensor([share[number] for share in shares]).T.flatten().tolist() == whole
+
+
+def test_a_changing_epoch_resumes_and_once_finished_is_empty():
+    sampler = ChangingSampler(21, lambda seen: 4 if seen < 10 else 6 if seen < 40 else 2, seed=3)
+    sampler.resume(epoch=1, batches=2)
+    sampler.set_epoch(1)
+    assert [index.tolist() for index in sampler] == changing(1)[2:]
+    sampler.resume(epoch=1, batches=3)
+    sampler.set_epoch(1)
+    assert list(sampler) == []
+    sampler.set_epoch(2)
+    assert [index.tolist() for index in sampler] == changing(2)
+
+
+def test_changing_batches_that_do_not_fit_are_refused():
+    with pytest.raises(
+        DataError, match=r"^The data set has 21 images, fewer than a batch of 22; give a smaller one\.$"
+    ):
+        changing(0, batch_size=lambda seen: 22)
+    with pytest.raises(DataError, match="does not divide by the 4 processes"):
+        changing(0, world=4)

@@ -178,3 +178,38 @@ def test_what_is_refused(words: tuple[str, ...], sentence: str, tiny) -> None:
     with pytest.raises(ConfigError) as refusal:
         build(tiny(*words, "budget.images=80"))
     assert str(refusal.value) == sentence
+
+
+BATCHES = (*GROWTH, "dataset.max_images=30", "+growth.batch_sizes={4:12,16:4}", "budget.images=128")
+"""Epochs of at most 30 images in batches of 12, of 8 and of 4."""
+SIZES = [12, 12, *[8] * 7, *[4] * 12]
+"""4 pixels up to 24 images, 8 pixels up to 80, 16 pixels up to 128."""
+
+
+@pytest.mark.parametrize("cache", ["memory", "none"])
+def test_batches_follow_the_resolution(cache: str, tiny) -> None:
+    module, noted = watched(tiny(*BATCHES, f"dataset.cache={cache}"))
+    assert [len(batch["real"]) for batch in noted] == [len(batch["fake"]) for batch in noted] == SIZES
+    assert [batch["real"].shape[-1] for batch in noted] == [4] * 2 + [8] * 7 + [16] * 12
+    assert module.images_seen == 128 and module.batches_seen == 21
+    assert module.trainer.train_dataloader.sampler.epoch == 4  # they begin at 0, 24, 48, 72 and 100 images
+
+
+# After 24 and 72 images an epoch is over; 40 is inside one, and so is 88, where its batches have become smaller.
+@pytest.mark.parametrize("stop", [24, 40, 72, 88])
+def test_a_resume_with_changing_batches_draws_the_same_images(stop: int, tiny, tmp_path: Path) -> None:
+    settings = (*BATCHES, "dataset.flip=true", *CHECKPOINTS)
+    whole = fit(tiny(*settings, f"run.dir={tmp_path}/whole"))
+    fit(tiny(*settings, f"callbacks.budget.images={stop}", f"run.dir={tmp_path}/first"))
+    second = fit(tiny(*settings, f"run.dir={tmp_path}/second", f"resume={tmp_path}/first"))
+    a, b = whole.module.state_dict(), second.module.state_dict()
+    assert all(torch.equal(x, b[key]) if isinstance(x, torch.Tensor) else x == b[key] for key, x in a.items())
+    assert second.trainer.global_step == whole.trainer.global_step == 21
+
+
+def test_batches_that_cannot_be_shared_are_refused(tiny) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        build(tiny(*GROWTH, "+growth.batch_sizes={8:14}", "accumulate=4", "budget.images=80"))
+    assert str(refusal.value) == (
+        "growth.batch_sizes.8=14 does not divide by 1 process(es) x accumulate=4: choose a multiple of 4."
+    )

@@ -10,6 +10,7 @@ from lightning.pytorch.profilers import Profiler
 
 from gan_lab.benchmark.bare import synchronize
 from gan_lab.config.build import Experiment
+from gan_lab.gans.base import AdversarialModule
 
 
 class Stopwatch(Callback):
@@ -24,19 +25,23 @@ class Stopwatch(Callback):
         self.seconds = seconds
         self.warmup = warmup
         self.batches = 0
+        self.images = 0
         self.start = 0.0
         self.elapsed = 0.0
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: object) -> None:
         self.batches += 1
+        seen = cast(AdversarialModule, module).images_seen
         if self.batches == self.warmup:
             synchronize(module.device)
             self.start = time.perf_counter()
+            self.images = -seen
             if isinstance(profiler := cast(Any, trainer).profiler, PhaseProfiler):
                 profiler.seconds.clear()
         elif self.batches > self.warmup and time.perf_counter() - self.start >= self.seconds:
             synchronize(module.device)
             self.elapsed = time.perf_counter() - self.start
+            self.images += seen
             trainer.should_stop = True
 
     @property
@@ -87,4 +92,4 @@ def run_framed(
     }
     batches = stopwatch.measured_batches
     per_batch = {name: value / batches for name, value in parts.items()} if profile else {}
-    return batches * experiment.config.batch_size / stopwatch.elapsed, per_batch | {"step": stopwatch.elapsed / batches}
+    return stopwatch.images / stopwatch.elapsed, per_batch | {"step": stopwatch.elapsed / batches}

@@ -3,6 +3,7 @@
 import os
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -86,6 +87,9 @@ def build(cfg: DictConfig, data: TrainingData | None = None) -> Experiment:
         data.prepare_data()
         data.setup("fit")
     cfg = _with_budget(cfg, data)
+    growth = build_growth(cfg)
+    changes = growth is not None and growth.batch_sizes
+    data.batch_sizes = partial(growth.batch_size, otherwise=cfg.batch_size) if growth and changes else None
     module = build_module(cfg)
     trainer = build_trainer(cfg)
     check_sharing(cfg, trainer.world_size)

@@ -97,17 +97,26 @@ def check_sharing(cfg: DictConfig, world_size: int) -> None:
     Raises:
         ConfigError: Names the keys.
     """
-    if cfg.batch_size % (world_size * cfg.accumulate):
-        raise ConfigError(
-            f"batch_size={cfg.batch_size} does not divide by {world_size} process(es) x accumulate={cfg.accumulate}: "
-            f"choose a multiple of {world_size * cfg.accumulate}."
-        )
     pack = OmegaConf.select(cfg, "wrapper.discriminator.packing.size") or 1
-    if cfg.batch_size // (world_size * cfg.accumulate) % pack:
-        raise ConfigError(
-            f"wrapper.discriminator.packing.size={pack} does not divide the {cfg.batch_size // (world_size * cfg.accumulate)} "
-            f"samples that one process judges at a time: choose batch_size a multiple of {pack * world_size * cfg.accumulate}."
-        )
+    shares = world_size * cfg.accumulate
+    for key, batch in _batches(cfg).items():
+        if batch % shares:
+            raise ConfigError(
+                f"{key}={batch} does not divide by {world_size} process(es) x accumulate={cfg.accumulate}: "
+                f"choose a multiple of {shares}."
+            )
+        if batch // shares % pack:
+            raise ConfigError(
+                f"wrapper.discriminator.packing.size={pack} does not divide the {batch // shares} "
+                f"samples that one process judges at a time: choose {key} a multiple of {pack * shares}."
+            )
+
+
+def _batches(cfg: DictConfig) -> dict[str, int]:
+    """Every size of a batch in a run, by the key that sets it."""
+    by_side = OmegaConf.select(cfg, "growth.batch_sizes") or {}
+    used = {f"growth.batch_sizes.{side}": batch for side, batch in by_side.items() if side <= cfg.dataset.resolution}
+    return {"batch_size": cfg.batch_size, **used}
 
 
 def check_multirun(cfg: DictConfig, multirun: bool) -> None:

@@ -1,7 +1,7 @@
 """What training asks of a data module."""
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import cast
 
 import torch
@@ -18,10 +18,13 @@ class TrainingData(LightningDataModule):
     Attributes:
         spec: What one sample is.
         budget_images: Real images that a run sees unless its budget says otherwise.
+        batch_sizes: Real images seen to the images in the next batch, for runs in which these change; None where they do
+            not. Set by what builds the run, before training.
     """
 
     spec: DataSpec
     budget_images: int
+    batch_sizes: Callable[[int], int] | None = None
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """A flat batch to the device; shorter than Lightning's walk through arbitrary collections."""

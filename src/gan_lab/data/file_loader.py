@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from gan_lab.data.decode import Decoder
 from gan_lab.data.loaders import ResumableLoader
 from gan_lab.data.raw import RawImages
-from gan_lab.data.sampler import EpochSampler
+from gan_lab.data.sampler import ChangingSampler, EpochSampler
 from gan_lab.errors import DataError
 from gan_lab.types import Batch
 
@@ -51,7 +51,7 @@ class FileLoader(ResumableLoader):
         raw: RawImages,
         labels: Tensor | None,
         decoder: Decoder,
-        sampler: EpochSampler,
+        sampler: EpochSampler | ChangingSampler,
         on_error: str = "stop",
         num_workers: int = 0,
         pin_memory: bool = False,
@@ -105,12 +105,13 @@ class FileLoader(ResumableLoader):
 class _RestOfEpoch:
     """The index lists of the sampler's epoch from batch `start` on."""
 
-    def __init__(self, sampler: EpochSampler) -> None:
+    def __init__(self, sampler: EpochSampler | ChangingSampler) -> None:
         self.sampler = sampler
         self.start = 0
 
     def __iter__(self) -> Iterator[list[int]]:
-        yield from self.sampler.order()[self.start :].tolist()
+        for index in self.sampler.batches(self.start):
+            yield index.tolist()
 
 
 class _BatchDecoder(Dataset[_Decoded]):

@@ -17,7 +17,7 @@ from gan_lab.data.loaders import MemoryLoader
 from gan_lab.data.pixels import flip_coin, flip_where, to_unit_range
 from gan_lab.data.processes import Processes
 from gan_lab.data.raw import RawImages
-from gan_lab.data.sampler import EpochSampler, shuffle
+from gan_lab.data.sampler import ChangingSampler, EpochSampler, shuffle
 from gan_lab.errors import ConfigError, DataError
 from gan_lab.noise import mix
 from gan_lab.types import Batch, DataSpec
@@ -141,7 +141,7 @@ class ImageData(TrainingData):
         """
         self._decode()
         processes = Processes.of(self.trainer)
-        sampler = EpochSampler(self.size, self.batch_size, self.seed, processes.rank, processes.world)
+        sampler = self._sampler(processes.rank, processes.world)
         pin_memory = processes.device.type == "cuda"
         if self._decoded is not None:
             pin_memory = pin_memory and self._decoded.images.device.type == "cpu"
@@ -150,6 +150,11 @@ class ImageData(TrainingData):
             raw, labels = self._read(), self._kept_labels(self._read().labels)
             self._loader = FileLoader(raw, labels, self._decoder, sampler, self.on_error, self.num_workers, pin_memory)
         return self._loader
+
+    def _sampler(self, rank: int, world: int) -> EpochSampler | ChangingSampler:
+        if self.batch_sizes is None:
+            return EpochSampler(self.size, self.batch_size, self.seed, rank, world)
+        return ChangingSampler(self.size, self.batch_sizes, self.seed, rank, world)
 
     def teardown(self, stage: str | None = None) -> None:
         """End the worker processes."""

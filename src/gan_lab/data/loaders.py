@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gan_lab.data.cache import DecodedImages
-from gan_lab.data.sampler import EpochPosition, EpochSampler, check_share
+from gan_lab.data.sampler import ChangingSampler, EpochPosition, EpochSampler, check_share
 from gan_lab.noise import Noise, mix
 from gan_lab.types import Batch
 
@@ -64,17 +64,16 @@ class MemoryLoader(ResumableLoader):
         pin_memory: Gather into page-locked memory, for a faster copy to a CUDA device.
     """
 
-    def __init__(self, data: DecodedImages, sampler: EpochSampler, pin_memory: bool = False) -> None:
+    def __init__(self, data: DecodedImages, sampler: EpochSampler | ChangingSampler, pin_memory: bool = False) -> None:
         super().__init__(sampler)
-        self.sampler: EpochSampler = sampler
+        self.sampler: EpochSampler | ChangingSampler = sampler
         self.data = data
         self.pin_memory = pin_memory
 
     def _batches(self, start: int) -> Iterator[Batch]:
         labels, shape = self.data.labels, self.data.images.shape[1:]
         rows = _wide_rows(self.data.images)
-        order = self.sampler.order()[start:].to(rows.device)  # one copy per epoch
-        for index in order.unbind():
+        for index in self.sampler.batches(start, rows.device):
             batch: Batch = {"image": self._gather(rows, index).view(torch.uint8).view(-1, *shape), "index": index}
             if labels is not None:
                 batch["label"] = labels.index_select(0, index)

@@ -1,6 +1,6 @@
 """The order in which a data set is drawn: a function of (seed, epoch), the same however many processes share it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -82,7 +82,73 @@ class EpochSampler(EpochPosition):
 
     def __iter__(self) -> Iterator[Tensor]:
         """Yield the index tensors, int64 (batch_size / world,), from the start position on."""
-        yield from self.order()[self.take_start() :]
+        yield from self.batches(self.take_start())
+
+    def batches(self, start: int = 0, device: torch.device | str = "cpu") -> Sequence[Tensor]:
+        """The same index tensors on a device, from batch `start` on."""
+        return self.order()[start:].to(device).unbind()  # one copy for all
+
+
+class ChangingSampler(EpochPosition):
+    """Batches of indices like an `EpochSampler`'s, whose size changes with the real images seen.
+
+    An epoch ends with the last batch that it fills, so epochs differ in their number of batches. When a batch begins, all
+    batches before it have been seen: its size is a function of the epoch and its number in it, and so is the order.
+
+    The length is no more than a bound. Lightning asks for it once and takes what there is.
+
+    Args:
+        size: Images in the data set.
+        batch_size: Real images seen to the images in the next batch, over all processes.
+        seed: The order is a function of this and the epoch.
+        rank: Number of this process.
+        world: Number of processes.
+
+    Raises:
+        DataError: While iterating: a batch does not divide by the processes, or the data set does not fill it.
+    """
+
+    def __init__(self, size: int, batch_size: Callable[[int], int], seed: int, rank: int = 0, world: int = 1) -> None:
+        super().__init__(size)
+        self.size = size
+        self.batch_size = batch_size
+        self.seed = seed
+        self.rank = rank
+        self.world = world
+        self._seen = [0]  # real images before each epoch that is known
+
+    def resume(self, epoch: int, batches: int) -> None:
+        """Continue an epoch after `batches` batches; after all of them it has none left, and Lightning begins the next."""
+        self.epoch = epoch
+        self._start = batches
+
+    def sizes(self, epoch: int) -> list[int]:
+        """Images in each batch of an epoch, over all processes."""
+        while len(self._seen) <= epoch:
+            self._seen.append(self._seen[-1] + sum(self._sizes_from(self._seen[-1])))
+        return self._sizes_from(self._seen[epoch])
+
+    def _sizes_from(self, begin: int) -> list[int]:
+        sizes: list[int] = []
+        seen, end = begin, begin + self.size
+        while seen + (batch := self.batch_size(seen)) <= end:
+            sizes.append(batch)
+            seen += batch
+        if not sizes:
+            raise DataError(f"The data set has {self.size} images, fewer than a batch of {batch}; give a smaller one.")
+        return sizes
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """Yield the index tensors, int64 (a batch's images / world,), from the start position on."""
+        yield from self.batches(self.take_start())
+
+    def batches(self, start: int = 0, device: torch.device | str = "cpu") -> Sequence[Tensor]:
+        """The same index tensors on a device, from batch `start` on."""
+        sizes = self.sizes(self.epoch)
+        for batch in set(sizes):
+            check_share(batch, self.world)
+        order = shuffle(self.size, mix(self.seed, self.epoch))[: sum(sizes)].to(device)  # one copy for all
+        return [batch[self.rank :: self.world] for batch in order.split(sizes)[start:]]
 
 
 def shuffle(size: int, seed: int) -> Tensor:
