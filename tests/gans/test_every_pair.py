@@ -75,7 +75,7 @@ BATCH_NORM_IN_DISCRIMINATOR = {
     "acgan",
     "ragan",
 }
-NO_BATCH_NORM_IN_GENERATOR = {"gan", "r3gan"}
+NO_BATCH_NORM_IN_GENERATOR = {"gan", "pggan", "r3gan"}
 
 
 def expected_refusals(c: Combination) -> list[str]:

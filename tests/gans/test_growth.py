@@ -8,7 +8,8 @@ import torch
 
 import gan_lab
 from gan_lab.callbacks.progress import _postfix
-from gan_lab.config.build import build
+from gan_lab.config.build import build, build_network, build_parts, instantiate
+from gan_lab.config.compose import compose
 from gan_lab.config.fit import fit
 from gan_lab.config.load import load
 from gan_lab.errors import ConfigError
@@ -213,3 +214,36 @@ def test_batches_that_cannot_be_shared_are_refused(tiny) -> None:
     assert str(refusal.value) == (
         "growth.batch_sizes.8=14 does not divide by 1 process(es) x accumulate=4: choose a multiple of 4."
     )
+
+
+@pytest.mark.parametrize(("budget", "warned"), [(104, True), (112, False)])
+def test_a_run_that_ends_before_it_has_grown_says_so(budget: int, warned: bool, tiny, caplog) -> None:
+    fit(tiny(*GROWTH, f"budget.images={budget}"))
+    sentence = "ends before the networks have grown, at 16 of 16 pixels: that takes 112 images; set a longer budget"
+    assert (sentence in caplog.text) is warned
+
+
+def test_the_average_has_the_papers_memory_at_its_batch() -> None:
+    cfg = compose("model=pggan")
+    averaging = instantiate({**cfg.averaging, "_target_": "gan_lab.optim.ema.Averaging"}, "averaging")
+    assert averaging.decay(cfg.batch_size, 10**9) == pytest.approx(0.999, abs=1e-7)
+    assert averaging.decay(cfg.batch_size, cfg.batch_size) == pytest.approx(0.999, abs=1e-7)  # from the first batch on
+
+
+@pytest.mark.parametrize(
+    ("experiment", "target", "whole", "generator", "discriminator"),
+    # 23,079,115 and 23,087,249 with the image layers of all resolutions.
+    [("pggan_cifar10", 750.0, 2_800_000, None, None), ("pggan_celebahq1024", 1.0, 13_600_000, 23_079_115, 23_087_249)],
+)
+def test_experiments_have_the_papers_numbers(experiment, target, whole, generator, discriminator) -> None:
+    cfg = compose(f"experiment={experiment}", "dataset.source=x", "budget.images=1000")
+    parts = build_parts(cfg)
+    penalty, drift = parts.penalties["gradient_penalty"], parts.penalties["drift"]
+    assert (penalty.weight, penalty.target, drift.weight) == (10.0, target, 1e-3)
+    assert (parts.growth.resolution, parts.growth.whole_images) == (cfg.dataset.resolution, whole)
+    assert (cfg.batch_size, cfg.lr, list(cfg.betas), parts.n_critic) == (16, 1e-3, [0.0, 0.99], 1)
+    assert cfg.latent.dim == cfg.architecture.generator.width == (128 if target == 750 else 512)
+    if generator is not None:
+        with torch.device("meta"):
+            networks = [build_network(cfg, name) for name in ("generator", "discriminator")]
+        assert [sum(p.numel() for p in network.parameters()) for network in networks] == [generator, discriminator]

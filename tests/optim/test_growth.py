@@ -27,13 +27,13 @@ def test_every_border() -> None:
         (380, 32, 0.0), (419, 32, 39 / 40), (420, 32, 1.0), (519, 32, 1.0), (520, 32, 1.0), (10**9, 32, 1.0),
     ]  # fmt: skip
     assert [(n, growth.stage(n)) for n, _, _ in expected] == [(n, Stage(side, a)) for n, side, a in expected]
-    assert growth.whole_images == 520
+    assert (growth.grown_images, growth.whole_images) == (420, 520)
 
 
 def test_the_paper_at_1024_pixels() -> None:
     growth = Growth(1024)
     assert growth.doublings == 8
-    assert growth.whole_images == 13_600_000
+    assert (growth.grown_images, growth.whole_images) == (12_800_000, 13_600_000)
     assert growth.stage(799_999) == Stage(4) and growth.stage(800_000) == Stage(8, 0.0)
     assert growth.stage(11_999_999) == Stage(512) and growth.stage(12_400_000) == Stage(1024, 0.5)
     assert growth.stage(12_800_000) == Stage(1024)
@@ -107,7 +107,7 @@ def test_numbers_of_the_presets() -> None:
     assert columns("cifar10") == (400_000, [16] * 9, flat)
     assert columns("tf_1gpu") == (600_000, [128, 128, 128, 64, 32, 16, 8, 4, 4], [*flat[:8], 1.5])
     assert columns("tf_8gpu") == (600_000, [512, 256, 128, 64, 32, 32, 32, 32, 32], [*flat[:5], 1.5, 2.0, 3.0, 3.0])
-    assert preset("cifar10", 32).whole_images == 2_800_000
+    assert (preset("cifar10", 32).grown_images, preset("cifar10", 32).whole_images) == (2_400_000, 2_800_000)
 
 
 @pytest.mark.parametrize(

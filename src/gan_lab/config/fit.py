@@ -7,7 +7,7 @@ import warnings
 
 from omegaconf import DictConfig
 
-from gan_lab.config.build import Experiment, build
+from gan_lab.config.build import Experiment, build, build_growth
 from gan_lab.config.load import find_checkpoint, read_checkpoint
 
 log = logging.getLogger(__name__)
@@ -76,6 +76,13 @@ def _announce(experiment: Experiment) -> None:
         f"{_shown(config.run.dir)}: {config.budget.images:,} images in batches of {config.batch_size}, "
         f"{epochs:.3g} epochs; parameters: {counts}."
     )
+    growth = build_growth(config)
+    if growth is not None and config.budget.images < growth.grown_images:
+        last = growth.stage(config.budget.images).resolution
+        log.warning(
+            f"budget.images={config.budget.images} ends before the networks have grown, at {last} of {growth.resolution} "
+            f"pixels: that takes {growth.grown_images} images; set a longer budget, or growth=even, which fits any."
+        )
 
 
 def _conclude(experiment: Experiment, seconds: float) -> None:

@@ -57,9 +57,14 @@ class Growth:
         return ((self.resolution or 0) // self.first).bit_length() - 1
 
     @property
+    def grown_images(self) -> int:
+        """Real images until the full resolution is faded in: 12,800,000 at 1024 pixels by default."""
+        return self.doublings * (self.hold_images + self.fade_images)
+
+    @property
     def whole_images(self) -> int:
-        """Real images until the full resolution has been held as long as the others: 13,600,000 at 1024 pixels by default."""
-        return self.hold_images + self.doublings * (self.fade_images + self.hold_images)
+        """Real images until it has been held as long as the others: 13,600,000 at 1024 pixels by default."""
+        return self.grown_images + self.hold_images
 
     def stage(self, images_seen: int) -> Stage:
         """Where the networks are for a batch that begins when so many real images have been seen."""
