@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -87,9 +88,7 @@ def build(cfg: DictConfig, data: TrainingData | None = None) -> Experiment:
         data.prepare_data()
         data.setup("fit")
     cfg = _with_budget(cfg, data)
-    growth = build_growth(cfg)
-    changes = growth is not None and growth.batch_sizes
-    data.batch_sizes = partial(growth.batch_size, otherwise=cfg.batch_size) if growth and changes else None
+    data.batch_sizes = _batch_sizes(cfg)
     module = build_module(cfg)
     trainer = build_trainer(cfg)
     check_sharing(cfg, trainer.world_size)
@@ -151,6 +150,14 @@ def build_parts(cfg: DictConfig) -> Parts:
 def build_growth(cfg: DictConfig) -> Growth | None:
     """When the networks of a resolved config grow; None if they do not."""
     return instantiate(cfg.growth, "growth") if cfg.get("growth") else None
+
+
+def _batch_sizes(cfg: DictConfig) -> Callable[[int], int] | None:
+    """Real images seen to the size of the next batch; None where all are equal."""
+    growth = build_growth(cfg)
+    if growth is None or not growth.batch_sizes:
+        return None
+    return partial(growth.batch_size, otherwise=cfg.batch_size)
 
 
 def _refuse_settings(optimizer: OptimizerFactory, key: str) -> None:
