@@ -224,9 +224,10 @@ def test_a_run_that_ends_before_it_has_grown_says_so(budget: int, warned: bool, 
 
 
 def test_the_average_has_the_papers_memory_at_its_batch() -> None:
-    cfg = compose("model=pggan")
-    averaging = instantiate({**cfg.averaging, "_target_": "gan_lab.optim.ema.Averaging"}, "averaging")
-    assert averaging.decay(cfg.batch_size, 10**9) == pytest.approx(0.999, abs=1e-7)
+    for word in ("model=pggan", "experiment=pggan_cifar10"):
+        cfg = compose(word)
+        averaging = instantiate({**cfg.averaging, "_target_": "gan_lab.optim.ema.Averaging"}, "averaging")
+        assert averaging.decay(cfg.batch_size, 10**9) == pytest.approx(0.999, abs=1e-7)
     assert averaging.decay(cfg.batch_size, cfg.batch_size) == pytest.approx(0.999, abs=1e-7)  # from the first batch on
 
 
