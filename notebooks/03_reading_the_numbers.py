@@ -78,7 +78,7 @@ def learned(config, places: Tensor):
 
 def numbers(judges, generated: Tensor, labels: Tensor | None = None) -> dict[str, float]:
     """Values by key, without the words for the extractor and the number of images, which are the same for all."""
-    extractor = DATA.rpartition("=")[2]
+    extractor = judges["fd"].extractor_name
     values = measure(judges, [(generated, labels)])
     keys = {key.replace(f"_{extractor}", ""): value for found in values.values() for key, value in found.items()}
     return {key.rpartition("_")[0]: value for key, value in keys.items()}
