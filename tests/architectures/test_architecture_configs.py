@@ -22,7 +22,7 @@ def settings(file: Path, role: str) -> tuple[type[nn.Module], dict[str, Any]]:
 
 
 def test_there_are_files() -> None:
-    names = {"mlp", "maxout", "dcgan", "resnet", "sngan_cnn", "sngan_resnet", "sagan"}
+    names = {"mlp", "maxout", "dcgan", "resnet", "sngan_cnn", "sngan_resnet", "sagan", "biggan", "biggan_deep"}
     assert {file.stem for file in FILES} >= names
 
 

@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gan_lab.architectures.biggan import BigGANDiscriminator, BigGANGenerator
+from gan_lab.architectures.biggan_deep import BigGANDeepDiscriminator, BigGANDeepGenerator
 from gan_lab.architectures.dcgan import DCGANDiscriminator, DCGANGenerator
 from gan_lab.architectures.mlp import MLPDiscriminator, MLPGenerator
 from gan_lab.architectures.resnet import ResNetDiscriminator, ResNetGenerator
@@ -40,6 +42,14 @@ FAMILIES: dict[str, Pair] = {
         partial(ResNetGenerator, widths="doubling", attention_divisor=4),
         partial(ResNetDiscriminator, widths="doubling", pool="sum", hidden="output", attention_divisor=4),
     ),
+    "biggan": (
+        partial(BigGANGenerator, hierarchical=False, attention_side=16),
+        partial(BigGANDiscriminator, attention_side=16),
+    ),
+    "biggan_deep": (
+        partial(BigGANDeepGenerator, attention_side=16),
+        partial(BigGANDeepDiscriminator, attention_side=16),
+    ),
 }
 SIZES: dict[str, list[int | None]] = {
     "mlp": [None, 8, 28, 32],
@@ -49,6 +59,8 @@ SIZES: dict[str, list[int | None]] = {
     "sngan_cnn": [16, 32, 48],
     "sngan_resnet": [16, 48, 64, 96, 128],
     "sagan": [32, 48, 64],
+    "biggan": [32, 64],
+    "biggan_deep": [32, 64],
 }
 CASES = [
     pytest.param(family, size, norm, id=f"{family}-{size}-{norm}")
@@ -65,6 +77,8 @@ CONVOLUTIONAL = [
     pytest.param("resnet", 32, id="resnet"),
     pytest.param("sngan_cnn", 16, id="sngan_cnn"),
     pytest.param("sagan", 32, id="sagan"),
+    pytest.param("biggan", 32, id="biggan"),
+    pytest.param("biggan_deep", 32, id="biggan_deep"),
 ]
 
 
@@ -307,6 +321,9 @@ def test_unknown_words_are_refused(family: str, size: int | None, key: str, mess
         ("sngan_cnn", 28, 32),
         ("sngan_cnn", 44, 48),
         ("sngan_cnn", 256, 128),
+        ("biggan", 16, 32),
+        ("biggan", 96, 128),
+        ("biggan_deep", 1024, 512),
     ],
 )
 def test_wrong_resolutions_are_refused(family: str, wrong: int, choice: int) -> None:
@@ -315,6 +332,8 @@ def test_wrong_resolutions_are_refused(family: str, wrong: int, choice: int) -> 
         "resnet": "residual networks need dataset.resolution to be one of 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, "
         "512, 768, 1024",
         "sngan_cnn": "architecture=sngan_cnn needs dataset.resolution to be a multiple of 8 from 16 to 128",
+        "biggan": "architecture=biggan needs dataset.resolution to be one of 32, 64, 128, 256, 512",
+        "biggan_deep": "architecture=biggan_deep needs dataset.resolution to be one of 32, 64, 128, 256, 512",
     }
     sentence = f"{allowed[family]}, not {wrong}; set dataset.resolution={choice}"
     for make in (lambda: make_generator(family, wrong, "none"), lambda: make_discriminator(family, wrong, "none")):
@@ -329,6 +348,8 @@ def test_wrong_resolutions_are_refused(family: str, wrong: int, choice: int) -> 
         ("dcgan", "architecture=dcgan draws"),
         ("resnet", "residual networks draw"),
         ("sngan_cnn", "architecture=sngan_cnn draws"),
+        ("biggan", "architecture=biggan draws"),
+        ("biggan_deep", "architecture=biggan_deep draws"),
     ],
 )
 def test_points_are_refused_by_image_networks(family: str, subject: str) -> None:

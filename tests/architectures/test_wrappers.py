@@ -22,6 +22,7 @@ from gan_lab.architectures.conditioning import (
     ConcatMaps,
     ConditionalNorm,
     Projection,
+    SharedEmbedding,
 )
 from gan_lab.architectures.dcgan import DCGANDiscriminator, DCGANGenerator
 from gan_lab.architectures.minibatch import WithMinibatchDiscrimination, WithMinibatchStddev
@@ -62,9 +63,15 @@ BELOW: dict[str, Sequence[Any]] = {
     "none": [],
     "concat": [ConcatLatents(CLASSES)],
     "norm": [ConditionalNorm(CLASSES)],
+    "embedding": [SharedEmbedding(CLASSES, 5)],
     "virtual": [VirtualBatch(4, LATENT_DIM, "normal", 1.0, None)],
     "spectral": [SPECTRAL],
     "concat-virtual-spectral": [ConcatLatents(CLASSES), VirtualBatch(4, LATENT_DIM, "normal", 1.0, CLASSES), SPECTRAL],
+    "embedding-virtual-spectral": [
+        SharedEmbedding(CLASSES, 5),
+        VirtualBatch(4, LATENT_DIM, "normal", 1.0, CLASSES),
+        SPECTRAL,
+    ],
     "norm-virtual-spectral": [ConditionalNorm(CLASSES), VirtualBatch(4, LATENT_DIM, "normal", 1.0, CLASSES), SPECTRAL],
 }
 """Wrappers of generators, from the inside out."""
@@ -328,7 +335,8 @@ def test_conditional_norm_starts_as_the_plain_generator(family: str, training: b
         (ConcatLatents, "concat or auxiliary_classifier"),
         (ConcatMaps, "concat"),
         (ConditionalNorm, "projection"),
-        (Projection, "projection"),
+        (SharedEmbedding, "shared_embedding"),
+        (Projection, "projection or shared_embedding"),
         (AuxiliaryClassifier, "auxiliary_classifier"),
     ],
 )
@@ -338,7 +346,7 @@ def test_data_without_labels_are_refused(wrapper: Any, word: str) -> None:
     assert str(error.value) == f"conditioning={word} needs labels, and this data set has none; set conditioning=none"
 
 
-@pytest.mark.parametrize("chain", [[ConcatLatents(CLASSES)], [ConditionalNorm(CLASSES)]])
+@pytest.mark.parametrize("chain", [[ConcatLatents(CLASSES)], [ConditionalNorm(CLASSES)], [SharedEmbedding(CLASSES)]])
 def test_generators_need_their_labels(chain: Sequence[Any]) -> None:
     with pytest.raises(ValueError, match=r"^this network is conditioned on labels: call it with labels"):
         generator("points", chain)(latents())
@@ -584,4 +592,5 @@ def test_conditioning_configs(file: Path) -> None:
 
 def test_there_are_configs() -> None:
     assert len(WRAPPERS) == 6
-    assert {file.stem for file in CONDITIONINGS} == {"none", "concat", "projection", "auxiliary_classifier"}
+    words = {"none", "concat", "projection", "shared_embedding", "auxiliary_classifier"}
+    assert {file.stem for file in CONDITIONINGS} == words

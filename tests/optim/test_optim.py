@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from gan_lab.config.compose import compose
 from gan_lab.optim.ema import Averaging, MovingAverage
 from gan_lab.optim.lazy import compensate, lazy_factor
 from gan_lab.optim.schedules import Exponential, Linear, Warmup
@@ -29,6 +30,27 @@ def test_rampup_limits_the_half_life_to_a_share_of_the_images_seen() -> None:
     assert averaging.decay(32, 2_000) == pytest.approx(0.5 ** (32 / 100))
     assert averaging.decay(32, 10**9) == Averaging(10_000, rampup=None).decay(32, 10**9)
     assert averaging.decay(32, 0) == 0 == Averaging(0).decay(32, 10**9)
+
+
+def test_the_average_is_the_network_until_it_starts() -> None:
+    averaging = Averaging(10, rampup=None, start_images=100)
+    assert averaging.decay(5, 99) == 0 and averaging.decay(5, 100) == pytest.approx(0.5**0.5)
+    average, network = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
+    moving = MovingAverage(average, network, averaging)
+    for images_seen, weight, expected in ((50, 3.0, 3.0), (90, 7.0, 7.0), (100, 1.0, 4.0)):
+        nn.init.constant_(network.weight, weight)
+        moving.update(10, images_seen)
+        assert average.weight.item() == expected
+
+
+def test_biggans_average() -> None:
+    """.9999 for each move of the generator: two batches of 2,048 real images; it starts after 20,000 moves."""
+    for model in ("biggan", "biggan_deep"):
+        cfg = compose(f"model={model}")
+        averaging = Averaging(**cfg.averaging)
+        move = cfg.batch_size * cfg.n_critic
+        assert averaging.decay(move, 10**9) == pytest.approx(0.9999, abs=1e-9)
+        assert averaging.start_images == 20_000 * move
 
 
 def test_buffers_are_copied() -> None:

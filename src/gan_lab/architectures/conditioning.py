@@ -51,7 +51,7 @@ class ConcatLatents(_Conditioning):
 
     def words(self, words: dict[str, Any]) -> dict[str, Any]:
         """The network inside gets the label as further coordinates of its latent."""
-        return words | {"latent_dim": words["latent_dim"] + self.classes}
+        return _beside_latents(words, self.classes)
 
     def __call__(self, network: nn.Module) -> nn.Module:
         return _LabelledLatents(network, self.classes)
@@ -66,6 +66,46 @@ class _LabelledLatents(nn.Module):
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Samples for latents (n, latent_dim) of labels, int64 (n,)."""
         return self.network(torch.cat([latents, _one_hot(labels, self.num_classes, latents)], 1), labels)
+
+
+@dataclass(frozen=True)
+class SharedEmbedding(_Conditioning):
+    """A learned vector of the label beside the latent of a generator (Brock et al., 2019, section 3.1).
+
+    BigGAN shares it among all its conditional norms; a network of another family sees it in its first layer. The vectors
+    start as a table with orthonormal rows or columns, as in the authors' code, and are not spectrally normalized.
+
+    Args:
+        num_classes: Number of labels.
+        dim: Size of a vector.
+    """
+
+    dim: int = 128
+    choice: ClassVar[str] = "shared_embedding"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.dim < 1:
+            raise ValueError(f"wrapper.generator.conditioning.dim={self.dim} is not allowed: it must be at least 1")
+
+    def words(self, words: dict[str, Any]) -> dict[str, Any]:
+        """The network inside gets the vector as further coordinates of its latent."""
+        return _beside_latents(words, self.dim)
+
+    def __call__(self, network: nn.Module) -> nn.Module:
+        return _EmbeddedLabels(network, self.classes, self.dim)
+
+
+class _EmbeddedLabels(nn.Module):
+    def __init__(self, network: nn.Module, num_classes: int, dim: int) -> None:
+        super().__init__()
+        self.network = network
+        # No nn.Embedding: spectral normalization and orthogonal regularization would take that for a layer.
+        self.vectors = nn.Parameter(nn.init.orthogonal_(torch.empty(num_classes, dim)))
+
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Samples for latents (n, latent_dim) of labels, int64 (n,)."""
+        return self.network(torch.cat([latents, self.vectors[_given(labels)]], 1), labels)
 
 
 @dataclass(frozen=True)
@@ -128,22 +168,37 @@ class _LabelledSamples(Wrapped):
 class Projection(_Conditioning):
     """Logit plus the inner product of the features with a vector of the label (Miyato & Koyama, 2018, eq. 4).
 
-    f(x, y) = head(phi(x)) + <v_y, phi(x)>. The vectors start as Glorot-uniform numbers, as in the authors' code.
+    f(x, y) = head(phi(x)) + <v_y, phi(x)>.
+
+    Args:
+        num_classes: Number of labels.
+        init: First vectors: `glorot`, Glorot-uniform numbers as in the authors' code, or `orthogonal`, as in BigGAN's.
     """
 
-    choice: ClassVar[str] = "projection"
+    init: str = "glorot"
+    choice: ClassVar[str] = "projection or shared_embedding"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.init not in _FIRST_VECTORS:
+            raise ValueError(
+                f"wrapper.discriminator.conditioning.init={self.init} is not known; choose {' or '.join(_FIRST_VECTORS)}"
+            )
 
     def __call__(self, network: nn.Module) -> nn.Module:
         _refuse_packs(network)
-        return _Projected(cast(Discriminator, network), self.classes)
+        return _Projected(cast(Discriminator, network), self.classes, self.init)
+
+
+_FIRST_VECTORS = {"glorot": nn.init.xavier_uniform_, "orthogonal": nn.init.orthogonal_}
 
 
 class _Projected(Wrapped):
-    def __init__(self, network: Discriminator, num_classes: int) -> None:
+    def __init__(self, network: Discriminator, num_classes: int, init: str) -> None:
         super().__init__(network)
         weight = innermost(network).output.weight
         self.embedding = nn.Embedding(num_classes, weight.shape[1], device=weight.device, dtype=weight.dtype)
-        nn.init.xavier_uniform_(self.embedding.weight)
+        _FIRST_VECTORS[init](self.embedding.weight)
 
     def head(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
         """Logits (n,) of features (n, d) with labels, int64 (n,)."""
@@ -175,6 +230,12 @@ class _Classifying(Wrapped):
     def classify(self, features: Tensor) -> Tensor:
         """Class logits (n, num_classes) of features (n, d)."""
         return self.classifier(features)
+
+
+def _beside_latents(words: dict[str, Any], size: int) -> dict[str, Any]:
+    """The words of a generator whose latents have the label's coordinates behind them; BigGAN's is told how many."""
+    told = {"label_dim": size} if "label_dim" in words else {}
+    return words | {"latent_dim": words["latent_dim"] + size} | told
 
 
 def _given(labels: Tensor | None) -> Tensor:

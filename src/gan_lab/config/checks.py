@@ -36,6 +36,7 @@ RULES = (
     Rule("latent.bound", lambda v: v > 0, "greater than 0"),
     Rule("averaging.half_life_images", lambda v: v >= 0, "at least 0"),
     Rule("averaging.rampup", lambda v: v is None or v > 0, "greater than 0, or null for no limit"),
+    Rule("averaging.start_images", lambda v: v >= 0, "at least 0"),
     Rule("budget.images", lambda v: v is None or v >= 1, "at least 1"),
     Rule("budget.kimg", lambda v: v is None or v > 0, "greater than 0"),
     Rule("budget.epochs", lambda v: v is None or v > 0, "greater than 0"),

@@ -39,6 +39,7 @@ class Latent:
 class Averaging:
     half_life_images: float = MISSING
     rampup: float | None = None
+    start_images: int = 0
 
 
 @dataclass

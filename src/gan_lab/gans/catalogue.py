@@ -120,6 +120,16 @@ CATALOGUE = (
         "paper, appendix A; the growth fits the length of the run",
     ),
     Entry(
+        "biggan", "BigGAN", "Brock et al. (2019)", "1809.11096", TWO_PLAYER,
+        "large batches, latents and a shared class embedding in every conditional norm, orthogonal regularization, truncation",
+        "rates, batch and moves of the paper; the rest of the authors' code",
+    ),
+    Entry(
+        "biggan_deep", "BigGAN-deep", "Brock et al. (2019)", "1809.11096", TWO_PLAYER,
+        "BigGAN with bottlenecks: four times as many convolutions, and fewer parameters",
+        "BigGAN",
+    ),
+    Entry(
         "ragan", "Relativistic average GAN", "Jolicoeur-Martineau (2019)", "1807.00734", TWO_PLAYER,
         "each sample against the mean of the other kind, with the hinge",
         "DCGAN",

@@ -16,13 +16,17 @@ class Averaging:
         half_life_images: Real images after which a weight counts half. 0 means no memory: the average is the network.
         rampup: Limits the half-life to this share of the images seen, so that the average soon forgets the
             initialization; None for no limit.
+        start_images: Until so many real images are seen the average is the network, as in the code of BigGAN.
     """
 
     half_life_images: float = 10_000.0
     rampup: float | None = 0.05
+    start_images: int = 0
 
     def decay(self, images: int, images_seen: int) -> float:
         """b of an update made at `images_seen`, `images` after the last one; in [0, 1)."""
+        if images_seen < self.start_images:
+            return 0.0
         limit = float("inf") if self.rampup is None else self.rampup * images_seen
         half_life = min(self.half_life_images, limit)
         return 0.5 ** (images / half_life) if half_life > 0 else 0.0
