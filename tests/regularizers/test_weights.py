@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
+from gan_lab.architectures.biggan import BigGANGenerator
+from gan_lab.architectures.conditioning import SharedEmbedding
 from gan_lab.regularizers import functional as F
 from gan_lab.regularizers.weights import HistoricalAveraging, Orthogonal
 from gan_lab.types import Step
@@ -32,6 +34,29 @@ def test_orthogonal_of_a_shear() -> None:
     assert value.item() == 2
     assert torch.equal(layer.weight.grad, torch.tensor([[0.0, 4.0], [4.0, 4.0]]))
     assert layer.bias.grad is None
+
+
+def test_half_the_gradient_as_in_the_authors_code() -> None:
+    layer = with_weight(nn.Linear(2, 2), SHEAR)
+    Orthogonal(form="code")(moving(layer)).backward()
+    assert torch.equal(layer.weight.grad, torch.tensor([[0.0, 2.0], [2.0, 2.0]]))
+    with pytest.raises(ValueError, match=r"regularizer\.orthogonal\.form=half is not known; choose paper or code"):
+        Orthogonal(form="half")
+
+
+def test_of_biggan_every_matrix_is_penalized_but_the_shared_vectors() -> None:
+    """The authors' code skips parameters with fewer than two dimensions, and the shared embedding."""
+    network = SharedEmbedding(10, 6)(BigGANGenerator(8 + 6, 3, 32, 8, label_dim=6, attention_side=16))
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.normal_()
+    value = Orthogonal()(moving(network))
+    value.backward()
+    touched = {name for name, p in network.named_parameters() if p.grad is not None and p.grad.any()}
+    expected = {name for name, p in network.named_parameters() if p.dim() >= 2 and name != "vectors"}
+    assert touched == expected and "network.attentions.1.query.weight" in expected
+    grams = [(w := p.detach().flatten(1)) @ w.T for name, p in network.named_parameters() if name in expected]
+    assert value.item() == pytest.approx(sum((g - g.diag().diag()).square().sum().item() for g in grams), rel=1e-4)
 
 
 def test_orthonormal_form_of_a_shear() -> None:

@@ -17,7 +17,12 @@ class Orthogonal:
     """Sum over the layers of |W W^T o (1 - I)|^2: orthogonal regularization of Brock et al. (2019), section 3.1.
 
     W is the weight of a linear or convolutional layer with one row for each output channel; embeddings, gains and shifts
-    are left alone. The gradient is that of the formula, 4 (W W^T o (1 - I)) W; the authors' code applies half of it.
+    are left alone, and so is the vector of a label that BigGAN's norms share.
+
+    | form    | minimized   | gradient                    |
+    |---------|-------------|-----------------------------|
+    | `paper` | the formula | 4 (W W^T o (1 - I)) W       |
+    | `code`  | half of it  | 2 (W W^T o (1 - I)) W, as the authors' code applies it |
 
     Args:
         weight: beta of the paper.
@@ -25,19 +30,23 @@ class Orthogonal:
         player: `generator`, as in the paper, or `discriminator`.
         diagonal: Ask the rows for norm 1 too, |W W^T - I|^2, as the orthonormal regularization that Miyato et al. (2018)
             compare spectral normalization with.
+        form: One of the words above.
 
     Raises:
-        ValueError: There is no such player, or its network has no such layer.
+        ValueError: There is no such player or form, or the player's network has no such layer.
     """
 
     weight: float = 1e-4
     interval: int = 1
     player: str = "generator"
     diagonal: bool = False
+    form: str = "paper"
     per_sample: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         require_player(self.player)
+        if self.form not in _SHARES:
+            raise ValueError(f"regularizer.orthogonal.form={self.form} is not known; choose {' or '.join(_SHARES)}")
 
     def __call__(self, step: Step) -> Tensor:
         layers = [module for module in step.network.modules() if isinstance(module, (nn.Linear, _ConvNd))]
@@ -46,7 +55,12 @@ class Orthogonal:
                 f"regularizer=orthogonal finds no linear or convolutional layer in {type(step.network).__name__}, "
                 f"the {self.player}; choose another architecture or leave the regularizer out"
             )
-        return torch.stack([F.orthogonality(_rows(layer), self.diagonal) for layer in layers]).sum()
+        costs = torch.stack([F.orthogonality(_rows(layer), self.diagonal) for layer in layers])
+        return _SHARES[self.form] * costs.sum()
+
+
+_SHARES = {"paper": 1.0, "code": 0.5}
+"""How much of the formula each form minimizes."""
 
 
 def _rows(layer: nn.Linear | _ConvNd) -> Tensor:
