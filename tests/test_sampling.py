@@ -78,6 +78,55 @@ def test_command_draws_a_row_for_each_class(command: Callable, run: Path, tmp_pa
     assert command("sample", f"run={run}", "labels=11", "device=cpu").status == 2
 
 
+def test_truncated_latents_of_a_loaded_generator(run: Path) -> None:
+    """Towards 0 all samples of a class become G(0, y), and the seed's latents within the threshold stay."""
+    loaded = gan_lab.load(run)
+    centre = loaded.generate(torch.zeros(1, 128), torch.tensor([3])).cpu()
+    assert torch.allclose(loaded.sample(4, labels=3, truncation=0), centre.expand(4, -1, -1, -1), atol=1e-6)
+    assert not torch.allclose(loaded.sample(4, labels=3), centre.expand(4, -1, -1, -1), atol=1e-2)
+    plain, cut = loaded.draw(50, seed=2)[0], loaded.adjusted(truncation=1.0).draw(50, seed=2)[0]
+    assert torch.equal(plain[plain.abs() <= 1], cut[plain.abs() <= 1]) and cut.abs().max() <= 1
+    assert torch.equal(loaded.sample(3, truncation=0.5), loaded.sample(3, truncation=0.5, batch_size=3))
+    assert torch.allclose(loaded.adjusted(truncation=0.5).sample(3), loaded.sample(3, truncation=0.5))
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"truncation": -1.0}, r"truncation=-1\.0 is not allowed: it must be at least 0, or null"),
+        ({"truncation": 0.5, "truncation_form": "cut"}, "truncation_form=cut is not known; choose resample or scale"),
+        ({"batch_norm": "frozen"}, "batch_norm=frozen is not known: choose from running, standing, batch"),
+    ],
+)
+def test_samples_cannot_be_adjusted_so(run: Path, settings: dict, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        gan_lab.load(run).sample(2, **settings)
+
+
+def test_standing_statistics_are_a_function_of_the_seed(run: Path) -> None:
+    """The mean over 16 batches of the inputs' own moments, in the first norm; the loaded generator stays as it was."""
+    loaded = gan_lab.load(run)
+    before = loaded.sample(4, seed=1)
+    standing = loaded.adjusted(batch_norm="standing", seed=1)
+    first = next(m for m in standing.generator.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    assert first.num_batches_tracked == 16
+    assert torch.equal(loaded.sample(4, seed=1, batch_norm="standing"), standing.sample(4, seed=1))
+    assert not torch.allclose(standing.sample(4, seed=1), before, atol=1e-3)
+    assert torch.equal(loaded.sample(4, seed=1), before)
+    truncated = loaded.adjusted(truncation=0.1, batch_norm="standing", seed=1)
+    narrow = next(m for m in truncated.generator.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    assert narrow.running_var.sum() < 0.1 * first.running_var.sum()  # of the samples that are made
+
+
+def test_command_truncates(command: Callable, run: Path, tmp_path: Path) -> None:
+    words = (f"run={run}", "count=4", "files=false", "device=cpu")
+    outcome = command("sample", *words, "truncation=0.01", "labels=3", "batch_norm=standing")
+    assert outcome.status == 0 and "seed_0_resample_0.01" in outcome.out, outcome.err
+    assert (run / "samples/seed_0_resample_0.01/grid.png").is_file()
+    outcome = command("sample", *words, "truncation=-1")
+    assert outcome.status == 2 and "truncation=-1" in outcome.err
+
+
 def test_grids_have_a_row_for_each_class(run: Path) -> None:
     width, height = Image.open(run / "samples/final.png").size
     assert width / height == pytest.approx(4 / 10, rel=0.02)

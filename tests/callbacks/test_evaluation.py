@@ -58,7 +58,14 @@ def test_evaluated_at_its_images_beside_the_log_of_the_training(run: Path) -> No
 def test_results_carry_their_protocol(run: Path) -> None:
     results = json.loads((run / "results.json").read_text())
     assert set(results) == {f"{prefix}{key}" for key in KEYS for prefix in ("eval/", "eval/raw/")}
-    common = {"samples": 700, "seed": 0, "images_seen": 96, "batch_norm": "running", "version": __version__}
+    common = {
+        "samples": 700,
+        "seed": 0,
+        "images_seen": 96,
+        "batch_norm": "running",
+        "truncation": None,
+        "version": __version__,
+    }
     newest = [row for row in rows(run) if "eval/seconds" in row][-1]
     entry = results["eval/raw/kl_symmetric_700"]
     assert entry == common | {
@@ -113,6 +120,7 @@ def test_any_torchmetric_will_do(tmp_path: Path) -> None:
         "seed",
         "images_seen",
         "batch_norm",
+        "truncation",
         "version",
     }
     assert results["eval/mean_700"]["value"] is not None and results["eval/bad_700"]["value"] is None
@@ -230,7 +238,7 @@ def test_loggers_are_told_the_protocol_once(tmp_path: Path, monkeypatch: pytest.
     assert [line["eval/x_up_16"] for line in evaluations[:2]] == [1, 2] and evaluations[2]["eval/x_up_16"] != 2
     assert [line["progress/images_seen"] for line in evaluations] == [32, 64, 96]
     (protocol,) = logger.protocols
-    common = {"samples": 16, "seed": 0, "batch_norm": "running", "version": __version__}
+    common = {"samples": 16, "seed": 0, "batch_norm": "running", "truncation": None, "version": __version__}
     assert protocol == {
         f"{prefix}x_{part}_16": common | {"weights": weights}
         for prefix, weights in (("eval/", "ema"), ("eval/raw/", "raw"))
@@ -269,7 +277,7 @@ def test_training_is_left_alone_by_metrics_of_features(tmp_path: Path, monkeypat
     assert results[0] == results[1] and len(list((tmp_path / "cache/reals").glob("*.pt"))) == 2
     assert results[0]["eval/fd_pixels_20"] == {
         "value": results[0]["eval/fd_pixels_20"]["value"], "floor": None, "samples": 20, "seed": 0, "images_seen": 32,
-        "weights": "ema", "batch_norm": "running", "version": __version__, "real_images": 30, "generated_images": 20,
+        "weights": "ema", "batch_norm": "running", "truncation": None, "version": __version__, "real_images": 30, "generated_images": 20,
         "extractor": "pixels", "extractor_fingerprint": pixel_features().fingerprint, "extractor_preprocessing": "to 2x2",
         "real_content": results[0]["eval/fd_pixels_20"]["real_content"], "real_split": None,
     }  # fmt: skip

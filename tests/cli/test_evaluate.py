@@ -39,7 +39,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run on digits."""
     folder = tmp_path_factory.mktemp("trained") / "one"
     words = [word for word in TINY if "checkpoints" not in word]
-    fit(compose(*words, "budget.images=16", f"run.dir={folder}", "conditioning=concat"))
+    fit(compose(*words, "budget.images=16", f"run.dir={folder}", "conditioning=concat", "latent.distribution=normal"))
     return folder
 
 
@@ -96,7 +96,7 @@ def test_results_are_merged(command: Command, run: Path, tmp_path: Path) -> None
     ema = numbers(run)["eval/fd_pixels_20"]
     assert ema == {
         "value": ema["value"], "floor": None, "samples": 20, "weights": "ema", "seed": 0, "images_seen": 16,
-        "batch_norm": "running", "version": gan_lab.__version__, "real_images": 30, "generated_images": 20,
+        "batch_norm": "running", "truncation": None, "version": gan_lab.__version__, "real_images": 30, "generated_images": 20,
         "extractor": "pixels", "extractor_fingerprint": pixel_features().fingerprint, "extractor_preprocessing": "to 2x2",
         "real_content": ema["real_content"], "real_split": None,
     }  # fmt: skip
@@ -146,8 +146,10 @@ def test_a_folder_of_samples(command: Command, run: Path, tmp_path: Path) -> Non
     assert list(found) == list(expected)
     for key, record in found.items():
         assert record["value"] == pytest.approx(expected[key]["value"], rel=1e-12), key
-    words = ("samples", "weights", "seed", "images_seen", "batch_norm", "version")
-    assert [found["eval/ms_ssim_20"][word] for word in words] == [20, "images", None, None, None, gan_lab.__version__]
+    words = ("samples", "weights", "seed", "images_seen", "batch_norm", "truncation", "version")
+    assert [found["eval/ms_ssim_20"][word] for word in words] == [
+        20, "images", None, None, None, None, gan_lab.__version__,
+    ]  # fmt: skip
     assert {(row["images_seen"], row["weights"]) for row in lines(folder)} == {("0", "images")}
     with zipfile.ZipFile(tmp_path / "samples.zip", "w") as archive:
         for file in sorted(folder.glob("*.png")):
@@ -156,6 +158,43 @@ def test_a_folder_of_samples(command: Command, run: Path, tmp_path: Path) -> Non
     assert numbers(tmp_path) == found
     shutil.rmtree(run / "checkpoints")
     ok(command("evaluate", *QUICK, "metrics=[ms_ssim]", "images=samples.zip", "out=alone"))  # it compares with nothing
+
+
+def test_truncation_and_statistics_are_those_of_the_samples(command: Command, run: Path) -> None:
+    """Of a DCGAN, whose generator has batch norm; every number says how it was made."""
+    ok(command("evaluate", *QUICK, "metrics=[ms_ssim]", "out=plain"))
+    ok(command("evaluate", *QUICK, "metrics=[ms_ssim]", "truncation=0.5", "batch_norm=standing", "seed=3", "out=one"))
+    ok(
+        command(
+            "evaluate",
+            *QUICK,
+            "metrics=[ms_ssim]",
+            "truncation=1",
+            "truncation_form=scale",
+            "batch_norm=batch",
+            "out=two",
+        )
+    )
+    settings = {"seed": 3, "truncation": 0.5, "batch_norm": "standing"}
+    diversity = MSSSIM()
+    diversity.update(gan_lab.load(run, device="cpu").sample(20, **settings))
+    one, two = (numbers(run.parents[1] / folder)["eval/ms_ssim_20"] for folder in ("one", "two"))
+    assert one["value"] == float(diversity.compute())
+    assert {key: one[key] for key in settings} == settings and one["truncation_form"] == "resample"
+    assert two["batch_norm"].startswith("batch of ") and (two["truncation"], two["truncation_form"]) == (1.0, "scale")
+    plain = numbers(run.parents[1] / "plain")["eval/ms_ssim_20"]
+    assert (
+        plain["truncation"] is None
+        and "truncation_form" not in plain
+        and len({r["value"] for r in (one, two, plain)}) == 3
+    )
+
+
+def test_images_are_not_truncated(command: Command, tmp_path: Path) -> None:
+    save(tmp_path / "images", 4)
+    for setting in ("truncation=0.5", "batch_norm=standing"):
+        outcome = command("evaluate", "device=cpu", "metrics=[ms_ssim]", "images=images", setting)
+        assert outcome.status == 2 and f"{setting} is for samples of a run" in outcome.err
 
 
 def test_the_home_folder(command: Command, tmp_path: Path, monkeypatch) -> None:

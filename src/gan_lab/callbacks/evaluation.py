@@ -150,6 +150,7 @@ class Evaluation(Callback):
             "seed": module.seed,
             "images_seen": module.images_seen,
             "batch_norm": "running",
+            "truncation": None,
             "version": __version__,
         }
         self._records = {}

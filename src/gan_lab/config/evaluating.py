@@ -17,7 +17,7 @@ from gan_lab.config.build import instantiate_each
 from gan_lab.config.checks import Rule, check_rules
 from gan_lab.config.comparing import aligned
 from gan_lab.config.inputs import RealImages, device_named, run_named, with_data_of
-from gan_lab.config.load import load
+from gan_lab.config.load import Loaded, load
 from gan_lab.data.decode import to_tensor
 from gan_lab.data.image_folder import read_image_folder
 from gan_lab.data.pixels import to_unit_range
@@ -98,18 +98,30 @@ def evaluate(cfg: DictConfig) -> str:
 
 def _run(cfg: DictConfig, device: torch.device) -> Subject:
     path = run_named(cfg.run)
-    loaded = load(path, cfg.weights, device)
-    protocol = {
-        "weights": cfg.weights, "seed": cfg.seed, "images_seen": loaded.images_seen, "batch_norm": "running",
-        "version": __version__,
-    }  # fmt: skip
+    loaded = load(path, cfg.weights, device).adjusted(cfg.truncation, cfg.truncation_form, cfg.batch_norm, cfg.seed)
     folder = path if path.is_dir() else path.parent
     samples = cfg.evaluation.samples
+    protocol = sampling_protocol(cfg, loaded, cfg.truncation)
     chunks = loaded.chunks(samples, cfg.seed, batch_size=cfg.evaluation.batch_size)
     return Subject(loaded.config, samples, chunks, folder, protocol, loaded.images_seen, cfg.weights)
 
 
+def sampling_protocol(cfg: DictConfig, loaded: Loaded, truncation: float | None) -> dict[str, Any]:
+    """What numbers of a run's samples depend on beside the metrics; `truncation` is null without one."""
+    protocol = {
+        "weights": cfg.weights, "seed": cfg.seed, "images_seen": loaded.images_seen,
+        "batch_norm": f"batch of {cfg.evaluation.batch_size}" if cfg.batch_norm == "batch" else cfg.batch_norm,
+        "truncation": truncation, "version": __version__,
+    }  # fmt: skip
+    return protocol if truncation is None else protocol | {"truncation_form": cfg.truncation_form}
+
+
 def _images(cfg: DictConfig) -> Subject:
+    if cfg.truncation is not None or cfg.batch_norm != "running":
+        given = f"batch_norm={cfg.batch_norm}" if cfg.truncation is None else f"truncation={cfg.truncation}"
+        raise ConfigError(
+            f"{given} is for samples of a run, and images={cfg.images} are there already: give one of them."
+        )
     try:
         raw = read_image_folder(cfg.images)
     except DataError as error:
@@ -119,7 +131,10 @@ def _images(cfg: DictConfig) -> Subject:
         raise DataError(f"images={cfg.images} holds no samples but {GRID}: gan-lab sample files=true writes them.")
     raw = raw.at(torch.tensor(samples))
     path = Path(cfg.images).expanduser()
-    protocol = {"weights": "images", "seed": None, "images_seen": None, "batch_norm": None, "version": __version__}
+    protocol = {
+        "weights": "images", "seed": None, "images_seen": None, "batch_norm": None, "truncation": None,
+        "version": __version__,
+    }  # fmt: skip
     chunks = _decoded(raw, cfg.evaluation.batch_size)
     folder = path if path.is_dir() else path.parent
     return Subject(OmegaConf.create(), len(raw), chunks, folder, protocol, 0, "images")

@@ -3,7 +3,7 @@
 import pickle
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,22 @@ from torch import Tensor, nn
 from gan_lab.config.build import build_network
 from gan_lab.errors import CheckpointError, ConfigError
 from gan_lab.gans.labels import LabelPrior
-from gan_lab.gans.latents import LatentPrior
+from gan_lab.gans.latents import LatentPrior, TruncatedPrior
+from gan_lab.layers.batch_statistics import with_batch_statistics, with_standing_statistics
 from gan_lab.layers.self_attention import attention_maps
 from gan_lab.noise import Noise, mix
 
 WEIGHTS = {"ema": "generator_ema", "raw": "generator"}
 """The word a user types to the part of the checkpoint."""
+
+BATCH_NORMS = ("running", "standing", "batch")
+"""What batch norms of the generator normalize by."""
+
+STANDING_PASSES, STANDING_BATCH = 16, 64
+"""Batches that standing statistics are the mean of, and the samples in one: 16 as in BigGAN's code."""
+
+_STANDING = 0x5354414E
+"""Sets their latents apart from those of the samples of the same seed; any number will do."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +46,7 @@ class Loaded:
     """
 
     generator: nn.Module
-    latent: LatentPrior
+    latent: LatentPrior | TruncatedPrior
     labels: LabelPrior
     config: DictConfig
     images_seen: int
@@ -44,9 +54,16 @@ class Loaded:
 
     @torch.no_grad()
     def sample(
-        self, count: int, seed: int = 0, labels: int | Sequence[int] | None = None, batch_size: int = 256
+        self,
+        count: int,
+        seed: int = 0,
+        labels: int | Sequence[int] | None = None,
+        batch_size: int = 256,
+        truncation: float | None = None,
+        truncation_form: str = "resample",
+        batch_norm: str = "running",
     ) -> Tensor:
-        """Samples as a function of `seed`, whatever the batch size and the device.
+        """Samples as a function of `seed`, whatever the batch size and the device (but for `batch_norm="batch"`).
 
         Args:
             count: Number of samples.
@@ -54,14 +71,62 @@ class Loaded:
             labels: For a generator that is conditioned on labels: one for all samples, or as many as samples; None to draw
                 them uniformly.
             batch_size: Samples made at a time.
+            truncation: Threshold of the latents' coordinates, see `adjusted`.
+            truncation_form: See `adjusted`.
+            batch_norm: See `adjusted`.
 
         Returns:
             float32 on the CPU: images (count, C, H, W) in [-1, 1], or points (count, C).
 
         Raises:
-            ConfigError: The labels do not suit the generator or the count.
+            ConfigError: The labels do not suit the generator or the count, or it cannot be adjusted so.
         """
-        return torch.cat([samples.cpu() for samples, _ in self.chunks(count, seed, labels, batch_size)])
+        adjusted = self.adjusted(truncation, truncation_form, batch_norm, seed)
+        return torch.cat([samples.cpu() for samples, _ in adjusted.chunks(count, seed, labels, batch_size)])
+
+    def adjusted(
+        self,
+        truncation: float | None = None,
+        truncation_form: str = "resample",
+        batch_norm: str = "running",
+        seed: int = 0,
+    ) -> "Loaded":
+        """The same generator with other latents and other statistics of its batch norms (Brock et al., 2019).
+
+        Args:
+            truncation: Threshold of the latents' coordinates; None for none.
+            truncation_form: `resample` or `scale`, see `TruncatedPrior`.
+            batch_norm: `running` for the statistics that training kept; `standing` for the mean of those of 16 batches of 64
+                samples, with the truncation that is asked for; `batch` for those of the samples that are made together.
+            seed: Key of the samples of standing statistics.
+
+        Raises:
+            ConfigError: A word or number is not allowed, the latents are not normal, or there is no batch norm.
+        """
+        if batch_norm not in BATCH_NORMS:
+            raise ConfigError(f"batch_norm={batch_norm} is not known: choose from {', '.join(BATCH_NORMS)}.")
+        try:
+            latent = self.latent
+            if truncation is not None:
+                latent = TruncatedPrior(LatentPrior(**self.config.latent), truncation, truncation_form)
+            adjusted = replace(self, latent=latent)
+            if batch_norm == "standing":
+                return replace(adjusted, generator=with_standing_statistics(self.generator, adjusted._standing(seed)))
+            return (
+                replace(adjusted, generator=with_batch_statistics(self.generator))
+                if batch_norm == "batch"
+                else adjusted
+            )
+        except ValueError as error:
+            raise ConfigError(f"{str(error).rstrip('.')}.") from error
+
+    def _standing(self, seed: int) -> Iterator[tuple[Tensor, ...]]:
+        """What the generator is called with for its standing statistics."""
+        device = next(self.generator.parameters()).device
+        for number in range(STANDING_PASSES):
+            key = mix(seed, _STANDING, number)
+            inputs = self.latent.sample(Noise(key, STANDING_BATCH)), self._labels(STANDING_BATCH, key, None)
+            yield tuple(each.to(device) for each in inputs if each is not None)
 
     def chunks(
         self, count: int, seed: int = 0, labels: int | Sequence[int] | None = None, batch_size: int = 256

@@ -32,6 +32,9 @@ def write_samples(
     seed: int,
     weights: str,
     labels: Any,
+    truncation: float | None,
+    truncation_form: str,
+    batch_norm: str,
     out: Path | None,
     columns: int | None,
     files: bool,
@@ -43,7 +46,7 @@ def write_samples(
 
     Raises:
         CheckpointError: There is no usable checkpoint at `run`.
-        ConfigError: A number is out of range, or the device is not there.
+        ConfigError: A number is out of range, the device is not there, or the run cannot be sampled so.
     """
     if count < 1:
         raise ConfigError(f"count={count} is not allowed: it must be at least 1.")
@@ -54,8 +57,10 @@ def write_samples(
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"device={device} cannot be used: {str(error).splitlines()[0]}") from error
     spread_labels = spread(labels, count, loaded.labels.num_classes)
-    samples = loaded.sample(count, seed, spread_labels)
-    folder = out or (run if run.is_dir() else run.parent) / "samples" / f"seed_{seed}"
+    adjusted = loaded.adjusted(truncation, truncation_form, batch_norm, seed)
+    samples = adjusted.sample(count, seed, spread_labels)
+    name = f"seed_{seed}" if truncation is None else f"seed_{seed}_{truncation_form}_{truncation:g}"
+    folder = out or (run if run.is_dir() else run.parent) / "samples" / name
     folder.mkdir(parents=True, exist_ok=True)
     if spread_labels and columns is None:
         columns = spread_labels.count(spread_labels[0])  # a row for each class

@@ -121,6 +121,9 @@ class Sample:
     seed: int = MISSING
     weights: str = MISSING
     labels: Any = None
+    truncation: float | None = None
+    truncation_form: str = MISSING
+    batch_norm: str = MISSING
     out: str | None = None
     columns: int | None = None
     files: bool = MISSING
@@ -152,6 +155,9 @@ class Evaluate:
     images: str | None = None
     weights: str = MISSING
     seed: int = MISSING
+    truncation: float | None = None
+    truncation_form: str = MISSING
+    batch_norm: str = MISSING
     device: str | None = None
     out: str | None = None
     batch_size: int = MISSING
