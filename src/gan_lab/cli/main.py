@@ -9,6 +9,7 @@ COMMANDS = {
     "sample": "draw from a checkpoint",
     "interpolate": "walk through the latents of a checkpoint",
     "evaluate": "measure a checkpoint or a folder of images",
+    "truncation": "draw fidelity against diversity over thresholds of the latents",
     "neighbours": "look for copies of training images among samples",
     "duplicates": "list the near-duplicates of a data set",
     "compare": "put the runs of a sweep side by side",
@@ -31,6 +32,7 @@ examples
   gan-lab sample count=64 seed=7                          more from the newest run
   gan-lab interpolate seconds=10 out=walk.mp4             a smooth walk through its latents
   gan-lab evaluate metrics=[fd] extractor=efflite0        how far the newest run's samples are from the real images
+  gan-lab truncation extractor=efflite0                   what truncated latents gain in fidelity and lose in diversity
   gan-lab neighbours extractor=efflite0                   whether the newest run copies its training images
   gan-lab duplicates dataset=digits                       what a training set holds more than once
   gan-lab compare                                         the newest sweep: a table over seeds, curves, samples

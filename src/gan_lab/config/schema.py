@@ -189,6 +189,27 @@ class Neighbours:
 
 
 @dataclass
+class Truncation:
+    """Top level of `conf/truncation.yaml`."""
+
+    run: str = MISSING
+    thresholds: list[float] = MISSING
+    truncation_form: str = MISSING
+    batch_norm: str = MISSING
+    weights: str = MISSING
+    seed: int = MISSING
+    count: int = MISSING
+    device: str | None = None
+    out: str | None = None
+    batch_size: int = MISSING
+    width: int = MISSING
+    hardware: dict[str, Any] = field(default_factory=dict)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    extractor: dict[str, Any] | None = None
+    dataset: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
 class Duplicates:
     """Top level of `conf/duplicates.yaml`."""
 
@@ -251,8 +272,8 @@ def register() -> None:
     OmegaConf.register_new_resolver("run_id", run_id, use_cache=True, replace=True)
     store = ConfigStore.instance()
     schemas = {
-        "train": Train, "sample": Sample, "interpolate": Interpolate, "evaluate": Evaluate, "neighbours": Neighbours, "duplicates": Duplicates,
-        "compare": Compare, "bench": Bench, "list": List,
+        "train": Train, "sample": Sample, "interpolate": Interpolate, "evaluate": Evaluate, "truncation": Truncation,
+        "neighbours": Neighbours, "duplicates": Duplicates, "compare": Compare, "bench": Bench, "list": List,
     }  # fmt: skip
     for name, schema in schemas.items():
         store.store(name=f"{name}_schema", node=schema)
