@@ -140,7 +140,8 @@ def _chart(places: Sequence[Place]) -> Image.Image:
         }  # fmt: skip
     for across, up in _pairs(_keys(places)):
         curve = [(place.value(across), place.value(up)) for place in places]
-        panels[f"{up} over {across}"] = {"truncated": _line(*zip(*curve, strict=True))}
+        end = _line([plain.value(across)], [plain.value(up)], GREY)  # a dot
+        panels[f"{up} over {across}"] = {"truncated": _line(*zip(*curve, strict=True)), "no truncation": end}
     return line_charts(panels)
 
 

@@ -34,9 +34,8 @@ def iterated_singular_values(matrix: Tensor, count: int) -> Tensor:
     values = matrix.new_zeros(count)
     for _ in range(_MOST):
         left = torch.linalg.qr(matrix @ directions).Q  # (rows, count + spare)
-        product = matrix.T @ left
-        directions = torch.linalg.qr(product).Q  # (columns, count + spare)
-        before, values = values, torch.linalg.svdvals(product)[:count]
+        directions = matrix.T @ left  # (columns, count + spare)
+        before, values = values, torch.linalg.svdvals(directions)[:count]
         if bool(((values - before).abs() <= _TOLERANCE * values).all()):
             break
     return values
