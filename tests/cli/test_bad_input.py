@@ -24,7 +24,7 @@ MEASURED = "dataset=ring architecture=mlp metrics=points evaluation."
 
 CONFIG = {
     # Words that are not there
-    "model=foo": "model=foo is not known: choose from acgan, bgan, cgan, ",
+    "model=foo": "model=foo is not known: choose from acgan, bgan, biggan, ",
     "regularizer=[foo]": "regularizer=foo is not known: choose from .*gradient_penalty, .*r1, r1_r2, r2",
     "modle=dcgan": "modle is not a key .*did you mean model",
     "n_critc=3": "n_critc is not a key .*did you mean n_critic",
