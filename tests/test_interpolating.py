@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gan_lab.gans.latents import LatentPrior
+from gan_lab.gans.latents import LatentPrior, TruncatedPrior
 from gan_lab.noise import Noise
 from tests.conftest import SMALL
 
@@ -26,6 +26,14 @@ def test_every_frame_has_the_law_of_the_prior(prior: LatentPrior) -> None:
         assert frame.std().item() == pytest.approx(expected, rel=0.03) and abs(frame.mean().item()) < 0.05
     if prior.distribution == "uniform":
         assert path.abs().max() <= 1.5 and (path.abs() > 0.75).float().mean().item() == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.parametrize(("form", "std"), [("resample", 0.28388), ("scale", 0.43979)])
+def test_truncated_walks_have_the_law_of_truncated_samples(form: str, std: float) -> None:
+    prior = TruncatedPrior(LatentPrior(50), 0.5, form)
+    path = prior.closed_path(Noise(3, 400), 20, 2.0)
+    assert path[7].std().item() == pytest.approx(std, rel=0.02) and path.dtype == torch.float32
+    assert path.abs().max() <= (0.5 if form == "resample" else 1.0)
 
 
 def test_a_walk_is_as_smooth_as_the_blur_and_closes() -> None:
@@ -49,7 +57,12 @@ def run(command: Callable, runs: Path) -> Path:
     if not (runs / "run").exists():
         assert (
             command(
-                "train", *SMALL, "conditioning=concat", "architecture.generator.init_scale=0.3", f"run.dir={runs}/run"
+                "train",
+                *SMALL,
+                "conditioning=concat",
+                "latent.distribution=normal",
+                "architecture.generator.init_scale=0.3",
+                f"run.dir={runs}/run",
             ).status
             == 0
         )
@@ -65,6 +78,9 @@ def test_a_gif(command: Callable, run: Path, tmp_path: Path) -> None:
         assert (image.n_frames, image.info["duration"], image.info["loop"]) == (10, 50, 0)
     assert command("interpolate", *words, f"out={tmp_path}/same.gif").status == 0
     assert (tmp_path / "same.gif").read_bytes() == file.read_bytes()
+    assert command("interpolate", *words, "truncation=0", f"out={tmp_path}/still.gif").status == 0
+    with Image.open(tmp_path / "still.gif") as image:
+        assert image.n_frames == 1  # all latents are 0
     assert command("interpolate", *words, "labels=3", f"out={tmp_path}/other.gif").status == 0
     assert (tmp_path / "other.gif").read_bytes() != file.read_bytes()
 

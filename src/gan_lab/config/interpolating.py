@@ -44,7 +44,7 @@ def interpolate(cfg: DictConfig) -> str:
     """
     check_rules(cfg, RULES)
     path = run_named(cfg.run)
-    loaded = load(path, cfg.weights, device_named(cfg.device))
+    loaded = load(path, cfg.weights, device_named(cfg.device)).adjusted(cfg.truncation, cfg.truncation_form)
     folder = path if path.is_dir() else path.parent
     file = Path(cfg.out) if cfg.out is not None else folder / "samples" / f"walk_seed_{cfg.seed}.gif"
     write = _writer(file)

@@ -142,6 +142,8 @@ class Interpolate:
     seed: int = MISSING
     weights: str = MISSING
     labels: Any = None
+    truncation: float | None = None
+    truncation_form: str = MISSING
     columns: int | None = None
     out: str | None = None
     device: str | None = None

@@ -76,8 +76,8 @@ def truncation_curve(cfg: DictConfig) -> str:
     whole = with_data_of(cfg, loaded.config)
     metrics: dict[str, Metric] = instantiate_each(whole.evaluation.metrics, "evaluation.metrics")
     to_device(metrics, device)
-    learn_reals(metrics, RealImages(whole, HINT), cfg.evaluation.real_images, cfg.evaluation.batch_size)
-    places = [_measured(cfg, *pair, metrics) for pair in zip(thresholds, generators, strict=True)]
+    real = learn_reals(metrics, RealImages(whole, HINT), cfg.evaluation.real_images, cfg.evaluation.batch_size)
+    places = [_measured(cfg, *pair, metrics, real) for pair in zip(thresholds, generators, strict=True)]
     folder = Path(cfg.out) if cfg.out is not None else path if path.is_dir() else path.parent
     folder.mkdir(parents=True, exist_ok=True)
     _write(places, folder)
@@ -97,10 +97,12 @@ def _refuse_metrics(cfg: DictConfig) -> None:
         )
 
 
-def _measured(cfg: DictConfig, threshold: float | None, generator: Loaded, metrics: dict[str, Metric]) -> Place:
+def _measured(
+    cfg: DictConfig, threshold: float | None, generator: Loaded, metrics: dict[str, Metric], real: dict[str, str | None]
+) -> Place:
     count = cfg.evaluation.samples
     values = measure(metrics, generator.chunks(count, cfg.seed, batch_size=cfg.evaluation.batch_size))
-    return Place(threshold, records(metrics, values, count, sampling_protocol(cfg, generator, threshold)))
+    return Place(threshold, records(metrics, values, count, sampling_protocol(cfg, generator, threshold), real))
 
 
 def _keys(places: Sequence[Place]) -> list[str]:

@@ -55,6 +55,7 @@ class LatentPrior:
         path = torch.fft.ifft(torch.fft.fft(steps, dim=0) * gains, dim=0).real / gains.square().mean().sqrt()
         return path if self.distribution == "normal" else self.bound * torch.erf(path / 2**0.5)
 
+
 FORMS = ("resample", "scale")
 
 
@@ -101,11 +102,23 @@ class TruncatedPrior:
             return self.threshold * _without_tails(latents, places, 2.0)
         return _without_tails(latents, places, self.threshold)
 
+    def closed_path(self, noise: Noise, frames: int, smoothing: float) -> Tensor:
+        """See `LatentPrior.closed_path`; coordinates are squeezed smoothly, so that they have the distribution of `sample`."""
+        path = self.prior.closed_path(noise, frames, smoothing)
+        if self.form == "scale":
+            return self.threshold * _between(torch.erf(path / sqrt(2)), 2.0)
+        return _between(torch.erf(path / sqrt(2)), self.threshold)
+
 
 def _without_tails(latents: Tensor, places: Tensor, threshold: float) -> Tensor:
     """Normal numbers, those beyond the threshold replaced by what drawing again would end with.
 
     That has the distribution function of the normal one, cut and stretched: its inverse at uniform `places` needs no loop.
     """
-    again = sqrt(2) * torch.erfinv((2 * places.double() - 1) * erf(threshold / sqrt(2)))
-    return torch.where(latents.abs() > threshold, again.clamp(-threshold, threshold).float(), latents)
+    return torch.where(latents.abs() > threshold, _between(2 * places - 1, threshold), latents)
+
+
+def _between(places: Tensor, threshold: float) -> Tensor:
+    """Places from -1 to 1, of any shape, to where a normal number within the threshold has them in order; float32."""
+    inside = sqrt(2) * torch.erfinv(places.double() * erf(threshold / sqrt(2)))
+    return inside.clamp(-threshold, threshold).float()
