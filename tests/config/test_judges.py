@@ -100,3 +100,14 @@ def test_a_run_is_judged(metrics: str, keys: set[str], tmp_path: Path, monkeypat
     before = file.stat().st_mtime_ns
     fit(compose(*words))
     assert file.stat().st_mtime_ns == before
+
+
+def test_metrics_in_use_share_one(asked: list) -> None:
+    """The digits are not decoded again to know it, as long as somebody has it; another part makes another."""
+    part = lambda last: partial(some, first=0, last=last)  # noqa: E731
+    first, same = (digit_classifier("x", part(50), fit="stretch") for _ in range(2))
+    other = digit_classifier("x", part(40), fit="stretch")
+    assert same is first and other is not first and len(asked) == 2
+    del first, same
+    digit_classifier("x", part(50), fit="stretch")
+    assert len(asked) == 3

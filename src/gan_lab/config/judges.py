@@ -1,6 +1,8 @@
 """What metrics of digits need from the data set: a classifier that learned its digits, and the shares of its labels."""
 
 from collections.abc import Callable
+from functools import partial
+from weakref import WeakValueDictionary
 
 from gan_lab.data.cache import decode_all
 from gan_lab.data.decode import Decoder
@@ -11,6 +13,9 @@ from gan_lab.metrics.classifier import DigitClassifier, Digits, Training, cached
 Reader = Callable[[str], RawImages]
 
 SIDE = 32  # pixels; what the classifier works at
+
+_IN_USE: WeakValueDictionary[object, DigitClassifier] = WeakValueDictionary()
+"""So that several metrics share one, and the digits are decoded once to know it by."""
 
 
 def digit_classifier(
@@ -39,10 +44,21 @@ def digit_classifier(
     Raises:
         DataError: The digits cannot be read, or have no labels from 0 to 9.
     """
+    key = (source, _identity(reader), _identity(test_reader), fit, background, epochs, seed)
+    if (known := _IN_USE.get(key)) is not None:
+        return known
     decoder = Decoder(1, SIDE, fit, background)
     digits = _decoded(source, reader, decoder)
     train, test = hold_out(*digits) if test_reader is None else (digits, _decoded(source, test_reader, decoder))
-    return cached_classifier(train, test, Training(seed=seed, epochs=epochs))
+    classifier = _IN_USE[key] = cached_classifier(train, test, Training(seed=seed, epochs=epochs))
+    return classifier
+
+
+def _identity(reader: Reader | None) -> object:
+    """Equal for readers that a config builds twice."""
+    if isinstance(reader, partial):
+        return reader.func, reader.args, tuple(sorted(reader.keywords.items()))
+    return reader
 
 
 def label_shares(source: str, reader: Reader) -> list[float]:
