@@ -14,7 +14,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue, OmegaConfBaseException
 from yaml import YAMLError
 
 from gan_lab.config import schema
@@ -120,6 +120,15 @@ def _(error: Exception, command: str) -> str:
         word = reason.split("'")[1]
         return f"{word} are several values: add -m to run once for each, or write [...] around them for a list."
     return f"{key}: {reason}." if key else f"{' '.join(str(error).split()).rstrip('.')}."
+
+
+@describe.register
+def _(error: InterpolationResolutionError, command: str) -> str | None:
+    """OmegaConf covers with its own words what a resolver of ours refuses."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, UserError):
+        cause = cause.__cause__ or cause.__context__
+    return str(cause) if cause else describe.dispatch(OmegaConfBaseException)(error, command)
 
 
 @describe.register

@@ -12,6 +12,7 @@ COMMANDS = {
     "truncation": "draw fidelity against diversity over thresholds of the latents",
     "neighbours": "look for copies of training images among samples",
     "duplicates": "list the near-duplicates of a data set",
+    "prepare": "decode a data set once, at all resolutions of networks that grow",
     "compare": "put the runs of a sweep side by side",
     "bench": "measure the speed of training",
     "list": "show models, losses, data sets and everything else there is to choose",
@@ -35,6 +36,7 @@ examples
   gan-lab truncation extractor=efflite0                   what truncated latents gain in fidelity and lose in diversity
   gan-lab neighbours extractor=efflite0                   whether the newest run copies its training images
   gan-lab duplicates dataset=digits                       what a training set holds more than once
+  gan-lab prepare dataset=digits out=prepared/digits      a data set decoded once, at every side from 4 pixels on
   gan-lab compare                                         the newest sweep: a table over seeds, curves, samples
   gan-lab bench model=dcgan hardware=cpu                  images per second, and where the time goes
   gan-lab list                                            what there is to choose

@@ -89,6 +89,7 @@ def build(cfg: DictConfig, data: TrainingData | None = None) -> Experiment:
         data.setup("fit")
     cfg = _with_budget(cfg, data)
     data.batch_sizes = _batch_sizes(cfg)
+    data.resolutions = _resolutions(cfg)
     module = build_module(cfg)
     trainer = build_trainer(cfg)
     check_sharing(cfg, trainer.world_size)
@@ -158,6 +159,12 @@ def _batch_sizes(cfg: DictConfig) -> Callable[[int], int] | None:
     if growth is None or not growth.batch_sizes:
         return None
     return partial(growth.batch_size, otherwise=cfg.batch_size)
+
+
+def _resolutions(cfg: DictConfig) -> Callable[[int], int] | None:
+    """Real images seen to the side that the next batch is used at; None where it is always the full one."""
+    growth = build_growth(cfg)
+    return None if growth is None else lambda images_seen: growth.stage(images_seen).resolution
 
 
 def _refuse_settings(optimizer: OptimizerFactory, key: str) -> None:

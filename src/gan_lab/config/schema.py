@@ -230,6 +230,19 @@ class Duplicates:
 
 
 @dataclass
+class Prepare:
+    """Top level of `conf/prepare.yaml`."""
+
+    resolutions: list[int] | None = None
+    out: str = MISSING
+    seed: int = MISSING
+    batch_size: int = MISSING
+    width: int = MISSING
+    hardware: dict[str, Any] = field(default_factory=dict)
+    dataset: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
 class Compare:
     """Top level of `conf/compare.yaml`."""
 
@@ -269,13 +282,23 @@ def run_id() -> str:
     return f"{time.strftime('%Y%m%d-%H%M%S')}-{letters}"
 
 
+def prepared(source: str, key: str) -> Any:
+    """What a prepared data set says of itself: `resolution`, the largest, or `channels`."""
+    from gan_lab.data.pyramid import read_description
+
+    pyramid = read_description(source)
+    return {"resolution": pyramid.resolutions[-1], "channels": pyramid.channels}[key]
+
+
 def register() -> None:
-    """Make the schemas and the resolver of run names known to Hydra. May be called again."""
+    """Make the schemas and the resolvers of run names and of prepared data sets known to Hydra. May be called again."""
     OmegaConf.register_new_resolver("run_id", run_id, use_cache=True, replace=True)
+    OmegaConf.register_new_resolver("prepared", prepared, replace=True)
     store = ConfigStore.instance()
     schemas = {
         "train": Train, "sample": Sample, "interpolate": Interpolate, "evaluate": Evaluate, "truncation": Truncation,
-        "neighbours": Neighbours, "duplicates": Duplicates, "compare": Compare, "bench": Bench, "list": List,
+        "neighbours": Neighbours, "duplicates": Duplicates, "prepare": Prepare, "compare": Compare, "bench": Bench,
+        "list": List,
     }  # fmt: skip
     for name, schema in schemas.items():
         store.store(name=f"{name}_schema", node=schema)

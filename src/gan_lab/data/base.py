@@ -20,11 +20,15 @@ class TrainingData(LightningDataModule):
         budget_images: Real images that a run sees unless its budget says otherwise.
         batch_sizes: Real images seen to the images in the next batch, for runs in which these change; None where they do
             not. Set by what builds the run, before training.
+        resolutions: Real images seen to the side in pixels that the next batch is used at, for runs whose networks grow;
+            else None. A set that has its images at several sides gives those of the smallest that will do. Set like
+            `batch_sizes`.
     """
 
     spec: DataSpec
     budget_images: int
     batch_sizes: Callable[[int], int] | None = None
+    resolutions: Callable[[int], int] | None = None
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """A flat batch to the device; shorter than Lightning's walk through arbitrary collections."""

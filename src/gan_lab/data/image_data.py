@@ -13,7 +13,7 @@ from gan_lab.data.content import fingerprint
 from gan_lab.data.decode import FITS, Decoder
 from gan_lab.data.exclude import read_excluded, without
 from gan_lab.data.file_loader import FileLoader
-from gan_lab.data.loaders import MemoryLoader
+from gan_lab.data.loaders import MemoryLoader, ResumableLoader
 from gan_lab.data.pixels import flip_coin, flip_where, to_unit_range
 from gan_lab.data.processes import Processes
 from gan_lab.data.raw import RawImages
@@ -104,7 +104,7 @@ class ImageData(TrainingData):
         self._raw: RawImages | None = None
         self._decoded: DecodedImages | None = None
         self._positions = torch.empty(0, dtype=torch.long)  # in the set before decoding, of the decoded images
-        self._loader: MemoryLoader | FileLoader | None = None
+        self._loader: ResumableLoader | None = None
 
     @property
     def size(self) -> int:
@@ -116,6 +116,14 @@ class ImageData(TrainingData):
         """Names of the labels 0, 1, …, or None where the set has no labels or does not name them."""
         classes = self._read().classes
         return None if classes is None or self.spec.num_classes is None else list(classes)
+
+    def undecoded(self) -> tuple[RawImages, Decoder]:
+        """The set before decoding, without what `exclude` and `max_images` leave out, and what decodes it.
+
+        Raises:
+            DataError: The source cannot be read, or the labels do not fit `num_classes`.
+        """
+        return self._read(), self._decoder
 
     def prepare_data(self) -> None:
         """Let one process per machine download what is not there yet."""
@@ -133,7 +141,7 @@ class ImageData(TrainingData):
         if self.trainer is not None:
             self._decode()
 
-    def train_dataloader(self) -> MemoryLoader | FileLoader:
+    def train_dataloader(self) -> ResumableLoader:
         """Batches of the set; see `MemoryLoader` for what is in them. Without a trainer for one process on the CPU.
 
         Raises:

@@ -72,21 +72,23 @@ class MemoryLoader(ResumableLoader):
 
     def _batches(self, start: int) -> Iterator[Batch]:
         labels, shape = self.data.labels, self.data.images.shape[1:]
-        rows = _wide_rows(self.data.images)
+        rows = wide_rows(self.data.images)
         for index in self.sampler.batches(start, rows.device):
-            batch: Batch = {"image": self._gather(rows, index).view(torch.uint8).view(-1, *shape), "index": index}
+            batch: Batch = {"image": gather(rows, index, self.pin_memory).view(-1, *shape), "index": index}
             if labels is not None:
                 batch["label"] = labels.index_select(0, index)
             yield batch
 
-    def _gather(self, rows: Tensor, index: Tensor) -> Tensor:
-        if not self.pin_memory:
-            return rows.index_select(0, index)
-        out = torch.empty(len(index), rows.shape[1], dtype=rows.dtype, pin_memory=True)
-        return torch.index_select(rows, 0, index, out=out)
+
+def gather(rows: Tensor, index: Tensor, pin_memory: bool) -> Tensor:
+    """Some rows of `wide_rows`, as uint8 (n, bytes), in page-locked memory if wanted."""
+    if not pin_memory:
+        return rows.index_select(0, index).view(torch.uint8)
+    out = torch.empty(len(index), rows.shape[1], dtype=rows.dtype, pin_memory=True)
+    return torch.index_select(rows, 0, index, out=out).view(torch.uint8)
 
 
-def _wide_rows(images: Tensor) -> Tensor:
+def wide_rows(images: Tensor) -> Tensor:
     """The same memory as one row per image, of 8-byte elements where they fit.
 
     A gather is divided among threads by its number of elements; with bytes, small batches would be divided too, and the

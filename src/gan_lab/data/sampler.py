@@ -1,6 +1,7 @@
 """The order in which a data set is drawn: a function of (seed, epoch), the same however many processes share it."""
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -88,6 +89,11 @@ class EpochSampler(EpochPosition):
         """The same index tensors on a device, from batch `start` on."""
         return self.order()[start:].to(device).unbind()  # one copy for all
 
+    def seen(self, start: int = 0) -> Sequence[int]:
+        """Real images, over all processes, before each batch of this epoch from `start` on."""
+        first = self.epoch * self.num_batches
+        return [(first + number) * self.global_batch for number in range(start, self.num_batches)]
+
 
 class ChangingSampler(EpochPosition):
     """Batches of indices like an `EpochSampler`'s, whose size changes with the real images seen.
@@ -149,6 +155,11 @@ class ChangingSampler(EpochPosition):
             check_share(batch, self.world)
         order = shuffle(self.size, mix(self.seed, self.epoch))[: sum(sizes)].to(device)  # one copy for all
         return [batch[self.rank :: self.world] for batch in order.split(sizes)[start:]]
+
+    def seen(self, start: int = 0) -> Sequence[int]:
+        """Real images, over all processes, before each batch of this epoch from `start` on."""
+        sizes = self.sizes(self.epoch)
+        return list(accumulate(sizes[:-1], initial=self._seen[self.epoch]))[start:]
 
 
 def shuffle(size: int, seed: int) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
+from gan_lab.errors import ConfigError
 from gan_lab.gans.base import AdversarialModule
 from gan_lab.gans.parts import Parts
 from gan_lab.gans.phases import Phase, Player
@@ -104,6 +105,11 @@ class GAN(AdversarialModule):
         if growth is None:
             return batch
         stage = growth.stage(self.images_seen)
+        if (side := batch["image"].shape[-1]) < stage.resolution:
+            raise ConfigError(
+                f"The data give images of {side} pixels at {self.images_seen} images seen, where growth is at "
+                f"{stage.resolution}: resume with the batch_size and growth of before, or with a data set of one resolution."
+            )
         if growth.reset_optimizers and stage.resolution != self._growing[0].stage.resolution:
             self.runner.forget()
         for network in self._growing:
