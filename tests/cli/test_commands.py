@@ -49,6 +49,7 @@ def test_flags_of_hydra(command: Command, name: str) -> None:
     assert text.status == 0 and f"gan-lab {name}" in text.out and "--config-dir" in text.out
     plain = command(name, "--cfg", "job")
     own = {"train": {"lr"}, "bench": {"bench", "lr"}, "list": {"what"}, "compare": {"runs"}, "duplicates": {"method"}}
+    own["prepare"] = {"out"}
     assert plain.status == 0 and set(yaml.safe_load(plain.out)) >= own.get(name, {"run"})
     resolved = command(name, "--cfg", "job", "--resolve")
     assert resolved.status == 0 and "${" not in resolved.out

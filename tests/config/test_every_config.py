@@ -14,7 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from gan_lab.config import schema
 from gan_lab.config.compose import compose
-from gan_lab.config.schema import CONF, Compare, Evaluate, Interpolate, Sample, Train
+from gan_lab.config.schema import CONF, Compare, Evaluate, Interpolate, Prepare, Sample, Train
+from gan_lab.data.pyramid import DESCRIPTION, Pyramid
 
 
 def group_of(file: Path) -> str:
@@ -31,6 +32,22 @@ LISTS = ("logger", "metrics", "regularizer", "wrapper")
 """Groups of which a run takes any number."""
 FINISHED_BY_THE_BUILDER = ("game", "trainer")
 """Nodes to which `config.build` adds the parts."""
+
+
+@pytest.fixture(autouse=True)
+def _prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `dataset=prepared` asks of its source, at the path x that every data set without a source is given."""
+    monkeypatch.chdir(tmp_path)
+    Path("x").mkdir()
+    Pyramid("y", "z", {"channels": 1}, [4, 8], 3).write(Path("x") / DESCRIPTION)
+
+
+def test_a_prepared_set_says_what_it_is() -> None:
+    cfg = compose("dataset=prepared", "dataset.source=x")
+    assert (cfg.dataset.resolution, cfg.dataset.channels) == (8, 1) == (cfg.architecture.generator.resolution, 1)
+    assert (
+        compose("dataset=prepared", "dataset.source=x", "dataset.resolution=4").architecture.generator.resolution == 4
+    )
 
 
 def composed(file: Path) -> DictConfig:
@@ -159,6 +176,8 @@ def test_schema_and_file_have_the_same_words() -> None:
     for name, top in {"sample": Sample, "interpolate": Interpolate, "compare": Compare}.items():
         words = set(yaml.safe_load((CONF / f"{name}.yaml").read_text())) - {"defaults", "hydra"}
         assert words == {field.name for field in fields(top)}
+    prepare = set(yaml.safe_load((CONF / "prepare.yaml").read_text())) - {"defaults", "hydra"}
+    assert prepare | {"dataset"} == {field.name for field in fields(Prepare)}
     evaluate = yaml.safe_load((CONF / "evaluate.yaml").read_text())
     groups = {
         key for entry in evaluate["defaults"] if isinstance(entry, dict) for key in entry if "override" not in key

@@ -7,8 +7,10 @@ from hydra.utils import instantiate
 from lightning.pytorch import LightningDataModule
 from omegaconf import OmegaConf
 
+from gan_lab.config.schema import register
 from gan_lab.data.image_data import ImageData
 from gan_lab.data.mixture_data import MixtureData
+from gan_lab.data.pyramid import DESCRIPTION, Pyramid
 from gan_lab.data.stacked import StackedData
 
 FILES = sorted((Path(__file__).parents[2] / "conf" / "dataset").glob("*.yaml"))
@@ -28,11 +30,15 @@ def build(path: Path, *overrides: str) -> LightningDataModule:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_file_builds_and_states_its_shape(path):
+def test_file_builds_and_states_its_shape(path, tmp_path, monkeypatch):
     source = ["source=somewhere"] if OmegaConf.is_missing(node(path), "source") else []
+    register()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "somewhere").mkdir()  # for dataset=prepared, which asks its source
+    Pyramid("elsewhere", "x", {"channels": 4}, [8, 16], 3).write(tmp_path / "somewhere" / DESCRIPTION)
     data = build(path, *source)
     assert isinstance(data, ImageData | MixtureData | StackedData)
-    config = OmegaConf.create({"dataset": node(path)}).dataset
+    config = OmegaConf.create({"dataset": OmegaConf.merge(node(path), OmegaConf.from_dotlist(source))}).dataset
     assert (config.channels, config.resolution, config.num_classes) == (
         data.spec.channels,
         data.spec.resolution,
