@@ -101,6 +101,14 @@ def test_groups_are_named_by_what_was_typed(make: Make, tmp_path: Path) -> None:
     assert [row[0] for row in comparison.differing] == ["key", "lr", "loss._target_"]  # optimizer.lr follows lr
 
 
+def test_runs_of_python_are_named_by_their_folders(make: Make, tmp_path: Path) -> None:
+    make("mine", {"lr": 0.1})
+    make("yours", {"lr": 0.2})
+    assert [group.name for group in compare(tmp_path, METRICS).groups] == ["mine", "yours"]
+    make("again", {"lr": 0.2, "seed": 1})  # a group of two has no folder
+    assert [group.name for group in compare(tmp_path, METRICS).groups] == ["lr=0.2", "lr=0.1"]
+
+
 def test_as_many_keys_as_needed(make: Make, tmp_path: Path) -> None:
     for k, (lr, width) in enumerate([(1, 8), (1, 16), (2, 8)]):
         make(str(k), {"lr": lr, "net": {"width": width}}, typed=(f"lr={lr}",))

@@ -194,11 +194,19 @@ def compare(root: Path, patterns: Sequence[str]) -> Comparison:
 
 
 def grouped(runs: Sequence[RunFolder]) -> list[Group]:
-    """Runs with the same settings together, each group named by the fewest keys that tell it from all others."""
+    """Runs with the same settings together, each group named by the fewest keys that tell it from all others, or by its folder."""
     same: dict[frozenset[tuple[str, str]], list[RunFolder]] = defaultdict(list)
     for run in runs:
         same[frozenset(run.settings.items())].append(run)
     members = list(same.values())
+    folders = {run.path.name for run in runs}
+    if (
+        len(runs) > 1
+        and len(folders) == len(members) == len(runs)
+        and not any(run.typed or run.choices for run in runs)
+    ):
+        # Runs that were made in Python: nobody typed what tells them apart, but somebody named them.
+        return [Group(each[0].path.name, each) for each in members]
     keys = _telling_keys([each[0] for each in members], runs)
     return [Group(_name(each[0], keys), each) for each in members]
 
