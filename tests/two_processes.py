@@ -24,11 +24,13 @@ UNCOUPLED = {
         "architecture.discriminator.attention_divisor=2",
     ),
     "pggan": ("architecture.discriminator.minibatch_group=1",),
+    "biggan": ("dataset.resolution=32",),
+    "biggan_deep": ("dataset.resolution=32",),
     "ragan": ("loss=relativistic",),
     "unrolled_gan": ("game.unroll_steps=0",),
     "dfm": ("architecture.denoiser.norm=none",),
 }
-"""Beside batch norm, what is changed in a model whose samples know of each other."""
+"""Beside batch norm, what is changed in a model whose samples know of each other, or that has no 16 pixels."""
 NO_NORM = ("architecture.generator.norm=none", "architecture.discriminator.norm=none")
 
 

@@ -117,9 +117,11 @@ def class_values(real: Tensor, generated: Tensor, real_labels: Tensor, generated
     return {key: float(value) for key, value in metric.compute().items()}
 
 
-def test_classes_are_compared_each_with_itself() -> None:
+@pytest.mark.parametrize("size", [4, 64])
+def test_classes_are_compared_each_with_itself(size: int) -> None:
+    """With 30 images of a class, more and fewer than features."""
     labels = torch.arange(90) % 3 + 5
-    real, generated = normal(90, 4), normal(90, 4, seed=1)
+    real, generated = normal(90, size), normal(90, size, seed=1)
     generated[labels == 6] *= 3
     alone = [distance(real[labels == label], generated[labels == label]) for label in (5, 6, 7)]
     found = class_values(real, generated, labels, labels)

@@ -8,6 +8,7 @@ from gan_lab.data.cache import decode_all
 from gan_lab.data.decode import Decoder
 from gan_lab.data.raw import RawImages
 from gan_lab.errors import DataError
+from gan_lab.metrics.cache import cache_folder
 from gan_lab.metrics.classifier import DigitClassifier, Digits, Training, cached_classifier, hold_out
 
 Reader = Callable[[str], RawImages]
@@ -44,7 +45,7 @@ def digit_classifier(
     Raises:
         DataError: The digits cannot be read, or have no labels from 0 to 9.
     """
-    key = (source, _identity(reader), _identity(test_reader), fit, background, epochs, seed)
+    key = (cache_folder(), source, _identity(reader), _identity(test_reader), fit, background, epochs, seed)
     if (known := _IN_USE.get(key)) is not None:
         return known
     decoder = Decoder(1, SIDE, fit, background)

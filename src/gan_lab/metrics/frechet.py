@@ -126,7 +126,21 @@ def _class_distance(real: Tensor, generated: Tensor, label: Tensor) -> Tensor:
                 f"ClassFrechetDistance needs at least 2 {which} images of each class, but has {len(features)} of class "
                 f"{int(label)}."
             )
-    return frechet_distance(*moments(sets["real"]), *moments(sets["generated"]))
+    real, generated = sets.values()
+    if len(real) < real.shape[1] and len(generated) < real.shape[1]:
+        return _distance_of_few(real, generated)
+    return frechet_distance(*moments(real), *moments(generated))
+
+
+def _distance_of_few(real: Tensor, generated: Tensor) -> Tensor:
+    """`frechet_distance` of features (n, d) and (m, d), which takes a matrix (n, m) in place of some of (d, d).
+
+    For rows A and B with A^T A and B^T B as their covariances, tr (S_a S_b)^(1/2) is the sum of the singular values of A B^T.
+    """
+    a, b = ((rows - rows.mean(0)) / (len(rows) - 1) ** 0.5 for rows in (real, generated))
+    fidelity = torch.linalg.svdvals(a @ b.T).sum()
+    shift = (real.mean(0) - generated.mean(0)).square().sum()
+    return (shift + a.square().sum() + b.square().sum() - 2 * fidelity).clamp(min=0)
 
 
 def _sums(features: Tensor) -> Tensor:
