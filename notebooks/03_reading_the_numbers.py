@@ -184,7 +184,7 @@ for key in SHOWN:
 # %%
 of_classes = compose(*DATA.split(), "metrics=[fd,fd_class]")
 judges = learned(of_classes, ours)
-for share in (0, 0.05, 0.2, 0.5):
+for share in (0, 0.05, 0.1, 0.2, 0.5):
     wrong = torch.rand(half, generator=torch.Generator().manual_seed(2)) < share
     found = numbers(judges, other, torch.where(wrong, (other_labels + 1) % 10, other_labels))
     print(f"{share:4.0%} wrong   {'   '.join(f'{key} {value:.3f}' for key, value in found.items())}")
