@@ -66,11 +66,10 @@ def test_swapping_swaps() -> None:
 
 
 def test_shares_are_those_of_the_clusters() -> None:
-    of_real, of_generated = cluster_shares(
-        blobs([10, 20, 30, 40]).double(), blobs([40, 10, 0, 50], seed=1).double(), 4, seed=0
-    )
-    pairs = sorted(zip(of_real.tolist(), of_generated.tolist(), strict=True))
-    assert pairs == [(0.1, 0.4), (0.2, 0.1), (0.3, 0.0), (0.4, 0.5)]
+    found = cluster_shares(blobs([10, 20, 30, 40]).double(), blobs([40, 10, 0, 50], seed=1).double(), 4, seeds=[0, 1])
+    for of_real, of_generated in found:
+        pairs = sorted(zip(of_real.tolist(), of_generated.tolist(), strict=True))
+        assert pairs == [(0.1, 0.4), (0.2, 0.1), (0.3, 0.0), (0.4, 0.5)]
 
 
 def test_half_of_the_clusters() -> None:

@@ -150,9 +150,21 @@ class Interpolate:
 
 
 @dataclass
-class Evaluate:
+class ReadsData:
+    """What every command has that reads a data set outside training; the schemas of those commands add to it."""
+
+    batch_size: int = MISSING
+    width: int = MISSING
+    hardware: dict[str, Any] = field(default_factory=dict)
+    dataset: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Evaluate(ReadsData):
     """Top level of `conf/evaluate.yaml`."""
 
+    device: str | None = None
+    extractor: dict[str, Any] | None = None
     run: str = MISSING
     images: str | None = None
     weights: str = MISSING
@@ -160,20 +172,16 @@ class Evaluate:
     truncation: float | None = None
     truncation_form: str = MISSING
     batch_norm: str = MISSING
-    device: str | None = None
     out: str | None = None
-    batch_size: int = MISSING
-    width: int = MISSING
-    hardware: dict[str, Any] = field(default_factory=dict)
     evaluation: Evaluation = field(default_factory=Evaluation)
-    extractor: dict[str, Any] | None = None
-    dataset: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
-class Neighbours:
+class Neighbours(ReadsData):
     """Top level of `conf/neighbours.yaml`."""
 
+    device: str | None = None
+    extractor: dict[str, Any] = field(default_factory=dict)
     run: str = MISSING
     count: int = MISSING
     nearest: int = MISSING
@@ -181,19 +189,15 @@ class Neighbours:
     seed: int = MISSING
     weights: str = MISSING
     mirrored: bool | None = None
-    device: str | None = None
     out: str | None = None
-    batch_size: int = MISSING
-    width: int = MISSING
-    hardware: dict[str, Any] = field(default_factory=dict)
-    extractor: dict[str, Any] = field(default_factory=dict)
-    dataset: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
-class Truncation:
+class Truncation(ReadsData):
     """Top level of `conf/truncation.yaml`."""
 
+    device: str | None = None
+    extractor: dict[str, Any] | None = None
     run: str = MISSING
     thresholds: list[float] = MISSING
     truncation_form: str = MISSING
@@ -201,45 +205,31 @@ class Truncation:
     weights: str = MISSING
     seed: int = MISSING
     count: int = MISSING
-    device: str | None = None
     out: str | None = None
-    batch_size: int = MISSING
-    width: int = MISSING
-    hardware: dict[str, Any] = field(default_factory=dict)
     evaluation: Evaluation = field(default_factory=Evaluation)
-    extractor: dict[str, Any] | None = None
-    dataset: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
-class Duplicates:
+class Duplicates(ReadsData):
     """Top level of `conf/duplicates.yaml`."""
 
+    device: str | None = None
+    extractor: dict[str, Any] = field(default_factory=dict)
     method: str = MISSING
     threshold: float | None = None
     epochs: int = MISSING
     seed: int = MISSING
     count: int = MISSING
-    device: str | None = None
     out: str = MISSING
-    batch_size: int = MISSING
-    width: int = MISSING
-    hardware: dict[str, Any] = field(default_factory=dict)
-    extractor: dict[str, Any] = field(default_factory=dict)
-    dataset: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
-class Prepare:
+class Prepare(ReadsData):
     """Top level of `conf/prepare.yaml`."""
 
     resolutions: list[int] | None = None
     out: str = MISSING
     seed: int = MISSING
-    batch_size: int = MISSING
-    width: int = MISSING
-    hardware: dict[str, Any] = field(default_factory=dict)
-    dataset: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """Precision and recall as a curve, over clusters of the features."""
 
 import math
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -53,25 +54,27 @@ def largest_f(curve: Curve, beta: float) -> Tensor:
     return ((1 + beta**2) * precision * recall / (beta**2 * precision + recall + _EPS)).max()
 
 
-def cluster_shares(real: Tensor, generated: Tensor, clusters: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Shares of either set in clusters that mini-batch k-means finds among both.
+def cluster_shares(
+    real: Tensor, generated: Tensor, clusters: int, seeds: Iterable[int]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Shares of either set in clusters that mini-batch k-means finds among both, once for each seed.
 
     Args:
         real: Features (n, d), float64.
         generated: Features (m, d).
         clusters: How many.
-        seed: Of k-means, which is else a function of the union of both sets only: not of their order or roles.
+        seeds: Of k-means, which is else a function of the union of both sets only: not of their order or roles.
 
-    Returns:
+    Yields:
         Two distributions, float64 (clusters,) on the CPU.
     """
     union = in_order(torch.cat([real, generated])).cpu().numpy()
-    kmeans = MiniBatchKMeans(clusters, n_init=_STARTS, random_state=seed % 2**32).fit(union)
-    of_real, of_generated = (
-        torch.from_numpy(np.bincount(kmeans.predict(features.cpu().numpy()), minlength=clusters) / len(features))
-        for features in (real, generated)
-    )
-    return of_real, of_generated
+    sets = [features.cpu().numpy() for features in (real, generated)]
+    for seed in seeds:
+        kmeans = MiniBatchKMeans(clusters, n_init=_STARTS, random_state=seed % 2**32).fit(union)
+        counts = (np.bincount(kmeans.predict(features), minlength=clusters) for features in sets)
+        of_real, of_generated = (torch.from_numpy(count / count.sum()) for count in counts)
+        yield of_real, of_generated
 
 
 class PrecisionRecallCurve(FeatureMetric):
@@ -119,8 +122,8 @@ class PrecisionRecallCurve(FeatureMetric):
                 f"PrecisionRecallCurve needs as many generated as real images, but has {len(generated)} generated and "
                 f"{len(real)} real ones."
             )
-        shares = (cluster_shares(real, generated, self.clusters, mix(self.seed, run)) for run in range(self.runs))
-        curves = [prd_curve(*pair) for pair in shares]
+        seeds = (mix(self.seed, run) for run in range(self.runs))
+        curves = [prd_curve(*pair) for pair in cluster_shares(real, generated, self.clusters, seeds)]
         return Curve(*(torch.stack(parts).mean(0) for parts in zip(*curves, strict=True)))
 
     @property
