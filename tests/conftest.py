@@ -23,6 +23,7 @@ TINY = (
     "batch_size=8",
     "~callbacks.progress",
     "~callbacks.sample_grids",
+    "~callbacks.stage_grids",
     "~callbacks.checkpoints",
 )
 """Overrides that make any model quick to train and silent."""

@@ -18,7 +18,7 @@ from gan_lab.gans.latents import LatentPrior
 from gan_lab.gans.phases import Phase, PhaseRunner, Player
 from gan_lab.noise import Noise, mix
 from gan_lab.optim.ema import Averaging, MovingAverage
-from gan_lab.types import Batch, Record
+from gan_lab.types import Batch, Record, Stage
 
 _LABELS = 0x4C41424C
 """Sets the stream of labels apart from that of the latents of the same key; any number will do."""
@@ -92,6 +92,10 @@ class AdversarialModule(LightningModule):
     def progress(self) -> dict[str, float]:
         """Where the run is beside its images seen, by name, for the log and the progress bar; nothing here."""
         return {}
+
+    def stage_due(self) -> Stage | None:
+        """How far the networks will have grown in the next batch; None in a game whose networks do not grow."""
+        return None
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Play one batch. `batch_idx` restarts with every epoch and is not used; the module has its own counters."""

@@ -17,7 +17,7 @@ from gan_lab.layers.growing import Growing, growing_parts, shown_at
 from gan_lab.losses.dual import Dual
 from gan_lab.noise import Noise
 from gan_lab.optim.lazy import compensate, lazy_factor
-from gan_lab.types import Batch, Judged, Penalty, SeparableLoss, Step, Terms
+from gan_lab.types import Batch, Judged, Penalty, SeparableLoss, Stage, Step, Terms
 
 
 class GAN(AdversarialModule):
@@ -101,10 +101,9 @@ class GAN(AdversarialModule):
 
     def prepare(self, batch: Batch) -> Batch:
         """Let the networks grow to where they are due, and show them the real images of that stage."""
-        growth = self.parts.growth
-        if growth is None:
+        growth, stage = self.parts.growth, self.stage_due()
+        if growth is None or stage is None:
             return batch
-        stage = growth.stage(self.images_seen)
         if (side := batch["image"].shape[-1]) < stage.resolution:
             raise ConfigError(
                 f"The data give images of {side} pixels at {self.images_seen} images seen, where growth is at "
@@ -115,6 +114,10 @@ class GAN(AdversarialModule):
         for network in self._growing:
             network.grow(stage)
         return {**batch, "image": shown_at(batch["image"], stage)}
+
+    def stage_due(self) -> Stage | None:
+        growth = self.parts.growth
+        return None if growth is None else growth.stage(self.images_seen)
 
     def progress(self) -> dict[str, float]:
         """Resolution and alpha of the newest batch, if the networks grow."""
