@@ -79,7 +79,7 @@ BATCH_NORM_IN_DISCRIMINATOR = {
     "acgan",
     "ragan",
 }
-NO_BATCH_NORM_IN_GENERATOR = {"gan", "pggan", "r3gan"}
+NO_BATCH_NORM_IN_GENERATOR = {"gan", "pggan", "msg_gan", "r3gan"}
 
 
 def expected_refusals(c: Combination) -> list[str]:
@@ -95,6 +95,8 @@ def expected_refusals(c: Combination) -> list[str]:
         reasons.append("packing")
     if c["conditioning"] == "projection" and c["model"] in NO_BATCH_NORM_IN_GENERATOR:
         reasons.append("generator.norm=batch")
+    if c["model"] == "msg_gan" and (c["augment"] != "none" or "consistency" in c["regularizer"]):
+        reasons.append("at all scales")
     return reasons
 
 

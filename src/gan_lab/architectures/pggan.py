@@ -72,7 +72,7 @@ class ProGANGenerator(Growing):
             [StartBlock(latent_dim, widths[0], norm), *(UpBlock(i, o, norm) for i, o in pairwise(widths))]
         )
         self.to_image = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in widths)
-        _initialize(self, list(self.to_image), init, init_scale)
+        equalize_or_initialize(self, list(self.to_image), init, init_scale)
         use_channels_last(self)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -135,7 +135,7 @@ class ProGANDiscriminator(Growing, Discriminator):
         self.blocks = nn.ModuleList(DownBlock(i, o, norm) for o, i in pairwise(widths))
         self.end = EndBlock(widths[0], last, norm, minibatch_group)
         self.output = nn.Linear(last, 1)
-        _initialize(self, [self.output], init, init_scale)
+        equalize_or_initialize(self, [self.output], init, init_scale)
         use_channels_last(self)
 
     def features(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -258,8 +258,12 @@ def _norm(name: str, channels: int) -> nn.Module:
     return PixelNorm() if name == "pixel" else normalization(name, channels, 2)
 
 
-def _initialize(network: nn.Module, ends: Collection[nn.Module], init: str, scale: float) -> None:
-    """Initial weights; the gain of equalized `ends`, which no leaky ReLU follows, is 1."""
+def equalize_or_initialize(network: nn.Module, ends: Collection[nn.Module], init: str, scale: float) -> None:
+    """Initial weights; the gain of equalized `ends`, which no leaky ReLU follows, is 1.
+
+    Raises:
+        ValueError: The word is not known.
+    """
     if init not in ("equalized", *SCHEMES):
         raise ValueError(f"init must be one of equalized, {', '.join(SCHEMES)}, not {init!r}")
     if init != "equalized":

@@ -65,8 +65,10 @@ class StageGrids(Callback):
         sides = [int(file.stem.rpartition("_")[2]) for file in files]
         images = trainer.datamodule.real_batch(self.columns**2).cpu()  # type: ignore[attr-defined]
         small = [shown_at(images, Stage(side)) for side in sides]  # each (n, C, side, side)
-        real = [image_grid(enlarged(each, images.shape[-1]), self.columns, SIDE) for each in small]
-        rows = [("generated", [Image.open(file) for file in files]), ("real", real)]
+        rows: list[tuple[str, list[Image.Image | None]]] = [
+            ("generated", [Image.open(file) for file in files]),
+            ("real", [image_grid(enlarged(each, images.shape[-1]), self.columns, SIDE) for each in small]),
+        ]
         sheet(rows, [f"{side} x {side}" for side in sides], SIDE).save(self.folder / "stages.png")
 
 

@@ -120,6 +120,11 @@ CATALOGUE = (
         "paper, appendix A; the growth fits the length of the run",
     ),
     Entry(
+        "msg_gan", "MSG-GAN", "Karnewar & Wang (2020)", "1903.06048", TWO_PLAYER,
+        "ProGAN's networks without growing: they draw and judge images at all scales at once",
+        "the authors' code",
+    ),
+    Entry(
         "biggan", "BigGAN", "Brock et al. (2019)", "1809.11096", TWO_PLAYER,
         "large batches, latents and a shared class embedding in every conditional norm, orthogonal regularization, truncation",
         "rates, batch and moves of the paper; the rest of the authors' code",

@@ -9,11 +9,13 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
+from gan_lab.augment.pipelines import NoAugmentation
 from gan_lab.errors import ConfigError
 from gan_lab.gans.base import AdversarialModule
 from gan_lab.gans.parts import Parts
 from gan_lab.gans.phases import Phase, Player
 from gan_lab.layers.growing import Growing, growing_parts, shown_at
+from gan_lab.layers.multi_scale import at_all_scales, in_a_row, multi_scale_parts
 from gan_lab.losses.dual import Dual
 from gan_lab.noise import Noise
 from gan_lab.optim.lazy import compensate, lazy_factor
@@ -45,6 +47,7 @@ class GAN(AdversarialModule):
         self.penalties = dict(parts.penalties)
         self.memories = memories(self.penalties)
         self._refuse_pairs_that_make_no_sense()
+        self._sides = self._common_sides()
         if parts.growth is not None:
             for network in growing_parts(self):
                 network.grow(parts.growth.stage(0))
@@ -52,6 +55,7 @@ class GAN(AdversarialModule):
     def _refuse_pairs_that_make_no_sense(self) -> None:
         self._refuse_loss()
         self._refuse_networks_that_do_not_grow()
+        self._refuse_what_changes_images()
         self._refuse_mixed_samples(self.discriminator)
         loss = type(self.parts.loss).__name__
         for name, penalty in self.penalties.items():
@@ -86,6 +90,29 @@ class GAN(AdversarialModule):
                     "set architecture=pggan, or growth=none"
                 )
 
+    def _common_sides(self) -> list[int]:
+        """Sides of the images in one sample, where the networks draw and judge it at all of them at once."""
+        drawn, judged = multi_scale_parts(self.generator), multi_scale_parts(self.discriminator)
+        if bool(drawn) != bool(judged):
+            raise ValueError(
+                f"{type(self.generator).__name__} and {type(self.discriminator).__name__} do not fit each other: one has "
+                "images at all scales, and the other not; set architecture=msg_gan for both"
+            )
+        return drawn[0].sides if drawn else []
+
+    def _refuse_what_changes_images(self) -> None:
+        if not multi_scale_parts(self.generator):
+            return
+        if not isinstance(self.augment, NoAugmentation):
+            raise ValueError(
+                "augment changes single images, and these networks have them at all scales; set augment=none"
+            )
+        for name, penalty in self.penalties.items():
+            if hasattr(penalty, "transform"):
+                raise ValueError(
+                    f"regularizer={name} changes single images, and these networks have them at all scales; leave it out"
+                )
+
     def _refuse_mixed_samples(self, discriminator: nn.Module) -> None:
         mixing = next((type(m).__name__ for m in discriminator.modules() if _mixes_samples(m)), None)
         for name, penalty in self.penalties.items():
@@ -100,7 +127,9 @@ class GAN(AdversarialModule):
         return growing_parts(self)
 
     def prepare(self, batch: Batch) -> Batch:
-        """Let the networks grow to where they are due, and show them the real images of that stage."""
+        """Show the networks real images as they draw them: at all scales, or at a stage to which they grow here."""
+        if self._sides:
+            return {**batch, "image": in_a_row(at_all_scales(batch["image"], self._sides))}
         growth, stage = self.parts.growth, self.stage_due()
         if growth is None or stage is None:
             return batch
