@@ -3,19 +3,27 @@
 import pytest
 import torch
 
-from gan_lab.benchmark.bare import bare_loop
-from gan_lab.benchmark.report import Report, bench
+from gan_lab.benchmark.bare import bare_loop, real_batches
+from gan_lab.benchmark.measure import Report, bench
+from gan_lab.benchmark.report import report
 from gan_lab.config.build import build
 from gan_lab.config.compose import compose
 from gan_lab.config.fit import fit
+from gan_lab.errors import ConfigError
+
+CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize("model", ["dcgan", "wgan", "wgan_gp", "acgan", "projection_gan", "r3gan", "d2gan"])
+def bare(experiment):
+    return bare_loop(experiment.module, real_batches(experiment.data, 8, CPU), 8, CPU, "32-true")
+
+
+@pytest.mark.parametrize("model", ["dcgan", "wgan", "wgan_gp", "acgan", "projection_gan", "r3gan", "d2gan", "msg_gan"])
 def test_bare_loop_trains_the_same_networks(model: str, tiny) -> None:
     """As many moves of either player as in the frame, every weight moved, constraints held."""
     experiment = build(tiny(f"model={model}", "dataset.resolution=16"))
     before = {name: value.clone() for name, value in experiment.module.named_parameters()}
-    loop = bare_loop(experiment.module, experiment.data, 8, torch.device("cpu"), "32-true")
+    loop = bare(experiment)
     assert loop is not None
     counts = {"discriminator": 0, "generator": 0}
     loop.d_optimizer.register_step_post_hook(lambda *_: counts.update(discriminator=counts["discriminator"] + 1))
@@ -30,30 +38,67 @@ def test_bare_loop_trains_the_same_networks(model: str, tiny) -> None:
 
 
 def test_games_without_a_bare_loop_have_none(tiny) -> None:
-    for words in (["model=veegan"], ["model=d2gan", "regularizer=[drift]"], ["model=pggan", "budget.images=80"]):
+    for words in (["model=veegan"], ["model=d2gan", "regularizer=[drift]"]):
         experiment = build(tiny(*words, "dataset.resolution=16"))
-        assert bare_loop(experiment.module, experiment.data, 8, torch.device("cpu"), "32-true") is None
+        assert bare(experiment) is None
+
+
+def test_bare_loop_keeps_the_stage_of_networks_that_grow(tiny) -> None:
+    loop = bare(build(tiny("model=pggan", "budget.images=80", "dataset.resolution=16")))
+    seen = []
+    features = loop.gan.discriminator.features
+    loop.gan.discriminator.features = lambda x, labels: seen.append(x.shape[-1]) or features(x, labels)
+    for _ in range(20):
+        loop.train_step()
+    assert set(seen) == {4}
 
 
 @pytest.mark.parametrize("overrides", [[], ["model=wgan_gp", "dataset=ring", "architecture=mlp"]])
 def test_report_adds_up(overrides: list[str], capfd) -> None:
     tiny = ("architecture.generator.width=8", "architecture.discriminator.width=8", "hardware=cpu", "batch_size=16")
     settings = ("+bench.seconds=0.3", "+bench.rounds=2", "+bench.warmup_batches=2")
-    report = bench(compose(*tiny, *overrides, *settings))
-    assert sum(report.shares.values()) == pytest.approx(1, abs=0.05)
-    assert set(report.shares) == {"data", "discriminator", "generator", "ema", "logging", "penalty", "rest"}
-    assert report.shares["penalty"] == 0 or overrides  # a difference of times, which may be 0 for tiny networks
-    assert len(report.ratios) == 2 and report.bare_images_per_second is not None
-    text = report.text()
+    measured = bench(compose(*tiny, *overrides, *settings))
+    assert sum(measured.shares.values()) == pytest.approx(1, abs=0.05)
+    assert set(measured.shares) == {"data", "discriminator", "generator", "ema", "logging", "penalty", "rest"}
+    assert measured.shares["penalty"] == 0 or overrides  # a difference of times, which may be 0 for tiny networks
+    assert len(measured.ratios) == 2 and measured.bare_images_per_second is not None
+    text = "\n".join(measured.lines())
     for phrase in ("images per second", "seconds per 1000 images", "peak memory", "ratio to the bare loop"):
         assert phrase in text
 
 
 def test_text_of_a_report() -> None:
-    report = Report(500.0, 625.0, [0.8, 0.82, 0.79], {"data": 0.1, "discriminator": 0.9}, 2**30, "conditions")
-    assert "      2.000" in report.text() and "1024 MiB" in report.text() and "0.800 (rounds 0.800" in report.text()
+    measured = Report(500.0, 625.0, [0.8, 0.82, 0.79], {"data": 0.1, "discriminator": 0.9}, 2**30)
+    text = "\n".join(measured.lines())
+    assert "      2.000" in text and "1024 MiB" in text and "0.800 (rounds 0.800" in text
 
 
 def test_framed_loop_sees_the_images_it_reports(tiny) -> None:
     experiment = fit(tiny("budget.images=64", "dataset.resolution=8"))
     assert experiment.module.images_seen == 64
+
+
+BENCH = ("+bench.seconds=0.05", "+bench.rounds=1", "+bench.warmup_batches=1", "+bench.resolutions=null")
+
+
+def test_networks_that_grow_are_measured_at_every_resolution(tiny) -> None:
+    words = ("model=pggan", "dataset.resolution=16", "budget.images=80", "+growth.batch_sizes={4:16,8:12}")
+    lines = list(report(tiny(*words, *BENCH)))
+    assert [line for line in lines if "pixels" in line] == ["4 x 4 pixels", "8 x 8 pixels", "16 x 16 pixels"]
+    assert [int(line.split()[1]) for line in lines if line.startswith("  batch ")] == [16, 12, 8]
+    memory = [float(line.split()[2]) for line in lines if "estimated memory" in line]
+    operations = [float(line.split()[1]) for line in lines if "operations" in line]
+    assert len(memory) == 3 and operations == sorted(operations) and len(set(operations)) == 3
+    chosen = list(report(tiny(*words, *BENCH, "bench.resolutions=[8]")))
+    assert [line for line in chosen if "pixels" in line] == ["8 x 8 pixels"]
+    with pytest.raises(ConfigError, match=r"bench.resolutions=\[64\] is not allowed: .*\[4, 8, 16\]"):
+        list(report(tiny(*words, *BENCH, "bench.resolutions=[64]")))
+
+
+def test_without_rounds_nothing_is_read_and_many_devices_are_estimated(tiny) -> None:
+    words = ("dataset=image_folder", "dataset.source=nowhere", "dataset.resolution=16", "batch_size=48", "accumulate=3")
+    lines = list(report(tiny(*words, *BENCH, "bench.rounds=0", "hardware.devices=4")))
+    assert any("on each of 4 devices for 4 images at a time" in line for line in lines)
+    assert not any("per second" in line for line in lines)
+    with pytest.raises(ConfigError, match=r"bench\.rounds=0 estimates"):
+        list(report(tiny(*words, *BENCH, "hardware.devices=4")))

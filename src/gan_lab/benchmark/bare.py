@@ -21,6 +21,9 @@ from gan_lab.layers.spectral_norm import power_iterations
 from gan_lab.noise import Noise
 from gan_lab.types import Judged, Step
 
+Batches = Iterator[tuple[Tensor, Tensor | None]]
+"""Real samples, float32 in [-1, 1] or points, and their labels, int64 (n,), where there are any."""
+
 PRECISIONS = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
@@ -29,19 +32,20 @@ class BareLoop:
 
     Args:
         gan: Whose networks, loss, penalties, constraints and optimizers are used.
-        data: Where the batches come from.
-        batch_size: Of both.
+        batches: Real images and their labels, as from `real_batches`.
+        batch_size: Images in each.
         device: Where it runs.
         precision: A key of `PRECISIONS`.
     """
 
-    def __init__(self, gan: GAN, data: TrainingData, batch_size: int, device: torch.device, precision: str) -> None:
-        self.gan = gan.to(device).train()
+    def __init__(self, gan: GAN, batches: Batches, batch_size: int, device: torch.device, precision: str) -> None:
+        self.gan = gan if next(gan.parameters()).device == device else gan.to(device)
+        self.gan.train()
         self.device = device
         self.batch_size = batch_size
         self.dtype = PRECISIONS[precision]
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
-        self.batches = _batches(data, batch_size, device)
+        self.batches = batches
         self.d_optimizer, self.g_optimizer = gan.configure_optimizers()
         self.iterations = {
             "discriminator": power_iterations(gan.discriminator),
@@ -65,6 +69,7 @@ class BareLoop:
         """One batch: a move of the discriminator and, when it is due, one of the generator."""
         self.step += 1
         image, label = next(self.batches)
+        image = self.gan.prepare({"image": image})["image"]
         self._noise = Noise(self.step, self.batch_size, device=self.device)
         labels = self.gan.labels.of(label)
         self._discriminator_step(self._judged(lambda: (image, labels)))
@@ -153,19 +158,20 @@ class BareD2GAN(BareLoop):
 
 
 def bare_loop(
-    gan: AdversarialModule, data: TrainingData, batch_size: int, device: torch.device, precision: str
+    gan: AdversarialModule, batches: Batches, batch_size: int, device: torch.device, precision: str
 ) -> BareLoop | None:
-    """The bare loop of a game, or None where none is written for it or for the precision."""
+    """The bare loop of a game, or None where none is written for it or for the precision; see `BareLoop`.
+
+    Networks that grow stay at the stage in which they are.
+    """
     kind = type(gan)
     if precision not in PRECISIONS or (kind is D2GAN and cast(D2GAN, gan).penalties):
         return None
-    if cast(GAN, gan).parts.growth is not None:
-        return None
     loops: dict[type, type[BareLoop]] = {GAN: BareLoop, D2GAN: BareD2GAN}
-    return loops[kind](cast(GAN, gan), data, batch_size, device, precision) if kind in loops else None
+    return loops[kind](cast(GAN, gan), batches, batch_size, device, precision) if kind in loops else None
 
 
-def _batches(data: TrainingData, batch_size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor | None]]:
+def real_batches(data: TrainingData, batch_size: int, device: torch.device) -> Batches:
     """Real batches for ever: float32 in [-1, 1], (n, C, H, W), or points (n, 2); and their labels (n,), if there are any."""
     if isinstance(data, MixtureData):
         centres, std = torch.tensor(data.mixture.centres, device=device), data.mixture.std

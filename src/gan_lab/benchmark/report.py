@@ -1,136 +1,76 @@
-"""`gan-lab bench`: measures both loops in turn, finds where the time goes, and says so."""
+"""`gan-lab bench`: what is measured and estimated, in words; networks that grow resolution by resolution."""
 
 import platform
-import resource
-import statistics
 import sys
-import tempfile
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
-from gan_lab.benchmark.bare import BareLoop, bare_loop
-from gan_lab.benchmark.framed import run_framed
-from gan_lab.config.build import Experiment, build, build_module
-from gan_lab.config.checks import BENCH_RULES, check_rules
-from gan_lab.data.base import TrainingData
+from gan_lab.benchmark.estimate import estimate
+from gan_lab.benchmark.measure import bench
+from gan_lab.config.build import build_growth
+from gan_lab.config.checks import BENCH_RULES, budget_images, check_rules, check_values
 from gan_lab.errors import ConfigError
-
-CALLBACKS = ("train_log", "progress")
-"""The callbacks of a run that work on every batch; pictures and checkpoints come too seldom to be timed in seconds."""
+from gan_lab.optim.growth import Growth
 
 
-@dataclass(frozen=True)
-class Report:
-    """What `gan-lab bench` found.
-
-    Attributes:
-        images_per_second: Real images, median over the rounds.
-        bare_images_per_second: The same for the bare loop; None where there is none for this game.
-        ratios: Framed over bare, one for each round; the two are measured one right after the other.
-        shares: Part of a step to its share of the time; `penalty` is the difference to a run without penalties.
-        peak_memory_bytes: Of the GPU, or of the whole process on a CPU.
-        conditions: Hardware, precision, threads, versions.
-    """
-
-    images_per_second: float
-    bare_images_per_second: float | None
-    ratios: list[float]
-    shares: dict[str, float]
-    peak_memory_bytes: int
-    conditions: str
-
-    def text(self) -> str:
-        """The report as it is printed."""
-        lines = [
-            self.conditions,
-            f"images per second        {self.images_per_second:10.1f}",
-            f"seconds per 1000 images  {1000 / self.images_per_second:10.3f}",
-            f"peak memory              {self.peak_memory_bytes / 2**20:10.0f} MiB",
-        ]
-        if self.bare_images_per_second is not None:
-            spread = f"rounds {', '.join(f'{ratio:.3f}' for ratio in self.ratios)}"
-            lines.append(f"bare PyTorch loop        {self.bare_images_per_second:10.1f} images per second")
-            lines.append(f"ratio to the bare loop   {statistics.median(self.ratios):10.3f} ({spread})")
-        lines.append("share of a step          " + ", ".join(f"{k} {100 * v:.1f} %" for k, v in self.shares.items()))
-        return "\n".join(lines)
-
-
-def bench(cfg: DictConfig) -> Report:
-    """Measure what the config describes.
+def report(cfg: DictConfig) -> Iterator[str]:
+    """The lines of the report on a composed `bench` config, as soon as each is known.
 
     Raises:
         UserError: The config cannot be used, or asks for several processes.
     """
     check_rules(cfg, BENCH_RULES)
-    if cfg.hardware.devices not in (1, "1", "auto"):
-        raise ConfigError(f"hardware.devices={cfg.hardware.devices} cannot be measured: bench times one process.")
-    with tempfile.TemporaryDirectory() as folder:
-        cfg = _without_rare_callbacks(cfg, folder)
-        data = build(cfg).data
-        framed, bare, ratios = _in_turn(cfg, data)
-        shares = _shares(cfg, data)
-    return Report(
-        statistics.median(framed), statistics.median(bare) if bare else None, ratios, shares, _peak_memory(), _conditions(cfg)
-    )  # fmt: skip
+    check_values(cfg)
+    cfg = _resolved(cfg)
+    yield _conditions(cfg)
+    growth = build_growth(cfg)
+    if growth is None:
+        yield from _one(cfg)
+        return
+    sides = [growth.first << k for k in range(growth.doublings + 1)]
+    chosen = cfg.bench.resolutions or sides
+    if unknown := [side for side in chosen if side not in sides]:
+        raise ConfigError(f"bench.resolutions={unknown} is not allowed: the networks grow through {sides}.")
+    for side in chosen:
+        yield f"{side} x {side} pixels"
+        yield from (f"  {line}" for line in _one(_held(cfg, growth, side)))
 
 
-def _without_rare_callbacks(cfg: DictConfig, folder: str) -> DictConfig:
+def _one(cfg: DictConfig) -> list[str]:
+    lines = [f"batch                    {cfg.batch_size:10,} images"]
+    lines += bench(cfg).lines() if cfg.bench.rounds else []
+    estimated = estimate(cfg)
+    return lines + (estimated.lines() if estimated else [])
+
+
+def _resolved(cfg: DictConfig) -> DictConfig:
+    cfg = cfg.copy()
+    cfg.budget.images = budget_images(cfg, 1, cfg.dataset.budget_images)  # some growth asks; no run gets so far
+    cfg.budget.kimg = cfg.budget.epochs = None
+    plain = OmegaConf.create(OmegaConf.to_container(cfg, resolve=False))  # leaves the schema's types behind
+    OmegaConf.resolve(plain)
+    assert isinstance(plain, DictConfig)
+    return plain
+
+
+def _held(cfg: DictConfig, growth: Growth, side: int) -> DictConfig:
+    """The config of a run that stays at a resolution of its growth, with the batch that it has there."""
     cfg = cfg.copy()
     with open_dict(cfg):
-        settings = cfg.pop("bench")
-        cfg.callbacks = {name: node for name, node in cfg.callbacks.items() if name in CALLBACKS}
-        cfg.run.name, cfg.run.dir, cfg.bench = "bench", folder, settings
+        cfg.batch_size = cfg.dataset.batch_size = growth.batch_sizes.get(side, cfg.batch_size)
+        held = {"_target_": "gan_lab.optim.growth.Growth", "resolution": growth.resolution, "first": side}
+        cfg.growth = {} if side == growth.resolution else {**held, "hold_images": sys.maxsize}
     return cfg
 
 
-def _in_turn(cfg: DictConfig, data: TrainingData) -> tuple[list[float], list[float], list[float]]:
-    """Images per second of the framework and of the bare loop, round by round, and their ratios."""
-    framed, bare = [], []
-    settings = cfg.bench
-    for _ in range(settings.rounds):
-        experiment = build(cfg, data)
-        framed.append(run_framed(experiment, settings.seconds, settings.warmup_batches)[0])
-        if (loop := _bare_loop(experiment)) is not None:
-            bare.append(loop.run(settings.seconds, settings.warmup_batches))
-    return framed, bare, [ours / theirs for ours, theirs in zip(framed, bare, strict=False)]
-
-
-def _bare_loop(experiment: Experiment) -> BareLoop | None:
-    cfg = experiment.config
-    device = experiment.trainer.strategy.root_device
-    return bare_loop(build_module(cfg), experiment.data, cfg.batch_size, device, cfg.hardware.precision)
-
-
-def _shares(cfg: DictConfig, data: TrainingData) -> dict[str, float]:
-    settings = cfg.bench
-    _, parts = run_framed(build(cfg, data), settings.seconds, settings.warmup_batches, profile=True)
-    step = parts.pop("step")
-    penalty = 0.0
-    if cfg.regularizer:
-        without = cfg.copy()
-        without.regularizer = {}
-        _, others = run_framed(build(without, data), settings.seconds, settings.warmup_batches, profile=True)
-        penalty = max(parts["discriminator"] - others["discriminator"], 0.0)
-    seconds = {**parts, "discriminator": parts["discriminator"] - penalty, "penalty": penalty}
-    seconds["rest"] = max(step - sum(seconds.values()), 0.0)
-    return {name: value / step for name, value in seconds.items()}
-
-
-def _peak_memory() -> int:
-    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
-        return torch.cuda.max_memory_allocated()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
 def _conditions(cfg: DictConfig) -> str:
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() and torch.cuda.max_memory_allocated() else _cpu()
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() and cfg.hardware.accelerator != "cpu" else _cpu()
     return (
         f"{cfg.game._target_.rpartition('.')[2]}, {cfg.architecture.generator._target_.rpartition('.')[2]}, "
-        f"batch {cfg.batch_size}, {cfg.hardware.precision}, {device}, {torch.get_num_threads()} threads, "
+        f"{cfg.hardware.precision}, {device}, {torch.get_num_threads()} threads, "
         f"torch {torch.__version__}; {cfg.bench.rounds} rounds of {cfg.bench.seconds:g} s"
     )
 

@@ -12,11 +12,12 @@ def main() -> None:
 
 def bench(cfg: DictConfig) -> None:
     """Measure and print."""
-    from gan_lab.benchmark.report import bench as measure
+    from gan_lab.benchmark.report import report
     from gan_lab.config.fit import quiet_lightning
 
     quiet_lightning()
-    print(measure(cfg).text())
+    for line in report(cfg):
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

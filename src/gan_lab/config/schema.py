@@ -249,6 +249,7 @@ class BenchSettings:
     seconds: float = MISSING
     rounds: int = MISSING
     warmup_batches: int = MISSING
+    resolutions: list[int] | None = MISSING
 
 
 @dataclass

@@ -94,7 +94,8 @@ def _iterate(weight: parametrize.ParametrizationList, norm: SpectralNorm) -> Non
 
 def _full_precision(weight: Tensor) -> torch.autocast:
     # A sigma of bfloat16 products would be wrong by up to a percent, for each layer by another.
-    return torch.autocast(weight.device.type, enabled=False)
+    # Weights without numbers, on the meta device, have none.
+    return torch.autocast("cpu" if weight.is_meta else weight.device.type, enabled=False)
 
 
 def _random_unit(size: int, like: Tensor) -> Tensor:

@@ -1,0 +1,106 @@
+"""The estimate is what the same steps take when they are made."""
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from gan_lab.benchmark.bare import bare_loop
+from gan_lab.benchmark.estimate import Meter, devices_of, estimate
+from gan_lab.config.build import build_module
+from gan_lab.gans.catalogue import CATALOGUE, TWO_PLAYER
+
+CPU = torch.device("cpu")
+SIZES = {"sagan": 32, "biggan": 32, "biggan_deep": 32}
+
+
+def resolved(tiny, *words: str):
+    cfg = tiny(*words, "budget.images=80")
+    plain = OmegaConf.create(OmegaConf.to_container(cfg, resolve=False))
+    OmegaConf.resolve(plain)
+    return plain
+
+
+def made(cfg, steps: int) -> tuple[int, int, int]:
+    """Bytes in the end, most bytes and operations of so many steps of the bare loop, with numbers."""
+    module, spec = build_module(cfg), cfg.dataset
+    image = torch.zeros(cfg.batch_size, spec.channels, spec.resolution, spec.resolution)
+    labels = torch.zeros(cfg.batch_size, dtype=torch.long)
+    loop = bare_loop(module, iter([(image.clone(), labels) for _ in range(steps)]), cfg.batch_size, CPU, "32-true")
+    assert loop is not None
+    with Meter() as meter:
+        meter.add(*module.parameters(), *module.buffers())
+        for _ in range(steps):
+            loop.train_step()
+        return meter.live, meter.peak, meter.operations
+
+
+@pytest.mark.parametrize("model", ["dcgan", "wgan_gp", "sngan", "r3gan", "pggan", "msg_gan"])
+def test_estimate_is_what_the_steps_take(model: str, tiny) -> None:
+    cfg = resolved(tiny, f"model={model}", "dataset.resolution=16")
+    intervals = [node.get("interval", 1) for node in cfg.regularizer.values()]
+    cycle = max(cfg.n_critic, *intervals, 1)
+    found, (live, peak, operations) = estimate(cfg), made(cfg, 2 * cycle)
+    assert found is not None
+    assert found.operations == operations / (2 * cycle * cfg.batch_size)
+    assert found.resident_bytes == pytest.approx(live, rel=0.02)
+    assert found.peak_bytes == pytest.approx(peak, rel=0.05)
+
+
+def test_operations_of_a_linear_network(tiny) -> None:
+    """A matrix product of (n, a) and (a, b) takes 2 n a b operations; its backward pass one for each side that needs it."""
+    width, pixels, latent = 8, 16 * 16, 100
+    words = (
+        "architecture=mlp",
+        "architecture.generator.norm=none",
+        "architecture.discriminator.depth=1",
+        "architecture.generator.depth=1",
+    )
+    found = estimate(resolved(tiny, "dataset.resolution=16", *words))
+    generator = latent * width + width * pixels
+    discriminator = pixels * width + width
+    # The discriminator's move: samples without a graph, then real and generated ones forward and back to the weights of
+    # all layers, and to the input of the last.
+    first = generator + 2 * (2 * discriminator + width)
+    # The generator's move: all layers forward, back through the discriminator to its input, back to the weights of the
+    # generator and the input of its last layer.
+    second = 2 * generator + width * pixels + 2 * discriminator
+    assert found is not None and found.operations == 2 * (first + second)
+
+
+def test_weights_gradients_moments_and_average_stay(tiny) -> None:
+    cfg = resolved(
+        tiny, "dataset.resolution=16", "architecture.generator.norm=none", "architecture.discriminator.norm=none"
+    )
+    module = build_module(cfg)
+    g, d = (sum(p.numel() for p in network.parameters()) for network in (module.generator, module.discriminator))
+    found = estimate(cfg)
+    assert found is not None
+    assert found.resident_bytes == pytest.approx(4 * (4 * (g + d) + g), rel=0.05)  # with batches of eight small images
+    assert found.peak_bytes > found.resident_bytes
+
+
+@pytest.mark.parametrize("model", [entry.name for entry in CATALOGUE if entry.game == TWO_PLAYER])
+def test_every_model_of_two_players_has_one(model: str, tiny) -> None:
+    words = (f"model={model}", f"dataset.resolution={SIZES.get(model, 16)}", "hardware.precision=bf16-mixed")
+    found = estimate(resolved(tiny, *words))
+    assert found is not None and found.peak_bytes > found.resident_bytes > 0 and found.operations > 0
+
+
+def test_games_without_a_bare_loop_have_none(tiny) -> None:
+    assert estimate(resolved(tiny, "model=veegan", "dataset.resolution=16")) is None
+
+
+def test_more_images_take_more_and_half_precision_less(tiny) -> None:
+    words = ("dataset.resolution=32", "batch_size=32", "architecture.generator.width=32")
+    peaks = [
+        estimate(resolved(tiny, *words, *more)).peak_bytes
+        for more in ((), ("accumulate=4",), ("hardware.precision=bf16-mixed",), ("hardware.devices=2",))
+    ]
+    assert peaks[1] < peaks[0] and peaks[2] < peaks[0] and peaks[1] < peaks[3] < peaks[0]
+
+
+@pytest.mark.parametrize(
+    ("devices", "nodes", "count"), [("auto", 1, 1), (-1, 1, 1), (8, 1, 8), ("8", 2, 16), ([0, 3], 1, 2)]
+)
+def test_devices_as_far_as_the_config_says(devices, nodes: int, count: int) -> None:
+    assert devices_of(OmegaConf.create({"hardware": {"devices": devices, "num_nodes": nodes}})) == count
