@@ -1,0 +1,61 @@
+"""The presets for large images and batches train for a few steps: all of them, with networks of a few channels and random images."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from tests.conftest import TINY
+
+from gan_lab.config.build import build
+from gan_lab.config.compose import compose
+from gan_lab.config.fit import fit
+from gan_lab.data.noise_images import read_noise
+
+NARROW = ("architecture.generator.width=4", "architecture.discriminator.width=4")
+GROWING = ("growth.hold_images=3", "growth.fade_images=3", "batch_size=3", "schedule.lr.end_images=8", "latent.dim=8")
+LABELLED = (
+    "latent.dim=120",
+    "batch_size=8",
+    "callbacks.collapse_watch.images=8",
+    "callbacks.collapse_watch.batch_size=8",
+)
+
+CIFAR10 = ("dataset.resolution=32", "dataset.num_classes=10")
+
+PRESETS = {
+    "biggan_cifar10": (*NARROW, "batch_size=8", *LABELLED[2:], "budget.images=64"),
+    "biggan_imagenet128": (*NARROW, *LABELLED, "accumulate=2", "averaging.start_images=8", "budget.images=32"),
+    "sagan_imagenet128": (*NARROW, *LABELLED[1:], "budget.images=24"),
+    "pggan_cifar10": (*NARROW, *GROWING, "architecture.generator.fmap_base=64", "architecture.discriminator.fmap_base=64", "budget.images=24"),
+    "pggan_celebahq1024": ("architecture.generator.width=2", "architecture.discriminator.width=2", "architecture.generator.fmap_base=1024", "architecture.discriminator.fmap_base=1024", *GROWING, "growth.batch_sizes={256:3,512:3,1024:3}", "budget.images=54"),
+}  # fmt: skip
+
+
+def test_the_presets_for_large_ones_are_these() -> None:
+    from gan_lab.config.schema import CONF
+
+    families = ("biggan", "sagan", "pggan")
+    assert sorted(PRESETS) == sorted(
+        f.stem for f in (CONF / "experiment").glob("*.yaml") if f.stem.startswith(families)
+    )
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_trains_narrow(preset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gan_lab.data.hub.read_hub", lambda source, split: read_noise(source, 16, 32, 10))  # held out
+    silent = [word for word in TINY if not word.startswith(("architecture", "batch_size"))]
+    shape = CIFAR10 if "cifar10" in preset else ()  # the other presets say theirs
+    data = ("dataset=noise", "dataset.reader.count=32", *shape)
+    cfg = compose(f"experiment={preset}", *data, *silent, *PRESETS[preset], f"run.dir={tmp_path}")
+    before = {key: value.clone() for key, value in build(cfg).module.named_parameters()}
+    module = fit(cfg).module
+    after = dict(module.named_parameters())
+    assert all(torch.isfinite(value).all() for value in after.values())
+    assert module.images_seen >= cfg.budget.images
+    for player in ("generator.", "discriminator."):
+        moved = [not torch.equal(after[key], before[key]) for key in after if key.startswith(player)]
+        assert sum(moved) >= 0.9 * len(moved), player
+    images = module.generate(module.sample_latents(2, 0), module.sample_labels(2, 0))
+    assert images.shape == (2, 3, cfg.dataset.resolution, cfg.dataset.resolution) and images.abs().max() <= 1
+    if module.parts.growth is not None:
+        assert module.progress() == {"resolution": cfg.dataset.resolution, "alpha": 1.0}
