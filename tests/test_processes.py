@@ -12,7 +12,7 @@ import torch
 from gan_lab.config.compose import compose
 from gan_lab.config.fit import fit
 from gan_lab.gans.catalogue import CATALOGUE
-from tests.two_processes import overrides
+from tests.two_processes import SYNCHRONIZED, overrides, synchronized
 
 ROOT = Path(__file__).parents[1]
 
@@ -45,8 +45,17 @@ def joint_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("model", [entry.name for entry in CATALOGUE])
 def test_two_processes_equal_one_on_the_same_global_batch(model: str, joint_runs: Path, tmp_path: Path) -> None:
-    first, second = (torch.load(joint_runs / f"{model}_{rank}.pt", weights_only=True) for rank in range(2))
-    module = fit(compose(*overrides(model, tmp_path, "hardware=cpu"))).module
+    assert_equal_to_one(model, joint_runs, overrides(model, tmp_path, "hardware=cpu"))
+
+
+@pytest.mark.parametrize("name", SYNCHRONIZED)
+def test_synchronized_batch_norm_makes_two_processes_one(name: str, joint_runs: Path, tmp_path: Path) -> None:
+    assert_equal_to_one(f"synchronized_{name}", joint_runs, synchronized(name, tmp_path, "hardware=cpu"))
+
+
+def assert_equal_to_one(name: str, joint_runs: Path, words: list[str]) -> None:
+    first, second = (torch.load(joint_runs / f"{name}_{rank}.pt", weights_only=True) for rank in range(2))
+    module = fit(compose(*words)).module
     moved = 0
     for key, alone in module.state_dict().items():
         if not isinstance(alone, torch.Tensor):
