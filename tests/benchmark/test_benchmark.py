@@ -1,11 +1,14 @@
 """The benchmark measures two loops that do the same work."""
 
+import hydra
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from gan_lab.benchmark.bare import bare_loop, real_batches
 from gan_lab.benchmark.measure import Report, bench
 from gan_lab.benchmark.report import report
+from gan_lab.config import schema
 from gan_lab.config.build import build
 from gan_lab.config.compose import compose
 from gan_lab.config.fit import fit
@@ -102,3 +105,15 @@ def test_without_rounds_nothing_is_read_and_many_devices_are_estimated(tiny) -> 
     assert not any("per second" in line for line in lines)
     with pytest.raises(ConfigError, match=r"bench\.rounds=0 estimates"):
         list(report(tiny(*words, *BENCH, "hardware.devices=4")))
+
+
+@pytest.mark.parametrize(
+    "word", ["model=cgan", "hardware=ddp_bf16", "experiment=dcgan_faces64", "clip_norm=1.0", "budget.kimg=3"]
+)
+def test_bench_has_the_settings_of_train(word: str) -> None:
+    schema.register()
+    with hydra.initialize_config_dir(str(schema.CONF), version_base="1.3"):
+        ours, theirs = (hydra.compose(name, [word, "run.name=x"]) for name in ("bench", "train"))
+    settings = OmegaConf.to_container(ours)
+    assert settings.pop("bench")
+    assert settings == OmegaConf.to_container(theirs)

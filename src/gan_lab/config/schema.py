@@ -1,4 +1,8 @@
-"""The typed part of the config: what Hydra refuses with the wrong type. Light to import: no torch."""
+"""The typed part of the config: what Hydra refuses with the wrong type. Light to import: no torch.
+
+Types of `train` have no values here, but for a group that may be left out: those of the YAML files count, also in `bench`,
+whose schema is merged after them.
+"""
 
 import os
 import time
@@ -23,40 +27,40 @@ class Run:
 
 @dataclass
 class Budget:
-    images: int | None = None
-    kimg: float | None = None
-    epochs: float | None = None
+    images: int | None = MISSING
+    kimg: float | None = MISSING
+    epochs: float | None = MISSING
 
 
 @dataclass
 class Latent:
     dim: int = MISSING
     distribution: str = MISSING
-    bound: float = 1.0
+    bound: float = MISSING
 
 
 @dataclass
 class Averaging:
     half_life_images: float = MISSING
-    rampup: float | None = None
-    start_images: int = 0
+    rampup: float | None = MISSING
+    start_images: int = MISSING
 
 
 @dataclass
 class Evaluation:
     samples: int = MISSING
-    real_images: int | None = None
-    every_images: int | None = None
+    real_images: int | None = MISSING
+    every_images: int | None = MISSING
     times: int = MISSING
     max_share: float = MISSING
     batch_size: int = MISSING
-    best: str | None = None
+    best: str | None = MISSING
     metrics: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
 class Conditioning:
-    num_classes: int | None = None
+    num_classes: int | None = MISSING
     prior: str = MISSING
 
 
@@ -64,11 +68,11 @@ class Conditioning:
 class Hardware:
     accelerator: str = MISSING
     devices: Any = MISSING
-    num_nodes: int = 1
+    num_nodes: int = MISSING
     strategy: str = MISSING
     precision: str = MISSING
-    num_workers: int = 0
-    float32_matmul_precision: str = "highest"
+    num_workers: int = MISSING
+    float32_matmul_precision: str = MISSING
 
 
 @dataclass
@@ -84,9 +88,9 @@ class Train:
     label_smoothing: float = MISSING
     adversarial_weight: float = MISSING
     accumulate: int = MISSING
-    clip_norm: float | None = None
+    clip_norm: float | None = MISSING
     width: int = MISSING
-    resume: str | None = None
+    resume: str | None = MISSING
     run: Run = field(default_factory=Run)
     budget: Budget = field(default_factory=Budget)
     latent: Latent = field(default_factory=Latent)
