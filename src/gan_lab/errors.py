@@ -15,3 +15,23 @@ class DataError(UserError):
 
 class CheckpointError(UserError):
     """A file that is not a usable checkpoint."""
+
+
+class TrainingError(Exception):
+    """Training cannot go on as it is, though everything that the user gave was allowed. The message is a sentence or two."""
+
+
+class NonFiniteError(TrainingError):
+    """A term or a gradient is infinite or no number. Nobody has moved by it."""
+
+
+class CollapseError(TrainingError):
+    """A run shows the signs of collapse, and is not to go on.
+
+    Attributes:
+        since: Real images seen when the signs began.
+    """
+
+    def __init__(self, message: str, since: int) -> None:
+        super().__init__(message)
+        self.since = since

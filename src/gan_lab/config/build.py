@@ -145,6 +145,7 @@ def build_parts(cfg: DictConfig) -> Parts:
         accumulate=cfg.accumulate,
         clip_norm=cfg.clip_norm,
         seed=cfg.seed,
+        check_finite=cfg.check_finite,
     )
 
 

@@ -37,6 +37,7 @@ class AdversarialModule(LightningModule):
         averaging: Memory of the averaged generator.
         accumulate: Micro-batches of a batch.
         seed: Key of the random stream of the run.
+        check_finite: Stop before a move whose terms or gradient are not finite.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class AdversarialModule(LightningModule):
         averaging: Averaging,
         accumulate: int = 1,
         seed: int = 0,
+        check_finite: bool = True,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -57,6 +59,7 @@ class AdversarialModule(LightningModule):
         self.averaging = averaging
         self.accumulate = accumulate
         self.seed = seed
+        self.check_finite = check_finite
         self.images_seen = 0
         self.batches_seen = 0
         self.averaged_at = 0
@@ -75,7 +78,7 @@ class AdversarialModule(LightningModule):
 
     @cached_property
     def runner(self) -> PhaseRunner:
-        return PhaseRunner(self, self.players(), self.phases(), self.accumulate, self.seed)
+        return PhaseRunner(self, self.players(), self.phases(), self.accumulate, self.seed, self.check_finite)
 
     @cached_property
     def moving_average(self) -> MovingAverage:

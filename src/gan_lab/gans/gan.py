@@ -40,7 +40,9 @@ class GAN(AdversarialModule):
     """
 
     def __init__(self, generator: nn.Module, discriminator: nn.Module, parts: Parts) -> None:
-        super().__init__(generator, parts.latent, parts.labels, parts.averaging, parts.accumulate, parts.seed)
+        super().__init__(
+            generator, parts.latent, parts.labels, parts.averaging, parts.accumulate, parts.seed, parts.check_finite
+        )
         self.discriminator = discriminator
         self.parts = parts
         self.augment = parts.augment

@@ -35,6 +35,7 @@ class Parts:
         accumulate: Micro-batches of a batch.
         clip_norm: Largest norm of each player's gradient, or None.
         seed: Key of the random stream of the run.
+        check_finite: Stop before a move whose terms or gradient are not finite.
     """
 
     loss: AdversarialLoss
@@ -55,6 +56,7 @@ class Parts:
     accumulate: int = 1
     clip_norm: float | None = None
     seed: int = 0
+    check_finite: bool = True
 
     @property
     def pace(self) -> Mapping[str, Schedule]:

@@ -11,8 +11,10 @@ from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_clos
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from gan_lab.errors import NonFiniteError
 from gan_lab.layers.spectral_norm import power_iterations
 from gan_lab.noise import Noise, mix, reseed
+from gan_lab.processes import mean_over_processes
 from gan_lab.types import Batch, Constraint, Record, Schedule, Terms
 
 if TYPE_CHECKING:
@@ -89,6 +91,7 @@ class PhaseRunner:
         phases: In the order of play. One of them must be due on every batch.
         accumulate: Micro-batches of a batch.
         seed: First part of the key of the random stream.
+        check_finite: Stop before a move whose terms or gradient are not finite, at the price of waiting for the device.
     """
 
     def __init__(
@@ -98,6 +101,7 @@ class PhaseRunner:
         phases: Sequence[Phase],
         accumulate: int,
         seed: int,
+        check_finite: bool = True,
     ) -> None:
         if min(phase.interval for phase in phases) != 1:
             raise ValueError("one phase must have interval 1, or some batches would move nobody")
@@ -106,7 +110,10 @@ class PhaseRunner:
         self.phases = phases
         self.accumulate = accumulate
         self.seed = seed
+        self.check_finite = check_finite
         self._moving: Player | None = None
+        self._terms: dict[str, list[Tensor]] = {}  # of the move that is being made, one for each micro-batch
+        self._where = ""
         self._record: Record = {}
         self._notes_norms = False
 
@@ -118,6 +125,7 @@ class PhaseRunner:
         # Layers with randomness of their own (dropout) then depend on the position in the run, and on nothing before it.
         reseed(mix(self.seed, batch_number, self.module.trainer.global_rank), self.module.device)
         self._record = {}
+        self._where = f"batch {batch_number:,}, {images_seen:,} images seen"
         self._notes_norms = batch_number % NORM_INTERVAL == 0
         due = [(k, phase) for k, phase in enumerate(self.phases) if batch_number % phase.interval == 0]
         for position, (k, phase) in enumerate(due):
@@ -139,21 +147,46 @@ class PhaseRunner:
             self.optimizer(player).state.clear()
 
     def before_step(self) -> None:
-        """Clip the moving player's gradient and note its norm. Called once the gradient is unscaled and synchronized."""
+        """Check the moving player's gradient, clip it and note its norm. Called once it is unscaled and synchronized.
+
+        Raises:
+            NonFiniteError: A term or the gradient is not finite.
+        """
         player = cast(Player, self._moving)
-        if player.clip_norm is None and not self._notes_norms:
+        if player.clip_norm is None and not self._notes_norms and not self.check_finite:
             return
         gradients = [p.grad for p in player.parameters if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
+        if self.check_finite:
+            self._refuse_non_finite(player, norm)
         if player.clip_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(player.parameters, player.clip_norm, norm)
-        name = next(name for name, other in self.players.items() if other is player)
-        self.observe(f"grad_norm/{name}", norm)
+        if player.clip_norm is not None or self._notes_norms:
+            self.observe(f"grad_norm/{self._name(player)}", norm)
+
+    def _refuse_non_finite(self, player: Player, norm: Tensor) -> None:
+        values = [value for term in self._terms.values() for value in term]
+        # A scaler of half precision tries scales until gradients overflow, and leaves these steps out itself.
+        scaled = getattr(self.module.trainer.precision_plugin, "scaler", None) is not None
+        finite = torch.stack(values if scaled else [*values, norm]).isfinite().all()
+        # The processes must agree, or some would wait for the others for ever.
+        if mean_over_processes(finite.float()) == 1:
+            return
+        name = self._name(player)
+        wrong = {f"term {t}": v for t, each in self._terms.items() for v in each if not v.isfinite()}
+        for key, parameter in player.network.named_parameters():
+            if not wrong and parameter.grad is not None and not parameter.grad.isfinite().all():
+                wrong[f"gradient by {key}"] = parameter.grad[~parameter.grad.isfinite()][0]
+        found = ", ".join(f"the {name}'s {what} is {value.item()}" for what, value in wrong.items())
+        raise NonFiniteError(f"{found or 'a number of another process is not finite'} ({self._where})")
+
+    def _name(self, player: Player) -> str:
+        return next(name for name, other in self.players.items() if other is player)
 
     def _move(self, phase: Phase, batch: Batch, seed: int, images_seen: int, counts: bool) -> None:
         player = self.players[phase.player]
         optimizer = self._optimizer(phase.player, counts)
-        self._moving = player
+        self._moving, self._terms = player, {}
         factor = phase.gain / self.accumulate
         with self._bystanders(player):
             for iterate in player.power_iterations:
@@ -164,6 +197,7 @@ class PhaseRunner:
                 total = reduce(torch.add, terms.values())
                 self.module.manual_backward(total if factor == 1 else total * factor)
                 for name, term in terms.items():
+                    self._terms.setdefault(name, []).append(term.detach())
                     self.observe(f"{phase.name}/{name}", term)
             for setting, schedule in player.schedules.items():
                 for group in optimizer.param_groups:
