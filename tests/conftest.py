@@ -24,6 +24,7 @@ TINY = (
     "~callbacks.progress",
     "~callbacks.sample_grids",
     "~callbacks.stage_grids",
+    "~callbacks.collapse",
     "~callbacks.checkpoints",
 )
 """Overrides that make any model quick to train and silent."""

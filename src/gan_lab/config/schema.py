@@ -89,6 +89,7 @@ class Train:
     adversarial_weight: float = MISSING
     accumulate: int = MISSING
     clip_norm: float | None = MISSING
+    on_collapse: str = MISSING
     check_finite: bool = MISSING
     width: int = MISSING
     resume: str | None = MISSING
