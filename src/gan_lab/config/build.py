@@ -25,6 +25,7 @@ from gan_lab.gans.base import AdversarialModule
 from gan_lab.gans.parts import Parts
 from gan_lab.gans.phases import OptimizerFactory
 from gan_lab.optim.growth import Growth
+from gan_lab.strategies import register_strategies
 
 HARDWARE = ("accelerator", "devices", "num_nodes", "strategy", "precision")
 """The keys of `hardware` that Lightning checks, each against the others and against the machine."""
@@ -203,6 +204,7 @@ def build_trainer(cfg: DictConfig) -> Trainer:
     callbacks = list(instantiate_each(cfg.callbacks, "callbacks").values())
     loggers = list(instantiate_each(cfg.logger, "logger").values())
     make_trainer = instantiate({**cfg.trainer, "_partial_": True}, "trainer")
+    register_strategies()
     try:
         return make_trainer(callbacks=callbacks, logger=loggers or False, plugins=[AtomicCheckpointIO()])
     except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:

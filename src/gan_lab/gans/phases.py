@@ -146,6 +146,18 @@ class PhaseRunner:
         for player in self.players:
             self.optimizer(player).state.clear()
 
+    def learned(self) -> list[Tensor]:
+        """What the moving player has of its share of the batch: gradients, and running statistics of its batch norms.
+
+        Processes that share a batch average these before the step.
+        """
+        player = cast(Player, self._moving)
+        gradients = [p.grad for p in player.parameters if p.grad is not None]
+        return [
+            *gradients,
+            *(value for layer in player.statistics for value in (layer.running_mean, layer.running_var)),
+        ]
+
     def before_step(self) -> None:
         """Check the moving player's gradient, clip it and note its norm. Called once it is unscaled and synchronized.
 
