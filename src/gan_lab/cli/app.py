@@ -53,6 +53,12 @@ def run(command: str, task: Callable[[DictConfig], Any]) -> None:
             raise UserError(str(error)) from error
 
 
+def run_alone(command: str, task: Callable[[DictConfig], Any], cfg: DictConfig) -> None:
+    """Run `task` on a composed config without Hydra, and tell mistakes of the user as `run` does."""
+    with _mistakes_told(command, silent=False):
+        task(cfg)
+
+
 def output_folder() -> str:
     """The run folder that Hydra chose."""
     return HydraConfig.get().runtime.output_dir
@@ -61,6 +67,16 @@ def output_folder() -> str:
 def is_multirun() -> bool:
     """Whether this job is a trial of a sweep."""
     return HydraConfig.get().mode == hydra.types.RunMode.MULTIRUN
+
+
+def launcher() -> str:
+    """The name of what starts the runs of a sweep: `basic`, `joblib`, `submitit_slurm`, ..."""
+    return HydraConfig.get().runtime.choices.get("hydra/launcher") or "basic"
+
+
+def reason(error: BaseException, command: str) -> str:
+    """Why something failed, in one line: the sentence for a mistake of the user, or what Python calls it."""
+    return describe(error, command) or f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 
 
 @singledispatch

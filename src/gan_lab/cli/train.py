@@ -1,25 +1,61 @@
-"""`gan-lab train`: one run."""
+"""`gan-lab train`: one run, or with -m a sweep of them."""
+
+import logging
+import sys
+from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from gan_lab.cli import app
+from gan_lab.cli import app, joining
+
+log = logging.getLogger(__name__)
 
 
 def main() -> None:
     """Entry point."""
+    sys.argv[1:] = joining.with_shared_folder(sys.argv[1:])
     app.run("train", train)
 
 
-def train(cfg: DictConfig) -> None:
+def train(cfg: DictConfig) -> float | None:
     """Train what the config describes, in the run folder that Hydra made."""
-    from gan_lab.config.checks import check_multirun
-    from gan_lab.config.fit import fit
-
-    check_multirun(cfg, app.is_multirun())
     with open_dict(cfg):
         # In a sweep and in the processes that Lightning starts, Hydra's choice is the true one.
         OmegaConf.update(cfg, "run.dir", app.output_folder())
+    if app.is_multirun():
+        return _trial(cfg)
+    joining.tell_folder(cfg.run.dir)
+    train_here(cfg)
+    return None
+
+
+def train_here(cfg: DictConfig) -> None:
+    """Train in this process, and those that Lightning starts."""
+    from gan_lab.config.fit import fit
+
     fit(cfg)
+
+
+def _trial(cfg: DictConfig) -> float | None:
+    """One run of a sweep: its objective. When it fails, its folder says why, and the sweep goes on; then None."""
+    from gan_lab.config.checks import check_multirun
+    from gan_lab.config.objective import objective_value
+    from gan_lab.config.trials import note_failure, starts_processes, train_in_own_process
+
+    try:
+        check_multirun(cfg, app.launcher())
+        if starts_processes(cfg):
+            train_in_own_process(cfg)
+        else:
+            train_here(cfg)
+        return objective_value(cfg)
+    except Exception as error:
+        if app.describe(error, "train") is None:
+            log.exception("%s failed:", cfg.run.dir)
+        reason = app.reason(error, "train")
+        note_failure(Path(cfg.run.dir), reason)
+        log.error("%s failed: %s", cfg.run.dir, reason)
+        return None
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What a config must satisfy beyond its types: ranges, words, and pairs that make no sense."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +41,7 @@ RULES = (
     Rule("budget.images", lambda v: v is None or v >= 1, "at least 1"),
     Rule("budget.kimg", lambda v: v is None or v > 0, "greater than 0"),
     Rule("budget.epochs", lambda v: v is None or v > 0, "greater than 0"),
+    Rule("objective.mode", lambda v: v in (None, "min", "max"), "min, max, or null for what the metric says"),
     Rule("hardware.num_nodes", lambda v: v >= 1, "at least 1"),
     Rule("hardware.num_workers", lambda v: v >= 0, "at least 0"),
     Rule("hardware.float32_matmul_precision", lambda v: v in ("highest", "high", "medium"), "highest, high or medium"),
@@ -120,16 +122,27 @@ def _batches(cfg: DictConfig) -> dict[str, int]:
     return {"batch_size": cfg.batch_size, **used}
 
 
-def check_multirun(cfg: DictConfig, multirun: bool) -> None:
-    """Refuse a sweep whose trials would start processes of their own: each of these would run the whole sweep again.
+def check_multirun(cfg: DictConfig, launcher: str) -> None:
+    """Refuse a run of a sweep for which the number of processes cannot be right.
+
+    Args:
+        cfg: The config of the run.
+        launcher: What starts the runs: a word of `hydra/launcher`.
 
     Raises:
         ConfigError: Says how to run several processes instead.
     """
-    if multirun and cfg.hardware.devices not in (1, "1", "auto"):
+    if "TORCHELASTIC_RUN_ID" in os.environ or (
+        int(os.environ.get("SLURM_NTASKS", 1)) > 1 and "submitit" not in launcher
+    ):
         raise ConfigError(
-            f"hardware.devices={cfg.hardware.devices} in a multirun would start the whole sweep once for each process: "
-            "sweep on one device per trial, or start the trials one by one."
+            "A sweep cannot be started by torchrun or srun, since each of their processes would run all of it: start it once, "
+            "and it starts hardware.devices processes for each run, or use hydra/launcher=submitit_slurm."
+        )
+    if cfg.hardware.num_nodes > 1 and "submitit" not in launcher:
+        raise ConfigError(
+            f"hardware.num_nodes={cfg.hardware.num_nodes} in a sweep needs hydra/launcher=submitit_slurm: nobody else starts "
+            "processes on other machines."
         )
 
 

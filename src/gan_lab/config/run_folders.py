@@ -19,6 +19,10 @@ ASIDE = ("run.", "logger.", "callbacks.progress.")
 """Beginnings of keys that say where a run is kept and shown, and change nothing in it."""
 
 
+RUNNING, FINISHED, STOPPED, FAILED = "running", "finished", "stopped", "failed"
+"""What a run may be, as `state.json` says."""
+
+
 class UnusableRun(DataError):
     """A folder of a run that has no final numbers; the message says why."""
 
@@ -52,9 +56,7 @@ class RunFolder:
     @cached_property
     def finals(self) -> dict[str, float]:
         """The last number of every log key, from `results.json` where that has it."""
-        last = {key: value for row in self.rows for key, value in row.items()}
-        # JSON has no NaN: null stands for it.
-        return last | {k: float("nan") if r["value"] is None else r["value"] for k, r in self.records.items()}
+        return _finals(self.rows, self.records)
 
     def curve(self, key: str) -> dict[float, float]:
         """Numbers of a log key by images seen."""
@@ -96,6 +98,26 @@ def read_run(path: Path) -> RunFolder:
     flat = dict(_leaves(config))
     settings = {key: value for key, value in flat.items() if not _is_aside(key) and folder not in value}
     return RunFolder(path, settings, flat.get("seed", "-"), *_from_hydra(path / ".hydra"), _records(path), rows)
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """`state.json` of the folder of a run: `state`, `reason`, `images_seen`, `budget_images`, `time`, `host`, `process`, as
+    far as the run told; empty without one."""
+    file = path / "state.json"
+    return json.loads(file.read_text()) if file.is_file() else {}
+
+
+def finals_of(path: Path) -> dict[str, float]:
+    """The last number of every log key in the folder of a run, however far it is; those of `results.json` come first."""
+    rows, records = _rows(path / "metrics.csv"), _records(path)
+    finals = _finals(rows, records)
+    return {key: finals[key] for key in [*records, *(key for key in finals if key not in records)]}
+
+
+def _finals(rows: list[dict[str, float]], records: dict[str, dict[str, Any]]) -> dict[str, float]:
+    last = {key: value for row in rows for key, value in row.items()}
+    # JSON has no NaN: null stands for it.
+    return last | {k: float("nan") if r["value"] is None else r["value"] for k, r in records.items()}
 
 
 def _is_aside(key: str) -> bool:

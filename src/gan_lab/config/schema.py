@@ -65,6 +65,12 @@ class Conditioning:
 
 
 @dataclass
+class Objective:
+    metric: str | None = None
+    mode: str | None = None
+
+
+@dataclass
 class Hardware:
     accelerator: str = MISSING
     devices: Any = MISSING
@@ -100,6 +106,7 @@ class Train:
     averaging: Averaging = field(default_factory=Averaging)
     evaluation: Evaluation = field(default_factory=Evaluation)
     extractor: dict[str, Any] | None = None
+    objective: Objective = field(default_factory=Objective)
     hardware: Hardware = field(default_factory=Hardware)
     game: dict[str, Any] = field(default_factory=dict)
     loss: dict[str, Any] = field(default_factory=dict)
@@ -273,6 +280,20 @@ class List:
     format: str = MISSING
 
 
+@dataclass
+class Search:
+    """`hydra.sweeper` of `hydra/sweeper=optuna`."""
+
+    _target_: str = "hydra_plugins.gan_lab_optuna.OptunaSweeper"
+    params: dict[str, Any] | None = field(default_factory=dict)
+    trials: int = MISSING
+    at_once: int = MISSING
+    sampler: str = MISSING
+    seed: int = MISSING
+    study: str = MISSING
+    storage: str | None = None
+
+
 def run_id() -> str:
     """Date, time and four random letters, so that no two runs share a folder."""
     letters = os.urandom(2).hex()
@@ -299,3 +320,4 @@ def register() -> None:
     }  # fmt: skip
     for name, schema in schemas.items():
         store.store(name=f"{name}_schema", node=schema)
+    store.store(group="hydra/sweeper", name="optuna_schema", node=Search)
