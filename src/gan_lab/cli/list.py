@@ -1,6 +1,7 @@
-"""`gan-lab list`: what there is to choose. Imports neither torch nor Lightning."""
+"""`gan-lab list`: what there is to choose, and which runs there are. Imports neither torch nor Lightning."""
 
 import re
+import sys
 from itertools import takewhile
 from pathlib import Path
 
@@ -13,17 +14,23 @@ from gan_lab.gans.catalogue import CATALOGUE, markdown_table
 
 
 def main() -> None:
-    """Entry point."""
+    """Entry point. What is listed may stand alone: `gan-lab list runs`."""
+    sys.argv[1:] = [f"what={word}" if re.fullmatch(r"\w+", word) else word for word in sys.argv[1:]]
     app.run("list", show)
 
 
 def show(cfg: DictConfig) -> None:
-    """Print the choices of every config group, or of one, with what each file says of itself."""
+    """Print the choices of every config group, or of one, with what each file says of itself; or the runs."""
+    if cfg.what == "runs":
+        from gan_lab.config.listing import list_runs
+
+        print(list_runs(Path(cfg.root)))
+        return
     groups = sorted(
         folder.name for folder in CONF.iterdir() if folder.is_dir() and folder.name not in ("hydra", "local")
     )
     if cfg.what not in ("all", *groups):
-        raise ConfigError(f"what={cfg.what} is not known: choose from all, {', '.join(groups)}.")
+        raise ConfigError(f"what={cfg.what} is not known: choose from all, runs, {', '.join(groups)}.")
     if cfg.format not in ("text", "markdown"):
         raise ConfigError(f"format={cfg.format} is not known: choose text or markdown.")
     if cfg.format == "markdown":

@@ -1,6 +1,7 @@
 """`gan-lab train`: one run, or with -m a sweep of them."""
 
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def train(cfg: DictConfig) -> float | None:
     if app.is_multirun():
         return _trial(cfg)
     joining.tell_folder(cfg.run.dir)
-    train_here(cfg)
+    _run(cfg)
     return None
 
 
@@ -34,6 +35,20 @@ def train_here(cfg: DictConfig) -> None:
     from gan_lab.config.fit import fit
 
     fit(cfg)
+
+
+def _run(cfg: DictConfig) -> None:
+    """One run by itself. When it fails, its folder says why, unless there was a run in it before."""
+    from gan_lab.config.run_folders import read_state
+    from gan_lab.config.trials import note_failure
+
+    folder = Path(cfg.run.dir)
+    try:
+        train_here(cfg)
+    except Exception as error:
+        if read_state(folder).get("process") in (None, os.getpid()):
+            note_failure(folder, app.reason(error, "train"))
+        raise
 
 
 def _trial(cfg: DictConfig) -> float | None:

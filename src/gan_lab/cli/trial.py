@@ -1,7 +1,6 @@
 """`python -m gan_lab.cli.trial <config>`: one run of a sweep in a process of its own, and each process that it starts."""
 
 import logging
-import os
 import sys
 from pathlib import Path
 
@@ -28,8 +27,7 @@ def train_or_note(cfg: DictConfig) -> None:
     try:
         train_here(cfg)
     except Exception as error:
-        if os.environ.get("LOCAL_RANK", "0") == "0":
-            note_failure(Path(cfg.run.dir), app.reason(error, "train"))
+        note_failure(Path(cfg.run.dir), app.reason(error, "train"))
         raise
 
 

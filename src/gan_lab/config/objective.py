@@ -3,11 +3,12 @@
 import math
 import pkgutil
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from omegaconf import DictConfig
 
-from gan_lab.config.run_folders import finals_of
+from gan_lab.config.run_folders import read_numbers
 from gan_lab.errors import ConfigError
 
 MODES = ("min", "max")
@@ -21,16 +22,11 @@ def objective_value(cfg: DictConfig) -> float | None:
     Raises:
         ConfigError: The key was never logged, or its last number is not finite.
     """
-    finals = finals_of(Path(cfg.run.dir))
-    wanted = cfg.objective.metric
-    if wanted is None:
-        found = next((key for key in finals if key.startswith("eval/") and key != "eval/seconds"), None)
-    else:
-        found = next((key for key in finals if re.fullmatch(rf"{re.escape(wanted)}(_\d+k?)?", key)), None)
-        if found is None:
-            raise ConfigError(
-                f"objective.metric={wanted} was never logged: choose from {', '.join(sorted(finals)) or 'nothing, for no log is kept'}."
-            )
+    finals = read_numbers(Path(cfg.run.dir)).finals
+    found = objective_key(finals, cfg.objective.metric)
+    if found is None and cfg.objective.metric is not None:
+        known = ", ".join(sorted(finals)) or "nothing, for no log is kept"
+        raise ConfigError(f"objective.metric={cfg.objective.metric} was never logged: choose from {known}.")
     if found is None:
         return None
     if not math.isfinite(finals[found]):
@@ -38,6 +34,13 @@ def objective_value(cfg: DictConfig) -> float | None:
             f"objective.metric={found} is {finals[found]} at the end of the run, which no search can go by."
         )
     return finals[found]
+
+
+def objective_key(finals: Mapping[str, float], metric: str | None) -> str | None:
+    """The log key among those of a run that `metric` means, or for None the first of the last evaluation; None if there is none."""
+    if metric is None:
+        return next((key for key in finals if key.startswith("eval/") and key != "eval/seconds"), None)
+    return next((key for key in finals if re.fullmatch(rf"{re.escape(metric)}(_\d+k?)?", key)), None)
 
 
 def objective_mode(cfg: DictConfig) -> str:

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -84,16 +86,22 @@ def read_run(path: Path) -> RunFolder:
     Raises:
         UnusableRun: It has no config or no numbers, or ended before its budget.
     """
+    state = read_state(path)
+    because = (
+        f"; it {state['state']}: {state['reason']}"
+        if state.get("state") in (FAILED, STOPPED) and state.get("reason")
+        else ""
+    )
     config = _yaml(path / "config.yaml")
     if not isinstance(config, dict):
-        raise UnusableRun("it has no config.yaml: it was refused, or has not begun")
+        raise UnusableRun(f"it has no config.yaml: it was refused, or has not begun{because}")
     rows = _rows(path / "metrics.csv")
     if not rows:
-        raise UnusableRun("it has no numbers in metrics.csv: it failed, or has just begun")
+        raise UnusableRun(f"it has no numbers in metrics.csv: it failed, or has just begun{because}")
     seen = max(row.get("progress/images_seen", 0.0) for row in rows)
     budget = (config.get("budget") or {}).get("images") or 0
     if seen < budget:
-        raise UnusableRun(f"it ended, or is, at {seen:,.0f} of {budget:,} images")
+        raise UnusableRun(f"it ended, or is, at {seen:,.0f} of {budget:,} images{because}")
     folder = str((config.get("run") or {}).get("dir"))
     flat = dict(_leaves(config))
     settings = {key: value for key, value in flat.items() if not _is_aside(key) and folder not in value}
@@ -107,11 +115,37 @@ def read_state(path: Path) -> dict[str, Any]:
     return json.loads(file.read_text()) if file.is_file() else {}
 
 
-def finals_of(path: Path) -> dict[str, float]:
-    """The last number of every log key in the folder of a run, however far it is; those of `results.json` come first."""
+def is_dead(state: Mapping[str, Any]) -> bool:
+    """Whether the process of a run is one of this machine that is no more; of other machines' nobody knows."""
+    if state.get("host") != socket.gethostname() or "process" not in state:
+        return False
+    try:
+        os.kill(state["process"], 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass
+    return False
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What a run has logged, however far it is.
+
+    Attributes:
+        rows: `metrics.csv`: numbers by log key, without empty places.
+        finals: The last number of every log key; those of `results.json` come first.
+    """
+
+    rows: list[dict[str, float]]
+    finals: dict[str, float]
+
+
+def read_numbers(path: Path) -> Numbers:
+    """The numbers in the folder of a run; none where there are no files."""
     rows, records = _rows(path / "metrics.csv"), _records(path)
     finals = _finals(rows, records)
-    return {key: finals[key] for key in [*records, *(key for key in finals if key not in records)]}
+    return Numbers(rows, {key: finals[key] for key in [*records, *(key for key in finals if key not in records)]})
 
 
 def _finals(rows: list[dict[str, float]], records: dict[str, dict[str, Any]]) -> dict[str, float]:

@@ -278,6 +278,7 @@ class List:
 
     what: str = MISSING
     format: str = MISSING
+    root: str = MISSING
 
 
 @dataclass

@@ -14,7 +14,7 @@ from typing import Any, cast
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from gan_lab.config.run_folders import FAILED, find_runs, read_state
+from gan_lab.config.run_folders import FAILED, RUNNING, find_runs, is_dead, read_state
 from gan_lab.errors import UserError
 
 EXIT_TRIALS_FAILED = 1
@@ -31,9 +31,16 @@ class TrialFailed(UserError):
 
 
 def note_failure(folder: Path, reason: str) -> None:
-    """Write into `state.json` of a run folder that the run failed, and why; what else stands there stays."""
+    """Write into `state.json` of a run folder that the run failed, and why; what else stands there stays.
+
+    Nothing in processes other than the first, and nothing in the folder of a run that is going on.
+    """
+    before = read_state(folder)
+    goes_on = before.get("state") == RUNNING and before.get("process") != os.getpid() and not is_dead(before)
+    if goes_on or any(os.environ.get(name, "0") != "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID")):
+        return
     folder.mkdir(parents=True, exist_ok=True)
-    note = {**read_state(folder), "state": FAILED, "reason": reason, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+    note = {**before, "state": FAILED, "reason": reason, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
     temporary = folder / f".state.json.{os.getpid()}"
     temporary.write_text(json.dumps(note, indent=2) + "\n")
     temporary.replace(folder / "state.json")
