@@ -99,8 +99,7 @@ CONFIG = {
     "adversarial_weight=0": "adversarial_weight=0 .*feature_matching",
     "adversarial_weight=-1": "adversarial_weight=-1.0 .*at least 0",
     "model=sagan dataset.resolution=16": "attention_divisor .*16 pixels",
-    "hardware=ddp_cpu -m seed=0,1": "hardware.devices=2 .*multirun",
-    "-m seed=0,1 n_critic=0": "n_critic=0 .*at least 1",
+    "objective.mode=up": "objective.mode=up .*min, max",
     # Grammar and flags
     "lr=[": r"lr=\[ cannot be read",
     "lr": "lr cannot be read .*key=value",
