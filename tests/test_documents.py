@@ -96,6 +96,7 @@ def test_table_of_models_is_the_catalogues() -> None:
         "metrics",
         "extractor",
         "logger",
+        "sweep",
         "debug",
     ],
 )

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SAMPLERS = {"tpe": "TPESampler", "random": "RandomSampler", "cma_es": "CmaEsSampler", "qmc": "QMCSampler"}
+SAMPLERS = {"tpe": "TPESampler", "random": "RandomSampler", "qmc": "QMCSampler"}
 """Words of `hydra.sweeper.sampler` to classes of `optuna.samplers`."""
 
 

@@ -70,7 +70,9 @@ def test_a_crash_is_noted_with_its_traceback_told(command, tmp_path: Path, monke
 def test_a_sweep_does_not_reach_other_machines(command, tmp_path: Path) -> None:
     outcome = command("train", "-m", "seed=0,1", "hardware.num_nodes=2", "hydra.sweep.dir=sweep", *SMALL)
     assert outcome.status == 1 and "2 of 2 runs of this sweep failed" in outcome.err
-    assert "hardware.num_nodes=2 in a sweep needs hydra/launcher=submitit_slurm" in state(tmp_path / "sweep/1")["reason"]
+    assert (
+        "hardware.num_nodes=2 in a sweep needs hydra/launcher=submitit_slurm" in state(tmp_path / "sweep/1")["reason"]
+    )
 
 
 def test_a_sweep_without_failures_ends_well(command, tmp_path: Path) -> None:

@@ -158,6 +158,7 @@ def test_schema_and_file_have_the_same_words() -> None:
         "model",
         "setting",
         "experiment",
+        "sweep",
         "debug",
         "optional local",
         "override hydra/help",
@@ -168,7 +169,7 @@ def test_schema_and_file_have_the_same_words() -> None:
     assert words | {"constraint", "selection"} == {
         field.name for field in fields(Train)
     }  # regularizer=[weight_clip] fills it
-    whole = {name: train[name] for name in ("run", "budget", "latent", "averaging")}
+    whole = {name: train[name] for name in ("run", "budget", "latent", "averaging", "objective")}
     whole["evaluation"] = yaml.safe_load((CONF / "evaluation/default.yaml").read_text())
     for name, node in whole.items():
         part = next(field.default_factory for field in fields(Train) if field.name == name)

@@ -6,10 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep
 from omegaconf import OmegaConf
 
+from gan_lab.config import schema
 from gan_lab.config.compose import compose
 from gan_lab.config.fit import fit
+from gan_lab.config.objective import objective_mode
 from gan_lab.config.schema import CONF
 from gan_lab.config.sweeps import CompareAtEnd
 
@@ -73,3 +77,45 @@ def test_runs_that_were_not_measured_alike_are_told(
     (record,) = caplog.records
     assert record.levelname == "WARNING" and "mixed_protocols=true" in record.message
     assert "bins of eval/kl is 50 in 0 and 25 in 1" in record.message
+
+
+@pytest.mark.parametrize("file", sorted((CONF / "sweep").glob("*.yaml")), ids=lambda file: file.stem)
+def test_ready_sweeps_are_sweeps_whose_settings_exist(file: Path) -> None:
+    """Each key is set to the first value that it may have, as a run of the sweep would have it."""
+    from hydra import compose as compose_all
+    from hydra import initialize_config_dir
+
+    schema.register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        whole = compose_all("train", [f"sweep={file.stem}", "run.name=x"], return_hydra_config=True)
+    sweeper = whole.hydra.sweeper
+    assert whole.hydra.mode.name == "MULTIRUN" and len(sweeper.params) >= 1
+    parser = OverridesParser.create()
+    for key, values in sweeper.params.items():
+        override = parser.parse_override(f"{key}={values}")
+        assert override.is_sweep_override(), key
+        interval = override.value()
+        first = interval.start if isinstance(interval, IntervalSweep) else next(override.sweep_string_iterator())
+        compose(f"sweep={file.stem}", f"{key}={first}")
+    if "search" in file.stem:
+        assert sweeper._target_ == "hydra_plugins.gan_lab_optuna.OptunaSweeper"
+
+
+def test_the_sweep_of_wandb_composes() -> None:
+    """The words that an agent would call, with the first and the last value of each parameter, and a key that is logged."""
+    text = (Path(__file__).parents[2] / "docs/sweeps.md").read_text()
+    (block,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    sweep = yaml.safe_load(block)
+    assert sweep["command"][:2] == ["gan-lab", "train"] and sweep["command"][-1] == "${args_no_hyphens}"
+    fixed = sweep["command"][2:-1]
+    ends = {
+        key: (node["values"][0], node["values"][-1]) if "values" in node else (node["min"], node["max"])
+        for key, node in sweep["parameters"].items()
+    }
+    for end in range(2):
+        cfg = compose(*fixed, *(f"{key}={values[end]}" for key, values in ends.items()))
+        assert set(cfg.logger) == {"csv", "wandb"} and cfg.lr == ends["lr"][end]
+    cfg.objective.metric = sweep["metric"]["name"]
+    assert {"min": "minimize", "max": "maximize"}[objective_mode(cfg)] == sweep["metric"]["goal"]
+    samples = cfg.evaluation.samples
+    assert sweep["metric"]["name"].endswith(f"_{samples // 1000}k")

@@ -15,7 +15,7 @@ COMMANDS = {
     "prepare": "decode a data set once, at all resolutions of networks that grow",
     "compare": "put the runs of a sweep side by side",
     "bench": "measure the speed of training",
-    "list": "show models, losses, data sets and everything else there is to choose",
+    "list": "show models, losses, data sets and everything else there is to choose; or the runs",
 }
 
 HELP = f"""gan-lab: GANs that compose
@@ -40,6 +40,7 @@ examples
   gan-lab compare                                         the newest sweep: a table over seeds, curves, samples
   gan-lab bench model=dcgan hardware=cpu                  images per second, and where the time goes
   gan-lab list                                            what there is to choose
+  gan-lab list runs                                       all runs, how far they are and how they ended
 
 gan-lab <command> --help shows the groups, gan-lab <command> --cfg job every key with its value.
 Completion with TAB: eval "$(gan-lab -sc install=bash)"   (also for zsh; fish: gan-lab -sc install=fish | source)
