@@ -14,8 +14,8 @@ from gan_lab.gans.catalogue import CATALOGUE, markdown_table
 
 
 def main() -> None:
-    """Entry point. What is listed may stand alone: `gan-lab list runs`."""
-    sys.argv[1:] = [f"what={word}" if re.fullmatch(r"\w+", word) else word for word in sys.argv[1:]]
+    """Entry point. What is listed may stand alone as the first word: `gan-lab list runs`."""
+    sys.argv[1:2] = [f"what={word}" if re.fullmatch(r"\w+", word) else word for word in sys.argv[1:2]]
     app.run("list", show)
 
 
