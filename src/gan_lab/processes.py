@@ -1,7 +1,10 @@
 """What several processes that share a batch agree on."""
 
+import os
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,6 +14,36 @@ def num_processes() -> int:
     """Number of processes that share a batch."""
     is_shared = torch.distributed.is_available() and torch.distributed.is_initialized()
     return torch.distributed.get_world_size() if is_shared else 1
+
+
+def is_first_process() -> bool:
+    """Whether this is the process that writes files, as far as the environment tells before processes know each other.
+
+    torchrun sets RANK. SLURM sets SLURM_PROCID alone. Lightning sets LOCAL_RANK for the processes that it starts, and on
+    several machines a user or Lightning sets NODE_RANK.
+    """
+    if "RANK" in os.environ:
+        return int(os.environ["RANK"]) == 0
+    return not any(int(os.environ.get(name, 0)) for name in ("NODE_RANK", "GROUP_RANK", "LOCAL_RANK", "SLURM_PROCID"))
+
+
+def largest_of_processes(number: int) -> int:
+    """The largest of the numbers that all processes give, the same on each. All of them must call this."""
+    if num_processes() == 1:
+        return number
+    found = torch.tensor(number)
+    torch.distributed.all_reduce(
+        found, torch.distributed.ReduceOp.MAX, group=_on_the_host(torch.distributed.group.WORLD)
+    )
+    return int(found)
+
+
+@cache
+def _on_the_host(world: Any) -> Any:
+    """A group for numbers that are read at once: NCCL would let the host wait for the device."""
+    if torch.distributed.get_backend(world) == "gloo":
+        return world
+    return torch.distributed.new_group(backend="gloo")
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,7 @@ def test_a_resumed_run_has_no_line_twice(tmp_path: Path) -> None:
     fit(compose(*words, f"resume={tmp_path}"))
     assert sorted(lines(tmp_path), key=str) == sorted(more, key=str)
     assert (tmp_path / "results.json").read_text() == results
+    shutil.rmtree(tmp_path / "checkpoints")
     fit(compose(*words))  # from the beginning
     assert lines(tmp_path) == whole
 

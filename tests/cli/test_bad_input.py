@@ -206,7 +206,7 @@ def test_unknown_command(command: Command) -> None:
 
 def test_a_bug_keeps_its_traceback(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the user's mistakes are made short."""
-    monkeypatch.setattr("gan_lab.config.fit.build", lambda cfg: {}["bug"])
+    monkeypatch.setattr("gan_lab.config.fit.build_data", lambda cfg: {}["bug"])
     with pytest.raises(KeyError, match="bug"):
         command("train", *ONE)
 
@@ -331,7 +331,7 @@ def test_unusable_checkpoints(command: Command, trained: Path, tmp_path: Path) -
     }
     for file, pattern in cases.items():
         told(command("sample", f"run={file}"), pattern)
-        told(command("train", *ONE, f"resume={file}"), pattern)
+        told(command("train", *ONE[:-1], "run.name=two", f"resume={file}"), pattern)
     assert command("sample", "run=runs/one", "count=2", "device=cpu").status == 0
     told(command("sample", "run=runs/one", "count=2", "device=foo"), "device=foo cannot be used")
     told(command("sample", "run=runs/one", "labels=3"), "labels=.* is for runs with conditioning")

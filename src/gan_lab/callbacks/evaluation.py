@@ -125,6 +125,8 @@ class Evaluation(Callback):
     def on_train_end(self, trainer: Trainer, module: AdversarialModule) -> None:  # type: ignore[override]
         if not self.metrics:
             return
+        if module.interrupted:
+            return
         if module.images_seen != self._last:
             self._evaluate(trainer, module)
         if trainer.is_global_zero:

@@ -63,7 +63,8 @@ class SampleGrids(Callback):
         if trainer.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._look_at_the_data(trainer)
-            self._write(trainer, module)
+            if module.images_seen == 0:
+                self._write(trainer, module)
 
     def on_train_batch_end(self, trainer: Trainer, module: AdversarialModule, *_: object) -> None:  # type: ignore[override]
         if self._every.due(module.images_seen) and trainer.is_global_zero:
@@ -71,7 +72,7 @@ class SampleGrids(Callback):
                 self._write(trainer, module)
 
     def on_train_end(self, trainer: Trainer, module: AdversarialModule) -> None:  # type: ignore[override]
-        if trainer.is_global_zero:
+        if trainer.is_global_zero and not module.interrupted:
             if module.images_seen != self._last:
                 self._write(trainer, module)
             Image.open(self._path("ema", module)).save(self.folder / "final.png")
@@ -139,7 +140,7 @@ def show(logger: Logger, key: str, path: Path, images_seen: int) -> None:
     if isinstance(logger, WandbLogger):
         import wandb
 
-        logger.experiment.log({key: wandb.Image(str(path)), "progress/images_seen": images_seen})
+        logger.log_metrics({key: wandb.Image(str(path)), "progress/images_seen": images_seen}, step=images_seen)  # type: ignore[dict-item]
     elif isinstance(logger, TensorBoardLogger):
         import numpy
 

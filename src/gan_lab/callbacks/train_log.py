@@ -1,9 +1,11 @@
 """Sends what the phases recorded to the loggers, off the hot path."""
 
 import time
+from typing import Any
 
 import torch
 from lightning.pytorch import Callback, Trainer
+from torch import Tensor
 
 from gan_lab.gans.base import AdversarialModule
 
@@ -12,6 +14,7 @@ class TrainLog(Callback):
     """Every so many batches, logs the mean of every recorded term, the rates and the throughput, over images seen.
 
     The mean is over the batches since the last time and over the processes. The newest values stay in the module's `latest`.
+    What is not logged yet is part of a checkpoint, so that a run which goes on logs what it would have logged.
 
     Args:
         every_batches: Batches from one record to the next.
@@ -20,9 +23,21 @@ class TrainLog(Callback):
     def __init__(self, every_batches: int = 50) -> None:
         self.every_batches = every_batches
         self._since = (0.0, 0)
+        self._kept: dict[str, Tensor] = {}  # out of the checkpoint from which the run goes on
+
+    def on_save_checkpoint(self, trainer: Trainer, module: AdversarialModule, checkpoint: dict[str, Any]) -> None:  # type: ignore[override]
+        notes = self._notes(module)
+        kept = [trainer.strategy.reduce(torch.stack(values), reduce_op="mean").cpu() for values in notes.values()]
+        checkpoint["train_log"] = dict(zip(notes, kept, strict=True))
+
+    def on_load_checkpoint(self, trainer: Trainer, module: AdversarialModule, checkpoint: dict[str, Any]) -> None:  # type: ignore[override]
+        self._kept = checkpoint.get("train_log", {})
 
     def on_train_start(self, trainer: Trainer, module: AdversarialModule) -> None:  # type: ignore[override]
         module.records.clear()
+        if self._kept:
+            module.records.append({key: list(values.to(module.device)) for key, values in self._kept.items()})
+            self._kept = {}
         self._since = (time.perf_counter(), module.images_seen)
 
     def on_train_batch_end(self, trainer: Trainer, module: AdversarialModule, *_: object) -> None:  # type: ignore[override]
@@ -30,7 +45,7 @@ class TrainLog(Callback):
             self._log(trainer, module)
 
     def on_train_end(self, trainer: Trainer, module: AdversarialModule) -> None:  # type: ignore[override]
-        if module.records:
+        if module.records and not module.interrupted:
             self._log(trainer, module)
 
     def _log(self, trainer: Trainer, module: AdversarialModule) -> None:
@@ -41,14 +56,17 @@ class TrainLog(Callback):
                 logger.log_metrics(metrics, step=module.images_seen)
 
     def _means(self, trainer: Trainer, module: AdversarialModule) -> dict[str, float]:
-        records = list(module.records)
+        notes = self._notes(module)
         module.records.clear()
-        keys = sorted({key for record in records for key in record})
         # One tensor for all keys: one transfer from the device and one reduction over processes.
-        notes = {key: [value for record in records for value in record.get(key, ())] for key in keys}
-        means = torch.stack([torch.stack(notes[key]).float().mean() for key in keys])
+        means = torch.stack([torch.stack(values).float().mean() for values in notes.values()])
         means = trainer.strategy.reduce(means, reduce_op="mean")
-        return {f"train/{key}": value for key, value in zip(keys, means.tolist(), strict=True)}
+        return {f"train/{key}": value for key, value in zip(notes, means.tolist(), strict=True)}
+
+    def _notes(self, module: AdversarialModule) -> dict[str, list[Tensor]]:
+        """Every scalar that is not logged yet, by key."""
+        keys = sorted({key for record in module.records for key in record})
+        return {key: [value for record in module.records for value in record.get(key, ())] for key in keys}
 
     def _rates(self, trainer: Trainer, module: AdversarialModule) -> dict[str, float]:
         names = module.runner.players

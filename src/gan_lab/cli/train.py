@@ -5,17 +5,43 @@ import os
 import sys
 from pathlib import Path
 
+import yaml
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from gan_lab.cli import app, joining
 
 log = logging.getLogger(__name__)
 
+OF_ONE_COMMAND = ("run.", "resume", "allow_changes", "time_limit", "hydra.")
+"""Beginnings of settings that a run which goes on does not take over from the command that began it."""
+
 
 def main() -> None:
     """Entry point."""
-    sys.argv[1:] = joining.with_shared_folder(sys.argv[1:])
+    sys.argv[1:] = joining.with_shared_folder(_with_settings_of_the_run(sys.argv[1:]))
     app.run("train", train)
+
+
+def _with_settings_of_the_run(words: list[str]) -> list[str]:
+    """With `resume=<run folder>`, what was typed for that run before what is typed now, and its folder."""
+    typed = {_key(word): word for word in words if "=" in word or word.startswith("~")}
+    run = Path(typed.get("resume", "resume=").partition("=")[2].strip("'\""))
+    notes = run / ".hydra" / "overrides.yaml"
+    if "resume" not in typed or not notes.is_file():
+        return words
+    earlier = [word for word in yaml.safe_load(notes.read_text()) if not _is_replaced(word, typed)]
+    folder = [] if typed.keys() & {"run.dir", "run.name", "run.root"} else [f"run.dir='{os.path.abspath(run)}'"]
+    return [*earlier, *words, *folder]
+
+
+def _is_replaced(word: str, typed: dict[str, str]) -> bool:
+    key = _key(word)
+    another_budget = key.startswith("budget.") and any(other.startswith("budget.") for other in typed)
+    return key.startswith(OF_ONE_COMMAND) or another_budget or (key in typed and not word.startswith("+"))
+
+
+def _key(word: str) -> str:
+    return word.partition("=")[0].lstrip("+~")
 
 
 def train(cfg: DictConfig) -> float | None:
@@ -31,10 +57,18 @@ def train(cfg: DictConfig) -> float | None:
 
 
 def train_here(cfg: DictConfig) -> None:
-    """Train in this process, and those that Lightning starts."""
-    from gan_lab.config.fit import fit
+    """Train in this process, and those that Lightning starts.
 
-    fit(cfg)
+    Raises:
+        SystemExit: The run was stopped to go on later.
+    """
+    from gan_lab.config.fit import fit
+    from gan_lab.config.trials import EXIT_STOPPED
+    from gan_lab.processes import is_first_process
+
+    experiment = fit(cfg)
+    if experiment.module.interrupted and is_first_process():
+        raise SystemExit(EXIT_STOPPED)
 
 
 def _run(cfg: DictConfig) -> None:

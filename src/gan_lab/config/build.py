@@ -1,6 +1,5 @@
 """From a config to objects: the only place that calls Hydra's `instantiate`."""
 
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from gan_lab.callbacks.checkpoints import AtomicCheckpointIO
+from gan_lab.callbacks.checkpoints import AtomicCheckpointIO, Checkpoints
 from gan_lab.config.checks import budget_images, check_sharing, check_values
 from gan_lab.config.targets import check_node
 from gan_lab.data.base import TrainingData
@@ -24,7 +23,9 @@ from gan_lab.errors import ConfigError, UserError
 from gan_lab.gans.base import AdversarialModule
 from gan_lab.gans.parts import Parts
 from gan_lab.gans.phases import OptimizerFactory
+from gan_lab.metrics.cache import whole
 from gan_lab.optim.growth import Growth
+from gan_lab.processes import is_first_process
 from gan_lab.strategies import register_strategies
 
 HARDWARE = ("accelerator", "devices", "num_nodes", "strategy", "precision")
@@ -74,12 +75,23 @@ def _sentence(key: str, error: BaseException) -> str:
 def build(cfg: DictConfig, data: TrainingData | None = None) -> Experiment:
     """Check the config and build data, module and trainer from it.
 
+    The two halves are `build_data` and `build_training`, for those who look at the resolved config between them.
+
     Args:
         cfg: A composed `train` config; it is not changed.
         data: Use this and not what the config describes, so that a set is decoded once for several runs.
 
     Raises:
         UserError: A value, a pair of parts, or the data cannot be used. The message says what is allowed.
+    """
+    return build_training(*build_data(cfg, data))
+
+
+def build_data(cfg: DictConfig, data: TrainingData | None = None) -> tuple[DictConfig, TrainingData]:
+    """Check the config, and build its data. Returns the config resolved, and them.
+
+    Raises:
+        UserError: A value or the data cannot be used.
     """
     check_values(cfg)
     torch.set_float32_matmul_precision(cfg.hardware.float32_matmul_precision)
@@ -88,10 +100,21 @@ def build(cfg: DictConfig, data: TrainingData | None = None) -> Experiment:
         data = cast(TrainingData, instantiate(cfg.dataset, "dataset"))
         data.prepare_data()
         data.setup("fit")
-    cfg = _with_budget(cfg, data)
+    return _with_budget(cfg, data), data
+
+
+def build_training(cfg: DictConfig, data: TrainingData) -> Experiment:
+    """Module and trainer of a resolved config, which is written into the run folder as `config.yaml`.
+
+    Raises:
+        UserError: The parts do not fit each other, the data or the machine.
+    """
     data.batch_sizes = _batch_sizes(cfg)
     data.resolutions = _resolutions(cfg)
     module = build_module(cfg)
+    if is_first_process():
+        with whole(Path(cfg.run.dir) / "config.yaml") as file:
+            file.write(OmegaConf.to_yaml(cfg).encode())
     trainer = build_trainer(cfg)
     check_sharing(cfg, trainer.world_size)
     return Experiment(cfg, data, module, trainer)
@@ -196,12 +219,9 @@ def build_network(cfg: DictConfig, name: str) -> nn.Module:
 
 
 def build_trainer(cfg: DictConfig) -> Trainer:
-    """The trainer of a resolved config with its callbacks and loggers; makes the run folder and writes `config.yaml`."""
-    if int(os.environ.get("LOCAL_RANK", 0)) == 0:
-        folder = Path(cfg.run.dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg))
+    """The trainer of a resolved config with its callbacks and loggers."""
     callbacks = list(instantiate_each(cfg.callbacks, "callbacks").values())
+    callbacks.sort(key=lambda callback: isinstance(callback, Checkpoints))  # last: they hold what the others have done
     loggers = list(instantiate_each(cfg.logger, "logger").values())
     make_trainer = instantiate({**cfg.trainer, "_partial_": True}, "trainer")
     register_strategies()

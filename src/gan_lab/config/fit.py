@@ -4,38 +4,114 @@ import logging
 import os
 import time
 import warnings
+from contextlib import suppress
+from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
-from gan_lab.config.build import Experiment, build, build_growth
-from gan_lab.config.load import find_checkpoint, read_checkpoint
+from gan_lab.callbacks.new_settings import NewSettings
+from gan_lab.callbacks.preemption import Preemption, StopSignals
+from gan_lab.config.build import Experiment, build_data, build_growth, build_module, build_trainer, build_training
+from gan_lab.config.checkpoint_files import read_checkpoint
+from gan_lab.config.resuming import (
+    FAILED,
+    FINISHED,
+    RUNNING,
+    STOPPED,
+    RunState,
+    Start,
+    alone_in,
+    check_changes,
+    find_start,
+)
+from gan_lab.data.base import TrainingData
+from gan_lab.loggers.wandb import forget_run
+from gan_lab.processes import is_first_process
 
 log = logging.getLogger(__name__)
 
 
 def fit(cfg: DictConfig) -> Experiment:
-    """Build and train what a composed `train` config describes.
+    """Build and train what a composed `train` config describes, from the newest checkpoint of its folder if there is one.
+
+    A run that is finished is not trained again. One that was stopped by a signal or by `time_limit` has the reason in
+    `interrupted` of its module.
 
     Raises:
-        UserError: Something in the config cannot be used; nothing was trained.
+        UserError: Something in the config cannot be used, and nothing was trained; or a checkpoint cannot be written.
     """
     quiet_lightning()
-    resume = None
-    if cfg.resume is not None:
-        resume = find_checkpoint(cfg.resume)
-        read_checkpoint(resume)  # tells a damaged file before anything is built
-    experiment = build(cfg)
-    _announce(experiment)
-    start = time.perf_counter()
-    try:
-        experiment.trainer.fit(
-            experiment.module, datamodule=experiment.data, ckpt_path=resume, weights_only=True if resume else None
-        )
-    finally:
-        for logger in experiment.trainer.loggers:
-            _finish(logger)
-    _conclude(experiment, time.perf_counter() - start)
+    with StopSignals() as signals, alone_in(Path(cfg.run.dir)):
+        resolved, data = build_data(cfg)
+        start = find_start(cfg)
+        changed = [] if start is None else check_changes(cfg, resolved, start)
+        state = RunState(Path(resolved.run.dir))
+        if start is not None and state.finished(resolved.budget.images):
+            return _finished(resolved, data, start)
+        experiment = _begin(resolved, data, start, changed, signals)
+        _train(experiment, start, state)
+    for callback in _preemptions(experiment):
+        if experiment.module.interrupted:
+            callback.conclude(experiment.module.interrupted)
     return experiment
+
+
+def _finished(cfg: DictConfig, data: TrainingData, start: Start) -> Experiment:
+    """The experiment as it was in the end, without its loggers."""
+    if is_first_process():
+        log.info(
+            f"{_shown(cfg.run.dir)} is finished, with {start.images_seen:,} images seen. A larger budget goes on with it; "
+            "another run.name begins anew."
+        )
+    with open_dict(cfg):
+        cfg.logger = {}
+    module = build_module(cfg)
+    module.load_state_dict(read_checkpoint(start.file)["state_dict"])
+    return Experiment(cfg, data, module, build_trainer(cfg))
+
+
+def _begin(
+    cfg: DictConfig, data: TrainingData, start: Start | None, changed: list[str], signals: StopSignals
+) -> Experiment:
+    """The experiment, with loggers that go on where it does."""
+    if start is None and is_first_process():
+        forget_run(cfg.run.dir)
+    experiment = build_training(cfg, data)
+    for logger in experiment.trainer.loggers:
+        if hasattr(logger, "go_on_from"):
+            logger.go_on_from(-1 if start is None else start.images_seen)
+    for callback in _preemptions(experiment):
+        callback.signals = signals
+    if changed:
+        experiment.trainer.callbacks.append(NewSettings())  # type: ignore[attr-defined]
+    _announce(experiment, start, changed)
+    return experiment
+
+
+def _train(experiment: Experiment, start: Start | None, state: RunState) -> None:
+    module, trainer, budget = experiment.module, experiment.trainer, experiment.config.budget.images
+    state.write(RUNNING, 0 if start is None else start.images_seen, budget)
+    begin = time.perf_counter()
+    try:
+        trainer.fit(
+            module,
+            datamodule=experiment.data,
+            ckpt_path=None if start is None else start.file,
+            weights_only=None if start is None else True,
+        )
+    except BaseException as error:
+        with suppress(OSError):  # such as a full disk, which is why the run ends
+            state.write(FAILED, module.images_seen, budget, type(error).__name__)
+        raise
+    finally:
+        for logger in trainer.loggers:
+            _finish(logger)
+    state.write(STOPPED if module.interrupted else FINISHED, module.images_seen, budget, module.interrupted)
+    _conclude(experiment, time.perf_counter() - begin)
+
+
+def _preemptions(experiment: Experiment) -> list[Preemption]:
+    return [callback for callback in experiment.trainer.callbacks if isinstance(callback, Preemption)]  # type: ignore[attr-defined]
 
 
 def _finish(logger: object) -> None:
@@ -63,7 +139,7 @@ def quiet_lightning() -> None:
         warnings.filterwarnings("ignore", message=message)
 
 
-def _announce(experiment: Experiment) -> None:
+def _announce(experiment: Experiment, start: Start | None, changed: list[str]) -> None:
     if not experiment.trainer.is_global_zero:
         return
     counts = " and ".join(
@@ -76,6 +152,10 @@ def _announce(experiment: Experiment) -> None:
         f"{_shown(config.run.dir)}: {config.budget.images:,} images in batches of {config.batch_size}, "
         f"{epochs:.3g} epochs; parameters: {counts}."
     )
+    if start is not None:
+        log.info(f"It goes on from {_shown(str(start.file))}, after {start.images_seen:,} images.")
+    if changed:
+        log.warning(f"It goes on with changed settings, as allow_changes=true: {', '.join(changed)}.")
     growth = build_growth(config)
     if growth is not None and config.budget.images < growth.grown_images:
         last = growth.stage(config.budget.images).resolution
@@ -89,6 +169,12 @@ def _conclude(experiment: Experiment, seconds: float) -> None:
     if not experiment.trainer.is_global_zero:
         return
     folder = _shown(experiment.config.run.dir)
+    if experiment.module.interrupted:
+        log.info(
+            f"{experiment.module.interrupted}: stopped after {experiment.module.images_seen:,} images, which "
+            f"{folder}/checkpoints/last.ckpt holds. To go on: gan-lab train resume={folder}"
+        )
+        return
     log.info(
         f"Done: {experiment.module.images_seen:,} images seen in {seconds // 60:.0f}:{seconds % 60:02.0f} min. "
         f"{folder} has samples/final.png, metrics.csv and checkpoints/last.ckpt. Next: gan-lab sample run={folder}"

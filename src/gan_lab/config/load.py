@@ -1,17 +1,15 @@
 """From a checkpoint to samples, without the data set."""
 
-import pickle
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from gan_lab.config.build import build_network
+from gan_lab.config.checkpoint_files import find_checkpoint, images_seen, read_checkpoint
 from gan_lab.errors import CheckpointError, ConfigError
 from gan_lab.gans.labels import LabelPrior
 from gan_lab.gans.latents import LatentPrior, TruncatedPrior
@@ -233,38 +231,6 @@ def load(path: str | Path, weights: str = "ema", device: str | torch.device | No
         latent=LatentPrior(**config.latent),
         labels=LabelPrior(**config.get("conditioning", {})),
         config=config,
-        images_seen=checkpoint["state_dict"]["_extra_state"]["images_seen"],
+        images_seen=images_seen(checkpoint),
         path=file,
     )
-
-
-def find_checkpoint(path: str | Path) -> Path:
-    """The file itself, or the last checkpoint of a run folder.
-
-    Raises:
-        CheckpointError: Neither is there.
-    """
-    path = Path(path)
-    if path.is_file():
-        return path
-    if not path.exists():
-        raise CheckpointError(f"{path} does not exist: give a checkpoint file or a run folder.")
-    last = path / "checkpoints" / "last.ckpt"
-    if not last.is_file():
-        raise CheckpointError(f"{path} is no run folder with a checkpoint: {last} is missing.")
-    return last
-
-
-def read_checkpoint(file: Path) -> dict[str, Any]:
-    """The contents of a checkpoint of gan_lab, on the CPU.
-
-    Raises:
-        CheckpointError: The file is damaged, or is something else.
-    """
-    try:
-        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, zipfile.BadZipFile, ValueError, KeyError) as error:
-        raise CheckpointError(f"{file} cannot be read: it is cut short, damaged, or no checkpoint.") from error
-    if not isinstance(checkpoint, dict) or "gan_lab" not in checkpoint or "state_dict" not in checkpoint:
-        raise CheckpointError(f"{file} is no checkpoint of gan_lab: it holds no config.")
-    return checkpoint

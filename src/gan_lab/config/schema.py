@@ -4,6 +4,7 @@ Types of `train` have no values here, but for a group that may be left out: thos
 whose schema is merged after them.
 """
 
+import itertools
 import os
 import time
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
+
+from gan_lab.errors import DataError
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 CONF = next(folder for folder in (_PACKAGE / "conf", _PACKAGE.parents[1] / "conf") if (folder / "train.yaml").is_file())
@@ -99,6 +102,8 @@ class Train:
     check_finite: bool = MISSING
     width: int = MISSING
     resume: str | None = MISSING
+    allow_changes: bool = MISSING
+    time_limit: str | None = MISSING
     run: Run = field(default_factory=Run)
     budget: Budget = field(default_factory=Budget)
     latent: Latent = field(default_factory=Latent)
@@ -295,10 +300,46 @@ class Search:
     storage: str | None = None
 
 
+_made: set[str] = set()  # ids that this process has made up
+_claimed: dict[str, str] = {}  # folders with such names to those that were made for them
+
+
 def run_id() -> str:
-    """Date, time and four random letters, so that no two runs share a folder."""
-    letters = os.urandom(2).hex()
-    return f"{time.strftime('%Y%m%d-%H%M%S')}-{letters}"
+    """Date, time and six random letters; in a step of a SLURM job the numbers of both, which a requeued job has again."""
+    job, step = os.environ.get("SLURM_JOB_ID"), os.environ.get("SLURM_STEP_ID", "")
+    if job and step.isdigit():
+        return f"slurm-{job}-{step}"
+    made = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(3).hex()}"
+    _made.add(made)
+    return made
+
+
+def run_folder(path: str) -> str:
+    """The folder in which Hydra begins. One whose name was made up is made here, in one step, so that nobody shares it."""
+    if not any(made in path for made in _made):
+        return path
+    if path not in _claimed:
+        _claimed[path] = _make(path)
+    return _claimed[path]
+
+
+def _make(path: str) -> str:
+    for number in itertools.count(1):
+        folder = path if number == 1 else f"{path}-{number}"
+        try:
+            os.makedirs(os.path.dirname(folder) or ".", exist_ok=True)
+            os.mkdir(folder)
+        except OSError as error:
+            if not os.path.isdir(folder):  # else somebody was faster
+                raise DataError(f"{error.filename} cannot be written: {error.strerror}.") from error
+        else:
+            return folder
+    raise AssertionError("unreachable")
+
+
+def notes_folder(path: str) -> str:
+    """Where Hydra notes what was typed: apart from the first notes of a run that goes on."""
+    return ".hydra/resumed" if os.path.isfile(os.path.join(path, "config.yaml")) else ".hydra"
 
 
 def prepared(source: str, key: str) -> Any:
@@ -310,8 +351,10 @@ def prepared(source: str, key: str) -> Any:
 
 
 def register() -> None:
-    """Make the schemas and the resolvers of run names and of prepared data sets known to Hydra. May be called again."""
+    """Make the schemas and the resolvers of run names, run folders and prepared data sets known to Hydra. May be called again."""
     OmegaConf.register_new_resolver("run_id", run_id, use_cache=True, replace=True)
+    OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
+    OmegaConf.register_new_resolver("notes_folder", notes_folder, replace=True)
     OmegaConf.register_new_resolver("prepared", prepared, replace=True)
     store = ConfigStore.instance()
     schemas = {

@@ -21,7 +21,7 @@ EXIT_TRIALS_FAILED = 1
 """The status of a sweep in which a run failed."""
 
 EXIT_STOPPED = 75
-"""The status of a run that was stopped to go on later."""
+"""The status of a run that was stopped to go on later: EX_TEMPFAIL of sysexits.h, "try again"."""
 
 FORWARDED = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 

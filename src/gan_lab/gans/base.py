@@ -63,6 +63,8 @@ class AdversarialModule(LightningModule):
         self.images_seen = 0
         self.batches_seen = 0
         self.averaged_at = 0
+        # Why the run ends before its end, to go on later: the name of a signal, or time_limit.
+        self.interrupted: str | None = None
         # What the log callback reads and empties: one record for each batch.
         self.records: deque[Record] = deque(maxlen=1000)
         # What the log callback last sent to the loggers, for the progress bar.

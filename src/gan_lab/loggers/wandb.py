@@ -1,20 +1,24 @@
 """Weights & Biases that never stops or delays a run: online where it can be, offline elsewhere."""
 
+import json
 import logging
 import netrc
 import os
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlparse
 
 import yaml
 from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 from gan_lab.errors import ConfigError
+from gan_lab.processes import is_first_process
 
 if TYPE_CHECKING:
     from wandb import Run
@@ -37,6 +41,8 @@ def wandb_logger(
 ) -> WandbLogger:
     """A Lightning logger around a W&B run whose x-axis is the images seen.
 
+    A run that goes on in its folder goes on in W&B as well.
+
     Args:
         save_dir: Folder in which W&B makes its own folder `wandb`.
         config_file: The run's resolved config, YAML; shown as the run's config.
@@ -54,11 +60,60 @@ def wandb_logger(
     """
     if mode not in MODES:
         raise ConfigError(f"logger.wandb.mode={mode} is not known: choose auto, online, offline or disabled.")
-    experiment = None
-    if int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", 0))) == 0:
-        start = _Start(save_dir, config_file, project, name, entity, group, tags, timeout_seconds)
-        experiment = start.online_or_offline(mode)
-    return WandbLogger(experiment=experiment, save_dir=save_dir, project=project)
+    if not is_first_process():
+        return WandbLogger(save_dir=save_dir, project=project)
+    start = _Start(save_dir, config_file, project, name, entity, group, tags, timeout_seconds)
+    return ContinuedRun(start.online_or_offline(mode), save_dir, project)
+
+
+class ContinuedRun(WandbLogger):
+    """Lightning's logger for W&B, which sends nothing twice.
+
+    W&B takes nothing back. What a run logs again, since it was killed after it had logged it, is left out: it is the same.
+    The file `wandb_run.json` has the run's id and how far its log is.
+
+    Args:
+        run: The W&B run.
+        save_dir: The folder of the file.
+        project: W&B project.
+    """
+
+    def __init__(self, run: "Run", save_dir: str, project: str) -> None:
+        super().__init__(experiment=run, save_dir=save_dir, project=project)
+        self._file = _id_file(save_dir)
+        known = _known_run(save_dir)
+        if known.get("id") != run.id:
+            known = {"images_seen": -1, "keys": []}
+        self._seen: int = known["images_seen"]
+        self._keys: set[str] = set(known["keys"])
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Send values, and pictures as `wandb.Image`, of the time when `progress/images_seen` images had been seen."""
+        seen = int(metrics["progress/images_seen"])
+        if seen < self._seen or (seen == self._seen and self._keys.issuperset(metrics)):
+            return
+        self._keys = set(metrics) | (self._keys if seen == self._seen else set())
+        self._seen = seen
+        super().log_metrics(metrics, step)
+        draft = self._file.with_suffix(".draft")
+        draft.write_text(json.dumps({"id": self.experiment.id, "images_seen": seen, "keys": sorted(self._keys)}))
+        draft.replace(self._file)
+
+
+def forget_run(save_dir: str) -> None:
+    """Let the next run of this folder be a new one in W&B."""
+    _id_file(save_dir).unlink(missing_ok=True)
+
+
+def _id_file(save_dir: str) -> Path:
+    return Path(save_dir) / "wandb_run.json"
+
+
+def _known_run(save_dir: str) -> dict[str, Any]:
+    """What an earlier part of the run left, or nothing."""
+    file = _id_file(save_dir)
+    return json.loads(file.read_text()) if file.is_file() else {}
 
 
 @dataclass(frozen=True)
@@ -106,6 +161,8 @@ class _Start:
             dir=self.save_dir,
             config=yaml.safe_load(Path(self.config_file).read_text()),
             reinit="create_new",  # a sweep trains several runs in one process
+            id=_known_run(self.save_dir).get("id"),
+            resume="allow",
             settings=wandb.Settings(
                 init_timeout=self.timeout_seconds, finish_timeout=self.timeout_seconds, silent=True
             ),
