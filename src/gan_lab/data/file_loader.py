@@ -13,6 +13,7 @@ from gan_lab.data.decode import Decoder
 from gan_lab.data.loaders import ResumableLoader
 from gan_lab.data.raw import RawImages
 from gan_lab.data.sampler import ChangingSampler, EpochSampler
+from gan_lab.data.workers import work_to_the_end
 from gan_lab.errors import DataError
 from gan_lab.types import Batch
 
@@ -91,6 +92,7 @@ class FileLoader(ResumableLoader):
             persistent_workers=self.num_workers > 0,
             prefetch_factor=4 if self.num_workers else None,
             pin_memory=self.pin_memory,
+            worker_init_fn=work_to_the_end if self.num_workers else None,
             generator=torch.Generator().manual_seed(0),  # keeps the worker seeds off the global random state
         )
 
