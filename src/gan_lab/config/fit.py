@@ -46,7 +46,7 @@ def fit(cfg: DictConfig) -> Experiment:
         start = find_start(cfg)
         changed = [] if start is None else check_changes(cfg, resolved, start)
         state = RunState(Path(resolved.run.dir))
-        if start is not None and state.finished(resolved.budget.images):
+        if start is not None and start.images_seen >= resolved.budget.images and state.finished:
             return _finished(resolved, data, start)
         experiment = _begin(resolved, data, start, changed, signals)
         _train(experiment, start, state)

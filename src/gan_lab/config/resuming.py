@@ -156,10 +156,10 @@ class RunState:
     def __init__(self, folder: Path) -> None:
         self.file = folder / "state.json"
 
-    def finished(self, budget: int) -> bool:
-        """Whether the run has ended and has seen so many images."""
-        state = self.read()
-        return state.get("state") == FINISHED and state["images_seen"] >= budget
+    @property
+    def finished(self) -> bool:
+        """Whether the run has reached its budget, and left everything that belongs to its end."""
+        return self.read().get("state") == FINISHED
 
     def read(self) -> dict[str, Any]:
         """What was written last; nothing before the run has begun."""
