@@ -62,20 +62,14 @@ def test_takes_steps(model: str, tiny) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_saves_resumes_and_samples(model: str, tiny, tmp_path: Path) -> None:
-    """Stopped in the middle of an epoch and resumed, a run ends with the weights of an uninterrupted one, bit for bit."""
+def test_saves_and_samples(model: str, tiny, tmp_path: Path) -> None:
+    """How it goes on from a checkpoint is in test_exact_resume.py."""
     side = smallest_side(model)
-    settings = (f"model={model}", f"dataset.resolution={side}", *CHECKPOINTS)
-    whole = fit(tiny(*settings, "budget.images=240", f"run.dir={tmp_path}/whole"))
-    fit(tiny(*settings, "budget.images=240", "callbacks.budget.images=88", f"run.dir={tmp_path}/first"))
-    second = fit(tiny(*settings, "budget.images=240", f"run.dir={tmp_path}/second", f"resume={tmp_path}/first"))
-    for (key, a), (_, b) in zip(whole.module.named_parameters(), second.module.named_parameters(), strict=True):
-        assert torch.equal(a, b), key
-    assert second.module.images_seen == 240 == whole.module.images_seen
-    assert second.trainer.global_step == whole.trainer.global_step == 30
+    whole = fit(tiny(f"model={model}", f"dataset.resolution={side}", *CHECKPOINTS, "budget.images=80"))
+    assert whole.trainer.global_step == 10
 
     labels = None if whole.module.labels.num_classes is None else [3, 1, 4, 1, 5]
-    images = gan_lab.load(tmp_path / "second").sample(5, seed=1, labels=labels)
+    images = gan_lab.load(tmp_path / "run").sample(5, seed=1, labels=labels)
     assert images.shape == (5, 1, side, side) and images.dtype == torch.float32
     assert images.abs().max() <= 1
     latents = whole.module.latent.sample(gan_lab.noise.Noise(gan_lab.noise.mix(1), 5))

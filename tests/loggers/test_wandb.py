@@ -216,3 +216,31 @@ def test_a_service_that_does_not_start_ends_nothing(tmp_path: Path, monkeypatch:
     run, seconds = start(tmp_path / "run")
     assert run.disabled and seconds < 10
     assert not list((tmp_path / "run").glob("wandb/offline-run-*"))
+
+
+def test_a_run_that_goes_on_is_one_run_without_points_twice(tmp_path: Path) -> None:
+    """Killed after 48 images with a checkpoint at 24: W&B has all points up to 48, and does not get those from 24 on again."""
+    from gan_lab.config.compose import compose
+    from gan_lab.config.fit import fit
+
+    folder = tmp_path / "run"
+    words = [
+        *TRAIN,
+        "logger=[wandb]",
+        f"run.dir={folder}",
+        "callbacks.checkpoints.every_images=16",
+        "callbacks.checkpoints.keep=9",
+    ]
+    fit(compose(*words))
+    for name in ("images_0000000032", "images_0000000048", "last"):
+        (folder / "checkpoints" / f"{name}.ckpt").unlink()
+    assert fit(compose(*words, "budget.images=80")).module.images_seen == 80  # from 16 on
+    parts = sorted((folder / "wandb").glob("offline-run-*"))
+    seen = {key: [] for key in ("train/generator/adversarial", "samples/ema.path")}
+    for part in parts:
+        history = [item for record in records(part) if (item := as_history(record))]
+        for key, found in seen.items():
+            found += [item["progress/images_seen"] for item in history if key in item]
+    assert len({part.name.split("-")[-1] for part in parts}) == 1  # the id
+    assert len(parts) == 2 and seen["train/generator/adversarial"] == [16, 32, 48, 64, 80]
+    assert len(seen["samples/ema.path"]) == len(set(seen["samples/ema.path"]))
