@@ -1,65 +1,96 @@
 """A run that is killed at random moments and begun again. As a program: `python -m tests.killed_run FOLDER KILLS [SEED]`."""
 
+import json
 import multiprocessing
 import os
 import random
 import signal
 import sys
+import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
 
 from gan_lab.config.compose import compose
 from gan_lab.config.fit import fit
 from tests.conftest import TINY
 from tests.exact_resume import differences
 
-IMAGES = 20_000
+IMAGES = 8_000
 
 
-def settings(folder: Path, images: int) -> list[str]:
-    """Batches of 8 digits of 8 pixels, a row of the log for every third, a checkpoint for every fortieth; two data workers."""
+def settings(images: int) -> DictConfig:
+    """Batches of 8 digits of 8 pixels, a row of the log for every third, a checkpoint for every fifth; two data workers."""
     words = [word for word in TINY if "checkpoints" not in word and "logger" not in word]
     data = ("dataset.resolution=8", "dataset.cache=none", "dataset.max_images=300", "hardware.num_workers=2")
-    often = ("callbacks.train_log.every_batches=3", "callbacks.checkpoints.every_images=320", "logger=[csv]")
-    return [*words, *data, *often, f"budget.images={images}", f"run.dir={folder}"]
+    often = ("callbacks.train_log.every_batches=3", "callbacks.checkpoints.every_images=40", "logger=[csv]")
+    return compose(*words, *data, *often, f"budget.images={images}")
 
 
-def train(words: list[str]) -> None:
+def train(cfg: DictConfig, folder: Path) -> None:
     import torch
 
     torch.set_num_threads(1)
-    fit(compose(*words))
+    OmegaConf.update(cfg, "run.dir", str(folder))
+    fit(cfg)
 
 
-def kill_until_finished(folder: Path, images: int, kills: int, seed: int, longest: float) -> tuple[int, int]:
-    """Begin the run again and again; the first `kills` times, kill it within `longest` seconds.
+def kill_until_finished(folder: Path, cfg: DictConfig, kills: int, seed: int, longest: float) -> tuple[int, int, int]:
+    """Begin the run again and again, and `kills` times kill it, every fifth time before it trains and else when it has trained
+    for up to `longest` seconds.
 
-    Returns how often it was killed, and after how many of these it had to begin from nothing.
+    Returns how often it was killed, how often with a checkpoint in its folder, and how often in the middle of writing one.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.killed_run"])
-    chance, killed, from_nothing = random.Random(seed), 0, 0
+    chance, killed, with_checkpoint, while_writing = random.Random(seed), 0, 0, 0
     while True:
-        process = context.Process(target=train, args=(settings(folder, images),))
+        process = context.Process(target=train, args=(cfg, folder))
         process.start()
-        process.join(chance.uniform(0, longest) if killed < kills else None)
+        if killed % 5 == 4:
+            process.join(chance.uniform(0, 1))
+        elif _trains(process, folder):
+            process.join(chance.uniform(0, longest) if killed < kills else None)
         if not process.is_alive():
             assert process.exitcode == 0, f"it could not go on after {killed} kills"
-            return killed, from_nothing
-        os.kill(process.pid or 0, signal.SIGKILL)
+            return killed, with_checkpoint, while_writing
+        if killed < kills:
+            os.kill(process.pid or 0, signal.SIGKILL)
+            killed += 1
+            with_checkpoint += bool(list(folder.glob("checkpoints/images_*.ckpt")))
+            while_writing += bool(list(folder.glob("checkpoints/.*.ckpt.*")))
         process.join()
-        killed += 1
-        from_nothing += not list(folder.glob("checkpoints/images_*.ckpt"))
 
 
-def main(folder: Path, kills: int, seed: int) -> None:
-    train(settings(folder / "whole", IMAGES))
-    killed, from_nothing = kill_until_finished(folder / "killed", IMAGES, kills, seed, longest=6.0)
-    found = differences(folder / "whole", folder / "killed")
+def _trains(process: BaseProcess, folder: Path) -> bool:
+    """Wait until the process has begun to train; false when it has ended before that."""
+    while process.is_alive():
+        state = folder / "state.json"
+        if state.is_file() and json.loads(state.read_text())["process"] == process.pid:
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def killed_and_whole(folder: Path, images: int, kills: int, seed: int = 0) -> tuple[tuple[int, int, int], list[str]]:
+    """See `kill_until_finished`; and in what the run differs from one that nobody killed."""
+    cfg = settings(images)
+    begin = time.monotonic()
+    train(cfg, folder / "whole")
+    longest = 1.2 * (time.monotonic() - begin) / kills  # so that it trains for about as long as it has to
+    counts = kill_until_finished(folder / "killed", cfg, kills, seed, longest)
+    return counts, differences(folder / "whole", folder / "killed")
+
+
+def main(folder: Path, kills: int, seed: int = 0) -> None:
+    (killed, with_checkpoint, while_writing), found = killed_and_whole(folder, IMAGES, kills, seed)
     print(
-        f"{killed} kills, {from_nothing} before the first checkpoint; differences from the whole run: {found or 'none'}"
+        f"{killed} kills, {with_checkpoint} with a checkpoint to go on from, {while_writing} while one was written; "
+        f"differences from the whole run: {found or 'none'}"
     )
     raise SystemExit(bool(found))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 0)
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))
