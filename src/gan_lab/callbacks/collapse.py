@@ -1,7 +1,7 @@
 """Notices a collapse while a run goes on, by signals that cost next to nothing."""
 
+import logging
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,14 +9,12 @@ import torch.nn.functional as F
 from lightning.pytorch import Callback, Trainer
 from torch import Tensor
 
-from gan_lab.callbacks.alarms import raise_alarm
 from gan_lab.callbacks.drawing import in_chunks
 from gan_lab.callbacks.every import Every
 from gan_lab.errors import CollapseError, ConfigError
 from gan_lab.gans.base import AdversarialModule
 
-ACTIONS = ("warn", "stop", "rollback")
-"""What a run does at a collapse."""
+log = logging.getLogger(__name__)
 
 LATENTS = 0x434F4C4C
 """Key of the fixed latents; any number will do, so long as it stays the same."""
@@ -102,7 +100,6 @@ class Collapse(Callback):
     A warning comes once for each time that it begins.
 
     Args:
-        folder: The run folder, for `alarms.csv`.
         budget_images: Length of the run in real images.
         action: `warn`; `stop`, which ends the run with an error; or `rollback`, which leaves the next step to what runs it.
         every_images: Images from one look to the next; None for a hundredth of the budget.
@@ -118,7 +115,6 @@ class Collapse(Callback):
 
     def __init__(
         self,
-        folder: str,
         budget_images: int,
         action: str = "warn",
         every_images: int | None = None,
@@ -128,11 +124,8 @@ class Collapse(Callback):
         looks: int = 3,
         grace: float = 0.1,
     ) -> None:
-        if action not in ACTIONS:
-            raise ConfigError(f"on_collapse={action} is not known: choose {', '.join(ACTIONS[:-1])} or {ACTIONS[-1]}.")
         if samples < 2:
             raise ConfigError(f"callbacks.collapse.samples={samples} is not allowed: it must be at least 2.")
-        self.folder = Path(folder)
         self.budget_images = budget_images
         self.action = action
         self.samples = samples
@@ -163,7 +156,7 @@ class Collapse(Callback):
                 self._look(trainer, module)
             found = self.rule.broken_by(self._history, self.budget_images)
             if found and not self._alarmed:
-                raise_alarm(trainer, self.folder, "collapse", module.images_seen, _sentence(module, *found))
+                log.warning("%s", _sentence(module, *found))
             self._alarmed = found is not None
         if self.action != "warn" and (found := trainer.strategy.broadcast(found)):
             raise CollapseError(_sentence(module, *found), found[1])

@@ -18,8 +18,9 @@ from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 from yaml import YAMLError
 
 from gan_lab.config import schema
-from gan_lab.errors import UserError
+from gan_lab.errors import TrainingError, UserError
 
+EXIT_FAILURE = 1
 EXIT_USER_ERROR = 2
 
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
@@ -85,8 +86,9 @@ def describe(error: BaseException, command: str) -> str | None:
     return None
 
 
-@describe.register
-def _(error: UserError, command: str) -> str:
+@describe.register(UserError)
+@describe.register(TrainingError)
+def _(error: Exception, command: str) -> str:
     return str(error)
 
 
@@ -197,7 +199,7 @@ def _mistakes_told(command: str, silent: bool) -> Iterator[None]:
         if silent or not (sentence := describe(error, command)):
             raise
         print(f"gan-lab {command}: {sentence}", file=sys.stderr)
-        raise SystemExit(EXIT_USER_ERROR) from None
+        raise SystemExit(EXIT_FAILURE if isinstance(error, TrainingError) else EXIT_USER_ERROR) from None
 
 
 @contextmanager

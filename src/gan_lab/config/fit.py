@@ -11,8 +11,10 @@ from omegaconf import DictConfig, open_dict
 
 from gan_lab.callbacks.new_settings import NewSettings
 from gan_lab.callbacks.preemption import Preemption, StopSignals
+from gan_lab.callbacks.rates import Rates
 from gan_lab.config.build import Experiment, build_data, build_growth, build_module, build_trainer, build_training
 from gan_lab.config.checkpoint_files import read_checkpoint
+from gan_lab.config.recovering import way_back
 from gan_lab.config.resuming import (
     FAILED,
     FINISHED,
@@ -25,6 +27,7 @@ from gan_lab.config.resuming import (
     find_start,
 )
 from gan_lab.data.base import TrainingData
+from gan_lab.errors import TrainingError
 from gan_lab.loggers.wandb import forget_run
 from gan_lab.processes import is_first_process
 
@@ -39,6 +42,7 @@ def fit(cfg: DictConfig) -> Experiment:
 
     Raises:
         UserError: Something in the config cannot be used, and nothing was trained; or a checkpoint cannot be written.
+        TrainingError: The run cannot go on as it is: it collapsed, or met a number that is not finite.
     """
     quiet_lightning()
     with StopSignals() as signals, alone_in(Path(cfg.run.dir)):
@@ -48,8 +52,7 @@ def fit(cfg: DictConfig) -> Experiment:
         state = RunState(Path(resolved.run.dir))
         if start is not None and start.images_seen >= resolved.budget.images and state.finished:
             return _finished(resolved, data, start)
-        experiment = _begin(resolved, data, start, changed, signals)
-        _train(experiment, start, state)
+        experiment = _train_to_the_end(resolved, data, start, changed, signals, state)
     for callback in _preemptions(experiment):
         if experiment.module.interrupted:
             callback.conclude(experiment.module.interrupted)
@@ -86,6 +89,27 @@ def _begin(
         experiment.trainer.callbacks.append(NewSettings())  # type: ignore[attr-defined]
     _announce(experiment, start, changed)
     return experiment
+
+
+def _train_to_the_end(
+    cfg: DictConfig,
+    data: TrainingData,
+    start: Start | None,
+    changed: list[str],
+    signals: StopSignals,
+    state: RunState,
+) -> Experiment:
+    """Train, and go back to a checkpoint before a trouble as often as the settings allow."""
+    rates = Rates(cfg.rollback.rate)
+    while True:
+        experiment = _begin(cfg, data, start, changed, signals)
+        experiment.trainer.callbacks.append(rates)  # type: ignore[attr-defined]
+        try:
+            _train(experiment, start, state)
+            return experiment
+        except TrainingError as error:
+            start = way_back(error, experiment.config, rates.rollbacks)
+            rates.rollbacks += 1
 
 
 def _train(experiment: Experiment, start: Start | None, state: RunState) -> None:

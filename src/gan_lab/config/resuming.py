@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 CHANGE_NOTHING = (
     "run.", "resume", "allow_changes", "time_limit", "budget.", "logger.", "callbacks.", "evaluation.", "extractor",
     "hardware.num_workers", "dataset.num_workers", "dataset.cache", "dataset.budget_images", "trainer.profiler",
-    "trainer.detect_anomaly",
+    "trainer.detect_anomaly", "on_collapse", "on_non_finite", "rollback.", "check_finite",
 )  # fmt: skip
 """Beginnings of keys that may differ when a run goes on: where it is kept, shown and measured, how long it is, and how its
 batches are brought in. A budget that something else is computed from, as the growth of networks, shows in that key."""

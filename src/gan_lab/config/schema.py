@@ -43,6 +43,12 @@ class Latent:
 
 
 @dataclass
+class Rollback:
+    times: int = MISSING
+    rate: float = MISSING
+
+
+@dataclass
 class Averaging:
     half_life_images: float = MISSING
     rampup: float | None = MISSING
@@ -99,6 +105,8 @@ class Train:
     accumulate: int = MISSING
     clip_norm: float | None = MISSING
     on_collapse: str = MISSING
+    on_non_finite: str = MISSING
+    rollback: Rollback = field(default_factory=Rollback)
     check_finite: bool = MISSING
     width: int = MISSING
     resume: str | None = MISSING

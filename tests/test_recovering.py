@@ -1,0 +1,100 @@
+"""A run that meets trouble ends with a sentence, or goes back and goes on with lower rates."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from gan_lab.config.compose import compose
+from gan_lab.config.fit import fit
+from gan_lab.config.run_folders import read_state
+from gan_lab.errors import TrainingError
+from gan_lab.gans.gan import GAN
+from tests.conftest import TINY
+
+WORDS = [word for word in TINY if word not in ("~callbacks.checkpoints", "~callbacks.collapse")]
+RUN = ("dataset.resolution=8", "budget.images=160", "callbacks.checkpoints.every_images=32", "lr=1e-3")
+
+
+@pytest.fixture
+def trouble(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """From 80 images on the loss is no number, as long as a rate is above the first entry; the rates that met it follow."""
+    whole, noted = GAN.discriminator_loss, [0.0]
+
+    def spoiled(self, real, fake):
+        rate = self.runner.optimizer("discriminator").param_groups[0]["lr"]
+        if self.images_seen >= 80 and rate > noted[0]:
+            noted.append(rate)
+            return real.mean() * float("nan")
+        return whole(self, real, fake)
+
+    monkeypatch.setattr(GAN, "discriminator_loss", spoiled)
+    return noted
+
+
+def test_goes_back_and_on_with_lower_rates(trouble, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Bit for bit what the same checkpoint makes when it is given the lower rate by hand."""
+    trouble[0] = 0.3e-3
+    experiment = fit(compose(*WORDS, *RUN, "on_non_finite=rollback", f"run.dir={tmp_path}/run"))
+    assert trouble[1:] == [1e-3, 0.5e-3] and experiment.module.images_seen == 160
+    assert [r.message for r in caplog.records if "Rollback" in r.message] == [
+        "Rollback 1: the run goes on from 64 images with 0.5 times the rates.",
+        "Rollback 2: the run goes on from 64 images with 0.25 times the rates.",
+    ]
+    assert experiment.module.runner.optimizer("generator").param_groups[0]["lr"] == 0.25e-3
+    assert read_state(tmp_path / "run")["state"] == "finished"
+
+    fit(compose(*WORDS, *RUN, "callbacks.budget.images=64", f"run.dir={tmp_path}/first"))
+    by_hand = (*RUN[:-1], "lr=0.25e-3", "allow_changes=true", f"resume={tmp_path}/first")
+    other = fit(compose(*WORDS, *by_hand, f"run.dir={tmp_path}/second"))
+    for (key, a), (_, b) in zip(experiment.module.named_parameters(), other.module.named_parameters(), strict=True):
+        assert torch.equal(a, b), key
+
+
+def test_lower_rates_stay_in_the_checkpoints_under_a_schedule(trouble, tmp_path: Path) -> None:
+    trouble[0] = 0.35e-3  # met at half of the run, with half of the rate
+    decay = ("schedule=linear_decay",)
+    words = (*WORDS, *RUN, *decay, "on_non_finite=rollback")
+    fit(compose(*words, f"run.dir={tmp_path}"))
+    assert trouble[1:] == pytest.approx([0.55e-3])  # of the batch before
+    checkpoint = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert [state["param_groups"][0]["initial_lr"] for state in checkpoint["optimizer_states"]] == [0.5e-3] * 2
+
+
+def test_gives_up_after_so_many_times(trouble, tmp_path: Path) -> None:
+    words = ("on_non_finite=rollback", "rollback.times=2", "rollback.rate=0.1", f"run.dir={tmp_path}")
+    with pytest.raises(TrainingError) as stopped:
+        fit(compose(*WORDS, *RUN, *words))
+    assert trouble[1:] == pytest.approx([1e-3, 1e-4, 1e-5])
+    assert str(stopped.value) == (
+        "Training stopped, for the discriminator's term adversarial is nan (batch 11, 80 images seen): nobody has moved by it. "
+        f"The last good checkpoint is {tmp_path}/checkpoints/images_0000000064.ckpt, after 64 images; it has gone back 2 times, "
+        "as rollback.times allows."
+    )
+
+
+def test_a_collapse_goes_back_to_before_it_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The samples are all alike from 72 images on, which is noticed at 96: the checkpoint of 96 is not taken."""
+    step, seen = GAN.training_step, []
+
+    def training_step(self, batch, batch_idx):
+        step(self, batch, batch_idx)
+        if self.images_seen >= 72 and self.runner.optimizer("generator").param_groups[0]["lr"] == 1e-3:
+            seen.append(self.images_seen)
+            with torch.no_grad():
+                next(self.generator.parameters()).zero_()
+
+    monkeypatch.setattr(GAN, "training_step", training_step)
+    watch = ("callbacks.collapse.every_images=8", "callbacks.collapse.diversity=0.005", "on_collapse=rollback")
+    experiment = fit(compose(*WORDS, *RUN, *watch, f"run.dir={tmp_path}"))
+    assert seen == [72, 80, 88] and experiment.module.images_seen == 160
+    assert experiment.module.runner.optimizer("generator").param_groups[0]["lr"] == 0.5e-3
+
+
+def test_the_command_tells_it_in_a_sentence(trouble, command) -> None:
+    outcome = command("train", *WORDS, *RUN, "run.name=x")
+    assert outcome.status == 1 and "Traceback" not in outcome.err
+    assert "on_non_finite=rollback goes back to it by itself, with lower rates." in outcome.err
+    assert read_state(Path("runs/x"))["state"] == "failed" and "nan" in read_state(Path("runs/x"))["reason"]
+    trouble[0] = 1.0
+    assert command("train", *WORDS, *RUN, "run.name=x").status == 0  # the same command goes on from the checkpoint
