@@ -1,6 +1,5 @@
 """A run that is killed at random moments and begun again. As a program: `python -m tests.killed_run FOLDER KILLS [SEED]`."""
 
-import json
 import multiprocessing
 import os
 import random
@@ -37,8 +36,8 @@ def train(cfg: DictConfig, folder: Path) -> None:
 
 
 def kill_until_finished(folder: Path, cfg: DictConfig, kills: int, seed: int, longest: float) -> tuple[int, int, int]:
-    """Begin the run again and again, and `kills` times kill it, every fifth time before it trains and else when it has trained
-    for up to `longest` seconds.
+    """Begin the run again and again, and `kills` times kill it: every fifth time as it begins, else up to `longest` seconds after
+    its first new checkpoint.
 
     Returns how often it was killed, how often with a checkpoint in its folder, and how often in the middle of writing one.
     """
@@ -46,31 +45,32 @@ def kill_until_finished(folder: Path, cfg: DictConfig, kills: int, seed: int, lo
     context.set_forkserver_preload(["tests.killed_run"])
     chance, killed, with_checkpoint, while_writing = random.Random(seed), 0, 0, 0
     while True:
+        before = _numbered(folder)
         process = context.Process(target=train, args=(cfg, folder))
         process.start()
-        if killed % 5 == 4:
-            process.join(chance.uniform(0, 1))
-        elif _trains(process, folder):
-            process.join(chance.uniform(0, longest) if killed < kills else None)
+        if killed < kills:
+            if killed % 5 < 4:
+                _wait_for_another(folder, before, process)
+            process.join(chance.uniform(0, longest))
+        else:
+            process.join()
         if not process.is_alive():
             assert process.exitcode == 0, f"it could not go on after {killed} kills"
             return killed, with_checkpoint, while_writing
-        if killed < kills:
-            os.kill(process.pid or 0, signal.SIGKILL)
-            killed += 1
-            with_checkpoint += bool(list(folder.glob("checkpoints/images_*.ckpt")))
-            while_writing += bool(list(folder.glob("checkpoints/.*.ckpt.*")))
+        os.kill(process.pid or 0, signal.SIGKILL)
         process.join()
+        killed += 1
+        with_checkpoint += bool(_numbered(folder))
+        while_writing += bool(list(folder.glob("checkpoints/.*.ckpt.*")))
 
 
-def _trains(process: BaseProcess, folder: Path) -> bool:
-    """Wait until the process has begun to train; false when it has ended before that."""
-    while process.is_alive():
-        state = folder / "state.json"
-        if state.is_file() and json.loads(state.read_text())["process"] == process.pid:
-            return True
-        time.sleep(0.01)
-    return False
+def _numbered(folder: Path) -> set[str]:
+    return {file.name for file in folder.glob("checkpoints/images_*.ckpt")}
+
+
+def _wait_for_another(folder: Path, before: set[str], process: BaseProcess) -> None:
+    while process.is_alive() and _numbered(folder) <= before:
+        time.sleep(0.02)
 
 
 def killed_and_whole(folder: Path, images: int, kills: int, seed: int = 0) -> tuple[tuple[int, int, int], list[str]]:
@@ -78,7 +78,7 @@ def killed_and_whole(folder: Path, images: int, kills: int, seed: int = 0) -> tu
     cfg = settings(images)
     begin = time.monotonic()
     train(cfg, folder / "whole")
-    longest = 1.2 * (time.monotonic() - begin) / kills  # so that it trains for about as long as it has to
+    longest = (time.monotonic() - begin) / kills  # so that it is killed so often before it has finished
     counts = kill_until_finished(folder / "killed", cfg, kills, seed, longest)
     return counts, differences(folder / "whole", folder / "killed")
 
