@@ -26,9 +26,9 @@ class TrainLog(Callback):
         self._kept: dict[str, Tensor] = {}  # out of the checkpoint from which the run goes on
 
     def on_save_checkpoint(self, trainer: Trainer, module: AdversarialModule, checkpoint: dict[str, Any]) -> None:  # type: ignore[override]
-        notes = self._notes(module)
-        kept = [trainer.strategy.reduce(torch.stack(values), reduce_op="mean").cpu() for values in notes.values()]
-        checkpoint["train_log"] = dict(zip(notes, kept, strict=True))
+        # A row for each process, so that means over processes are rounded as they would have been.
+        rows = {key: trainer.strategy.all_gather(torch.stack(values)) for key, values in self._notes(module).items()}
+        checkpoint["train_log"] = {key: values.view(trainer.world_size, -1).cpu() for key, values in rows.items()}
 
     def on_load_checkpoint(self, trainer: Trainer, module: AdversarialModule, checkpoint: dict[str, Any]) -> None:  # type: ignore[override]
         self._kept = checkpoint.get("train_log", {})
@@ -36,9 +36,16 @@ class TrainLog(Callback):
     def on_train_start(self, trainer: Trainer, module: AdversarialModule) -> None:  # type: ignore[override]
         module.records.clear()
         if self._kept:
-            module.records.append({key: list(values.to(module.device)) for key, values in self._kept.items()})
+            module.records.append(
+                {key: list(self._own(rows, trainer).to(module.device)) for key, rows in self._kept.items()}
+            )
             self._kept = {}
         self._since = (time.perf_counter(), module.images_seen)
+
+    @staticmethod
+    def _own(rows: Tensor, trainer: Trainer) -> Tensor:
+        """What this process noted, or the mean where there were more or fewer of them."""
+        return rows[trainer.global_rank] if len(rows) == trainer.world_size else rows.mean(dim=0)
 
     def on_train_batch_end(self, trainer: Trainer, module: AdversarialModule, *_: object) -> None:  # type: ignore[override]
         if module.batches_seen % self.every_batches == 0:
