@@ -15,7 +15,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 LAYERS = {
     "errors": 0, "noise": 0, "types": 0, "torchvision_guard": 0, "processes": 0,
     "losses": 1, "regularizers": 1, "layers": 1, "optim": 1, "pictures": 1, "charts": 1, "augment": 1,
-    "architectures": 2, "data": 2, "metrics": 2,
+    "architectures": 2, "data": 2, "metrics": 2, "pages": 2,
     "gans": 3,
     "callbacks": 4, "loggers": 4, "analysis": 4, "strategies": 4,
     "config": 5, "benchmark": 6, "cli": 7,

@@ -7,13 +7,15 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from torch import Tensor
 
+from gan_lab.callbacks.profiling import TimeShares
 from gan_lab.gans.base import AdversarialModule
 
 
 class TrainLog(Callback):
-    """Every so many batches, logs the mean of every recorded term, the rates and the throughput, over images seen.
+    """Every so many batches, logs the mean of every recorded term, the rates, the throughput and where the time went.
 
-    The mean is over the batches since the last time and over the processes. The newest values stay in the module's `latest`.
+    All of it over images seen. The mean is over the batches since the last time and over the processes; `time/<part>` is the part's
+    share of the time since the last record, in the first process. The newest values stay in the module's `latest`.
     What is not logged yet is part of a checkpoint, so that a run which goes on logs what it would have logged.
 
     Args:
@@ -41,6 +43,8 @@ class TrainLog(Callback):
             )
             self._kept = {}
         self._since = (time.perf_counter(), module.images_seen)
+        if isinstance(shares := _profiler(trainer), TimeShares):
+            shares.begin(module.device)
 
     @staticmethod
     def _own(rows: Tensor, trainer: Trainer) -> Tensor:
@@ -58,6 +62,7 @@ class TrainLog(Callback):
     def _log(self, trainer: Trainer, module: AdversarialModule) -> None:
         with module.profile("logging"):
             metrics = self._means(trainer, module) | self._rates(trainer, module) | self._progress(module)
+            metrics |= self._times(trainer)
             module.latest = metrics
             for logger in trainer.loggers:
                 logger.log_metrics(metrics, step=module.images_seen)
@@ -88,3 +93,13 @@ class TrainLog(Callback):
         self._since = (now, seen)
         progress = {"images_seen": seen, "images_per_second": (seen - before) / (now - then)} | module.progress()
         return {f"progress/{key}": value for key, value in progress.items()}
+
+    def _times(self, trainer: Trainer) -> dict[str, float]:
+        shares = _profiler(trainer)
+        return (
+            {f"time/{part}": share for part, share in shares.shares().items()} if isinstance(shares, TimeShares) else {}
+        )
+
+
+def _profiler(trainer: Trainer) -> object:
+    return trainer.profiler  # type: ignore[attr-defined]

@@ -13,6 +13,7 @@ COMMANDS = {
     "neighbours": "look for copies of training images among samples",
     "duplicates": "list the near-duplicates of a data set",
     "prepare": "decode a data set once, at all resolutions of networks that grow",
+    "report": "write a page of a run: report.html",
     "compare": "put the runs of a sweep side by side",
     "bench": "measure the speed of training",
     "list": "show models, losses, data sets and everything else there is to choose; or the runs",
@@ -37,7 +38,8 @@ examples
   gan-lab neighbours extractor=efflite0                   whether the newest run copies its training images
   gan-lab duplicates dataset=digits                       what a training set holds more than once
   gan-lab prepare dataset=digits out=prepared/digits      a data set decoded once, at every side from 4 pixels on
-  gan-lab compare                                         the newest sweep: a table over seeds, curves, samples
+  gan-lab report                                          a page of the newest run, to open in a browser
+  gan-lab compare                                         the newest sweep: a table over seeds, curves, samples, a page
   gan-lab bench model=dcgan hardware=cpu                  images per second, and where the time goes
   gan-lab list                                            what there is to choose
   gan-lab list runs                                       all runs, how far they are and how they ended

@@ -111,7 +111,7 @@ def compare_runs(
     heatmap: Sequence[str] | None = None,
     mixed_protocols: bool = False,
 ) -> str:
-    """Compare the runs below a folder, and write `comparison.csv`, `comparison.md`, `curves.png` and `sheet.png`.
+    """Compare the runs below a folder, and write `comparison.csv`, `comparison.md`, `curves.png`, `sheet.png` and `sweep.html`.
 
     Args:
         root: A folder that holds folders of runs, at any depth.
@@ -140,6 +140,8 @@ def compare_runs(
             f"These runs were not measured alike: {comparison.mixed[0]}{more}; measure them anew with gan-lab evaluate, leave "
             "them out, or compare them all the same with mixed_protocols=true."
         )
+    from gan_lab.config.sweep_report import write_sweep  # it draws what this file finds
+
     grids = _grids(comparison, heatmap) if heatmap is not None else {}
     folder = out or root
     folder.mkdir(parents=True, exist_ok=True)
@@ -155,6 +157,7 @@ def compare_runs(
     if grids:
         heat_maps(grids).save(folder / "heatmap.png")
         written.append("heatmap.png")
+    written.append(write_sweep(comparison, root, folder).name)
     return f"{comparison.text()}\nWritten to {folder}: {', '.join(written)}."
 
 
@@ -207,11 +210,11 @@ def grouped(runs: Sequence[RunFolder]) -> list[Group]:
     ):
         # Runs that were made in Python: nobody typed what tells them apart, but somebody named them.
         return [Group(each[0].path.name, each) for each in members]
-    keys = _telling_keys([each[0] for each in members], runs)
+    keys = telling_keys([each[0] for each in members], runs)
     return [Group(_name(each[0], keys), each) for each in members]
 
 
-def _telling_keys(heads: Sequence[RunFolder], runs: Sequence[RunFolder]) -> list[str]:
+def telling_keys(heads: Sequence[RunFolder], runs: Sequence[RunFolder]) -> list[str]:
     """Keys that tell all of `heads` apart: those that a user typed if they do, then groups, then any, shallow ones first."""
     typed = [key for run in runs for key in run.typed if key != "seed" and not key.startswith(("run.", "logger"))]
     groups = [key for run in runs for key in run.choices]

@@ -26,6 +26,7 @@ from gan_lab.config.resuming import (
     check_changes,
     find_start,
 )
+from gan_lab.config.run_report import reported
 from gan_lab.data.base import TrainingData
 from gan_lab.errors import TrainingError
 from gan_lab.loggers.wandb import forget_run
@@ -34,6 +35,7 @@ from gan_lab.processes import is_first_process
 log = logging.getLogger(__name__)
 
 
+@reported
 def fit(cfg: DictConfig) -> Experiment:
     """Build and train what a composed `train` config describes, from the newest checkpoint of its folder if there is one.
 

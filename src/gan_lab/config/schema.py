@@ -259,6 +259,14 @@ class Prepare(ReadsData):
 
 
 @dataclass
+class Report:
+    """Top level of `conf/report.yaml`."""
+
+    run: str = MISSING
+    out: str | None = None
+
+
+@dataclass
 class Compare:
     """Top level of `conf/compare.yaml`."""
 
@@ -367,8 +375,8 @@ def register() -> None:
     store = ConfigStore.instance()
     schemas = {
         "train": Train, "sample": Sample, "interpolate": Interpolate, "evaluate": Evaluate, "truncation": Truncation,
-        "neighbours": Neighbours, "duplicates": Duplicates, "prepare": Prepare, "compare": Compare, "bench": Bench,
-        "list": List,
+        "neighbours": Neighbours, "duplicates": Duplicates, "prepare": Prepare, "report": Report, "compare": Compare,
+        "bench": Bench, "list": List,
     }  # fmt: skip
     for name, schema in schemas.items():
         store.store(name=f"{name}_schema", node=schema)
