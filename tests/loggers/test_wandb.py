@@ -3,6 +3,7 @@
 import csv
 import itertools
 import json
+import logging
 import os
 import shutil
 import socket
@@ -11,12 +12,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import wandb
 import yaml
 
+from gan_lab.callbacks.alarms import Alarms
 from gan_lab.errors import ConfigError
 from gan_lab.loggers import wandb as ours
 
@@ -151,6 +154,8 @@ def test_offline_record_holds_the_run(command: Callable[..., Any], tmp_path: Pat
     (offline,) = (folder / "wandb").glob("offline-run-*")
     found = records(offline)
     history = [item for item in map(as_history, found) if item]
+    assert all("progress/images_seen" in item for item in history)
+    assert {key.partition("/")[0] for item in history for key in item} >= {"train", "time", "progress", "samples"}
 
     scalars = [item for item in history if "train/discriminator/adversarial" in item]
     rows = metrics_csv(folder)
@@ -172,6 +177,28 @@ def test_offline_record_holds_the_run(command: Callable[..., Any], tmp_path: Pat
     assert config == yaml.safe_load((folder / "config.yaml").read_text()) and config["batch_size"] == 16
     axes = {m.get("glob_name"): m.get("step_metric") for m in (record.get("metric", {}) for record in found)}
     assert axes["*"] == "progress/images_seen"
+
+
+def test_a_warning_is_an_alert(tmp_path: Path) -> None:
+    """One in a batch, and the error that ends the run; both stand in what `wandb sync` sends."""
+    run, logger = tmp_path / "run", logging.getLogger("gan_lab.gans.anything")
+    run.mkdir()
+    (run / "config.yaml").write_text("lr: 0.5\n")
+    trainer = SimpleNamespace(
+        is_global_zero=True, loggers=[ours.wandb_logger(str(run), str(run / "config.yaml"), mode="offline")]
+    )
+    module, alarms = SimpleNamespace(images_seen=640), Alarms(str(run))
+    alarms.on_fit_start(trainer, module)  # type: ignore[arg-type]
+    logger.warning("The generator has %s.", "collapsed")
+    alarms.on_train_batch_end(trainer, module)  # type: ignore[arg-type]
+    alarms.on_exception(trainer, module, ArithmeticError("not a number"))  # type: ignore[arg-type]
+    trainer.loggers[0].experiment.finish()
+    (offline,) = (run / "wandb").glob("offline-run-*")
+    found = records(offline)
+    alerts = [(a["text"], a["level"]) for record in found if (a := record.get("alert"))]
+    assert alerts == [("The generator has collapsed.", "WARN"), ("ArithmeticError: not a number", "ERROR")]
+    counts = [(item["progress/images_seen"], item["alarms/count"]) for item in map(as_history, found) if item]
+    assert counts == [(640, 1), (640, 2)]
 
 
 def test_a_sweep_makes_a_run_for_each_trial(command: Callable[..., Any], tmp_path: Path) -> None:

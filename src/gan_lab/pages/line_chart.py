@@ -125,12 +125,12 @@ def _value_axis(values: Sequence[float], levels: Sequence[float], zero_to_one: b
     inner_low, inner_high = ordered[len(ordered) // 100], ordered[-1 - len(ordered) // 100]
     if not exact and high - low > SPIKE * (inner_high - inner_low) > 0:
         low, high = inner_low, inner_high
-    cut = sum(not low <= value <= high for value in values)
     # A level that is far away would press the lines together: it is then only in the legend, at the edge.
     near = [level for level in levels if low - 2 * (high - low) <= level <= high + 2 * (high - low)]
     low, high = min([low, *near]), max([high, *near])
     room = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
-    return Axis(low - room, high + room, HEIGHT - BOTTOM, TOP), cut
+    low, high = low - room, high + room
+    return Axis(low, high, HEIGHT - BOTTOM, TOP), sum(not low <= value <= high for value in values)
 
 
 def _rules(x: Axis, y: Axis) -> Markup:
