@@ -58,7 +58,10 @@ def test_metrics_have_the_agreed_keys(run: Path) -> None:
         "train/grad_norm/generator",
         "train/lr/discriminator",
         "train/lr/generator",
+        *(f"time/{part}" for part in ("data", "discriminator", "generator", "ema", "logging")),
+        *(f"time/{part}" for part in ("pictures", "checkpoints", "other")),
     }
+    assert sum(float(value) for key, value in first.items() if key.startswith("time/") and value) == pytest.approx(1)
     assert all(float(value) == float(value) for value in first.values() if value)  # a norm on every tenth batch only
 
 

@@ -108,7 +108,10 @@ def test_compare_puts_a_sweep_side_by_side(command: Command, tmp_path: Path) -> 
         and "train/generator/adversarial" in outcome.out
     )
     (sweep,) = tmp_path.glob("runs/multirun/*")
-    assert all((sweep / name).is_file() for name in ("comparison.md", "comparison.csv", "curves.png", "sheet.png"))
+    assert all(
+        (sweep / name).is_file()
+        for name in ("comparison.md", "comparison.csv", "curves.png", "sheet.png", "sweep.html")
+    )
     alone = command("compare", str(sweep), "out=here", "show=[train/*/*]")
     assert alone.status == 0 and (tmp_path / "here/sheet.png").is_file(), alone.err
 

@@ -225,11 +225,11 @@ def test_curves_of_seeds_meet_where_all_have_numbers(make: Make, tmp_path: Path)
     assert compare(tmp_path, METRICS).groups[0].curve("eval/kl").x == [200]
 
 
-def test_four_files(make: Make, tmp_path: Path) -> None:
+def test_the_files(make: Make, tmp_path: Path) -> None:
     for k, (lr, seed) in enumerate([(1, 0), (1, 1), (2, 0)]):
         make(str(k), {"lr": lr, "seed": seed}, kl=float(k))
     said = compare_runs(tmp_path / "runs", METRICS, 6, tmp_path / "out")
-    assert "0.5 ± 0.71" in said and said.endswith(": comparison.md, comparison.csv, curves.png, sheet.png.")
+    assert "0.5 ± 0.71" in said and said.endswith(": comparison.md, comparison.csv, curves.png, sheet.png, sweep.html.")
     with open(tmp_path / "out/comparison.csv") as file:
         rows = list(csv.DictReader(file))
     assert [(row["group"], row["metric"], row["runs"]) for row in rows] == [
@@ -247,7 +247,9 @@ def test_runs_without_pictures_or_curves(make: Make, tmp_path: Path) -> None:
     folder = make("0", {})
     for file in folder.glob("samples/*"):
         file.unlink()
-    assert compare_runs(tmp_path, ["train/d/*"], 6, None).endswith("comparison.md, comparison.csv, curves.png.")
+    assert compare_runs(tmp_path, ["train/d/*"], 6, None).endswith(
+        "comparison.md, comparison.csv, curves.png, sweep.html."
+    )
 
 
 @pytest.mark.parametrize(

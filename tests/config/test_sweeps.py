@@ -57,7 +57,9 @@ def test_a_sweep_ends_in_a_table_and_a_figure(launcher: str, command, tmp_path: 
     rows = re.findall(r"^\| (setting=\S+) +\| (\d+) ", outcome.out, re.MULTILINE)
     assert rows == [("setting=ring/gan", "2"), ("setting=ring/d2gan", "2")]
     (folder,) = (tmp_path / "runs/multirun").iterdir()
-    assert {"comparison.md", "comparison.csv", "curves.png", "sheet.png"} < {path.name for path in folder.iterdir()}
+    assert {"comparison.md", "comparison.csv", "curves.png", "sheet.png", "sweep.html"} < {
+        path.name for path in folder.iterdir()
+    }
 
 
 def test_what_cannot_be_compared_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
