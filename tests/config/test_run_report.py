@@ -261,3 +261,17 @@ def test_the_command(command: Callable[..., Any], run: Path) -> None:
         file.unlink()
     outcome = command("report")
     assert outcome.status == 2 and outcome.err.startswith("gan-lab report: run=latest finds no run under runs")
+
+
+def test_charts_of_a_run_line_up(run: Path) -> None:
+    """A curve that ends before the run does not end at the edge of its chart; colours of the parts of the time are those of the bar."""
+    with (run / "metrics.csv").open("a") as lines:
+        lines.write(",,,800,,,\n")
+    page = read_page(write_report(run))
+    ends = {
+        name: float(chart.all("circle")[-1].attributes["cx"])
+        for name, chart in charts(page).items()
+        if chart.all("circle")
+    }
+    assert len(set(ends.values())) == 1 and next(iter(ends.values())) < 300
+    assert [node.text.split()[0] for node in charts(page)["Shares of the time"].all("span")] == ["data", "other"]

@@ -49,7 +49,7 @@ def _surroundings(trainer: Trainer, module: AdversarialModule) -> dict[str, Any]
     return {
         "started": time.strftime("%Y-%m-%d %H:%M:%S"),
         "images_seen": module.images_seen,
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": [*_program(Path(sys.argv[0])), *sys.argv[1:]],
         "host": socket.gethostname(),
         "device": _name(module.device),
         "processes": trainer.world_size,
@@ -64,7 +64,12 @@ def _surroundings(trainer: Trainer, module: AdversarialModule) -> dict[str, Any]
     }
 
 
+def _program(file: Path) -> list[str]:
+    """What was typed to start it: the commands of gan_lab run as files of `cli`."""
+    return ["gan-lab", file.stem] if file.parent.name == "cli" else [file.name]
+
+
 def _name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{device.type} ({platform.processor() or platform.machine()}, {torch.get_num_threads()} threads)"
+    return f"{device.type} ({platform.machine()}, threads: {torch.get_num_threads()})"

@@ -305,7 +305,8 @@ def _sections(run: _Run) -> list[dict[str, Any]]:
 
 
 def _chart(run: _Run, chart: Chart) -> Markup:
-    keys = sorted(chart.keys, key=lambda key: key.startswith("eval/raw/"))
+    parts = [f"time/{part['name']}" for part in _times(run)]  # in the order of the bar, so that colours are the same
+    keys = _raw_last(chart.keys) if set(chart.keys) != set(parts) else parts
     floors = [floor for key in keys if isinstance(floor := run.records.get(key, {}).get("floor"), (int, float))]
     return line_chart(
         chart.title,
@@ -314,6 +315,7 @@ def _chart(run: _Run, chart: Chart) -> Markup:
         levels={"perfect sampler": floors[0]} if floors else {},
         zero_to_one=chart.panel.zero_to_one,
         exact=chart.panel.exact,
+        end=run.images_seen,
     )
 
 

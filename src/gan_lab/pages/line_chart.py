@@ -65,6 +65,7 @@ def line_chart(
     levels: Mapping[str, float] | None = None,
     zero_to_one: bool = False,
     exact: bool = False,
+    end: float = 0,
 ) -> Markup:
     """A figure with a line for each name over images seen. A value axis is logarithmic where that helps.
 
@@ -75,6 +76,7 @@ def line_chart(
         levels: Dashed horizontal lines by name, such as what a perfect sampler gets.
         zero_to_one: Draw the values from 0 to 1, whatever they are.
         exact: Draw them as they are: no running mean, no logarithm, nothing cut.
+        end: The horizontal axis goes at least so far, so that charts of one run line up.
     """
     finite = {name: [p for p in points if math.isfinite(p[1])] for name, points in lines.items()}
     lost = sum(map(len, lines.values())) - sum(map(len, finite.values()))
@@ -82,7 +84,7 @@ def line_chart(
     shown = [p for points in finite.values() for p in points]
     if not shown:
         return _figure(title, f"{note} No finite value of {lost}.".strip(), [], Markup(""))
-    x = Axis(0, max(max(p[0] for p in shown), 1), LEFT, WIDTH - RIGHT)
+    x = Axis(0, max(max(p[0] for p in shown), end, 1), LEFT, WIDTH - RIGHT)
     y, cut = _value_axis([p[1] for p in shown], list(levels.values()), zero_to_one, exact)
     remarks = [note, "Logarithmic." if y.logarithmic else ""]
     remarks += [f"{cut} of {len(shown)} values are beyond the axis." if cut else ""]
