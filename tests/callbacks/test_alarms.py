@@ -76,8 +76,8 @@ def test_neither_a_full_disk_nor_a_logger_ends_a_run(tiny: Callable[..., Any], t
     alarms.on_fit_start(trainer, experiment.module)
     OURS.warning("trouble")
     alarms.on_train_batch_end(trainer, experiment.module)
-    alarms.on_fit_end(trainer, experiment.module)
-    assert alarms._count == 1
+    alarms.on_exception(trainer, experiment.module, OSError(28, "No space left on device"))
+    assert alarms._count == 2
 
 
 @pytest.mark.parametrize("rank", [0, 1])
