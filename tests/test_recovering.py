@@ -85,7 +85,12 @@ def test_a_collapse_goes_back_to_before_it_began(tmp_path: Path, monkeypatch: py
                 next(self.generator.parameters()).zero_()
 
     monkeypatch.setattr(GAN, "training_step", training_step)
-    watch = ("callbacks.collapse.every_images=8", "callbacks.collapse.diversity=0.005", "on_collapse=rollback")
+    watch = (
+        "callbacks.collapse.every_images=8",
+        "callbacks.collapse.grace_images=16",
+        "callbacks.collapse.diversity=0.005",
+        "on_collapse=rollback",
+    )
     experiment = fit(compose(*WORDS, *RUN, *watch, f"run.dir={tmp_path}"))
     assert seen == [72, 80, 88] and experiment.module.images_seen == 160
     assert experiment.module.runner.optimizer("generator").param_groups[0]["lr"] == 0.5e-3

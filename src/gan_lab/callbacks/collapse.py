@@ -42,27 +42,27 @@ class Look:
 class Rule:
     """When signals are those of a collapse.
 
-    After the first share `grace` of the budget it is one if, at `looks` times in a row, the diversity is below `diversity`, or
-    the norm of a player's gradient is more than `explosion` times what it was when half as many images had been seen.
+    After `grace_images` it is one if, at `looks` times in a row, the diversity is below `diversity`, or the norm of a player's
+    gradient is more than `explosion` times what it was when half as many images had been seen.
 
     Args:
         diversity: In (0, 1).
         explosion: More than 1.
         looks: At least 1.
-        grace: In [0, 1).
+        grace_images: At least 0.
     """
 
-    diversity: float = 0.25
-    explosion: float = 50.0
-    looks: int = 3
-    grace: float = 0.1
+    diversity: float
+    explosion: float
+    looks: int
+    grace_images: int
 
     def __post_init__(self) -> None:
         allowed = {
             "diversity": (0 < self.diversity < 1, "between 0 and 1"),
             "explosion": (self.explosion > 1, "more than 1"),
             "looks": (self.looks >= 1, "at least 1"),
-            "grace": (0 <= self.grace < 1, "in [0, 1)"),
+            "grace_images": (self.grace_images >= 0, "at least 0"),
         }
         for name, (holds, words) in allowed.items():
             if not holds:
@@ -70,10 +70,10 @@ class Rule:
                     f"callbacks.collapse.{name}={getattr(self, name)} is not allowed: it must be {words}."
                 )
 
-    def broken_by(self, history: list[Look], budget_images: int) -> tuple[str, int] | None:
+    def broken_by(self, history: list[Look]) -> tuple[str, int] | None:
         """What the newest looks show, in words, and the images seen when it began; None for nothing."""
         newest = history[-self.looks :]
-        if len(newest) < self.looks or newest[0].images_seen < self.grace * budget_images:
+        if len(newest) < self.looks or newest[0].images_seen < self.grace_images:
             return None
         if all(look.diversity < self.diversity for look in newest):
             share = newest[-1].diversity
@@ -102,12 +102,12 @@ class Collapse(Callback):
     Args:
         budget_images: Length of the run in real images.
         action: `warn`; `stop`, which ends the run with an error; or `rollback`, which leaves the next step to what runs it.
-        every_images: Images from one look to the next; None for a hundredth of the budget.
+        every_images: Images from one look to the next; None for a hundredth of the budget, but 1,000 or more.
         samples: Samples that are compared.
         diversity: See `Rule`, also for the others.
         explosion: Of a gradient.
         looks: In a row.
-        grace: At the beginning.
+        grace_images: None for a tenth of the budget, but 10,000 or more.
 
     Raises:
         ConfigError: A value is not allowed.
@@ -122,15 +122,15 @@ class Collapse(Callback):
         diversity: float = 0.25,
         explosion: float = 50.0,
         looks: int = 3,
-        grace: float = 0.1,
+        grace_images: int | None = None,
     ) -> None:
         if samples < 2:
             raise ConfigError(f"callbacks.collapse.samples={samples} is not allowed: it must be at least 2.")
-        self.budget_images = budget_images
         self.action = action
         self.samples = samples
-        self.rule = Rule(diversity, explosion, looks, grace)
-        self._every = Every(every_images or budget_images // 100)
+        grace_images = max(10_000, budget_images // 10) if grace_images is None else grace_images
+        self.rule = Rule(diversity, explosion, looks, grace_images)
+        self._every = Every(every_images or max(1000, budget_images // 100))
         self._history: list[Look] = []
         self._alarmed = False
         self._real: float | None = None
@@ -154,7 +154,7 @@ class Collapse(Callback):
         if trainer.is_global_zero:
             with module.profile("collapse"):
                 self._look(trainer, module)
-            found = self.rule.broken_by(self._history, self.budget_images)
+            found = self.rule.broken_by(self._history)
             if found and not self._alarmed:
                 log.warning("%s", _sentence(module, *found))
             self._alarmed = found is not None
