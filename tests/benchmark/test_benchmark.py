@@ -81,7 +81,13 @@ def test_framed_loop_sees_the_images_it_reports(tiny) -> None:
     assert experiment.module.images_seen == 64
 
 
-BENCH = ("+bench.seconds=0.05", "+bench.rounds=1", "+bench.warmup_batches=1", "+bench.resolutions=null")
+BENCH = (
+    "+bench.seconds=0.05",
+    "+bench.rounds=1",
+    "+bench.warmup_batches=1",
+    "+bench.resolutions=null",
+    "+bench.tflops=null",
+)
 
 
 def test_networks_that_grow_are_measured_at_every_resolution(tiny) -> None:
@@ -103,6 +109,10 @@ def test_without_rounds_nothing_is_read_and_many_devices_are_estimated(tiny) -> 
     lines = list(report(tiny(*words, *BENCH, "bench.rounds=0", "hardware.devices=4")))
     assert any("on each of 4 devices for 4 images at a time" in line for line in lines)
     assert not any("per second" in line for line in lines)
+    timed = list(report(tiny(*words, *BENCH, "bench.rounds=0", "hardware.devices=4", "bench.tflops=0.5")))
+    (operations,) = (float(line.split()[1]) for line in timed if line.startswith("operations"))
+    (seconds,) = (float(line.split()[2]) for line in timed if line.startswith("estimated time"))
+    assert seconds == pytest.approx(operations / 0.5 / 4, rel=1e-3)
     with pytest.raises(ConfigError, match=r"bench\.rounds=0 estimates"):
         list(report(tiny(*words, *BENCH, "hardware.devices=4")))
 

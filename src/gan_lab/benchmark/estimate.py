@@ -44,14 +44,27 @@ class Estimate:
     peak_bytes: int
     operations: float
 
-    def lines(self) -> list[str]:
-        """As they are printed."""
+    def lines(self, images_per_second: float | None, tflops: float | None) -> list[str]:
+        """As they are printed.
+
+        Args:
+            images_per_second: As measured on one device, if it was: gives the speed at which it computes.
+            tflops: Speed to assume of each device, in 1e12 operations per second; gives the time.
+        """
         shared = f" on each of {self.devices} devices" if self.devices > 1 else ""
-        return [
+        lines = [
             f"estimated memory         {self.peak_bytes / 2**20:10.0f} MiB{shared} for {self.images} images at a time, "
             f"{self.resident_bytes / 2**20:.0f} MiB of it between steps",
             f"operations               {self.operations / 1e9:10.4g} TFLOP for 1000 images",
         ]
+        if images_per_second is not None:
+            lines.append(f"computing at             {images_per_second * self.operations / 1e9:10.4g} GFLOP per second")
+        if tflops is not None:
+            seconds = self.operations / 1e9 / (tflops * self.devices)
+            lines.append(
+                f"estimated time           {seconds:10.4g} seconds for 1000 images, at {tflops:g} TFLOP per second of each device"
+            )
+        return lines
 
 
 def estimate(cfg: DictConfig) -> Estimate | None:

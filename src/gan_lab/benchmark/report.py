@@ -41,9 +41,11 @@ def report(cfg: DictConfig) -> Iterator[str]:
 
 def _one(cfg: DictConfig) -> list[str]:
     lines = [f"batch                    {cfg.batch_size:10,} images"]
-    lines += bench(cfg).lines() if cfg.bench.rounds else []
+    measured = bench(cfg) if cfg.bench.rounds else None
+    lines += measured.lines() if measured else []
     estimated = estimate(cfg)
-    return lines + (estimated.lines() if estimated else [])
+    speed = measured.images_per_second if measured else None
+    return lines + (estimated.lines(speed, cfg.bench.tflops) if estimated else [])
 
 
 def _resolved(cfg: DictConfig) -> DictConfig:

@@ -54,6 +54,7 @@ RULES = (
 BENCH_RULES = (
     Rule("bench.seconds", lambda v: v > 0, "greater than 0"),
     Rule("bench.rounds", lambda v: v >= 0, "at least 0"),
+    Rule("bench.tflops", lambda v: v is None or v > 0, "greater than 0, or null for no estimate of the time"),
     Rule("bench.warmup_batches", lambda v: v >= 0, "at least 0"),
 )
 

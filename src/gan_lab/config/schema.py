@@ -284,6 +284,7 @@ class BenchSettings:
     rounds: int = MISSING
     warmup_batches: int = MISSING
     resolutions: list[int] | None = MISSING
+    tflops: float | None = MISSING
 
 
 @dataclass
