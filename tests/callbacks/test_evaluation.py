@@ -252,6 +252,7 @@ def test_loggers_are_told_the_protocol_once(tmp_path: Path, monkeypatch: pytest.
 
 
 FEATURES = (
+    "allow_targets=[tests.extracting]",
     *(
         f"evaluation.metrics.{name}.extractor={{_target_:tests.extracting.pixel_features}}"
         for name in ("fd", "kd", "pr")

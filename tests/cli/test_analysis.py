@@ -21,7 +21,8 @@ from gan_lab.data.image_data import ImageData
 Command = Callable[..., Any]
 
 SPACE = "+extractor._target_=tests.extracting.pixel_features"
-FEW = ("samples=40", "count=3", "nearest=2", "batch_size=16", "device=cpu")
+OURS = f"allow_targets=[tests.extracting,{__name__}]"
+FEW = (OURS, "samples=40", "count=3", "nearest=2", "batch_size=16", "device=cpu")
 
 
 @pytest.fixture
@@ -134,7 +135,7 @@ def listed(file: str = "duplicates/duplicates.csv") -> dict[str, str]:
 @pytest.mark.parametrize("words", ["threshold=1", "method=extractor"])
 def test_duplicates_of_a_folder(command: Command, folder: Path, words: str) -> None:
     before = {file: file.read_bytes() for file in folder.rglob("*.*")}
-    space = [f"+extractor._target_={__name__}.blurred"] if "extractor" in words else []
+    space = [f"+extractor._target_={__name__}.blurred", OURS] if "extractor" in words else []
     outcome = command("duplicates", *SOURCE, *words.split(), *space)
     assert outcome.status == 0, outcome.err
     assert listed() == PLANTED

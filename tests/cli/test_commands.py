@@ -141,7 +141,16 @@ def test_groups_of_the_user(command: Command, monkeypatch: pytest.MonkeyPatch, t
         "architecture:\n  discriminator:\n    norm: layer\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    outcome = command("train", *SMALL, "--config-dir", "mine", "model=my_gan", "run.name=one", "loss.scale=3")
+    outcome = command(
+        "train",
+        *SMALL,
+        "--config-dir",
+        "mine",
+        "model=my_gan",
+        "run.name=one",
+        "loss.scale=3",
+        "allow_targets=[users_losses]",
+    )
     assert outcome.status == 0, outcome.err
     assert outcome.out.splitlines() == ["my loss 3.0"] or outcome.out.splitlines() == ["my loss 3"]
     config = yaml.safe_load((tmp_path / "runs/one/config.yaml").read_text())

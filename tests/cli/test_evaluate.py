@@ -30,7 +30,7 @@ from gan_lab.metrics.sliced_wasserstein import SlicedWasserstein
 
 Command = Callable[..., "object"]
 
-QUICK = ("device=cpu", "evaluation.samples=20", "evaluation.real_images=30")
+QUICK = ("allow_targets=[tests.extracting]", "device=cpu", "evaluation.samples=20", "evaluation.real_images=30")
 PIXELS = "metrics=[fd] evaluation.metrics.fd.extractor={_target_:tests.extracting.pixel_features}"
 
 
@@ -294,7 +294,7 @@ def test_images_that_cannot_be_measured(command: Command, tmp_path: Path) -> Non
     words = ("evaluate", *QUICK, "images=images")
     told(
         command(*words, *PIXELS.split()),
-        r"dataset is not given: images=... needs the real images .* as dataset=mnist\.",
+        r"dataset is not given: images=... and exports need the real images .* as dataset=mnist\.",
     )
     ok(command(*words, *PIXELS.split(), "dataset=digits"))
     prd = "evaluation.metrics.prd.extractor={_target_:tests.extracting.pixel_features}"

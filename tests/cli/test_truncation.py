@@ -22,7 +22,14 @@ from gan_lab.metrics.frechet import FrechetDistance
 Command = Callable[..., Any]
 
 SPACE = [f"evaluation.metrics.{name}.extractor={{_target_:tests.extracting.pixel_features}}" for name in ("fd", "pr")]
-FEW = ("device=cpu", "evaluation.samples=30", "evaluation.real_images=40", "count=4", "thresholds=[0.1,1]")
+FEW = (
+    "allow_targets=[tests.extracting]",
+    "device=cpu",
+    "evaluation.samples=30",
+    "evaluation.real_images=40",
+    "count=4",
+    "thresholds=[0.1,1]",
+)
 
 
 @pytest.fixture(scope="module")

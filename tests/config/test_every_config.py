@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gan_lab.config import schema
 from gan_lab.config.compose import compose
-from gan_lab.config.schema import CONF, Compare, Evaluate, Interpolate, Prepare, Sample, Train
+from gan_lab.config.schema import CONF, Compare, Evaluate, Export, Interpolate, Prepare, Sample, Train
 from gan_lab.data.pyramid import DESCRIPTION, Pyramid
 
 
@@ -174,7 +174,7 @@ def test_schema_and_file_have_the_same_words() -> None:
     for name, node in whole.items():
         part = next(field.default_factory for field in fields(Train) if field.name == name)
         assert set(node) == {field.name for field in fields(part)}
-    for name, top in {"sample": Sample, "interpolate": Interpolate, "compare": Compare}.items():
+    for name, top in {"sample": Sample, "interpolate": Interpolate, "export": Export, "compare": Compare}.items():
         words = set(yaml.safe_load((CONF / f"{name}.yaml").read_text())) - {"defaults", "hydra"}
         assert words == {field.name for field in fields(top)}
     prepare = set(yaml.safe_load((CONF / "prepare.yaml").read_text())) - {"defaults", "hydra"}

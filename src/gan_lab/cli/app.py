@@ -18,6 +18,7 @@ from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 from yaml import YAMLError
 
 from gan_lab.config import schema
+from gan_lab.config.targets import allowing
 from gan_lab.errors import TrainingError, UserError
 
 EXIT_FAILURE = 1
@@ -40,7 +41,7 @@ def run(command: str, task: Callable[[DictConfig], Any]) -> None:
     def job(cfg: DictConfig) -> Any:
         nonlocal started
         started = True
-        with _mistakes_told(command, silent):
+        with _mistakes_told(command, silent), allowing(OmegaConf.select(cfg, "allow_targets") or ()):
             return task(cfg)
 
     application = hydra.main(config_path=str(schema.CONF), config_name=command, version_base="1.3")(job)

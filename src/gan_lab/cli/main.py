@@ -8,6 +8,7 @@ COMMANDS = {
     "train": "train a GAN",
     "sample": "draw from a checkpoint",
     "interpolate": "walk through the latents of a checkpoint",
+    "export": "write a generator as one file to give away",
     "evaluate": "measure a checkpoint or a folder of images",
     "truncation": "draw fidelity against diversity over thresholds of the latents",
     "neighbours": "look for copies of training images among samples",
@@ -33,6 +34,7 @@ examples
   gan-lab train -m model=dcgan,lsgan,wgan_gp seed=0,1,2   a sweep
   gan-lab sample count=64 seed=7                          more from the newest run
   gan-lab interpolate seconds=10 out=walk.mp4             a smooth walk through its latents
+  gan-lab export out=digits.safetensors                   the newest run's generator as one file
   gan-lab evaluate metrics=[fd] extractor=efflite0        how far the newest run's samples are from the real images
   gan-lab truncation extractor=efflite0                   what truncated latents gain in fidelity and lose in diversity
   gan-lab neighbours extractor=efflite0                   whether the newest run copies its training images

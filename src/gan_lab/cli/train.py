@@ -12,8 +12,9 @@ from gan_lab.cli import app, joining
 
 log = logging.getLogger(__name__)
 
-OF_ONE_COMMAND = ("run.", "resume", "allow_changes", "time_limit", "hydra.")
-"""Beginnings of settings that a run which goes on does not take over from the command that began it."""
+OF_ONE_COMMAND = ("run.", "resume", "allow_changes", "allow_targets", "time_limit", "hydra.", "hydra/", "-")
+"""Beginnings of settings that a run which goes on does not take over from the command that began it. Flags and what lets code run
+are no settings: the folder may be somebody else's."""
 
 
 def main() -> None:

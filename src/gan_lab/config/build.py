@@ -17,7 +17,7 @@ from torch import nn
 
 from gan_lab.callbacks.checkpoints import AtomicCheckpointIO, Checkpoints
 from gan_lab.config.checks import budget_images, check_sharing, check_values
-from gan_lab.config.targets import check_node
+from gan_lab.config.targets import allowing, check_node
 from gan_lab.data.base import TrainingData
 from gan_lab.errors import ConfigError, UserError
 from gan_lab.gans.base import AdversarialModule
@@ -84,7 +84,8 @@ def build(cfg: DictConfig, data: TrainingData | None = None) -> Experiment:
     Raises:
         UserError: A value, a pair of parts, or the data cannot be used. The message says what is allowed.
     """
-    return build_training(*build_data(cfg, data))
+    with allowing(cfg.get("allow_targets", ())):
+        return build_training(*build_data(cfg, data))
 
 
 def build_data(cfg: DictConfig, data: TrainingData | None = None) -> tuple[DictConfig, TrainingData]:

@@ -35,8 +35,8 @@ RULES = (
 GRID = "grid.png"
 """What `gan-lab sample` writes beside the samples, and is none."""
 
-HINT = "images=... needs the real images to compare with, as dataset=mnist"
-"""What the user is told who gives images and no data set."""
+HINT = "images=... and exports need the real images to compare with, as dataset=mnist"
+"""What the user is told who gives images or an export and no data set."""
 
 _CHANNELS = {"1": 1, "L": 1}
 """Of the modes of Pillow that are grey; all others become three."""

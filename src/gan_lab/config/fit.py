@@ -27,6 +27,7 @@ from gan_lab.config.resuming import (
     find_start,
 )
 from gan_lab.config.run_report import reported
+from gan_lab.config.targets import allowing
 from gan_lab.data.base import TrainingData
 from gan_lab.errors import TrainingError
 from gan_lab.loggers.wandb import forget_run
@@ -47,7 +48,8 @@ def fit(cfg: DictConfig) -> Experiment:
         TrainingError: The run cannot go on as it is: it collapsed, or met a number that is not finite.
     """
     quiet_lightning()
-    with StopSignals() as signals, alone_in(Path(cfg.run.dir)):
+    allowed = allowing(cfg.get("allow_targets", ()))
+    with StopSignals() as signals, alone_in(Path(cfg.run.dir)), allowed:
         resolved, data = build_data(cfg)
         start = find_start(cfg)
         changed = [] if start is None else check_changes(cfg, resolved, start)

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import Tensor
 
 from gan_lab.config.build import instantiate
+from gan_lab.config.foreign import check_parts
 from gan_lab.config.sampling import newest_run
 from gan_lab.data.base import TrainingData
 from gan_lab.errors import ConfigError
@@ -39,10 +40,15 @@ def run_named(name: str) -> Path:
 
 
 def with_data_of(cfg: DictConfig, run: DictConfig) -> DictConfig:
-    """The config of a command with the data set of the run, unless another is given."""
+    """The config of a command with the data set of the run, unless another is given.
+
+    Raises:
+        CheckpointError: The run asks for a data set that is not gan_lab's own and is not allowed.
+    """
     with open_dict(cfg):
         whole = cast(DictConfig, OmegaConf.create(OmegaConf.to_container(cfg, resolve=False)))
         if not cfg.get("dataset") and "dataset" in run:
+            check_parts(run.dataset, "dataset", "The run")
             whole.dataset = run.dataset
         return whole
 

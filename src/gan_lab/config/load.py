@@ -1,8 +1,9 @@
-"""From a checkpoint to samples, without the data set."""
+"""From a checkpoint or an export to samples, without the data set."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -10,6 +11,9 @@ from torch import Tensor, nn
 
 from gan_lab.config.build import build_network
 from gan_lab.config.checkpoint_files import find_checkpoint, images_seen, read_checkpoint
+from gan_lab.config.exports import SUFFIX, Stored, read_export
+from gan_lab.config.foreign import check_parts, foreign_config
+from gan_lab.config.targets import allowing, check_options
 from gan_lab.errors import CheckpointError, ConfigError
 from gan_lab.gans.labels import LabelPrior
 from gan_lab.gans.latents import LatentPrior, TruncatedPrior
@@ -32,15 +36,15 @@ _STANDING = 0x5354414E
 
 @dataclass(frozen=True)
 class Loaded:
-    """A generator out of a checkpoint, ready to sample.
+    """A generator out of a checkpoint or an export, ready to sample.
 
     Attributes:
         generator: In evaluation mode; latents (n, dim) and labels (n,) to samples (n, ...).
         latent: The prior of its latents.
         labels: The prior of its labels.
-        config: The resolved config of the run.
+        config: The resolved config of the run; of an export, what its generator is built from.
         images_seen: Real images the run had seen.
-        path: The checkpoint file.
+        path: The file.
     """
 
     generator: nn.Module
@@ -196,41 +200,85 @@ class Loaded:
         return values.long()
 
 
-def load(path: str | Path, weights: str = "ema", device: str | torch.device | None = None) -> Loaded:
-    """Load the generator of a checkpoint file, or of a run folder's last checkpoint.
+def load(
+    path: str | Path,
+    weights: str = "ema",
+    device: str | torch.device | None = None,
+    allow_targets: Sequence[str] = (),
+) -> Loaded:
+    """Load the generator of a checkpoint file, of an export, or of a run folder's last checkpoint.
 
-    `gan_lab.load("runs/my-run").sample(16, seed=0)` returns sixteen images. Checkpoints hold plain data only, and are
-    read with `weights_only=True`: a file from elsewhere cannot run code through its pickle.
+    `gan_lab.load("runs/my-run").sample(16, seed=0)` returns sixteen images. A file from elsewhere cannot run code: it holds
+    plain data, is read as such, and its config can name parts of gan_lab only.
 
     Args:
-        path: A `.ckpt` file, or a run folder.
+        path: A `.ckpt` file, a `.safetensors` file of `gan-lab export`, or a run folder.
         weights: `ema` for the averaged generator, `raw` for the one being trained.
         device: Where the generator goes; by default a GPU if there is one.
+        allow_targets: Packages or full names of classes of your own that the config may name too. What they do is run.
 
     Raises:
-        CheckpointError: There is no usable checkpoint at `path`.
+        UserError: There is no usable file at `path`, or its config names what is not allowed.
+    """
+    stored = read_stored(path, weights)
+    with allowing(allow_targets):
+        generator = _generator(stored)
+        latent, labels = _prior(LatentPrior, stored, "latent"), _prior(LabelPrior, stored, "conditioning")
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return Loaded(
+        generator=generator.requires_grad_(False).eval().to(device),
+        latent=latent,
+        labels=labels,
+        config=stored.config,
+        images_seen=stored.images_seen,
+        path=stored.file,
+    )
+
+
+def _generator(stored: Stored) -> nn.Module:
+    """The generator that the config describes, with the stored weights."""
+    for group in ("architecture", "wrapper"):
+        check_parts(OmegaConf.select(stored.config, f"{group}.generator"), f"{group}.generator", stored.file)
+    if OmegaConf.select(stored.config, "architecture.generator") is None:
+        raise CheckpointError(f"{stored.file} has a config without architecture.generator.")
+    generator = build_network(stored.config, "generator")
+    try:
+        generator.load_state_dict(stored.state)
+    except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{stored.file} does not fit the generator that its own config describes.") from error
+    return generator
+
+
+def _prior(kind: Callable[..., Any], stored: Stored, key: str) -> Any:
+    """The prior that the config describes at `key`."""
+    try:
+        options = cast(dict[str, Any], OmegaConf.to_container(stored.config.get(key, OmegaConf.create())))
+        check_options(kind, options, key)
+        return kind(**options)
+    except (ConfigError, ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{stored.file} has a config that cannot be used: {str(error).rstrip('.')}.") from error
+
+
+def read_stored(path: str | Path, weights: str) -> Stored:
+    """One generator's weights and config; see `load` for the arguments.
+
+    Raises:
+        CheckpointError: There is no such generator at `path`, or the file is damaged or something else.
     """
     if weights not in WEIGHTS:
         raise CheckpointError(f"weights={weights} is not known: choose ema or raw.")
     file = find_checkpoint(path)
+    if file.suffix == SUFFIX:
+        return read_export(file, weights)
     checkpoint = read_checkpoint(file)
-    config = OmegaConf.create(checkpoint["gan_lab"]["config"])
-    assert isinstance(config, DictConfig)
-    generator = build_network(config, "generator")
     prefix = WEIGHTS[weights] + "."
-    state = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
+    try:
+        content, values = checkpoint["gan_lab"]["config"], checkpoint["state_dict"]
+        state = {key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)}
+        seen = int(images_seen(checkpoint))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{file} is no checkpoint of gan_lab: it lacks the config or the images seen.") from error
     if not state:
         raise CheckpointError(f"{file} has no {weights} generator: choose the other of weights=ema and weights=raw.")
-    try:
-        generator.load_state_dict(state)
-    except RuntimeError as error:
-        raise CheckpointError(f"{file} does not fit the generator that its own config describes.") from error
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    return Loaded(
-        generator=generator.requires_grad_(False).eval().to(device),
-        latent=LatentPrior(**config.latent),
-        labels=LabelPrior(**config.get("conditioning", {})),
-        config=config,
-        images_seen=images_seen(checkpoint),
-        path=file,
-    )
+    config = foreign_config(content, file)
+    return Stored(config, state, seen, weights, file)

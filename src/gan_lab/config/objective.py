@@ -1,7 +1,6 @@
 """The one number of a run that a search goes by."""
 
 import math
-import pkgutil
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from gan_lab.config.run_folders import read_numbers
+from gan_lab.config.targets import allowing, find_target
 from gan_lab.errors import ConfigError
 
 MODES = ("min", "max")
@@ -64,7 +64,8 @@ def objective_mode(cfg: DictConfig) -> str:
         return mode
     owners = [name for name in measured if metric is None or re.match(rf"eval/(raw/)?{re.escape(name)}", metric)]
     owner = owners[0] if metric is None else max(owners, key=len, default=None)
-    better = None if owner is None else pkgutil.resolve_name(measured[owner]._target_)
+    with allowing(cfg.get("allow_targets", ())):
+        better = None if owner is None else find_target(measured[owner]._target_, f"evaluation.metrics.{owner}")
     higher = getattr(better, "higher_is_better", None)
     if higher is None:
         raise ConfigError(f"objective.metric={metric} does not say what is better: set objective.mode to min or max.")

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gan_lab.callbacks.checkpoints import copy_folder
 from gan_lab.config.checkpoint_files import find_checkpoint, images_seen, newest_checkpoint, read_checkpoint
+from gan_lab.config.foreign import foreign_config
 from gan_lab.errors import ConfigError
 from gan_lab.metrics.cache import whole
 from gan_lab.processes import is_first_process
@@ -23,7 +24,7 @@ from gan_lab.processes import is_first_process
 log = logging.getLogger(__name__)
 
 CHANGE_NOTHING = (
-    "run.", "resume", "allow_changes", "time_limit", "budget.", "logger.", "callbacks.", "evaluation.", "extractor",
+    "run.", "resume", "allow_changes", "allow_targets", "time_limit", "budget.", "logger.", "callbacks.", "evaluation.", "extractor",
     "hardware.num_workers", "dataset.num_workers", "dataset.cache", "dataset.budget_images", "trainer.profiler",
     "trainer.detect_anomaly", "on_collapse", "on_non_finite", "rollback.", "check_finite",
 )  # fmt: skip
@@ -67,7 +68,7 @@ def find_start(cfg: DictConfig) -> Start | None:
     if file is None:
         return None
     checkpoint = read_checkpoint(file)
-    config = OmegaConf.to_container(OmegaConf.create(checkpoint["gan_lab"]["config"]))
+    config = OmegaConf.to_container(foreign_config(checkpoint["gan_lab"]["config"], file))
     assert isinstance(config, dict)
     return Start(file, images_seen(checkpoint), config)  # type: ignore[arg-type]
 

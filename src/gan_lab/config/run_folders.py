@@ -17,7 +17,7 @@ from gan_lab.errors import DataError
 Settings = dict[str, str]
 """Values of a config by dotted key, as text."""
 
-ASIDE = ("run.", "logger.", "callbacks.progress.")
+ASIDE = ("run.", "logger.", "callbacks.progress.", "allow_targets")
 """Beginnings of keys that say where a run is kept and shown, and change nothing in it."""
 
 
@@ -152,6 +152,14 @@ def _finals(rows: list[dict[str, float]], records: dict[str, dict[str, Any]]) ->
     last = {key: value for row in rows for key, value in row.items()}
     # JSON has no NaN: null stands for it.
     return last | {k: float("nan") if r["value"] is None else r["value"] for k, r in records.items()}
+
+
+def choices_of(path: Path) -> Settings:
+    """The groups that were chosen for the run in a folder; empty where it did not come from the command line."""
+    try:
+        return _from_hydra(path / ".hydra")[0]
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError, OSError):
+        return {}
 
 
 def _is_aside(key: str) -> bool:

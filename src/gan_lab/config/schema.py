@@ -94,6 +94,7 @@ class Hardware:
 class Train:
     """Top level of `conf/train.yaml`. The groups themselves are free: each is checked against what it builds."""
 
+    allow_targets: list[str] = field(default_factory=list)
     seed: int = MISSING
     batch_size: int = MISSING
     n_critic: int = MISSING
@@ -142,6 +143,7 @@ class Train:
 class Sample:
     """Top level of `conf/sample.yaml`."""
 
+    allow_targets: list[str] = field(default_factory=list)
     run: str = MISSING
     count: int = MISSING
     seed: int = MISSING
@@ -160,6 +162,7 @@ class Sample:
 class Interpolate:
     """Top level of `conf/interpolate.yaml`."""
 
+    allow_targets: list[str] = field(default_factory=list)
     run: str = MISSING
     count: int = MISSING
     seconds: float = MISSING
@@ -176,9 +179,20 @@ class Interpolate:
 
 
 @dataclass
+class Export:
+    """Top level of `conf/export.yaml`."""
+
+    allow_targets: list[str] = field(default_factory=list)
+    run: str = MISSING
+    weights: str = MISSING
+    out: str | None = None
+
+
+@dataclass
 class ReadsData:
     """What every command has that reads a data set outside training; the schemas of those commands add to it."""
 
+    allow_targets: list[str] = field(default_factory=list)
     batch_size: int = MISSING
     width: int = MISSING
     hardware: dict[str, Any] = field(default_factory=dict)
@@ -375,9 +389,9 @@ def register() -> None:
     OmegaConf.register_new_resolver("prepared", prepared, replace=True)
     store = ConfigStore.instance()
     schemas = {
-        "train": Train, "sample": Sample, "interpolate": Interpolate, "evaluate": Evaluate, "truncation": Truncation,
-        "neighbours": Neighbours, "duplicates": Duplicates, "prepare": Prepare, "report": Report, "compare": Compare,
-        "bench": Bench, "list": List,
+        "train": Train, "sample": Sample, "interpolate": Interpolate, "export": Export, "evaluate": Evaluate,
+        "truncation": Truncation, "neighbours": Neighbours, "duplicates": Duplicates, "prepare": Prepare, "report": Report,
+        "compare": Compare, "bench": Bench, "list": List,
     }  # fmt: skip
     for name, schema in schemas.items():
         store.store(name=f"{name}_schema", node=schema)

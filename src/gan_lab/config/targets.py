@@ -1,9 +1,12 @@
-"""Whether a config node fits what its `_target_` takes: read off the signature, before anything is built."""
+"""Whether a config may name a `_target_`, and fits what it takes: read off the signature, before anything is built."""
 
 import inspect
 import pkgutil
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from importlib import import_module
 from inspect import Parameter
 from types import NoneType, UnionType
 from typing import Any
@@ -13,9 +16,44 @@ from gan_lab.errors import ConfigError
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", NoneType: "null"}
 """What YAML can write in one word, as messages call it."""
 
+ALLOWED = (
+    "gan_lab", "torch.nn", "torch.optim", "lightning.pytorch.Trainer", "lightning.pytorch.callbacks",
+    "lightning.pytorch.loggers", "lightning.pytorch.plugins", "lightning.pytorch.profilers", "lightning.pytorch.strategies",
+)  # fmt: skip
+"""Packages and classes that every config may build from. None of them is a door to the rest of Python."""
+
+_HOMES = (*ALLOWED, "lightning.pytorch.trainer", "lightning.fabric.plugins")
+"""Where the things that ALLOWED names say that they are defined."""
+
+_BY_USER: ContextVar[tuple[str, ...]] = ContextVar("allow_targets", default=())
+
+
+@contextmanager
+def allowing(names: Iterable[str]) -> Iterator[None]:
+    """For the time of the block, let configs build from these too: the user's word `allow_targets`.
+
+    Args:
+        names: Packages, modules, or full names of classes and functions.
+    """
+    token = _BY_USER.set((*_BY_USER.get(), *names))
+    try:
+        yield
+    finally:
+        _BY_USER.reset(token)
+
+
+def is_allowed_by_user(target: str) -> bool:
+    """Whether the user's `allow_targets` has this full name of a class or function, or a package that it is in."""
+    return is_within(target, _BY_USER.get())
+
+
+def is_within(name: str, packages: Iterable[str]) -> bool:
+    """Whether a dotted name is one of `packages`, or in one of them."""
+    return any(f"{name}.".startswith(f"{package}.") for package in packages)
+
 
 def check_node(node: Any, key: str) -> None:
-    """Refuse, anywhere below `key`, targets that do not exist and options that do not suit them.
+    """Refuse, anywhere below `key`, targets that are not allowed or do not exist and options that do not suit them.
 
     Args:
         node: Plain lists and mappings, without interpolations.
@@ -29,9 +67,11 @@ def check_node(node: Any, key: str) -> None:
         return
     for name, child in children.items():
         check_node(child, f"{key}.{name}")
-    if "_target_" in children and "_args_" not in children:
-        options = {name: value for name, value in children.items() if not _is_hydra_word(name)}
-        check_options(_find(children["_target_"], key), options, key, complete=not children.get("_partial_"))
+    if "_target_" in children:
+        target = find_target(children["_target_"], key)
+        if "_args_" not in children:
+            options = {name: value for name, value in children.items() if not _is_hydra_word(name)}
+            check_options(target, options, key, complete=not children.get("_partial_"))
 
 
 def check_options(target: Callable[..., Any], options: Mapping[str, Any], key: str, complete: bool = True) -> None:
@@ -80,17 +120,43 @@ def _check_type(key: str, value: Any, hint: Any, default: Any) -> None:
         raise ConfigError(f"{key}={value} is not allowed: it must be {allowed}.")
 
 
-def _find(target: Any, key: str) -> Callable[..., Any]:
+def find_target(target: Any, key: str) -> Callable[..., Any]:
+    """The class or function of a `_target_` at `key`.
+
+    Raises:
+        ConfigError: It is not allowed, or does not exist.
+    """
     if callable(target):
         return target  # from Python, not from YAML
+    _refuse_name(target, key)  # before the import, which runs code
+    module, _, name = target.rpartition(".")
+    users = is_allowed_by_user(target)
     try:
-        found = pkgutil.resolve_name(target)
+        # Of ours only what stands in a module itself: its modules in turn hold all of Python, and its classes all they can do.
+        found = pkgutil.resolve_name(target) if users else getattr(import_module(module), name)
     except Exception as error:  # whatever the import of a user's module raises
         reason = str(error).partition(";")[0]
         raise ConfigError(f"{key}._target_={target} cannot be imported: {type(error).__name__}: {reason}.") from error
     if not callable(found):
         raise ConfigError(f"{key}._target_={target} is not allowed: it must be a class or a function.")
+    if not users and not is_within(getattr(found, "__module__", None) or "", _HOMES):
+        raise ConfigError(f"{key}._target_={target} is not allowed: {found.__module__} has only lent it to {module}.")
     return found
+
+
+def _refuse_name(target: Any, key: str) -> None:
+    """Refuse what is outside the allowed packages, or is somebody's private part."""
+    if not isinstance(target, str) or "." not in target:
+        raise ConfigError(f"{key}._target_={target} is not allowed: write package.module.Name.")
+    if is_allowed_by_user(target):
+        return
+    if not is_within(target, ALLOWED):
+        raise ConfigError(
+            f"{key}._target_={target} is not allowed: configs build from {', '.join(ALLOWED)}; if it is code of yours, "
+            f"add allow_targets=[{target}]."
+        )
+    if any(part.startswith("_") for part in target.split(".")):
+        raise ConfigError(f"{key}._target_={target} is not allowed: a name that begins with _ is private.")
 
 
 def _is_hydra_word(name: str) -> bool:
