@@ -93,7 +93,7 @@ def differences(a: Path, b: Path) -> list[str]:
 
 
 def timeless(row: dict[str, str]) -> dict[str, str]:
-    return {key: value for key, value in row.items() if key not in NUMBERS_OF_THE_CLOCK}
+    return {key: value for key, value in row.items() if key not in NUMBERS_OF_THE_CLOCK and not key.startswith("time/")}
 
 
 def plain(content: dict[str, Any]) -> dict[str, Any]:

@@ -198,7 +198,7 @@ def test_no_gpu(command: Command) -> None:
         "list what=foo": "what=foo .*choose from all, .*loss",
         "list format=foo": "format=foo .*text or markdown",
         "bench model=foo": "model=foo is not known",
-        "bench bench.rounds=0": "bench.rounds=0 .*at least 1",
+        "bench bench.rounds=-1": "bench.rounds=-1 .*at least 0",
         "bench hardware=ddp_cpu": "hardware.devices=2 .*one process",
     }.items(),
 )

@@ -15,17 +15,8 @@ from gan_lab.callbacks.rates import Rates
 from gan_lab.config.build import Experiment, build_data, build_growth, build_module, build_trainer, build_training
 from gan_lab.config.checkpoint_files import read_checkpoint
 from gan_lab.config.recovering import way_back
-from gan_lab.config.resuming import (
-    FAILED,
-    FINISHED,
-    RUNNING,
-    STOPPED,
-    RunState,
-    Start,
-    alone_in,
-    check_changes,
-    find_start,
-)
+from gan_lab.config.resuming import RunState, Start, alone_in, check_changes, find_start
+from gan_lab.config.run_folders import FAILED, FINISHED, RUNNING, STOPPED
 from gan_lab.config.run_report import reported
 from gan_lab.config.targets import allowing
 from gan_lab.data.base import TrainingData

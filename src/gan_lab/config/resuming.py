@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from gan_lab.callbacks.checkpoints import copy_folder
 from gan_lab.config.checkpoint_files import find_checkpoint, images_seen, newest_checkpoint, read_checkpoint
 from gan_lab.config.foreign import foreign_config
+from gan_lab.config.run_folders import FINISHED
 from gan_lab.errors import ConfigError
 from gan_lab.metrics.cache import whole
 from gan_lab.processes import is_first_process
@@ -33,8 +34,6 @@ batches are brought in. A budget that something else is computed from, as the gr
 
 WAIT_SECONDS = 20
 """How long a run waits for its folder: data workers of a killed process live on for some seconds."""
-
-RUNNING, FINISHED, STOPPED, FAILED = "running", "finished", "stopped", "failed"
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from markupsafe import Markup
 from omegaconf import DictConfig
 
+from gan_lab.config.run_folders import RUNNING, STOPPED, is_dead
 from gan_lab.errors import ConfigError, DataError
 from gan_lab.pages.embedding import embedded
 from gan_lab.pages.layout import Chart, arranged, line_name
@@ -165,13 +166,15 @@ class _Run:
 def ending(run: _Run, ended: bool) -> tuple[str, str]:
     """What has become of a run, in a word, and why if that is known."""
     told, reason = run.state.get("state"), str(run.state.get("reason") or "")
-    if told and told != "running":
+    if told and told != RUNNING:
         return str(told), reason
     if run.budget and run.images_seen >= run.budget:
         return "finished", ""
     if ended:
         errors = [alarm["text"] for alarm in run.alarms if alarm.get("level") == "ERROR" and "text" in alarm]
         return "stopped", str(errors[-1]) if errors else ""
+    if told == RUNNING and is_dead(run.state):
+        return STOPPED, "killed"
     if run.age() < SILENT_SECONDS:
         return "running", ""
     return "unfinished", f"it last wrote something {duration(run.age())} ago"
