@@ -350,7 +350,7 @@ def test_hydra_builds_in_one_place() -> None:
 
     assert files("utils.instantiate") == {"build.py"}
     assert files("get_method", "get_class", "get_object", "resolve_name") == {"targets.py"}
-    assert files("import_module") <= {"targets.py", "main.py", "__init__.py", "sweep_report.py"}
+    assert files("import_module") <= {"targets.py", "main.py", "__init__.py"}
 
 
 def test_cards_are_read_without_the_tensors_being_trusted(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ import math
 import os
 import time
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +13,8 @@ from markupsafe import Markup
 from gan_lab.config.comparing import PERFECT, Comparison, Group, Table, cell, mean_and_sd, telling_keys
 from gan_lab.config.run_folders import RunFolder
 from gan_lab.config.run_report import REPORT
+from gan_lab.config.targets import find_target
+from gan_lab.errors import ConfigError
 from gan_lab.pages.coordinates import parallel_coordinates
 from gan_lab.pages.embedding import embedded
 from gan_lab.pages.line_chart import COLOURS, line_chart
@@ -80,8 +81,10 @@ def higher_is_better(run: RunFolder, key: str) -> bool | None:
     if not fitting or not key.startswith("eval/"):
         return None
     owner = max(fitting, key=len)
-    module, _, kind = owners[owner].rpartition(".")
-    metric = getattr(import_module(module), kind, None)
+    try:
+        metric = find_target(owners[owner], owner)  # a run folder may be somebody else's: nothing is imported unasked
+    except ConfigError:
+        return None
     lower = any(name.startswith(f"{owner}_{part}_") for part in getattr(metric, "lower_is_better", ()))
     higher = getattr(metric, "higher_is_better", None)
     return higher if higher is None else higher and not lower
