@@ -73,8 +73,8 @@ def test_gives_up_after_so_many_times(trouble, tmp_path: Path) -> None:
     )
 
 
-def test_a_collapse_goes_back_to_before_it_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The samples are all alike from 72 images on, which is noticed at 96: the checkpoint of 96 is not taken."""
+def collapsing(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The samples are all alike from 72 images on, as long as the rate is the first one; images seen at that."""
     step, seen = GAN.training_step, []
 
     def training_step(self, batch, batch_idx):
@@ -85,15 +85,36 @@ def test_a_collapse_goes_back_to_before_it_began(tmp_path: Path, monkeypatch: py
                 next(self.generator.parameters()).zero_()
 
     monkeypatch.setattr(GAN, "training_step", training_step)
-    watch = (
-        "callbacks.collapse.every_images=8",
-        "callbacks.collapse.grace_images=16",
-        "callbacks.collapse.diversity=0.005",
-        "on_collapse=rollback",
-    )
-    experiment = fit(compose(*WORDS, *RUN, *watch, f"run.dir={tmp_path}"))
+    return seen
+
+
+WATCH = (
+    "callbacks.collapse.every_images=8", "callbacks.collapse.grace_images=16", "callbacks.collapse.diversity=0.005",
+    "on_collapse=rollback", "callbacks.checkpoints.every_images=8",
+)  # fmt: skip
+
+
+def test_a_collapse_goes_back_to_before_it_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog) -> None:
+    seen = collapsing(monkeypatch)
+    experiment = fit(compose(*WORDS, *RUN, *WATCH, "callbacks.checkpoints.keep=4", f"run.dir={tmp_path}"))
     assert seen == [72, 80, 88] and experiment.module.images_seen == 160
+    assert any("goes on from 64 images" in record.message for record in caplog.records)
     assert experiment.module.runner.optimizer("generator").param_groups[0]["lr"] == 0.5e-3
+
+
+def test_a_collapse_that_only_its_own_checkpoints_are_left_of_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collapsing(monkeypatch)
+    with pytest.raises(TrainingError, match=r"No good one is left; give callbacks.checkpoints.keep a larger number\.$"):
+        fit(compose(*WORDS, *RUN, *WATCH, "callbacks.checkpoints.keep=1", f"run.dir={tmp_path}"))
+
+
+def test_without_any_checkpoint_it_begins_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog) -> None:
+    collapsing(monkeypatch)
+    rare = "callbacks.checkpoints.every_images=1000"
+    assert fit(compose(*WORDS, *RUN, *WATCH, rare, f"run.dir={tmp_path}")).module.images_seen == 160
+    assert any("goes on from 0 images" in record.message for record in caplog.records)
 
 
 def test_the_command_tells_it_in_a_sentence(trouble, command) -> None:

@@ -29,9 +29,9 @@ class CollapseError(TrainingError):
     """A run shows the signs of collapse, and is not to go on.
 
     Attributes:
-        since: Real images seen when the signs began.
+        healthy_at: Real images seen when nothing was to be seen yet, for the last time.
     """
 
-    def __init__(self, message: str, since: int) -> None:
+    def __init__(self, message: str, healthy_at: int) -> None:
         super().__init__(message)
-        self.since = since
+        self.healthy_at = healthy_at

@@ -94,7 +94,7 @@ def test_a_run_that_collapses_ends_where_it_is_asked_to(action: str, tmp_path: P
     experiment = collapsing(tmp_path, action)
     with pytest.raises(CollapseError, match="signs of a collapse") as stopped:
         experiment.trainer.fit(experiment.module, datamodule=experiment.data)
-    assert stopped.value.since == 80 and experiment.module.images_seen == 112
+    assert stopped.value.healthy_at == 64 and experiment.module.images_seen == 112
 
 
 def test_a_healthy_run_is_silent_and_its_signals_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

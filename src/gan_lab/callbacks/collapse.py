@@ -159,7 +159,10 @@ class Collapse(Callback):
                 log.warning("%s", _sentence(module, *found))
             self._alarmed = found is not None
         if self.action != "warn" and (found := trainer.strategy.broadcast(found)):
-            raise CollapseError(_sentence(module, *found), found[1])
+            raise CollapseError(_sentence(module, *found), self._look_before(found[1]))
+
+    def _look_before(self, images_seen: int) -> int:
+        return max((look.images_seen for look in self._history if look.images_seen < images_seen), default=0)
 
     def _look(self, trainer: Trainer, module: AdversarialModule) -> None:
         samples = torch.cat([chunk.cpu() for chunk, _ in in_chunks(module, *self._inputs(module), average=False)])

@@ -1,5 +1,6 @@
 """What a run does that cannot go on as it is: it ends with a sentence, or goes back to a checkpoint before the trouble."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -18,31 +19,34 @@ def way_back(error: TrainingError, cfg: DictConfig, rollbacks: int) -> Start | N
         rollbacks: How often it went back already.
 
     Raises:
-        TrainingError: The settings do not ask for it, or it was done often enough; the message says where the last good
-            checkpoint is.
+        TrainingError: The settings do not ask for it, it was done often enough, or only checkpoints of the collapse are
+            left; the message says where the last good one is.
     """
     collapsed = isinstance(error, CollapseError)
     key = "on_collapse" if collapsed else "on_non_finite"
-    start = _last_before(error.since if isinstance(error, CollapseError) else None, cfg)
-    if cfg[key] == "rollback" and rollbacks < cfg.rollback.times:
+    files = sorted((Path(cfg.run.dir) / "checkpoints").glob(NUMBERED), reverse=True)
+    start = _newest(files, error.healthy_at if isinstance(error, CollapseError) else None)
+    lost = bool(files) and start is None
+    if cfg[key] == "rollback" and rollbacks < cfg.rollback.times and not lost:
         return start
     what = str(error).rstrip(".") if collapsed else f"Training stopped, for {error}: nobody has moved by it"
     good = (
         f"The last good checkpoint is {start.file}, after {start.images_seen:,} images"
         if start
-        else "No checkpoint is before it"
+        else "No good one is left"
     )
-    advice = (
-        f"it has gone back {rollbacks} times, as rollback.times allows"
-        if cfg[key] == "rollback"
-        else f"{key}=rollback goes back to it by itself, with lower rates"
-    )
+    if cfg[key] != "rollback":
+        advice = f"{key}=rollback goes back to it by itself, with lower rates"
+    elif lost:
+        advice = "give callbacks.checkpoints.keep a larger number"
+    else:
+        advice = f"it has gone back {rollbacks} times, as rollback.times allows"
     raise TrainingError(f"{what}. {good}; {advice}.") from error
 
 
-def _last_before(limit: int | None, cfg: DictConfig) -> Start | None:
-    """The newest whole checkpoint of the run, of no more than `limit` images."""
-    for file in sorted((Path(cfg.run.dir) / "checkpoints").glob(NUMBERED), reverse=True):
+def _newest(files: Iterable[Path], limit: int | None) -> Start | None:
+    """The first that is whole and has seen no more than `limit` images."""
+    for file in files:
         try:
             checkpoint = read_checkpoint(file)
         except CheckpointError:
