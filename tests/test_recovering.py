@@ -124,3 +124,61 @@ def test_the_command_tells_it_in_a_sentence(trouble, command) -> None:
     assert read_state(Path("runs/x"))["state"] == "failed" and "nan" in read_state(Path("runs/x"))["reason"]
     trouble[0] = 1.0
     assert command("train", *WORDS, *RUN, "run.name=x").status == 0  # the same command goes on from the checkpoint
+
+
+@pytest.fixture
+def small_memory(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A device that holds three images at a time; how many it was asked for."""
+    step, asked = GAN.discriminator_step, []
+
+    def discriminator_step(self, batch, noise):
+        asked.append(len(batch["image"]))
+        if asked[-1] > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return step(self, batch, noise)
+
+    monkeypatch.setattr(GAN, "discriminator_step", discriminator_step)
+    return asked
+
+
+SHORT = (*RUN[:-1], "budget.images=32", "callbacks.checkpoints.every_images=16")
+
+
+def test_memory_that_runs_out_is_told_with_what_would_fit(small_memory, command) -> None:
+    outcome = command("train", *WORDS, *SHORT, "run.name=x")
+    assert outcome.status == 1 and "Traceback" not in outcome.err
+    assert (
+        "The memory of the device is too small for 8 images at a time (batch_size=8, accumulate=1): accumulate=2 needs less, "
+        "and hardware.find_micro_batch=true finds what fits; the same command goes on from the last checkpoint."
+        in outcome.err
+    )
+
+
+def test_micro_batches_that_fit_are_found_and_kept(small_memory, tmp_path: Path, caplog) -> None:
+    words = (
+        *WORDS,
+        *SHORT,
+        "architecture.discriminator.norm=none",
+        "architecture.generator.norm=none",
+        "hardware.find_micro_batch=true",
+    )
+    found = fit(compose(*words, f"run.dir={tmp_path}/found", "callbacks.budget.images=16"))
+    assert small_memory[:2] == [8, 4] and set(small_memory[2:]) == {2} and found.config.accumulate == 4
+    assert [r.message for r in caplog.records if "accumulate=" in r.message][-1].endswith("goes on with accumulate=4.")
+    small_memory.clear()
+    again = fit(compose(*words, f"run.dir={tmp_path}/found"))  # the same command does not search again
+    assert set(small_memory) == {2} and again.module.images_seen == 32
+    whole = fit(compose(*words[:-1], "accumulate=4", f"run.dir={tmp_path}/whole"))
+    for (key, a), (_, b) in zip(again.module.named_parameters(), whole.module.named_parameters(), strict=True):
+        assert torch.equal(a, b), key
+
+
+def test_one_image_that_is_too_much(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def discriminator_step(self, batch, noise):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(GAN, "discriminator_step", discriminator_step)
+    with pytest.raises(
+        TrainingError, match=r"too small for 1 images at a time .* cannot be fewer: set a smaller width"
+    ):
+        fit(compose(*WORDS, *SHORT, "hardware.find_micro_batch=true", f"run.dir={tmp_path}"))

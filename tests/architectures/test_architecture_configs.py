@@ -72,6 +72,6 @@ def test_builds_and_runs(file: Path) -> None:
     generator, arguments = settings(file, "generator")
     discriminator, more = settings(file, "discriminator")
     with torch.no_grad():
-        images = generator(**arguments)(torch.randn(2, 100))
+        images = generator(**arguments).eval()(torch.randn(2, 100))
         assert images.shape == (2, 3, 32, 32)
         assert discriminator(**more)(images).shape == (2,)

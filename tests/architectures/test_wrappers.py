@@ -549,8 +549,8 @@ CONDITIONINGS = sorted((CONF / "conditioning").glob("*.yaml"))
 SLOTS = {
     f"wrapper.{player}.{slot}"
     for player, slots in {
-        "discriminator": ("packing", "minibatch", "spectral_norm"),
-        "generator": ("virtual_batch_norm", "spectral_norm"),
+        "discriminator": ("packing", "minibatch", "synchronized_batch_norm", "spectral_norm"),
+        "generator": ("synchronized_batch_norm", "virtual_batch_norm", "spectral_norm"),
     }.items()
     for slot in slots
 }
@@ -591,6 +591,6 @@ def test_conditioning_configs(file: Path) -> None:
 
 
 def test_there_are_configs() -> None:
-    assert len(WRAPPERS) == 6
+    assert len(WRAPPERS) == 8
     words = {"none", "concat", "projection", "shared_embedding", "auxiliary_classifier"}
     assert {file.stem for file in CONDITIONINGS} == words

@@ -219,7 +219,7 @@ def test_without_metrics_nothing_is_done(tmp_path: Path) -> None:
     logger = Told()
     evaluated(tmp_path, {}, loggers=[logger])
     evaluated(tmp_path, {"none": None}, loggers=[logger])  # as evaluation.metrics.kl=null leaves it
-    assert {path.name for path in tmp_path.iterdir()} <= {"config.yaml", "metrics.csv"}
+    assert {path.name for path in tmp_path.iterdir()} <= {"config.yaml", "metrics.csv", "surroundings.json"}
     assert not logger.protocols and not any("eval/seconds" in line for line in logger.metrics)
 
 

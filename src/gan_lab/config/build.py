@@ -96,7 +96,6 @@ def build_data(cfg: DictConfig, data: TrainingData | None = None) -> tuple[DictC
     """
     check_values(cfg)
     torch.set_float32_matmul_precision(cfg.hardware.float32_matmul_precision)
-    seed_everything(cfg.seed, workers=True, verbose=False)
     if data is None:
         data = cast(TrainingData, instantiate(cfg.dataset, "dataset"))
         data.prepare_data()
@@ -112,6 +111,7 @@ def build_training(cfg: DictConfig, data: TrainingData) -> Experiment:
     """
     data.batch_sizes = _batch_sizes(cfg)
     data.resolutions = _resolutions(cfg)
+    seed_everything(cfg.seed, workers=True, verbose=False)  # the same first weights however often it is called
     module = build_module(cfg)
     if is_first_process():
         with whole(Path(cfg.run.dir) / "config.yaml") as file:

@@ -1,5 +1,6 @@
 """A whole training run, from config to the last line on the screen."""
 
+import gc
 import logging
 import os
 import time
@@ -7,6 +8,7 @@ import warnings
 from contextlib import suppress
 from pathlib import Path
 
+import torch
 from omegaconf import DictConfig, open_dict
 
 from gan_lab.callbacks.new_settings import NewSettings
@@ -14,7 +16,7 @@ from gan_lab.callbacks.preemption import Preemption, StopSignals
 from gan_lab.callbacks.rates import Rates
 from gan_lab.config.build import Experiment, build_data, build_growth, build_module, build_trainer, build_training
 from gan_lab.config.checkpoint_files import read_checkpoint
-from gan_lab.config.recovering import way_back
+from gan_lab.config.recovering import smaller_micro_batches, way_back
 from gan_lab.config.resuming import RunState, Start, alone_in, check_changes, find_start
 from gan_lab.config.run_folders import FAILED, FINISHED, RUNNING, STOPPED
 from gan_lab.config.run_report import reported
@@ -43,6 +45,9 @@ def fit(cfg: DictConfig) -> Experiment:
     with StopSignals() as signals, alone_in(Path(cfg.run.dir)), allowed:
         resolved, data = build_data(cfg)
         start = find_start(cfg)
+        if start is not None and cfg.hardware.find_micro_batch:
+            cfg = cfg.copy()
+            cfg.accumulate = resolved.accumulate = start.config["accumulate"]  # that was found
         changed = [] if start is None else check_changes(cfg, resolved, start)
         state = RunState(Path(resolved.run.dir))
         if start is not None and start.images_seen >= resolved.budget.images and state.finished:
@@ -103,8 +108,15 @@ def _train_to_the_end(
             _train(experiment, start, state)
             return experiment
         except TrainingError as error:
-            start = way_back(error, experiment.config, rates.rollbacks)
+            start = way_back(error, cfg, rates.rollbacks)
             rates.rollbacks += 1
+        except torch.OutOfMemoryError:
+            cfg = smaller_micro_batches(cfg, experiment.trainer.world_size)
+            start = find_start(cfg)
+            log.warning("The memory of the device is too small: the run goes on with accumulate=%d.", cfg.accumulate)
+        del experiment  # so that what it holds on the device is given back before the next is made
+        gc.collect()
+        torch.cuda.empty_cache()
 
 
 def _train(experiment: Experiment, start: Start | None, state: RunState) -> None:

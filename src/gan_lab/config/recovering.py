@@ -1,13 +1,15 @@
 """What a run does that cannot go on as it is: it ends with a sentence, or goes back to a checkpoint before the trouble."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
 from gan_lab.config.checkpoint_files import NUMBERED, images_seen, read_checkpoint
+from gan_lab.config.checks import check_sharing
 from gan_lab.config.resuming import Start
-from gan_lab.errors import CheckpointError, CollapseError, TrainingError
+from gan_lab.errors import CheckpointError, CollapseError, ConfigError, TrainingError
 
 
 def way_back(error: TrainingError, cfg: DictConfig, rollbacks: int) -> Start | None:
@@ -42,6 +44,35 @@ def way_back(error: TrainingError, cfg: DictConfig, rollbacks: int) -> Start | N
     else:
         advice = f"it has gone back {rollbacks} times, as rollback.times allows"
     raise TrainingError(f"{what}. {good}; {advice}.") from error
+
+
+def smaller_micro_batches(cfg: DictConfig, processes: int) -> DictConfig:
+    """The resolved config with the next `accumulate` that shares the batch evenly, when memory has run out.
+
+    The result of a step is the same, but for layers that look at a whole micro-batch, as batch norm does.
+
+    Args:
+        cfg: With the `accumulate` that was too small.
+        processes: That share the batch.
+
+    Raises:
+        TrainingError: `hardware.find_micro_batch` is false, there are several processes, or one image is too much.
+    """
+    images = cfg.batch_size // (processes * cfg.accumulate)
+    what = f"The memory of the device is too small for {images} images at a time (batch_size={cfg.batch_size}, accumulate={cfg.accumulate})"
+    for accumulate in range(cfg.accumulate + 1, cfg.batch_size // processes + 1):
+        smaller = cfg.copy()
+        smaller.accumulate = accumulate
+        with suppress(ConfigError):
+            check_sharing(smaller, processes)
+            if cfg.hardware.find_micro_batch and processes == 1:
+                return smaller
+            advice = f"accumulate={accumulate} needs less"
+            found = ", and hardware.find_micro_batch=true finds what fits" if processes == 1 else ""
+            raise TrainingError(f"{what}: {advice}{found}; the same command goes on from the last checkpoint.")
+    raise TrainingError(
+        f"{what}, and they cannot be fewer: set a smaller width or resolution, or hardware.precision=bf16-mixed."
+    )
 
 
 def _newest(files: Iterable[Path], limit: int | None) -> Start | None:

@@ -87,6 +87,7 @@ class Hardware:
     strategy: str = MISSING
     precision: str = MISSING
     num_workers: int = MISSING
+    find_micro_batch: bool = MISSING
     float32_matmul_precision: str = MISSING
 
 
