@@ -192,6 +192,13 @@ def test_next_to_nothing(run: Path) -> None:
         write_report(run / "nowhere")
 
 
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs the device that never ends")
+def test_a_device_in_the_place_of_a_file_is_not_read(run: Path) -> None:
+    (run / "metrics.csv").unlink()
+    (run / "metrics.csv").symlink_to("/dev/zero")
+    assert write_report(run).is_file()
+
+
 def test_durations() -> None:
     assert [duration(s) for s in (0, 59.6, 3599, 3600, 360_000)] == [
         "0:00 min",

@@ -396,7 +396,7 @@ def _raw_last(keys: Iterable[str]) -> list[str]:
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text(errors="replace")
+        return file.read_text(errors="replace") if file.is_file() else ""  # a device may never end
     except OSError:
         return ""
 
