@@ -64,6 +64,7 @@ def test_every_trial_of_a_search_has_the_same_settings_in_all_processes(tmp_path
     assert (note["trials"], note["failed"]) == (2, 0)
 
 
+@pytest.mark.slow
 def test_two_machines_have_one_folder(tmp_path: Path) -> None:
     """Two commands of torchrun with a process each, which know nothing of each other but the address."""
     port = free_port()

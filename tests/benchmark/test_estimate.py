@@ -79,6 +79,7 @@ def test_weights_gradients_moments_and_average_stay(tiny) -> None:
     assert found.peak_bytes > found.resident_bytes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [entry.name for entry in CATALOGUE if entry.game == TWO_PLAYER])
 def test_every_model_of_two_players_has_one(model: str, tiny) -> None:
     words = (f"model={model}", f"dataset.resolution={SIZES.get(model, 16)}", "hardware.precision=bf16-mixed")

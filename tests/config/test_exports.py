@@ -40,7 +40,14 @@ def same_samples(checkpoint: Path, file: Path, weights: str = "ema") -> None:
     assert a.generator.state_dict().keys() == b.generator.state_dict().keys()
 
 
-@pytest.mark.parametrize("model", [entry.name for entry in CATALOGUE])
+QUICK = ("dcgan", "sagan", "pggan", "msg_gan", "biggan", "cgan", "improved_gan", "d2gan")
+"""Models that differ in what has to be written: states, labels, norms, embeddings. The others take the same way, and are slow."""
+
+
+@pytest.mark.parametrize(
+    "model",
+    [pytest.param(e.name, marks=[] if e.name in QUICK else [pytest.mark.slow]) for e in CATALOGUE],
+)
 def test_every_model(model: str, tiny: Callable, tmp_path: Path) -> None:
     """Both generators, after some steps: an export draws the checkpoint's samples, bit for bit, and knows no path."""
     side, short = (
