@@ -21,6 +21,7 @@ from gan_lab.config.compose import compose
 from gan_lab.config.fit import fit
 from gan_lab.config.resuming import alone_in
 from gan_lab.errors import ConfigError
+from gan_lab.processes import is_first_process
 from tests.conftest import TINY
 from tests.exact_resume import SignalAt, differences, settings, train_whole
 
@@ -191,3 +192,23 @@ class SignalToAll(SignalAt):
             assert len(children) == 2
             for process in (*(child.pid for child in children), os.getpid()):
                 os.kill(process, signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    ("environment", "first"),
+    [
+        ({}, True),
+        ({"RANK": "0", "LOCAL_RANK": "0", "SLURM_PROCID": "3"}, True),  # torchrun in a task of SLURM
+        ({"RANK": "4", "LOCAL_RANK": "0"}, False),
+        ({"SLURM_PROCID": "0"}, True),
+        ({"SLURM_PROCID": "1"}, False),  # plain SLURM has no LOCAL_RANK
+        ({"LOCAL_RANK": "1", "SLURM_PROCID": "0"}, False),  # Lightning's own processes in an interactive job
+        ({"NODE_RANK": "1"}, False),
+    ],
+)
+def test_one_process_writes(environment: dict[str, str], first: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert is_first_process() is first
