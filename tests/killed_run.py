@@ -31,6 +31,7 @@ def train(cfg: DictConfig, folder: Path) -> None:
     import torch
 
     torch.set_num_threads(1)
+    multiprocessing.set_start_method("fork", force=True)  # of data workers, as in a program that is not a child itself
     OmegaConf.update(cfg, "run.dir", str(folder))
     fit(cfg)
 

@@ -1,6 +1,7 @@
 """What a process that decodes images makes of signals."""
 
 import ctypes
+import multiprocessing
 import os
 import signal
 import sys
@@ -23,10 +24,12 @@ def work_to_the_end(worker: int = 0) -> None:
     if sys.platform == "linux":  # elsewhere nobody tells who has sent a signal
         ctypes.CDLL(None).prctl(_SIGNAL_OF_THE_PARENTS_DEATH, signal.SIGKILL)
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_end_with_the_parent, args=(os.getppid(),), daemon=True).start()
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+        threading.Thread(target=_end_with_the_parent, args=(parent.pid,), daemon=True).start()
 
 
-def _end_with_the_parent(parent: int) -> None:
+def _end_with_the_parent(parent: int | None) -> None:
     while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
         pass
     os._exit(0)
