@@ -47,7 +47,10 @@ def composed(model: str, hardware: str) -> DictConfig:
     data = (f"dataset.resolution={side}", "dataset.max_images=44", "dataset.flip=true", "dataset.cache=none")
     measured = ("evaluation.every_images=48", "evaluation.samples=8", "evaluation.max_share=1", "metrics=[ms_ssim]")
     log = ("logger=[csv]", "callbacks.train_log.every_batches=3", "callbacks.checkpoints.every_images=1000")
-    return compose(*words, f"model={model}", f"hardware={hardware}", f"budget.images={BUDGET}", *data, *measured, *log)
+    own = "allow_targets=[tests]"  # SignalAt
+    return compose(
+        *words, f"model={model}", f"hardware={hardware}", f"budget.images={BUDGET}", *data, *measured, *log, own
+    )
 
 
 def settings(model: str, hardware: str, folder: Path, workers: int, stop: int | None = None) -> DictConfig:

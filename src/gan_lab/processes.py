@@ -46,6 +46,15 @@ def _on_the_host(world: Any) -> Any:
     return torch.distributed.new_group(backend="gloo")
 
 
+def rows_of_processes(values: Tensor) -> Tensor:
+    """Values (n,) of every process, (processes, n), the same on each. All of them must call this with as many values."""
+    rows = [torch.empty_like(values) for _ in range(num_processes())]
+    if len(rows) == 1:
+        return values[None]
+    torch.distributed.all_gather(rows, values)
+    return torch.stack(rows)
+
+
 @torch.no_grad()
 def mean_over_processes(values: Tensor) -> Tensor:
     """The mean of a tensor over all processes, the same on each; the tensor itself where there is one."""

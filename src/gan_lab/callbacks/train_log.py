@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gan_lab.callbacks.profiling import TimeShares
 from gan_lab.gans.base import AdversarialModule
+from gan_lab.processes import rows_of_processes
 
 
 class TrainLog(Callback):
@@ -29,8 +30,8 @@ class TrainLog(Callback):
 
     def on_save_checkpoint(self, trainer: Trainer, module: AdversarialModule, checkpoint: dict[str, Any]) -> None:  # type: ignore[override]
         # A row for each process, so that means over processes are rounded as they would have been.
-        rows = {key: trainer.strategy.all_gather(torch.stack(values)) for key, values in self._notes(module).items()}
-        checkpoint["train_log"] = {key: values.view(trainer.world_size, -1).cpu() for key, values in rows.items()}
+        rows = {key: rows_of_processes(torch.stack(values)) for key, values in self._notes(module).items()}
+        checkpoint["train_log"] = {key: values.cpu() for key, values in rows.items()}
 
     def on_load_checkpoint(self, trainer: Trainer, module: AdversarialModule, checkpoint: dict[str, Any]) -> None:  # type: ignore[override]
         self._kept = checkpoint.get("train_log", {})
