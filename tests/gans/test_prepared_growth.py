@@ -69,7 +69,8 @@ def test_a_resume_with_another_batch_is_refused_where_the_sides_part(digits, tin
     with pytest.raises(
         ConfigError, match=r"images of \d+ pixels at \d+ images seen, where growth is at \d+: resume with"
     ):
-        fit(tiny(*settings, "batch_size=2", f"run.dir={tmp_path}/second", f"resume={tmp_path}/first"))
+        changed = ("batch_size=2", "allow_changes=true", f"run.dir={tmp_path}/second", f"resume={tmp_path}/first")
+        fit(tiny(*settings, *changed))
 
 
 def test_other_models_read_the_side_that_they_are_told(digits, tiny) -> None:

@@ -191,6 +191,7 @@ def test_a_warning_is_an_alert(tmp_path: Path) -> None:
     alarms.on_fit_start(trainer, module)  # type: ignore[arg-type]
     logger.warning("The generator has %s.", "collapsed")
     alarms.on_train_batch_end(trainer, module)  # type: ignore[arg-type]
+    module.images_seen = 704  # of one time every key is sent once
     alarms.on_exception(trainer, module, ArithmeticError("not a number"))  # type: ignore[arg-type]
     trainer.loggers[0].experiment.finish()
     (offline,) = (run / "wandb").glob("offline-run-*")
@@ -198,7 +199,7 @@ def test_a_warning_is_an_alert(tmp_path: Path) -> None:
     alerts = [(a["text"], a["level"]) for record in found if (a := record.get("alert"))]
     assert alerts == [("The generator has collapsed.", "WARN"), ("ArithmeticError: not a number", "ERROR")]
     counts = [(item["progress/images_seen"], item["alarms/count"]) for item in map(as_history, found) if item]
-    assert counts == [(640, 1), (640, 2)]
+    assert counts == [(640, 1), (704, 2)]
 
 
 def test_a_sweep_makes_a_run_for_each_trial(command: Callable[..., Any], tmp_path: Path) -> None:
