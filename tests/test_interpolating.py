@@ -73,7 +73,7 @@ def test_a_gif(command: Callable, run: Path, tmp_path: Path) -> None:
     words = (f"run={run}", "count=4", "seconds=0.5", "fps=20", "smoothing=0.1", "device=cpu")
     outcome = command("interpolate", *words)
     file = run / "samples" / "walk_seed_0.gif"
-    assert outcome.status == 0 and f"10 frames of 4 samples of {run}/checkpoints/last.ckpt" in outcome.out
+    assert outcome.status == 0 and f"10 frames of 4 samples of {run}/checkpoints/images_0000000032.ckpt" in outcome.out
     with Image.open(file) as image:
         assert (image.n_frames, image.info["duration"], image.info["loop"]) == (10, 50, 0)
     assert command("interpolate", *words, f"out={tmp_path}/same.gif").status == 0
