@@ -71,6 +71,7 @@ Image(folder / "samples" / "ema.gif")
 # %%
 with open(folder / "metrics.csv") as file:
     rows = list(csv.DictReader(file))
+rows = [row for row in rows if row["train/discriminator/adversarial"]]  # lines of the losses
 for row in rows[:: max(1, len(rows) // 8)]:
     print(f"{float(row['progress/images_seen']):9.0f} images   discriminator {float(row['train/discriminator/adversarial']):.3f}")
 

@@ -15,7 +15,7 @@ TINY = (
     "dataset=ring", "architecture=mlp", "metrics=points", "budget.images=16", "batch_size=8", "evaluation.samples=50",
     "evaluation.times=1", "evaluation.metrics.wasserstein=null", "callbacks.sample_grids=null", "callbacks.progress=null",
     "architecture.generator.width=8", "architecture.discriminator.width=8",
-    "+callbacks.note._target_=tests.noting.Note", "+callbacks.note.folder=${run.dir}",
+    "+callbacks.note._target_=tests.noting.Note", "allow_targets=[tests.noting]", "+callbacks.note.folder=${run.dir}",
 )  # fmt: skip
 TRAIN = ["-m", "gan_lab.cli.main", "train"]
 
