@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+PYTEST = $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 STAMP := $(VENV)/.installed
 
 .PHONY: demo test lint types unit slow gpu clean
@@ -19,10 +20,10 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 unit: $(STAMP)
-	$(BIN)/pytest
+	$(PYTEST)
 
 slow: $(STAMP)
-	$(BIN)/pytest -m slow
+	$(PYTEST) -m slow
 
 gpu: $(STAMP)
 	$(BIN)/pytest -m gpu

@@ -1,6 +1,7 @@
 """A prepared pyramid: its pixels, interrupted writing, and the data module that reads it."""
 
 import json
+import multiprocessing
 import os
 import pickle
 import signal
@@ -99,26 +100,32 @@ def test_the_arrays_have_what_the_decoder_makes(photos: Path, tmp_path: Path) ->
     assert sorted(contents(tmp_path / "out")) == ["16.npy", "4.npy", "labels.npy", "names.json", "pyramid.json"]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a process of its own")
+def made_until(last: int, photos: Path, folder: Path) -> None:
+    """Dies without warning as it comes to image `last`; blocks of eight images."""
+    decode = writing._made
+
+    def dies(raw, position, *rest):
+        if position == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return decode(raw, position, *rest)
+
+    writing._LARGEST_BLOCK, writing._made = 8, dies
+    made(photos, folder)
+
+
 def test_a_killed_run_goes_on_where_it_stopped(photos: Path, tmp_path: Path, small_blocks: int, monkeypatch) -> None:
     whole, out, left = tmp_path / "whole", tmp_path / "out", tmp_path / "out.unfinished"
     made(photos, whole)
     decode, noted = writing._made, []
 
-    def dies(raw, position, *rest):
-        if position == 29:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return decode(raw, position, *rest)
-
     def notes(raw, position, *rest):
         noted.append(position)
         return decode(raw, position, *rest)
 
-    if (child := os.fork()) == 0:
-        writing._made = dies
-        made(photos, out)
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    child = multiprocessing.get_context("spawn").Process(target=made_until, args=(29, photos, out))
+    child.start()
+    child.join()
+    assert child.exitcode == -signal.SIGKILL
     assert not out.exists()  # what is not whole has another name
     assert json.loads((left / "progress.json").read_text())["done"] == 24
     with (left / "8.npy").open("ab") as file:
