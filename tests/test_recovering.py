@@ -1,5 +1,9 @@
 """A run that meets trouble ends with a sentence, or goes back and goes on with lower rates."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +15,7 @@ from gan_lab.config.run_folders import read_state
 from gan_lab.errors import TrainingError
 from gan_lab.gans.gan import GAN
 from tests.conftest import TINY
+from tests.test_processes import ROOT, free_port
 
 WORDS = [word for word in TINY if word not in ("~callbacks.checkpoints", "~callbacks.collapse")]
 RUN = ("dataset.resolution=8", "budget.images=160", "callbacks.checkpoints.every_images=32", "lr=1e-3")
@@ -124,6 +129,39 @@ def test_the_command_tells_it_in_a_sentence(trouble, command) -> None:
     assert read_state(Path("runs/x"))["state"] == "failed" and "nan" in read_state(Path("runs/x"))["reason"]
     trouble[0] = 1.0
     assert command("train", *WORDS, *RUN, "run.name=x").status == 0  # the same command goes on from the checkpoint
+
+
+@pytest.fixture(scope="module")
+def ended_jointly(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two processes say of the runs of trouble_in_two_processes.py."""
+    folder = tmp_path_factory.mktemp("two")
+    environment = os.environ | {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(free_port()),
+        "WORLD_SIZE": "2",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+    }
+    command = [sys.executable, "-m", "tests.trouble_in_two_processes", str(folder)]
+    workers = [
+        subprocess.Popen(command, env=environment | {"LOCAL_RANK": str(rank), "RANK": str(rank)}, cwd=ROOT)
+        for rank in range(2)
+    ]
+    assert [worker.wait(timeout=300) for worker in workers] == [0, 0]
+    return folder
+
+
+@pytest.mark.parametrize("name", ["stop", "rollback", "collapse_stop", "collapse"])
+def test_two_processes_end_alike(name: str, ended_jointly: Path) -> None:
+    """A number of one process stops both, which say what it was; both go back to the same checkpoint, at the same rate."""
+    one, other = (json.loads((ended_jointly / f"{name}_{rank}.json").read_text()) for rank in range(2))
+    assert one == other
+    if name == "stop":
+        assert "the discriminator's term adversarial is nan (batch 11, 80 images seen)" in one["error"]
+    if name.endswith("stop"):
+        assert "The last good checkpoint is" in one["error"] and "after 64 images" in one["error"]
+    else:
+        assert one["images_seen"] == 160 and one["rate"] == 0.5e-3
 
 
 @pytest.fixture

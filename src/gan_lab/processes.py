@@ -38,6 +38,14 @@ def largest_of_processes(number: int) -> int:
     return int(found)
 
 
+def texts_of_processes(texts: Sequence[str]) -> list[str]:
+    """The texts of all processes without repeats, the same on each. All of them must call this."""
+    found: list[Any] = [list(texts)] * num_processes()
+    if len(found) > 1:
+        torch.distributed.all_gather_object(found, list(texts), group=_on_the_host(torch.distributed.group.WORLD))
+    return list(dict.fromkeys(text for of_one in found for text in of_one))
+
+
 @cache
 def _on_the_host(world: Any) -> Any:
     """A group for numbers that are read at once: NCCL would let the host wait for the device."""

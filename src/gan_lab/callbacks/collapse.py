@@ -150,16 +150,18 @@ class Collapse(Callback):
     def on_train_batch_end(self, trainer: Trainer, module: AdversarialModule, *_: object) -> None:  # type: ignore[override]
         if not self._every.due(module.images_seen):
             return
-        found = None
+        news = None
         if trainer.is_global_zero:
             with module.profile("collapse"):
                 self._look(trainer, module)
-            found = self.rule.broken_by(self._history)
-            if found and not self._alarmed:
-                log.warning("%s", _sentence(module, *found))
+            if found := self.rule.broken_by(self._history):
+                news = _sentence(module, *found), self._look_before(found[1])
+                if not self._alarmed:
+                    log.warning("%s", news[0])
             self._alarmed = found is not None
-        if self.action != "warn" and (found := trainer.strategy.broadcast(found)):
-            raise CollapseError(_sentence(module, *found), self._look_before(found[1]))
+        # The first process alone has looked; all must end, and go back to the same checkpoint.
+        if self.action != "warn" and (news := trainer.strategy.broadcast(news)):
+            raise CollapseError(*news)
 
     def _look_before(self, images_seen: int) -> int:
         return max((look.images_seen for look in self._history if look.images_seen < images_seen), default=0)

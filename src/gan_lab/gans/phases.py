@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from gan_lab.errors import NonFiniteError
 from gan_lab.layers.spectral_norm import power_iterations
 from gan_lab.noise import Noise, mix, reseed
-from gan_lab.processes import mean_over_processes
+from gan_lab.processes import mean_over_processes, texts_of_processes
 from gan_lab.types import Batch, Constraint, Record, Schedule, Terms
 
 if TYPE_CHECKING:
@@ -186,11 +186,13 @@ class PhaseRunner:
             return
         name = self._name(player)
         wrong = {f"term {t}": v for t, each in self._terms.items() for v in each if not v.isfinite()}
+        found = texts_of_processes([f"the {name}'s {what} is {value.item()}" for what, value in wrong.items()])
         for key, parameter in player.network.named_parameters():
-            if not wrong and parameter.grad is not None and not parameter.grad.isfinite().all():
-                wrong[f"gradient by {key}"] = parameter.grad[~parameter.grad.isfinite()][0]
-        found = ", ".join(f"the {name}'s {what} is {value.item()}" for what, value in wrong.items())
-        raise NonFiniteError(f"{found or 'a number of another process is not finite'} ({self._where})")
+            if not found and parameter.grad is not None and not parameter.grad.isfinite().all():
+                value = parameter.grad[~parameter.grad.isfinite()][0]
+                found = [f"the {name}'s gradient by {key} is {value.item()}"]
+        whole = f"the norm of the {name}'s gradient is {norm.item()}"  # too large a sum of finite squares
+        raise NonFiniteError(f"{', '.join(found) or whole} ({self._where})")
 
     def _name(self, player: Player) -> str:
         return next(name for name, other in self.players.items() if other is player)
