@@ -1,11 +1,14 @@
 """Shares of the time: of a clock that only this test turns."""
 
+import re
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+import gan_lab
 from gan_lab.callbacks.profiling import OTHER, PARTS, TimeShares, part_of
 
 
@@ -57,6 +60,12 @@ def test_actions_without_a_part_share_one_block_that_does_nothing() -> None:
     assert shares.profile("optimizer_step") is shares.profile("run_training_batch")
     assert part_of("phase/encoder") == "encoder" and part_of("[Callback]X.on_train_end") is None
     assert {part_of(action) for action in PARTS} == set(PARTS.values())
+
+
+def test_every_block_that_our_code_names_has_a_part() -> None:
+    package = Path(gan_lab.__file__).parent
+    named = {name for file in package.rglob("*.py") for name in re.findall(r'\.profile\("(\w+)"\)', file.read_text())}
+    assert len(named) > 5 and named <= set(PARTS)
 
 
 @pytest.mark.gpu

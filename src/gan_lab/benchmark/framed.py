@@ -9,6 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.profilers import Profiler
 
 from gan_lab.benchmark.bare import synchronize
+from gan_lab.callbacks.profiling import part_of
 from gan_lab.config.build import Experiment
 from gan_lab.gans.base import AdversarialModule
 
@@ -67,10 +68,6 @@ class PhaseProfiler(Profiler):
         synchronize(self.device)
         self.seconds[action_name] += time.perf_counter() - self._started.pop(action_name)
 
-    def share(self, *names: str) -> float:
-        """Seconds of all actions whose name contains one of `names`."""
-        return sum(seconds for action, seconds in self.seconds.items() if any(name in action for name in names))
-
 
 def run_framed(
     experiment: Experiment, seconds: float, warmup: int, profile: bool = False
@@ -83,13 +80,10 @@ def run_framed(
     if profile:
         trainer.profiler = profiler
     trainer.fit(experiment.module, datamodule=experiment.data)
-    parts = {
-        "data": profiler.share("train_dataloader_next", "batch_to_device", "on_after_batch_transfer"),
-        "discriminator": profiler.share("phase/discriminator"),
-        "generator": profiler.share("phase/generator"),
-        "ema": profiler.share("ema"),
-        "logging": profiler.share("logging"),
-    }
+    parts = dict.fromkeys(("data", "discriminator", "generator", "ema", "logging"), 0.0)
+    for action, spent in profiler.seconds.items():
+        if (part := part_of(action)) in parts:
+            parts[part] += spent
     batches = stopwatch.measured_batches
     per_batch = {name: value / batches for name, value in parts.items()} if profile else {}
     return stopwatch.images / stopwatch.elapsed, per_batch | {"step": stopwatch.elapsed / batches}

@@ -19,6 +19,7 @@ PARTS = {
     "sample_grids": "pictures",
     "stage_grids": "pictures",
     "evaluation": "evaluation",
+    "collapse": "watch",
     "collapse_watch": "watch",
     "checkpoint": "checkpoints",
     "save_checkpoint": "checkpoints",
