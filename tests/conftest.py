@@ -40,6 +40,15 @@ SMALL = (
 """The shortest run that writes everything, for the command line."""
 
 
+LONGEST = ("test_documents.py", "test_notebooks.py", "test_processes.py", "test_launching.py")
+"""Files that take a minute or more."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Several processes share out the files in this order: the longest first, so that none is left to one of them at the end."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What the tests learn is kept for the tests alone."""

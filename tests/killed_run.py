@@ -38,7 +38,7 @@ def train(cfg: DictConfig, folder: Path) -> None:
 
 def kill_until_finished(folder: Path, cfg: DictConfig, kills: int, seed: int, longest: float) -> tuple[int, int, int]:
     """Begin the run again and again, and `kills` times kill it: every fifth time as it begins, else up to `longest` seconds after
-    its first new checkpoint.
+    its first new checkpoint, but before it has done more than its share of the images.
 
     Returns how often it was killed, how often with a checkpoint in its folder, and how often in the middle of writing one.
     """
@@ -52,7 +52,9 @@ def kill_until_finished(folder: Path, cfg: DictConfig, kills: int, seed: int, lo
         if killed < kills:
             if killed % 5 < 4:
                 _wait_for_another(folder, before, process)
-            process.join(chance.uniform(0, longest))
+            _wait_for_the_share(
+                folder, process, chance.uniform(0, longest), (killed + 1) / (kills + 1) * cfg.budget.images
+            )
         else:
             process.join()
         if not process.is_alive():
@@ -72,6 +74,14 @@ def _numbered(folder: Path) -> set[str]:
 def _wait_for_another(folder: Path, before: set[str], process: BaseProcess) -> None:
     while process.is_alive() and _numbered(folder) <= before:
         time.sleep(0.02)
+
+
+def _wait_for_the_share(folder: Path, process: BaseProcess, seconds: float, images: float) -> None:
+    end = time.monotonic() + seconds
+    while process.is_alive() and time.monotonic() < end:
+        if any(int(name.removesuffix(".ckpt").rpartition("_")[2]) > images for name in _numbered(folder)):
+            return
+        time.sleep(0.005)
 
 
 def killed_and_whole(folder: Path, images: int, kills: int, seed: int = 0) -> tuple[tuple[int, int, int], list[str]]:
