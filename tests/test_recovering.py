@@ -78,6 +78,12 @@ def test_gives_up_after_so_many_times(trouble, tmp_path: Path) -> None:
     )
 
 
+def test_before_the_first_checkpoint_there_is_none_to_name(trouble, tmp_path: Path) -> None:
+    rare = "callbacks.checkpoints.every_images=1000"
+    with pytest.raises(TrainingError, match=r"no checkpoint yet; on_non_finite=rollback begins again by itself, with"):
+        fit(compose(*WORDS, *RUN, rare, f"run.dir={tmp_path}"))
+
+
 def collapsing(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The samples are all alike from 72 images on, as long as the rate is the first one; images seen at that."""
     step, seen = GAN.training_step, []
@@ -111,7 +117,9 @@ def test_a_collapse_that_only_its_own_checkpoints_are_left_of_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     collapsing(monkeypatch)
-    with pytest.raises(TrainingError, match=r"No good one is left; give callbacks.checkpoints.keep a larger number\.$"):
+    with pytest.raises(
+        TrainingError, match=r"No good checkpoint is left; give callbacks.checkpoints.keep a larger number\.$"
+    ):
         fit(compose(*WORDS, *RUN, *WATCH, "callbacks.checkpoints.keep=1", f"run.dir={tmp_path}"))
 
 

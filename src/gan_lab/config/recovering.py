@@ -32,15 +32,16 @@ def way_back(error: TrainingError, cfg: DictConfig, rollbacks: int) -> Start | N
     if cfg[key] == "rollback" and rollbacks < cfg.rollback.times and not lost:
         return start
     what = str(error).rstrip(".") if collapsed else f"Training stopped, for {error}: nobody has moved by it"
-    good = (
-        f"The last good checkpoint is {start.file}, after {start.images_seen:,} images"
-        if start
-        else "No good one is left"
-    )
-    if cfg[key] != "rollback":
-        advice = f"{key}=rollback goes back to it by itself, with lower rates"
-    elif lost:
+    if lost:
+        good, again = "No good checkpoint is left", ""
+    elif start:
+        good, again = f"The last good checkpoint is {start.file}, after {start.images_seen:,} images", "goes back to it"
+    else:
+        good, again = "There is no checkpoint yet", "begins again"
+    if lost:
         advice = "give callbacks.checkpoints.keep a larger number"
+    elif cfg[key] != "rollback":
+        advice = f"{key}=rollback {again} by itself, with lower rates"
     else:
         advice = f"it has gone back {rollbacks} times, as rollback.times allows"
     raise TrainingError(f"{what}. {good}; {advice}.") from error
