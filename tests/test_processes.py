@@ -85,3 +85,14 @@ def test_command_line_starts_two_processes(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["pair"]
     assert (tmp_path / "runs/pair/samples/final.png").is_file()
     assert done.stderr.count("Done:") == 1
+
+
+def test_both_processes_of_a_command_go_back_and_end_with_a_sentence(tmp_path: Path) -> None:
+    """Lightning starts the second process once, and not again when a run goes back."""
+    command = [sys.executable, "-m", "gan_lab.cli.main", "train", "hardware=ddp_cpu", "debug=fast", "budget.images=64"]
+    words = ["width=8", "run.name=pair", "lr=1e18", "on_non_finite=rollback", "rollback.times=1"]
+    done = subprocess.run([*command, *words], cwd=tmp_path, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr.count("Rollback 1: the run goes on from 0 images with 0.5 times the rates.") == 1
+    for who in ("gan-lab train", "gan-lab train (process 1)"):
+        assert f"\n{who}: Training stopped, for the generator's term adversarial is nan (batch 1, 0 images" in done.stderr

@@ -35,17 +35,23 @@ def run(command: str, task: Callable[[DictConfig], Any]) -> None:
     """
     schema.register()
     sys.argv[1:] = sorted(sys.argv[1:], key=_is_override)  # flags may stand anywhere: Hydra wants them first
-    silent = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    asked = os.environ.get("HYDRA_FULL_ERROR")
+    silent = asked == "1"
     started = False
 
     def job(cfg: DictConfig) -> Any:
         nonlocal started
         started = True
-        with _mistakes_told(command, silent), allowing(OmegaConf.select(cfg, "allow_targets") or ()):
+        with (
+            _full_error(asked),
+            _mistakes_told(command, silent),
+            allowing(OmegaConf.select(cfg, "allow_targets") or ()),
+        ):
             return task(cfg)
 
     application = hydra.main(config_path=str(schema.CONF), config_name=command, version_base="1.3")(job)
-    with _mistakes_told(command, silent), _exceptions_pass_hydra():
+    # Hydra prints exceptions itself and exits; with a 1 it lets them through to us.
+    with _mistakes_told(command, silent), _full_error("1"):
         _refuse_unknown_flags(sys.argv[1:])
         try:
             application()
@@ -199,19 +205,24 @@ def _mistakes_told(command: str, silent: bool) -> Iterator[None]:
     except Exception as error:
         if silent or not (sentence := describe(error, command)):
             raise
-        print(f"gan-lab {command}: {sentence}", file=sys.stderr)
+        rank = next((os.environ[name] for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK") if name in os.environ), "0")
+        who = f" (process {rank})" if rank != "0" else ""
+        print(f"gan-lab {command}{who}: {sentence}", file=sys.stderr)
         raise SystemExit(EXIT_FAILURE if isinstance(error, TrainingError) else EXIT_USER_ERROR) from None
 
 
 @contextmanager
-def _exceptions_pass_hydra() -> Iterator[None]:
-    """Hydra prints exceptions itself and exits; with this variable it lets them through to us."""
+def _full_error(value: str | None) -> Iterator[None]:
+    """What Hydra, and every program that this one starts, finds in HYDRA_FULL_ERROR."""
     before = os.environ.get("HYDRA_FULL_ERROR")
-    os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
+        _set_full_error(value)
         yield
     finally:
-        if before is None:
-            del os.environ["HYDRA_FULL_ERROR"]
-        else:
-            os.environ["HYDRA_FULL_ERROR"] = before
+        _set_full_error(before)
+
+
+def _set_full_error(value: str | None) -> None:
+    os.environ.pop("HYDRA_FULL_ERROR", None)
+    if value is not None:
+        os.environ["HYDRA_FULL_ERROR"] = value
