@@ -95,4 +95,6 @@ def test_both_processes_of_a_command_go_back_and_end_with_a_sentence(tmp_path: P
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert done.stderr.count("Rollback 1: the run goes on from 0 images with 0.5 times the rates.") == 1
     for who in ("gan-lab train", "gan-lab train (process 1)"):
-        assert f"\n{who}: Training stopped, for the generator's term adversarial is nan (batch 1, 0 images" in done.stderr
+        assert (
+            f"\n{who}: Training stopped, for the generator's term adversarial is nan (batch 1, 0 images" in done.stderr
+        )

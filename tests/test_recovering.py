@@ -159,14 +159,18 @@ def ended_jointly(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["stop", "rollback", "collapse_stop", "collapse"])
+@pytest.mark.parametrize("name", ["stop", "rollback", "collapse_stop", "collapse", "memory_stop", "memory"])
 def test_two_processes_end_alike(name: str, ended_jointly: Path) -> None:
-    """A number of one process stops both, which say what it was; both go back to the same checkpoint, at the same rate."""
+    """What one process meets stops both, which say what it was; both go back to the same checkpoint, at the same rate."""
     one, other = (json.loads((ended_jointly / f"{name}_{rank}.json").read_text()) for rank in range(2))
     assert one == other
     if name == "stop":
         assert "the discriminator's term adversarial is nan (batch 11, 80 images seen)" in one["error"]
-    if name.endswith("stop"):
+    if name == "memory_stop":
+        assert "too small for 4 images at a time (batch_size=8, accumulate=1): accumulate=2 needs less" in one["error"]
+    elif name == "memory":
+        assert one["images_seen"] == 160 and one["accumulate"] == 4
+    elif name.endswith("stop"):
         assert "The last good checkpoint is" in one["error"] and "after 64 images" in one["error"]
     else:
         assert one["images_seen"] == 160 and one["rate"] == 0.5e-3

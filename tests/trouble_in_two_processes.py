@@ -31,7 +31,14 @@ def forgetful(self: GAN, batch: object, batch_idx: int) -> None:
             next(self.generator.parameters()).zero_()
 
 
-LOSS, STEP = GAN.discriminator_loss, GAN.training_step
+def too_large(self: GAN, batch: dict, noise: object) -> object:
+    """A step for which the memory of one process is too small with more than one image at a time."""
+    if len(batch["image"]) > 1 and self.trainer.global_rank == RANK:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+    return DISCRIMINATOR_STEP(self, batch, noise)
+
+
+LOSS, STEP, DISCRIMINATOR_STEP = GAN.discriminator_loss, GAN.training_step, GAN.discriminator_step
 
 
 def main(folder: Path) -> None:
@@ -41,6 +48,9 @@ def main(folder: Path) -> None:
     GAN.discriminator_loss, GAN.training_step = LOSS, forgetful
     ending(folder, "collapse_stop", *WATCH, "callbacks.checkpoints.keep=4", "on_collapse=stop")
     ending(folder, "collapse", *WATCH, "callbacks.checkpoints.keep=4")
+    GAN.training_step, GAN.discriminator_step = STEP, too_large
+    ending(folder, "memory_stop")
+    ending(folder, "memory", "hardware.find_micro_batch=true")
 
 
 def ending(folder: Path, name: str, *words: str) -> None:
@@ -53,6 +63,7 @@ def ending(folder: Path, name: str, *words: str) -> None:
         rank = module.trainer.global_rank
         note = {
             "images_seen": module.images_seen,
+            "accumulate": module.accumulate,
             "rate": module.runner.optimizer("generator").param_groups[0]["lr"],
             "weights": float(sum(p.double().abs().sum() for p in module.parameters())),
         }

@@ -8,10 +8,17 @@ from lightning.pytorch.strategies import DDPStrategy, StrategyRegistry
 from torch.optim import Optimizer
 
 from gan_lab.gans.base import AdversarialModule
-from gan_lab.processes import average_over_processes
+from gan_lab.processes import average_over_processes, largest_of_processes
 
 BY_PLAYER = "ddp_by_player"
 """What `hardware.strategy` calls it."""
+
+OUT_OF_MEMORY = 1
+"""What a process says instead of 0 where it cannot make the step."""
+
+
+class _MemoryOfAnother(torch.OutOfMemoryError):
+    """A process that could go on stops with one that cannot."""
 
 
 class PlayerDDP(DDPStrategy):
@@ -25,6 +32,9 @@ class PlayerDDP(DDPStrategy):
     The running statistics of the player's batch norms are in the same message: every process has the means over all of
     them, where the wrapper gives everyone the first one's. The first process has the initial weights and buffers.
 
+    A process that runs out of memory in a backward pass tells the others before they wait for its gradients, and all of them
+    raise `torch.OutOfMemoryError`. It costs a message of one number for each move, between the hosts.
+
     Which parameters have a gradient must be the same on all processes. So it is where all play the same phases on shares of
     one batch; a game in which it depends on the samples needs `hardware.strategy=ddp_find_unused_parameters_true`.
     """
@@ -37,8 +47,20 @@ class PlayerDDP(DDPStrategy):
         for tensor in [*module.parameters(), *module.buffers()]:
             torch.distributed.broadcast(tensor.data, 0)
 
+    def training_step(self, *args: Any, **kwargs: Any) -> Any:
+        """Play a batch."""
+        try:
+            return super().training_step(*args, **kwargs)
+        except _MemoryOfAnother:
+            raise
+        except torch.OutOfMemoryError:
+            largest_of_processes(OUT_OF_MEMORY)
+            raise
+
     def optimizer_step(self, optimizer: Optimizer, closure: Callable[[], Any], model: Any = None, **kwargs: Any) -> Any:
         """Average what the player learned of the shares of the batch, and step."""
+        if largest_of_processes(0) == OUT_OF_MEMORY:
+            raise _MemoryOfAnother("Another process has run out of memory.")
         average_over_processes(cast(AdversarialModule, self.lightning_module).runner.learned())
         return super().optimizer_step(optimizer, closure, model, **kwargs)
 

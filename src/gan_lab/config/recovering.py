@@ -10,6 +10,7 @@ from gan_lab.config.checkpoint_files import NUMBERED, images_seen, read_checkpoi
 from gan_lab.config.checks import check_sharing
 from gan_lab.config.resuming import Start
 from gan_lab.errors import CheckpointError, CollapseError, ConfigError, TrainingError
+from gan_lab.strategies import BY_PLAYER
 
 
 def way_back(error: TrainingError, cfg: DictConfig, rollbacks: int) -> Start | None:
@@ -57,8 +58,9 @@ def smaller_micro_batches(cfg: DictConfig, processes: int) -> DictConfig:
         processes: That share the batch.
 
     Raises:
-        TrainingError: `hardware.find_micro_batch` is false, there are several processes, or one image is too much.
+        TrainingError: `hardware.find_micro_batch` is false, the strategy knows nothing of memory, or one image is too much.
     """
+    together = processes == 1 or cfg.hardware.strategy == BY_PLAYER  # where one runs out, all stop
     images = cfg.batch_size // (processes * cfg.accumulate)
     what = f"The memory of the device is too small for {images} images at a time (batch_size={cfg.batch_size}, accumulate={cfg.accumulate})"
     for accumulate in range(cfg.accumulate + 1, cfg.batch_size // processes + 1):
@@ -66,11 +68,12 @@ def smaller_micro_batches(cfg: DictConfig, processes: int) -> DictConfig:
         smaller.accumulate = accumulate
         with suppress(ConfigError):
             check_sharing(smaller, processes)
-            if cfg.hardware.find_micro_batch and processes == 1:
+            if together and cfg.hardware.find_micro_batch:
                 return smaller
-            advice = f"accumulate={accumulate} needs less"
-            found = ", and hardware.find_micro_batch=true finds what fits" if processes == 1 else ""
-            raise TrainingError(f"{what}: {advice}{found}; the same command goes on from the last checkpoint.")
+            found = ", and hardware.find_micro_batch=true finds what fits" if together else ""
+            raise TrainingError(
+                f"{what}: accumulate={accumulate} needs less{found}; the same command goes on from the last checkpoint."
+            )
     raise TrainingError(
         f"{what}, and they cannot be fewer: set a smaller width or resolution, or hardware.precision=bf16-mixed."
     )
