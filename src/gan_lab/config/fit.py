@@ -147,7 +147,7 @@ def _preemptions(experiment: Experiment) -> list[Preemption]:
 
 def _finish(logger: object) -> None:
     """A W&B run stays open for the next job of a sweep unless it is finished."""
-    finish = getattr(getattr(logger, "experiment", None), "finish", None)
+    finish = getattr(logger, "finish", None) or getattr(getattr(logger, "experiment", None), "finish", None)
     if callable(finish):
         try:
             finish()

@@ -7,7 +7,8 @@ import os
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from wandb import Run
 
 MODES = ("auto", "online", "offline", "disabled")
+GRACE_SECONDS = 2.0
+"""For what W&B does after its own limit."""
 
 log = logging.getLogger(__name__)
 
@@ -63,23 +66,29 @@ def wandb_logger(
     if not is_first_process():
         return WandbLogger(save_dir=save_dir, project=project)
     start = _Start(save_dir, config_file, project, name, entity, group, tags, timeout_seconds)
-    return ContinuedRun(start.online_or_offline(mode), save_dir, project)
+    return ContinuedRun(start.online_or_offline(mode), save_dir, project, timeout_seconds)
 
 
 class ContinuedRun(WandbLogger):
-    """Lightning's logger for W&B, which sends nothing twice.
+    """Lightning's logger for W&B, which sends nothing twice, and which the training outlives.
 
     W&B takes nothing back. What a run logs again, since it was killed after it had logged it, is left out: it is the same.
     The file `wandb_run.json` has the run's id and how far its log is.
+
+    W&B's own process writes the log to the disk and sends it from there, so a server that vanishes costs no time until the
+    end. If that process takes nothing any more, one warning says so, and the training goes on without it.
 
     Args:
         run: The W&B run.
         save_dir: The folder of the file.
         project: W&B project.
+        timeout_seconds: Longest wait at the end for what is still to be sent.
     """
 
-    def __init__(self, run: "Run", save_dir: str, project: str) -> None:
+    def __init__(self, run: "Run", save_dir: str, project: str, timeout_seconds: float) -> None:
         super().__init__(experiment=run, save_dir=save_dir, project=project)
+        self._timeout_seconds = timeout_seconds
+        self._ended = False
         self._file = _id_file(save_dir)
         known = _known_run(save_dir)
         if known.get("id") != run.id:
@@ -91,14 +100,71 @@ class ContinuedRun(WandbLogger):
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Send values, and pictures as `wandb.Image`, of the time when `progress/images_seen` images had been seen."""
         seen = int(metrics["progress/images_seen"])
-        if seen < self._seen or (seen == self._seen and self._keys.issuperset(metrics)):
+        if self._ended or seen < self._seen or (seen == self._seen and self._keys.issuperset(metrics)):
+            return
+        try:
+            super().log_metrics(metrics, step)
+        except Exception as error:  # whatever W&B raises, the training matters more
+            self._end()
+            self._warn("W&B takes nothing any more, and the run goes on without it", error)
             return
         self._keys = set(metrics) | (self._keys if seen == self._seen else set())
         self._seen = seen
-        super().log_metrics(metrics, step)
         draft = self._file.with_suffix(".draft")
         draft.write_text(json.dumps({"id": self.experiment.id, "images_seen": seen, "keys": sorted(self._keys)}))
         draft.replace(self._file)
+
+    def finish(self) -> None:
+        """End the W&B run, and say how to send what the server has not got within the time."""
+        if not self._ended:
+            error = self._end()
+            if error is not None:
+                self._warn("The server of W&B has not got everything", error)
+
+    def _end(self) -> Exception | None:
+        """End the W&B run in the time that it has; else the error, and W&B's process is gone."""
+        self._ended = True
+        try:
+            # W&B has a limit of its own, which does not count while it repeats an alert that no server takes.
+            _within(self._timeout_seconds + GRACE_SECONDS, self.experiment.finish)
+        except Exception as error:
+            _end_process()
+            return error
+        return None
+
+    def _warn(self, what: str, error: Exception) -> None:
+        reason = (str(error).splitlines() or [""])[0].rstrip(".") or type(error).__name__
+        folder = self.experiment.settings.sync_dir
+        log.warning("%s (%s). To send what is on the disk: wandb sync %s", what, reason, folder)
+
+
+def _end_process() -> None:
+    """End W&B's own process, for which the end of the program and the next run of a sweep would wait."""
+    import wandb
+
+    with suppress(Exception):  # there is no public way; without it they wait
+        wandb.setup()._connection._proc._process.kill()  # type: ignore[union-attr]
+    with suppress(Exception, SystemExit):
+        _within(GRACE_SECONDS, wandb.teardown)
+
+
+def _within(seconds: float, act: Callable[[], object]) -> None:
+    """Do it, or raise what it raises, or a `TimeoutError` after this time; then it goes on in its own thread."""
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            act()
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise TimeoutError(f"no end within {seconds:g} seconds")
+    if raised:
+        raise raised[0]
 
 
 def forget_run(save_dir: str) -> None:
@@ -164,7 +230,10 @@ class _Start:
             id=_known_run(self.save_dir).get("id"),
             resume="allow",
             settings=wandb.Settings(
-                init_timeout=self.timeout_seconds, finish_timeout=self.timeout_seconds, silent=True
+                init_timeout=self.timeout_seconds,
+                finish_timeout=self.timeout_seconds,
+                finish_timeout_raises=True,
+                silent=True,
             ),
         )
         run.define_metric("progress/images_seen")
