@@ -125,7 +125,8 @@ class ContinuedRun(WandbLogger):
         """End the W&B run in the time that it has; else the error, and W&B's process is gone."""
         self._ended = True
         try:
-            # W&B has a limit of its own, which does not count while it repeats an alert that no server takes.
+            # W&B has a limit of its own, which does not count while it repeats an alert or a setting that no server takes.
+            # Its process then still has the last block of the log (32 KiB) in memory: metrics.csv has these rows.
             _within(self._timeout_seconds + GRACE_SECONDS, self.experiment.finish)
         except Exception as error:
             _end_process()
