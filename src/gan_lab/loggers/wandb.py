@@ -56,7 +56,7 @@ def wandb_logger(
         tags: Words to filter by.
         mode: `auto` is online when there is a key and the server answers, else offline; `online`, `offline`, `disabled`.
         timeout_seconds: Longest wait for the server at the start; then the run goes on offline. Also at the end, for
-            what is still to be sent; `wandb sync` sends the rest.
+            what is still to be sent; `wandb sync --include-online` sends the rest.
 
     Raises:
         ConfigError: `mode` is none of the four words.
@@ -136,7 +136,7 @@ class ContinuedRun(WandbLogger):
     def _warn(self, what: str, error: Exception) -> None:
         reason = (str(error).splitlines() or [""])[0].rstrip(".") or type(error).__name__
         folder = self.experiment.settings.sync_dir
-        log.warning("%s (%s). To send what is on the disk: wandb sync %s", what, reason, folder)
+        log.warning("%s (%s). To send what is on the disk: wandb sync --include-online %s", what, reason, folder)
 
 
 def _end_process() -> None:
