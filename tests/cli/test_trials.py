@@ -1,5 +1,6 @@
 """Sweeps whose runs fail, searches that stop and go on, and the number that they go by."""
 
+import errno
 import json
 import os
 import re
@@ -228,3 +229,15 @@ def test_the_objective_is_the_last_number(tmp_path: Path) -> None:
     assert value(None) is None
     with pytest.raises(ConfigError, match="nothing, for no log is kept"):
         value("train/a")
+
+
+def test_a_note_that_cannot_be_written_hides_no_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full disk the error that ends the run is the one to be told."""
+
+    def full(self: Path, text: str) -> None:
+        self.touch()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    note_failure(tmp_path / "run", "the reason")
+    assert list((tmp_path / "run").iterdir()) == []

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -39,11 +39,15 @@ def note_failure(folder: Path, reason: str) -> None:
     goes_on = before.get("state") == RUNNING and before.get("process") != os.getpid() and not is_dead(before)
     if goes_on or any(os.environ.get(name, "0") != "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID")):
         return
-    folder.mkdir(parents=True, exist_ok=True)
     note = {**before, "state": FAILED, "reason": reason, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
     temporary = folder / f".state.json.{os.getpid()}"
-    temporary.write_text(json.dumps(note, indent=2) + "\n")
-    temporary.replace(folder / "state.json")
+    with suppress(OSError):  # such as a full disk, which is perhaps the reason
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_text(json.dumps(note, indent=2) + "\n")
+            temporary.replace(folder / "state.json")
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 class FailedTrials(Callback):

@@ -31,5 +31,8 @@ def write_page(file: Path, template: str, facts: dict[str, Any]) -> None:
     """
     text = _environment().get_template(template).render(facts | {"version": __version__})
     temporary = file.with_name(f".{file.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(file)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
