@@ -22,7 +22,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from gan_lab.errors import ConfigError
+from gan_lab.errors import ConfigError, TrainingError, UserError
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -83,9 +83,12 @@ class OptunaSweeper(Sweeper):
         """Called by Hydra before `sweep`."""
         self.config = config
         self.hydra_context = hydra_context
-        self.launcher = Plugins.instance().instantiate_launcher(
+        launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
+        from gan_lab.config.launching import watched
+
+        self.launcher = watched(launcher, config)
 
     def sweep(self, arguments: list[str]) -> None:
         """Search until there are enough trials.
@@ -196,10 +199,13 @@ class OptunaSweeper(Sweeper):
         try:
             returns = self.launcher.launch(overrides, initial_job_idx=first)
             return [result.return_value for result in returns]
+        except UserError:  # nothing was begun
+            raise
         except Exception as error:  # a worker was killed, and with it all that this launcher had started
             from gan_lab.config.trials import note_failure
 
-            reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+            told = isinstance(error, TrainingError)
+            reason = str(error) if told else f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
             log.error("Trials %d to %d failed: %s", first, first + len(overrides) - 1, reason)
             for number in range(first, first + len(overrides)):
                 note_failure(Path(self.config.hydra.sweep.dir) / str(number), reason)

@@ -87,7 +87,31 @@ def _run(cfg: DictConfig) -> None:
 
 
 def _trial(cfg: DictConfig) -> float | None:
-    """One run of a sweep: its objective. When it fails, its folder says why, and the sweep goes on; then None."""
+    """One run of a sweep: its objective. When it fails, its folder says why, and the sweep goes on; then None.
+
+    Raises:
+        SystemExit: The run was stopped to go on later, or would have begun after another one was. In a worker it is None too:
+            the launcher would kill the others for it.
+    """
+    from gan_lab.config import stopping
+    from gan_lab.config.trials import EXIT_STOPPED
+
+    in_worker = app.launcher() != "basic"
+    if in_worker:
+        stopping.listen()
+    try:
+        if stopping.told():
+            raise SystemExit(EXIT_STOPPED)
+        return _objective(cfg)
+    except SystemExit as end:
+        if end.code != EXIT_STOPPED or not in_worker:
+            raise
+        stopping.tell()
+        return None
+
+
+def _objective(cfg: DictConfig) -> float | None:
+    """Train one run of a sweep; None when it fails."""
     from gan_lab.config.checks import check_multirun
     from gan_lab.config.objective import objective_value
     from gan_lab.config.trials import note_failure, starts_processes, train_in_own_process

@@ -115,6 +115,11 @@ def read_state(path: Path) -> dict[str, Any]:
     return json.loads(file.read_text()) if file.is_file() else {}
 
 
+def changed(file: Path) -> float:
+    """When a file was written, in seconds since the epoch; 0 without one."""
+    return file.stat().st_mtime if file.is_file() else 0.0
+
+
 def is_dead(state: Mapping[str, Any]) -> bool:
     """Whether the process of a run is one of this machine that is no more; of other machines' nobody knows."""
     if state.get("host") != socket.gethostname() or "process" not in state:

@@ -14,7 +14,7 @@ from typing import Any, cast
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from gan_lab.config.run_folders import FAILED, RUNNING, find_runs, is_dead, read_state
+from gan_lab.config.run_folders import FAILED, FINISHED, RUNNING, changed, find_runs, is_dead, read_state
 from gan_lab.errors import UserError
 
 EXIT_TRIALS_FAILED = 1
@@ -33,13 +33,15 @@ class TrialFailed(UserError):
 def note_failure(folder: Path, reason: str) -> None:
     """Write into `state.json` of a run folder that the run failed, and why; what else stands there stays.
 
-    Nothing in processes other than the first, and nothing in the folder of a run that is going on.
+    A run that is finished stays so, and it is noted why going on with it was `refused`. Nothing in processes other than the first, and nothing in the folder of a run that is going on.
     """
     before = read_state(folder)
     goes_on = before.get("state") == RUNNING and before.get("process") != os.getpid() and not is_dead(before)
     if goes_on or any(os.environ.get(name, "0") != "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID")):
         return
-    note = {**before, "state": FAILED, "reason": reason, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+    now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    finished = before.get("state") == FINISHED
+    note = {**before, **({"refused": reason} if finished else {"state": FAILED, "reason": reason, "time": now})}
     temporary = folder / f".state.json.{os.getpid()}"
     with suppress(OSError):  # such as a full disk, which is perhaps the reason
         folder.mkdir(parents=True, exist_ok=True)
@@ -69,17 +71,14 @@ class FailedTrials(Callback):
         root = Path(config.hydra.sweep.dir)
         runs = [run for run in find_runs(root) if run != root] if root.is_dir() else []
         states = {
-            run.relative_to(root): read_state(run) for run in runs if _changed(run / "state.json") >= self._start - 1
+            run.relative_to(root): read_state(run) for run in runs if changed(run / "state.json") >= self._start - 1
         }
         failed = {name: state.get("reason") for name, state in states.items() if state.get("state") == FAILED}
+        failed |= {name: state["refused"] for name, state in states.items() if "refused" in state}
         if failed:
             lines = [f"  {root / name}: {reason}" for name, reason in failed.items()]
             print(f"{len(failed)} of {len(runs)} runs of this sweep failed:", *lines, sep="\n", file=sys.stderr)
             raise SystemExit(EXIT_TRIALS_FAILED)
-
-
-def _changed(file: Path) -> float:
-    return file.stat().st_mtime if file.is_file() else 0.0
 
 
 def starts_processes(cfg: DictConfig) -> bool:
