@@ -37,3 +37,23 @@ class Killer(Callback):
     def on_train_batch_end(self, trainer, module, *_) -> None:
         if self.seed == 0 and trainer.global_rank == 1:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+class SignalAtStart(Callback):
+    """Has the run with one seed get a signal when its training begins, or the process that launched it.
+
+    Args:
+        seed: Of the run.
+        wanted: The seed of the run that is to have the signal.
+        number: Of the signal.
+        parent: Tell the process that launched this one.
+    """
+
+    def __init__(self, seed: int, wanted: int, number: int, parent: bool = False) -> None:
+        self.told = seed == wanted
+        self.number = number
+        self.parent = parent
+
+    def on_train_batch_end(self, trainer, module, batch, outputs, batch_idx) -> None:
+        if self.told and batch_idx == 1:
+            os.kill(os.getppid() if self.parent else os.getpid(), self.number)

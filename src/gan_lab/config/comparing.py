@@ -184,8 +184,10 @@ def compare(root: Path, patterns: Sequence[str]) -> Comparison:
     for path in find_runs(root):
         try:
             runs.append(read_run(path))
-        except (UnusableRun, yaml.YAMLError, ValueError, KeyError, OSError) as error:
-            refused[str(path.relative_to(root))] = " ".join(str(error).split()).rstrip(".")
+        except Exception as error:  # whatever is in a folder that may be somebody else's, the others are compared
+            known = isinstance(error, (UnusableRun, yaml.YAMLError, ValueError, OSError))
+            told = str(error) if known else f"it is unreadable: {type(error).__name__} {error}"
+            refused[str(path.relative_to(root))] = " ".join(told.split()).rstrip(".")
     if not runs:
         reasons = "".join(f" ({path}: {reason})" for path, reason in list(refused.items())[:1])
         raise DataError(f"{root} holds no finished run{reasons}: give a folder with runs of gan-lab train in it.")

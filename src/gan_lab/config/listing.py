@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from omegaconf import DictConfig, OmegaConf
 
+from gan_lab.config.foreign import foreign_config
 from gan_lab.config.objective import objective_key, objective_mode
 from gan_lab.config.run_folders import FAILED, FINISHED, RUNNING, STOPPED, find_runs, is_dead, read_numbers, read_state
 from gan_lab.errors import ConfigError
@@ -54,19 +54,26 @@ def list_runs(root: Path) -> str:
     runs = sorted((look(path) for path in find_runs(root)), key=lambda run: run.age)
     table = [["run", "state", "progress", "best", "age", ""]]
     table += [[str(r.path), r.state, r.progress(), r.metric, duration(r.age), r.reason] for r in runs]
+    table = [["".join(c for c in " ".join(str(word).split()) if c.isprintable()) for word in row] for row in table]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ["  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in table]
     return "\n".join(lines) if runs else f"There are no runs below {root}."
 
 
 def look(path: Path) -> Listed:
-    """What the files of a run say of it, however far they go."""
+    """What the files of a run say of it, however far they go. They may be somebody else's: whatever stands there, it is one line."""
     try:
-        config, numbers, state = _config(path), read_numbers(path), read_state(path)
-    except (ValueError, KeyError, OSError, yaml.YAMLError) as error:
+        return _look(path)
+    except Exception as error:
         return Listed(path, FAILED, f"unreadable: {' '.join(str(error).split())}", 0, None, "", _age(path))
+
+
+def _look(path: Path) -> Listed:
+    config, numbers, state = _config(path), read_numbers(path), read_state(path)
     seen = max([int(row.get("progress/images_seen", 0)) for row in numbers.rows], default=state.get("images_seen", 0))
     budget = OmegaConf.select(config, "budget.images") or state.get("budget_images")
+    if not isinstance(budget, int | None) or not isinstance(seen, int):
+        raise ValueError(f"it has {seen} images of {budget}")
     age = _age(path)
     how, reason = _ending(state, seen, budget, age)
     return Listed(path, how, reason, seen, budget, _best(config, numbers.finals, numbers.rows), age)
@@ -74,8 +81,7 @@ def look(path: Path) -> Listed:
 
 def _config(path: Path) -> DictConfig:
     file = path / "config.yaml"
-    config = OmegaConf.load(file) if file.is_file() else OmegaConf.create({})
-    return config if isinstance(config, DictConfig) else OmegaConf.create({})
+    return foreign_config(file.read_text(), file) if file.is_file() else OmegaConf.create({})
 
 
 def _ending(state: dict[str, Any], seen: int, budget: int | None, age: float) -> tuple[str, str]:

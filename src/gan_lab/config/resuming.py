@@ -16,9 +16,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from gan_lab.callbacks.checkpoints import copy_folder
 from gan_lab.config.checkpoint_files import find_checkpoint, images_seen, newest_checkpoint, read_checkpoint
+from gan_lab.config.exports import SUFFIX
 from gan_lab.config.foreign import foreign_config
 from gan_lab.config.run_folders import FINISHED
-from gan_lab.errors import ConfigError
+from gan_lab.errors import CheckpointError, ConfigError
 from gan_lab.metrics.cache import whole
 from gan_lab.processes import is_first_process
 
@@ -61,7 +62,7 @@ def find_start(cfg: DictConfig) -> Start | None:
         CheckpointError: `resume` names nothing that can be used, or all checkpoints of the run are damaged.
     """
     folder = Path(cfg.run.dir) / "checkpoints"
-    named = None if cfg.resume is None else Path(cfg.resume)
+    named = None if cfg.resume is None else _resumable(Path(cfg.resume))
     file = named if named is not None and named.is_file() and named.resolve().parent == folder.resolve() else None
     file = file or newest_checkpoint(folder, *_copies(cfg)) or (None if named is None else find_checkpoint(named))
     if file is None:
@@ -70,6 +71,25 @@ def find_start(cfg: DictConfig) -> Start | None:
     config = OmegaConf.to_container(foreign_config(checkpoint["gan_lab"]["config"], file))
     assert isinstance(config, dict)
     return Start(file, images_seen(checkpoint), config)  # type: ignore[arg-type]
+
+
+def _resumable(path: Path) -> Path:
+    """The same, unless it is something that is easily taken for a run.
+
+    Raises:
+        CheckpointError: It is an export or the folder of a sweep.
+    """
+    if path.is_file() and path.suffix == SUFFIX:
+        raise CheckpointError(
+            f"resume={path} is an export, which holds the weights of one generator and nothing else that a run goes on with: give "
+            "the run folder that it was made from, or a .ckpt file."
+        )
+    if (path / "multirun.yaml").is_file():
+        raise CheckpointError(
+            f"resume={path} is the folder of a sweep: to go on with all of it, give its command again with hydra.sweep.dir={path}; "
+            f"to go on with one of its runs, name that, as in resume={path}/0."
+        )
+    return path
 
 
 def _copies(cfg: DictConfig) -> list[Path]:

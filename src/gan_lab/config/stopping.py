@@ -46,7 +46,9 @@ def tell(number: int = 0, _frame: object = None) -> None:
 def listen() -> dict[int, Any]:
     """Take signals that nobody else has taken, also those that came while they were held back; returns the handlers before."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
-    ours = {n: handler for n, handler in before.items() if handler in (signal.SIG_DFL, signal.default_int_handler)}
+    ours: dict[int, Any] = {
+        n: handler for n, handler in before.items() if handler in (signal.SIG_DFL, signal.default_int_handler)
+    }
     for number in ours:
         signal.signal(number, tell)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
@@ -121,5 +123,8 @@ def _training(folder: Path, start: float) -> set[int]:
     return {
         state["process"]
         for state in states
-        if state.get("state") == RUNNING and state.get("host") == socket.gethostname() and not is_dead(state)
+        if state.get("state") == RUNNING
+        and state.get("process", 0) > 1
+        and state.get("host") == socket.gethostname()
+        and not is_dead(state)
     }
