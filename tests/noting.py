@@ -40,11 +40,11 @@ class Killer(Callback):
 
 
 class SignalAtStart(Callback):
-    """Has the run with one seed get a signal when its training begins, or the process that launched it.
+    """Sends a signal to one run of a sweep when its training begins, or the process that launched it.
 
     Args:
-        seed: Of the run.
-        wanted: The seed of the run that is to have the signal.
+        seed: A number of the run.
+        wanted: The number of the run that is to have the signal.
         number: Of the signal.
         parent: Tell the process that launched this one.
     """

@@ -22,10 +22,10 @@ SWEEP = ("train", "-m", *(word for word in RING if "checkpoints" not in word), "
 
 
 def told(number: int, wanted: int = 0, parent: bool = False) -> tuple[str, ...]:
-    """Words by which the run with a seed has a signal sent."""
+    """Words by which the run with a number has a signal sent."""
     key = "+callbacks.told"
     return (
-        f"{key}._target_=tests.noting.SignalAtStart", f"{key}.seed=${{seed}}", f"{key}.wanted={wanted}", f"{key}.number={number}",
+        f"{key}._target_=tests.noting.SignalAtStart", f"{key}.seed=${{hydra:job.num}}", f"{key}.wanted={wanted}", f"{key}.number={number}",
         f"{key}.parent={parent}", "allow_targets=[tests.noting]",
     )  # fmt: skip
 
