@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from lightning.pytorch.plugins import MixedPrecision
 
+from gan_lab.config import fit as fitting
 from gan_lab.gans.catalogue import CATALOGUE
 from tests.exact_resume import STOPS, WORKERS, differences, run_cases
 from tests.test_processes import free_port
@@ -52,6 +55,23 @@ def test_two_processes_go_on_to_the_last_bit(tmp_path: Path) -> None:
     in_two_processes(tmp_path, cases)
     for case in cases:
         assert compared(tmp_path, case) == []
+
+
+def test_the_scaler_of_half_precision_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its scale and the count of steps to the next one; only a GPU has one by default."""
+    begin = fitting._begin
+
+    def scaled(*args):
+        experiment = begin(*args)
+        scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10, growth_interval=5)  # which stops come between
+        experiment.trainer.strategy.precision_plugin = MixedPrecision("16-mixed", "cpu", scaler=scaler)
+        return experiment
+
+    monkeypatch.setattr(fitting, "_begin", scaled)
+    run_cases(tmp_path, ["dcgan/mid_epoch/0"], "cpu")
+    assert compared(tmp_path, "dcgan/mid_epoch/0") == []
+    state = torch.load(tmp_path / "dcgan/whole/checkpoints/last.ckpt", weights_only=True)["MixedPrecision"]
+    assert state["scale"] == 2.0**15 and state["_growth_tracker"] == 3  # of 14 batches with two moves each
 
 
 @pytest.mark.slow
