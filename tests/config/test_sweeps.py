@@ -105,8 +105,8 @@ def test_ready_sweeps_are_sweeps_whose_settings_exist(file: Path) -> None:
 
 def test_the_sweep_of_wandb_composes() -> None:
     """The words that an agent would call, with the first and the last value of each parameter, and a key that is logged."""
-    text = (Path(__file__).parents[2] / "docs/sweeps.md").read_text()
-    (block,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    (block,) = (found for found in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if "parameters:" in found)
     sweep = yaml.safe_load(block)
     assert sweep["command"][:2] == ["gan-lab", "train"] and sweep["command"][-1] == "${args_no_hyphens}"
     fixed = sweep["command"][2:-1]
