@@ -8,11 +8,12 @@ import pytest
 import torch
 from tests.conftest import TINY
 
-from gan_lab.callbacks.collapse import Look, Rule, spread
+from gan_lab.callbacks.collapse import Collapse, Look, Rule, spread
 from gan_lab.config.build import build
 from gan_lab.config.compose import compose
 from gan_lab.config.fit import fit
 from gan_lab.errors import CollapseError, ConfigError
+from gan_lab.gans.catalogue import CATALOGUE
 
 RULE = Rule(diversity=0.25, explosion=50.0, looks=3, grace_images=100)
 WORDS = [word for word in TINY if word != "~callbacks.collapse"]
@@ -112,6 +113,22 @@ def test_a_healthy_run_is_silent_and_its_signals_are_logged(tmp_path: Path, capl
     with open(tmp_path / "metrics.csv") as file:
         rows = [row for row in csv.DictReader(file) if row["collapse/diversity"]]
     assert len(rows) == 50 and all(float(row["collapse/diversity"]) > 0 and row["collapse/logit_gap"] for row in rows)
+
+
+@pytest.mark.parametrize("model", [entry.name for entry in CATALOGUE])
+def test_every_model_is_looked_at(model: str, tmp_path: Path) -> None:
+    side = 32 if model in ("biggan", "biggan_deep", "sagan") else 16
+    words = (
+        f"model={model}",
+        f"dataset.resolution={side}",
+        "dataset.max_images=32",
+        "budget.images=16",
+        f"run.dir={tmp_path}",
+    )
+    experiment = fit(compose(*WORDS, *words, "callbacks.collapse.every_images=8", "callbacks.collapse.samples=4"))
+    (watch,) = (callback for callback in experiment.trainer.callbacks if isinstance(callback, Collapse))
+    looks = watch.state_dict()["history"]
+    assert [look["images_seen"] for look in looks] == [8, 16] and all(look["diversity"] > 0 for look in looks)
 
 
 def test_looking_changes_nothing_and_is_remembered(tmp_path: Path) -> None:
