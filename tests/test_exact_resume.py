@@ -1,9 +1,6 @@
 """A run that was stopped goes on as if nothing had happened, for every model, to the last bit."""
 
 import itertools
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,9 +10,8 @@ from lightning.pytorch.plugins import MixedPrecision
 from gan_lab.config import fit as fitting
 from gan_lab.gans.catalogue import CATALOGUE
 from tests.exact_resume import STOPS, WORKERS, differences, run_cases
-from tests.test_processes import free_port
+from tests.jointly import in_two_processes
 
-ROOT = Path(__file__).parents[1]
 MODELS = [entry.name for entry in CATALOGUE]
 WAYS = list(itertools.product(STOPS, WORKERS))
 CASES = [f"{model}/{stop}/{workers}" for model, (stop, workers) in zip(MODELS, itertools.cycle(WAYS), strict=False)]
@@ -26,19 +22,6 @@ ALL_CASES = [f"{model}/{stop}/{workers}" for model in MODELS for stop, workers i
 def compared(folder: Path, case: str) -> list[str]:
     model, stop, workers = case.split("/")
     return differences(folder / model / "whole", folder / model / f"{stop}_{workers}")
-
-
-def in_two_processes(folder: Path, cases: list[str]) -> None:
-    environment = os.environ | {
-        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
-    }  # fmt: skip
-    command = [sys.executable, "-m", "tests.exact_resume", str(folder), *cases]
-    workers = [
-        subprocess.Popen(command, env=environment | {"LOCAL_RANK": str(rank), "RANK": str(rank)}, cwd=ROOT)
-        for rank in range(2)
-    ]
-    assert [worker.wait(timeout=3000) for worker in workers] == [0, 0]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -52,7 +35,7 @@ def test_two_processes_go_on_to_the_last_bit(tmp_path: Path) -> None:
     cases = [
         f"{model}/{stop}/{workers}" for model, (stop, workers) in zip(("sngan", "wgan_gp"), WAYS[2:], strict=False)
     ]
-    in_two_processes(tmp_path, cases)
+    in_two_processes("tests.exact_resume", str(tmp_path), *cases)
     for case in cases:
         assert compared(tmp_path, case) == []
 
@@ -85,5 +68,5 @@ def test_every_way_of_stopping(model: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_every_way_of_stopping_in_two_processes(tmp_path: Path) -> None:
-    in_two_processes(tmp_path, ALL_CASES)
+    in_two_processes("tests.exact_resume", str(tmp_path), *ALL_CASES, seconds=3000)
     assert {case: found for case in ALL_CASES if (found := compared(tmp_path, case))} == {}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.test_processes import ROOT, free_port
+from tests.jointly import ROOT, free_port
 
 TINY = (
     "dataset=ring", "architecture=mlp", "metrics=points", "budget.images=16", "batch_size=8", "evaluation.samples=50",

@@ -1,7 +1,5 @@
 """Two processes that share a batch do what one process does."""
 
-import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,34 +10,15 @@ import torch
 from gan_lab.config.compose import compose
 from gan_lab.config.fit import fit
 from gan_lab.gans.catalogue import CATALOGUE
+from tests.jointly import in_two_processes
 from tests.two_processes import SYNCHRONIZED, overrides, synchronized
-
-ROOT = Path(__file__).parents[1]
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
 def joint_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights of all models after training in two processes, one file for each rank."""
     folder = tmp_path_factory.mktemp("two")
-    environment = os.environ | {
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(free_port()),
-        "WORLD_SIZE": "2",
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
-    }
-    command = [sys.executable, "-m", "tests.two_processes", str(folder)]
-    workers = [
-        subprocess.Popen(command, env=environment | {"LOCAL_RANK": str(rank), "RANK": str(rank)}, cwd=ROOT)
-        for rank in range(2)
-    ]
-    assert [worker.wait(timeout=300) for worker in workers] == [0, 0]
+    in_two_processes("tests.two_processes", str(folder))
     return folder
 
 

@@ -1,9 +1,6 @@
 """A run that meets trouble ends with a sentence, or goes back and goes on with lower rates."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +12,7 @@ from gan_lab.config.run_folders import read_state
 from gan_lab.errors import TrainingError
 from gan_lab.gans.gan import GAN
 from tests.conftest import TINY
-from tests.test_processes import ROOT, free_port
+from tests.jointly import in_two_processes
 
 WORDS = [word for word in TINY if word not in ("~callbacks.checkpoints", "~callbacks.collapse")]
 RUN = ("dataset.resolution=8", "budget.images=160", "callbacks.checkpoints.every_images=32", "lr=1e-3")
@@ -143,19 +140,7 @@ def test_the_command_tells_it_in_a_sentence(trouble, command) -> None:
 def ended_jointly(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two processes say of the runs of trouble_in_two_processes.py."""
     folder = tmp_path_factory.mktemp("two")
-    environment = os.environ | {
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(free_port()),
-        "WORLD_SIZE": "2",
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
-    }
-    command = [sys.executable, "-m", "tests.trouble_in_two_processes", str(folder)]
-    workers = [
-        subprocess.Popen(command, env=environment | {"LOCAL_RANK": str(rank), "RANK": str(rank)}, cwd=ROOT)
-        for rank in range(2)
-    ]
-    assert [worker.wait(timeout=300) for worker in workers] == [0, 0]
+    in_two_processes("tests.trouble_in_two_processes", str(folder))
     return folder
 
 

@@ -1,8 +1,5 @@
 """Gradients of the moving player alone give the weights of PyTorch's wrapper and of one process, with less to send."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,8 +8,8 @@ import torch
 from gan_lab.config.build import build
 from gan_lab.config.compose import compose
 from gan_lab.config.fit import fit
+from tests.jointly import in_two_processes
 from tests.strategies_in_two_processes import CASES, words
-from tests.test_processes import ROOT, free_port
 
 EXACT = [case for case in CASES if case not in ("batch_norm", "unrolled", "bfloat16")]
 """Cases in which the samples of a batch know nothing of each other, in float32."""
@@ -22,19 +19,7 @@ EXACT = [case for case in CASES if case not in ("batch_norm", "unrolled", "bfloa
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two processes wrote."""
     folder = tmp_path_factory.mktemp("strategies")
-    environment = os.environ | {
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(free_port()),
-        "WORLD_SIZE": "2",
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
-    }
-    command = [sys.executable, "-m", "tests.strategies_in_two_processes", str(folder)]
-    workers = [
-        subprocess.Popen(command, env=environment | {"LOCAL_RANK": str(rank), "RANK": str(rank)}, cwd=ROOT)
-        for rank in range(2)
-    ]
-    assert [worker.wait(timeout=300) for worker in workers] == [0, 0]
+    in_two_processes("tests.strategies_in_two_processes", str(folder))
     return folder
 
 
