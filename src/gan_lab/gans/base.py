@@ -120,6 +120,11 @@ class AdversarialModule(LightningModule):
     def on_train_start(self) -> None:
         # Lightning puts the whole module in training mode; the average is never trained.
         self.generator_ema.eval()
+        loop = self.trainer.fit_loop
+        if loop.restarted_mid_epoch and loop.epoch_loop.batch_progress.is_last_batch:
+            # A run that goes on after the last batch of an epoch begins a new one, which Lightning does not count as begun:
+            # it would take the checkpoints of all later epochs for those of complete ones, and forget the loader's position.
+            loop.reset_restart_stage()
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         self.runner.before_step()
