@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from gan_lab.config.run_folders import read_state
 from tests.jointly import ROOT, free_port
 
 TINY = (
@@ -113,7 +114,8 @@ def test_a_search_with_two_trials_at_once(launcher: str, tmp_path: Path) -> None
         "accumulate=1,3", "lr=interval(1e-4,1e-2)", "hydra.sweep.dir=sweep", "hardware=cpu", "hydra.sweeper.sampler=qmc",
     ]  # fmt: skip
     out = ended(start([*TRAIN, *search, *TINY], tmp_path), status=1)
-    failed = [run.name for run in sorted((tmp_path / "sweep").glob("[0-3]")) if (run / "state.json").is_file()]
+    runs = sorted((tmp_path / "sweep").glob("[0-3]"))
+    failed = [run.name for run in runs if read_state(run)["state"] == "failed"]
     assert f"{len(failed)} of 4 runs of this sweep failed:" in out
     for trial in range(4):
         assert (tmp_path / "sweep" / str(trial) / "results.json").is_file() == (str(trial) not in failed)
