@@ -1,5 +1,6 @@
 """Growing in the middle of a run: what the players see, what is forgotten, and resuming inside a fade."""
 
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +207,16 @@ def test_a_resume_with_changing_batches_draws_the_same_images(stop: int, tiny, t
     a, b = whole.module.state_dict(), second.module.state_dict()
     assert all(torch.equal(x, b[key]) if isinstance(x, torch.Tensor) else x == b[key] for key, x in a.items())
     assert second.trainer.global_step == whole.trainer.global_step == 21
+
+
+def test_a_run_that_stops_after_every_changing_batch_is_the_whole_run(tiny, tmp_path: Path) -> None:
+    settings = (*BATCHES, "dataset.flip=true", *CHECKPOINTS)
+    whole = fit(tiny(*settings, f"run.dir={tmp_path}/whole"))
+    for seen in accumulate(SIZES):
+        parts = fit(tiny(*settings, f"callbacks.budget.images={seen}", f"run.dir={tmp_path}/parts"))
+    a, b = whole.module.state_dict(), parts.module.state_dict()
+    assert all(torch.equal(x, b[key]) if isinstance(x, torch.Tensor) else x == b[key] for key, x in a.items())
+    assert parts.trainer.global_step == whole.trainer.global_step == 21
 
 
 def test_batches_that_cannot_be_shared_are_refused(tiny) -> None:
