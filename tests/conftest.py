@@ -13,6 +13,10 @@ from omegaconf import DictConfig
 
 os.environ.setdefault("WANDB_SILENT", "true")
 torch.set_num_threads(1)  # tiny tensors: more threads only wait for each other
+if (
+    "PYTEST_XDIST_WORKER" in os.environ
+):  # several processes, which have the cores among them, and so have the programs they start
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
 
 TINY = (

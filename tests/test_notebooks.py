@@ -22,7 +22,7 @@ def test_runs(path: Path) -> None:
     text, changed = re.subn(r"^BUDGET = ([\d_]+)", shortened, path.read_text(), flags=re.MULTILINE)
     assert changed == 1, "a notebook states its budget once, so that the tests can shorten it"
     notebook = jupytext.reads(text, fmt="py:percent")
-    NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+    NotebookClient(notebook, timeout=900, kernel_name="python3").execute()
     pictures = [
         output
         for cell in notebook.cells
