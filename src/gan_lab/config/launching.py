@@ -16,7 +16,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from gan_lab.config.run_folders import FINISHED, RUNNING, STOPPED, changed, find_runs, is_dead, read_state
+from gan_lab.config.run_folders import FINISHED, RUNNING, STOPPED, find_runs, is_dead, read_state, states_since
 from gan_lab.config.stopping import reason, stoppable, stoppable_workers, told
 from gan_lab.config.trials import EXIT_STOPPED
 from gan_lab.errors import ConfigError, TrainingError
@@ -80,7 +80,7 @@ class WatchedLauncher(Launcher):
                 raise
             log.debug("A worker was lost:", exc_info=error)
             raise WorkersLost(self._lost(start)) from error
-        if told() or any(state.get("state") == STOPPED for state in self._states(start).values()):
+        if told() or any(state.get("state") == STOPPED for state in states_since(self.folder, start).values()):
             self._stopped()
         return returns
 
@@ -89,11 +89,6 @@ class WatchedLauncher(Launcher):
             return self.launcher.launch(overrides, initial_job_idx=first)
         with stoppable() if self.name == "basic" else stoppable_workers(self.folder):
             return self.launcher.launch(overrides, initial_job_idx=first)
-
-    def _states(self, start: float) -> dict[str, dict]:
-        """What the runs say of themselves that did anything since `start`, by folder."""
-        runs = find_runs(self.folder)
-        return {str(run): read_state(run) for run in runs if changed(run / "state.json") >= start - 1}
 
     def _stopped(self) -> None:
         """Say how the sweep goes on.
@@ -110,7 +105,7 @@ class WatchedLauncher(Launcher):
         raise SystemExit(EXIT_STOPPED)
 
     def _lost(self, start: float) -> str:
-        states = self._states(start)
+        states = {str(run): state for run, state in states_since(self.folder, start).items()}
         running = [run for run, state in states.items() if state.get("state") == RUNNING]
         dead = [run for run in running if is_dead(states[run])]
         alive = [run for run in running if run not in dead]

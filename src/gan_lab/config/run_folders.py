@@ -115,9 +115,12 @@ def read_state(path: Path) -> dict[str, Any]:
     return json.loads(file.read_text()) if file.is_file() else {}
 
 
-def changed(file: Path) -> float:
-    """When a file was written, in seconds since the epoch; 0 without one."""
-    return file.stat().st_mtime if file.is_file() else 0.0
+def states_since(root: Path, start: float) -> dict[Path, dict[str, Any]]:
+    """What the runs in or below a folder say of themselves, by folder, that have written it since `start`, in seconds since
+    the epoch."""
+    files = {run: run / "state.json" for run in find_runs(root)}
+    # Clocks of file systems are coarse.
+    return {run: read_state(run) for run, file in files.items() if file.is_file() and file.stat().st_mtime >= start - 1}
 
 
 def is_dead(state: Mapping[str, Any]) -> bool:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gan_lab.config.run_folders import RUNNING, changed, find_runs, is_dead, read_state
+from gan_lab.config.run_folders import RUNNING, is_dead, states_since
 from gan_lab.config.trials import FORWARDED
 
 SIGNALS = {*FORWARDED, signal.SIGINT}
@@ -119,10 +119,9 @@ def _pass_on(folder: Path, numbers: set[int], start: float, ended: threading.Eve
 
 def _training(folder: Path, start: float) -> set[int]:
     """Processes of this machine that train runs which have begun since `start`."""
-    states = [read_state(run) for run in find_runs(folder) if changed(run / "state.json") >= start - 1]
     return {
         state["process"]
-        for state in states
+        for state in states_since(folder, start).values()
         if state.get("state") == RUNNING
         and state.get("process", 0) > 1
         and state.get("host") == socket.gethostname()

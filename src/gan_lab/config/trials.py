@@ -14,7 +14,7 @@ from typing import Any, cast
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from gan_lab.config.run_folders import FAILED, FINISHED, RUNNING, changed, find_runs, is_dead, read_state
+from gan_lab.config.run_folders import FAILED, FINISHED, RUNNING, find_runs, is_dead, read_state, states_since
 from gan_lab.errors import UserError
 
 EXIT_TRIALS_FAILED = 1
@@ -33,7 +33,8 @@ class TrialFailed(UserError):
 def note_failure(folder: Path, reason: str) -> None:
     """Write into `state.json` of a run folder that the run failed, and why; what else stands there stays.
 
-    A run that is finished stays so, and it is noted why going on with it was `refused`. Nothing in processes other than the first, and nothing in the folder of a run that is going on.
+    A run that is finished stays so, and it is noted why going on with it was `refused`. Nothing in processes other than the
+    first, and nothing in the folder of a run that is going on.
     """
     before = read_state(folder)
     goes_on = before.get("state") == RUNNING and before.get("process") != os.getpid() and not is_dead(before)
@@ -70,9 +71,9 @@ class FailedTrials(Callback):
         """
         root = Path(config.hydra.sweep.dir)
         runs = [run for run in find_runs(root) if run != root] if root.is_dir() else []
-        states = {
-            run.relative_to(root): read_state(run) for run in runs if changed(run / "state.json") >= self._start - 1
-        }
+        states = (
+            {run.relative_to(root): state for run, state in states_since(root, self._start).items()} if runs else {}
+        )
         failed = {name: state.get("reason") for name, state in states.items() if state.get("state") == FAILED}
         failed |= {name: state["refused"] for name, state in states.items() if "refused" in state}
         if failed:

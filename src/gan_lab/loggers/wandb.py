@@ -126,7 +126,7 @@ class ContinuedRun(WandbLogger):
         self._ended = True
         try:
             # W&B has a limit of its own, which does not count while it repeats an alert or a setting that no server takes.
-            # Its process then still has the last block of the log (32 KiB) in memory: metrics.csv has these rows.
+            # Its process then still has the last rows of the log in memory: metrics.csv has these rows.
             _within(self._timeout_seconds + GRACE_SECONDS, self.experiment.finish)
         except Exception as error:
             _end_process()
