@@ -131,6 +131,12 @@ def test_every_model_is_looked_at(model: str, tmp_path: Path) -> None:
     assert [look["images_seen"] for look in looks] == [8, 16] and all(look["diversity"] > 0 for look in looks)
 
 
+def test_no_run_is_judged_before_it_can_have_learned() -> None:
+    """The default run has drawn nothing but grey after 20,000 images, and digits after 45,000."""
+    short, long = (Collapse(budget).rule.grace_images for budget in (20_000, 1_000_000))
+    assert (short, long) == (30_000, 100_000)
+
+
 def test_looking_changes_nothing_and_is_remembered(tmp_path: Path) -> None:
     settings = ("dataset.resolution=8", "budget.images=160", "callbacks.collapse.every_images=8")
     looked = fit(compose(*WORDS, *settings, f"run.dir={tmp_path}/a"))

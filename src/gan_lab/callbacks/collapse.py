@@ -107,7 +107,7 @@ class Collapse(Callback):
         diversity: See `Rule`, also for the others.
         explosion: Of a gradient.
         looks: In a row.
-        grace_images: None for a tenth of the budget, but 10,000 or more.
+        grace_images: None for a tenth of the budget, but 30,000 or more: samples of a healthy run are all alike before.
 
     Raises:
         ConfigError: A value is not allowed.
@@ -128,7 +128,7 @@ class Collapse(Callback):
             raise ConfigError(f"callbacks.collapse.samples={samples} is not allowed: it must be at least 2.")
         self.action = action
         self.samples = samples
-        grace_images = max(10_000, budget_images // 10) if grace_images is None else grace_images
+        grace_images = max(30_000, budget_images // 10) if grace_images is None else grace_images
         self.rule = Rule(diversity, explosion, looks, grace_images)
         self._every = Every(every_images or max(1000, budget_images // 100))
         self._history: list[Look] = []
