@@ -20,6 +20,7 @@ if (
 warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
 
 TINY = (
+    "model=dcgan",  # a later model=... wins
     "architecture.generator.width=8",
     "architecture.discriminator.width=8",
     "hardware=cpu",
@@ -30,10 +31,12 @@ TINY = (
     "~callbacks.stage_grids",
     "~callbacks.collapse",
     "~callbacks.checkpoints",
+    "++evaluation.metrics.label_accuracy=null",
 )
 """Overrides that make any model quick to train and silent."""
 
 SMALL = (
+    "model=dcgan",
     "debug=fast",
     "budget.images=32",
     "architecture.generator.width=8",
@@ -49,23 +52,24 @@ LONGEST = ("test_documents.py", "test_notebooks.py", "test_processes.py", "test_
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Several processes share out the files in this order: the longest first, so that none is left to one of them at the end."""
+    """Order of the files for several test processes: the longest first, so that all end at about the same time."""
     items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """What the tests learn is kept for the tests alone."""
+    """A cache of real statistics for the tests only."""
     os.environ["GAN_LAB_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Callable[..., DictConfig]:
-    """Composes a tiny run in a temporary folder from further overrides."""
+    """Composes a tiny run in a temporary folder from additional overrides."""
     from gan_lab.config.compose import compose
 
-    def make(*overrides: str) -> DictConfig:
-        return compose(*TINY, f"run.dir={tmp_path}/run", *overrides)
+    def make(*arguments: str) -> DictConfig:
+        chosen = any(argument.startswith("experiment=") for argument in arguments)  # which chooses a model
+        return compose(*TINY[1 if chosen else 0 :], f"run.dir={tmp_path}/run", *arguments)
 
     return make
 
@@ -83,13 +87,13 @@ class Outcome:
 def command(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Callable[..., Outcome]:
-    """Runs `gan-lab <words>` in this process, in an empty working directory."""
+    """Runs `gan-lab <arguments>` in this process, in an empty working directory."""
     from gan_lab.cli.main import main
 
     monkeypatch.chdir(tmp_path)
 
-    def run(*words: str) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["gan-lab", *words])
+    def run(*arguments: str) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["gan-lab", *arguments])
         capfd.readouterr()
         try:
             main()

@@ -1,4 +1,7 @@
-"""A run that is killed at random moments and begun again. As a program: `python -m tests.killed_run FOLDER KILLS [SEED]`."""
+"""Kill a run at random moments, resume it each time, and compare it with an uninterrupted one.
+
+python -m tests.killed_run FOLDER KILLS [SEED]
+"""
 
 import multiprocessing
 import os
@@ -12,19 +15,19 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from gan_lab.config.compose import compose
-from gan_lab.config.fit import fit
+from gan_lab.training.fit import fit
 from tests.conftest import TINY
-from tests.exact_resume import differences
+from tests.helpers.interrupted_runs import differences
 
 IMAGES = 8_000
 
 
 def settings(images: int) -> DictConfig:
-    """Batches of 8 digits of 8 pixels, a row of the log for every third, a checkpoint for every fifth; two data workers."""
-    words = [word for word in TINY if "checkpoints" not in word and "logger" not in word]
+    """Batches of 8 digits at 8x8 pixels; a log row every third, a checkpoint every fifth batch; two data workers."""
+    overrides = [override for override in TINY if "checkpoints" not in override and "logger" not in override]
     data = ("dataset.resolution=8", "dataset.cache=none", "dataset.max_images=300", "hardware.num_workers=2")
     often = ("callbacks.train_log.every_batches=3", "callbacks.checkpoints.every_images=40", "logger=[csv]")
-    return compose(*words, *data, *often, f"budget.images={images}")
+    return compose(*overrides, *data, *often, f"budget.images={images}")
 
 
 def train(cfg: DictConfig, folder: Path) -> None:
@@ -37,10 +40,13 @@ def train(cfg: DictConfig, folder: Path) -> None:
 
 
 def kill_until_finished(folder: Path, cfg: DictConfig, kills: int, seed: int, longest: float) -> tuple[int, int, int]:
-    """Begin the run again and again, and `kills` times kill it: every fifth time as it begins, else up to `longest` seconds after
-    its first new checkpoint, but before it has done more than its share of the images.
+    """Start the run until it finishes, and kill it `kills` times.
 
-    Returns how often it was killed, how often with a checkpoint in its folder, and how often in the middle of writing one.
+    Every fifth kill is at the start of the run; the others up to `longest` seconds after its first new checkpoint. The
+    images are divided evenly between the kills, so that the last one comes before the end.
+
+    Returns:
+        Numbers of kills, of kills with a checkpoint in the folder, and of kills while a checkpoint was being written.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.killed_run"])
@@ -51,14 +57,12 @@ def kill_until_finished(folder: Path, cfg: DictConfig, kills: int, seed: int, lo
         process.start()
         if killed < kills:
             if killed % 5 < 4:
-                _wait_for_another(folder, before, process)
-            _wait_for_the_share(
-                folder, process, chance.uniform(0, longest), (killed + 1) / (kills + 1) * cfg.budget.images
-            )
+                _wait_for_checkpoint(folder, before, process)
+            _wait(folder, process, chance.uniform(0, longest), (killed + 1) / (kills + 1) * cfg.budget.images)
         else:
             process.join()
         if not process.is_alive():
-            assert process.exitcode == 0, f"it could not go on after {killed} kills"
+            assert process.exitcode == 0, f"it could not be resumed after {killed} kills"
             return killed, with_checkpoint, while_writing
         os.kill(process.pid or 0, signal.SIGKILL)
         process.join()
@@ -71,12 +75,13 @@ def _numbered(folder: Path) -> set[str]:
     return {file.name for file in folder.glob("checkpoints/images_*.ckpt")}
 
 
-def _wait_for_another(folder: Path, before: set[str], process: BaseProcess) -> None:
+def _wait_for_checkpoint(folder: Path, before: set[str], process: BaseProcess) -> None:
     while process.is_alive() and _numbered(folder) <= before:
         time.sleep(0.02)
 
 
-def _wait_for_the_share(folder: Path, process: BaseProcess, seconds: float, images: float) -> None:
+def _wait(folder: Path, process: BaseProcess, seconds: float, images: float) -> None:
+    """Wait for some seconds, the end of the process, or a checkpoint after more than `images`."""
     end = time.monotonic() + seconds
     while process.is_alive() and time.monotonic() < end:
         if any(int(name.removesuffix(".ckpt").rpartition("_")[2]) > images for name in _numbered(folder)):
@@ -84,21 +89,23 @@ def _wait_for_the_share(folder: Path, process: BaseProcess, seconds: float, imag
         time.sleep(0.005)
 
 
-def killed_and_whole(folder: Path, images: int, kills: int, seed: int = 0) -> tuple[tuple[int, int, int], list[str]]:
-    """See `kill_until_finished`; and in what the run differs from one that nobody killed."""
+def compare_with_uninterrupted(
+    folder: Path, images: int, kills: int, seed: int = 0
+) -> tuple[tuple[int, int, int], list[str]]:
+    """The numbers of `kill_until_finished`, and the differences from an uninterrupted run."""
     cfg = settings(images)
     begin = time.monotonic()
-    train(cfg, folder / "whole")
-    longest = (time.monotonic() - begin) / kills  # so that it is killed so often before it has finished
+    train(cfg, folder / "uninterrupted")
+    longest = (time.monotonic() - begin) / kills  # so short that all kills come before the end
     counts = kill_until_finished(folder / "killed", cfg, kills, seed, longest)
-    return counts, differences(folder / "whole", folder / "killed")
+    return counts, differences(folder / "uninterrupted", folder / "killed")
 
 
 def main(folder: Path, kills: int, seed: int = 0) -> None:
-    (killed, with_checkpoint, while_writing), found = killed_and_whole(folder, IMAGES, kills, seed)
+    (killed, with_checkpoint, while_writing), found = compare_with_uninterrupted(folder, IMAGES, kills, seed)
     print(
-        f"{killed} kills, {with_checkpoint} with a checkpoint to go on from, {while_writing} while one was written; "
-        f"differences from the whole run: {found or 'none'}"
+        f"{killed} kills, {with_checkpoint} with a checkpoint in the folder, {while_writing} while one was written; "
+        f"differences from the uninterrupted run: {found or 'none'}"
     )
     raise SystemExit(bool(found))
 

@@ -7,8 +7,8 @@ import torch
 
 import gan_lab
 from gan_lab.config.compose import compose
-from gan_lab.config.fit import fit
-from gan_lab.gans.catalogue import CATALOGUE
+from gan_lab.gans.catalog import CATALOG
+from gan_lab.training.fit import fit
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 
@@ -16,7 +16,7 @@ SMALL = ("width=16", "batch_size=16", "budget.images=320", "logger=[]", "callbac
 
 
 @pytest.mark.parametrize("hardware", ["gpu", "gpu_bf16", "gpu_fp16"])
-@pytest.mark.parametrize("model", [entry.name for entry in CATALOGUE])
+@pytest.mark.parametrize("model", [entry.name for entry in CATALOG])
 def test_trains_at_every_precision(model: str, hardware: str, tmp_path: Path) -> None:
     module = fit(compose(f"model={model}", f"hardware={hardware}", *SMALL, f"run.dir={tmp_path}")).module
     assert all(torch.isfinite(p).all() for p in module.parameters())
@@ -43,10 +43,10 @@ def test_the_same_samples_on_both_devices(tmp_path: Path) -> None:
 
 def test_a_checkpoint_resumes_exactly(tmp_path: Path) -> None:
     settings = ("model=wgan_gp", "hardware=gpu", *SMALL[:2], "logger=[]")
-    whole = fit(compose(*settings, "budget.images=160", f"run.dir={tmp_path}/whole")).module
+    uninterrupted = fit(compose(*settings, "budget.images=160", f"run.dir={tmp_path}/uninterrupted")).module
     fit(compose(*settings, "budget.images=80", f"run.dir={tmp_path}/first"))
     resumed = fit(
         compose(*settings, "budget.images=160", f"run.dir={tmp_path}/second", f"resume={tmp_path}/first")
     ).module
-    for (key, a), (_, b) in zip(whole.named_parameters(), resumed.named_parameters(), strict=True):
+    for (key, a), (_, b) in zip(uninterrupted.named_parameters(), resumed.named_parameters(), strict=True):
         assert torch.allclose(a, b, atol=1e-5), key

@@ -1,4 +1,4 @@
-"""Two processes that share a batch do what one process does."""
+"""Two processes with half of a batch each train like one process with all of it."""
 
 import re
 import subprocess
@@ -9,47 +9,49 @@ import pytest
 import torch
 
 from gan_lab.config.compose import compose
-from gan_lab.config.fit import fit
-from gan_lab.gans.catalogue import CATALOGUE
-from tests.jointly import in_two_processes
-from tests.two_processes import SYNCHRONIZED, overrides, synchronized
+from gan_lab.gans.catalog import CATALOG
+from gan_lab.training.fit import fit
+from tests.helpers.distributed import run_in_two_processes
+from tests.helpers.models_in_two_processes import SYNCHRONIZED, overrides, synchronized
 
 
 @pytest.fixture(scope="module")
-def joint_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def two_process_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights of all models after training in two processes, one file for each rank."""
     folder = tmp_path_factory.mktemp("two")
-    in_two_processes("tests.two_processes", str(folder))
+    run_in_two_processes("tests.helpers.models_in_two_processes", str(folder))
     return folder
 
 
-@pytest.mark.parametrize("model", [entry.name for entry in CATALOGUE])
-def test_two_processes_equal_one_on_the_same_global_batch(model: str, joint_runs: Path, tmp_path: Path) -> None:
-    assert_equal_to_one(model, joint_runs, overrides(model, tmp_path, "hardware=cpu"))
+@pytest.mark.parametrize("model", [entry.name for entry in CATALOG])
+def test_two_processes_equal_one_on_the_same_global_batch(model: str, two_process_runs: Path, tmp_path: Path) -> None:
+    assert_equal_to_one(model, two_process_runs, overrides(model, tmp_path, "hardware=cpu"))
 
 
 @pytest.mark.parametrize("name", SYNCHRONIZED)
-def test_synchronized_batch_norm_makes_two_processes_one(name: str, joint_runs: Path, tmp_path: Path) -> None:
-    assert_equal_to_one(f"synchronized_{name}", joint_runs, synchronized(name, tmp_path, "hardware=cpu"))
+def test_two_processes_with_synchronized_batch_norm_equal_one(
+    name: str, two_process_runs: Path, tmp_path: Path
+) -> None:
+    assert_equal_to_one(f"synchronized_{name}", two_process_runs, synchronized(name, tmp_path, "hardware=cpu"))
 
 
-def assert_equal_to_one(name: str, joint_runs: Path, words: list[str]) -> None:
-    first, second = (torch.load(joint_runs / f"{name}_{rank}.pt", weights_only=True) for rank in range(2))
-    module = fit(compose(*words)).module
-    moved = 0
-    for key, alone in module.state_dict().items():
-        if not isinstance(alone, torch.Tensor):
-            assert_same_extra_state(first[key], second[key], alone)
+def assert_equal_to_one(name: str, two_process_runs: Path, overrides: list[str]) -> None:
+    first, second = (torch.load(two_process_runs / f"{name}_{rank}.pt", weights_only=True) for rank in range(2))
+    module = fit(compose(*overrides)).module
+    compared = 0
+    for key, expected in module.state_dict().items():
+        if not isinstance(expected, torch.Tensor):
+            assert_same_extra_state(first[key], second[key], expected)
             continue
-        assert torch.equal(first[key], second[key]), f"{key}: the processes drifted apart"
-        assert torch.allclose(first[key], alone, atol=1e-5, rtol=0), key
-        moved += 1
-    assert moved
+        assert torch.equal(first[key], second[key]), f"{key}: the two processes differ"
+        assert torch.allclose(first[key], expected, atol=1e-5, rtol=0), key
+        compared += 1
+    assert compared
 
 
-def assert_same_extra_state(first: dict, second: dict, alone: dict) -> None:
-    """Counters, and tensors of a size that is not known beforehand."""
-    for name, value in alone.items():
+def assert_same_extra_state(first: dict, second: dict, expected: dict) -> None:
+    """Compare extra states: counters, and tensors of variable size."""
+    for name, value in expected.items():
         if isinstance(value, torch.Tensor):
             assert torch.equal(first[name], second[name]) and torch.allclose(first[name], value, atol=1e-5, rtol=0)
         else:
@@ -57,7 +59,7 @@ def assert_same_extra_state(first: dict, second: dict, alone: dict) -> None:
 
 
 def test_command_line_starts_two_processes(tmp_path: Path) -> None:
-    """As a user types it: one run folder, written by one of the processes."""
+    """The command of a user: a single run folder, written by one of the processes."""
     command = [sys.executable, "-m", "gan_lab.cli.main", "train", "hardware=ddp_cpu", "debug=fast", "budget.images=64"]
     settings = ["architecture.generator.width=8", "architecture.discriminator.width=8", "run.name=pair"]
     done = subprocess.run([*command, *settings], cwd=tmp_path, capture_output=True, text=True, timeout=200)
@@ -67,14 +69,24 @@ def test_command_line_starts_two_processes(tmp_path: Path) -> None:
     assert done.stderr.count("Done:") == 1
 
 
-def test_both_processes_of_a_command_go_back_and_end_with_a_sentence(tmp_path: Path) -> None:
-    """Lightning starts the second process once, and not again when a run goes back."""
+def test_both_processes_of_a_command_roll_back_and_end_with_a_message(tmp_path: Path) -> None:
+    """Lightning starts the second process once, and not again after a rollback."""
     command = [sys.executable, "-m", "gan_lab.cli.main", "train", "hardware=ddp_cpu", "debug=fast", "budget.images=64"]
-    words = ["width=8", "run.name=pair", "~callbacks.progress", "lr=1e18", "on_non_finite=rollback", "rollback.times=1"]
-    done = subprocess.run([*command, *words], cwd=tmp_path, capture_output=True, text=True, timeout=200)
+    overrides = [
+        "width=8",
+        "run.name=pair",
+        "~callbacks.progress",
+        "lr=1e18",
+        "trouble.on_non_finite=rollback",
+        "trouble.rollback.times=1",
+    ]
+    done = subprocess.run([*command, *overrides], cwd=tmp_path, capture_output=True, text=True, timeout=200)
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert done.stderr.count("Rollback 1: the run goes on from 0 images with 0.5 times the rates.") == 1
-    told = re.findall(
-        r"gan-lab (train[^:]*): Training stopped, for the generator's term adversarial is nan", done.stderr
+    assert done.stderr.count("Rollback 1: resuming from 0 images with 0.5 times the learning rates.") == 1
+    reported = re.findall(
+        r"gan-lab (train[^:]*): Training stopped because the generator's term adversarial is nan", done.stderr
     )
-    assert "train" in told and set(told) <= {"train", "train (process 1)"}  # which the first may end before it says so
+    assert "train" in reported and set(reported) <= {
+        "train",
+        "train (process 1)",
+    }  # the first may end the second before it reports

@@ -1,4 +1,4 @@
-"""Gradients of the moving player alone give the weights of PyTorch's wrapper and of one process, with less to send."""
+"""Gradients of the updated player alone give the weights of PyTorch's wrapper and of one process, with less to send."""
 
 from pathlib import Path
 
@@ -7,9 +7,9 @@ import torch
 
 from gan_lab.config.build import build
 from gan_lab.config.compose import compose
-from gan_lab.config.fit import fit
-from tests.jointly import in_two_processes
-from tests.strategies_in_two_processes import CASES, words
+from gan_lab.training.fit import fit
+from tests.helpers.distributed import run_in_two_processes
+from tests.helpers.strategies_in_two_processes import CASES, case_overrides
 
 EXACT = [case for case in CASES if case not in ("batch_norm", "unrolled", "bfloat16")]
 """Cases in which the samples of a batch know nothing of each other, in float32."""
@@ -19,7 +19,7 @@ EXACT = [case for case in CASES if case not in ("batch_norm", "unrolled", "bfloa
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two processes wrote."""
     folder = tmp_path_factory.mktemp("strategies")
-    in_two_processes("tests.strategies_in_two_processes", str(folder))
+    run_in_two_processes("tests.helpers.strategies_in_two_processes", str(folder))
     return folder
 
 
@@ -49,7 +49,7 @@ def test_weights_are_those_of_the_wrapper(case: str, folder: Path) -> None:
 
 @pytest.mark.parametrize("case", EXACT)
 def test_two_processes_equal_one(case: str, folder: Path, tmp_path: Path) -> None:
-    module = fit(compose(*words(case, tmp_path, "auto"), "hardware=cpu")).module
+    module = fit(compose(*case_overrides(case, tmp_path, "auto"), "hardware=cpu")).module
     alone = {key: value for key, value in module.state_dict().items() if isinstance(value, torch.Tensor)}
     assert_same(tensors(folder, f"{case}_by_player"), alone, 5e-5)  # Adam makes much of the rounding of small gradients
 
@@ -70,8 +70,8 @@ def test_all_processes_leave_out_a_step_that_is_infinite_in_one(folder: Path) ->
     assert [(folder / f"scale_{rank}.txt").read_text() for rank in range(2)] == ["512.0", "512.0"]
 
 
-def test_a_move_sends_its_player_once(folder: Path, tmp_path: Path) -> None:
-    module = build(compose(*words("accumulate", tmp_path, "auto"), "hardware=cpu")).module
+def test_an_update_sends_the_gradients_of_its_player_once(folder: Path, tmp_path: Path) -> None:
+    module = build(compose(*case_overrides("accumulate", tmp_path, "auto"), "hardware=cpu")).module
     critic, generator = (
         sum(p.numel() for p in network.parameters()) for network in (module.discriminator, module.generator)
     )
@@ -83,3 +83,13 @@ def test_the_first_process_has_the_initial_weights(folder: Path) -> None:
     first, second = tensors(folder, "unequal", 0), tensors(folder, "unequal", 1)
     assert_same(first, second, 0)
     assert_same(first, tensors(folder, "batch_norm_by_player", 0), 0)
+
+
+def test_a_run_reports_for_which_machines_it_waits(tiny, monkeypatch: pytest.MonkeyPatch, caplog) -> None:
+    """Lightning does not report it; here its `fit` is skipped."""
+    monkeypatch.setattr("lightning.pytorch.Trainer.fit", lambda *arguments, **settings: None)
+    for name, value in {"MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "29500"}.items():
+        monkeypatch.setenv(name, value)
+    with caplog.at_level("INFO"):
+        fit(tiny("hardware=ddp_cpu", "hardware.devices=1", "hardware.num_nodes=2"))
+    assert "Waiting for the processes of 2 machines (hardware.num_nodes) at 10.0.0.1:29500: start" in caplog.text

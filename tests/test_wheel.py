@@ -19,8 +19,8 @@ pytest.importorskip("hatchling")
 @pytest.fixture(scope="module")
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    words = ["-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
-    subprocess.run([sys.executable, *words], check=True, capture_output=True)
+    arguments = ["-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
     (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder / "site")
@@ -38,13 +38,13 @@ def test_contents(unpacked: Path) -> None:
 
 
 def test_runs_elsewhere(unpacked: Path, tmp_path: Path) -> None:
-    def python(*words: str) -> str:
+    def python(*arguments: str) -> str:
         env = {**os.environ, "PYTHONPATH": str(unpacked)}
-        done = subprocess.run([sys.executable, *words], cwd=tmp_path, env=env, capture_output=True, text=True)
+        done = subprocess.run([sys.executable, *arguments], cwd=tmp_path, env=env, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     assert Path(python("-c", "import gan_lab; print(gan_lab.__file__)").strip()).is_relative_to(unpacked)
-    assert "wgan_gp" in python("-m", "gan_lab.cli.list")
+    assert "wgan_gp" in python("-m", "gan_lab.cli.main", "list")
     assert "n_critic: 5" in python("-m", "gan_lab.cli.train", "--cfg", "job", "model=wgan_gp")
     assert str(unpacked / "gan_lab/conf") in python("-m", "gan_lab.cli.train", "--info", "searchpath")

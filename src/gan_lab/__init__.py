@@ -4,18 +4,62 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from gan_lab import torchvision_guard
+from gan_lab.version import __version__
 
 if TYPE_CHECKING:
-    from gan_lab.config.load import Loaded, load
+    from gan_lab.api import (
+        bench,
+        compare,
+        duplicates,
+        evaluate,
+        export,
+        fit,
+        interpolate,
+        list_choices,
+        list_runs,
+        memorization,
+        prepare,
+        report,
+        sample,
+    )
+    from gan_lab.config.compose import compose, config_dir
+    from gan_lab.sampling.pretrained import PretrainedGenerator, load
 
-__version__ = "0.1.0"
-__all__ = ["Loaded", "__version__", "load"]
+__all__ = [
+    "PretrainedGenerator",
+    "__version__",
+    "bench",
+    "compare",
+    "compose",
+    "config_dir",
+    "duplicates",
+    "evaluate",
+    "export",
+    "fit",
+    "interpolate",
+    "list_choices",
+    "list_runs",
+    "load",
+    "memorization",
+    "prepare",
+    "report",
+    "sample",
+]
+
+_ELSEWHERE = {"compose": "config.compose", "config_dir": "config.compose"} | dict.fromkeys(
+    ["PretrainedGenerator", "load"], "sampling.pretrained"
+)
+"""Names that are not in `gan_lab.api`, and the modules that they are in."""
 
 torchvision_guard.install()
 
 
 def __getattr__(name: str) -> Any:
     # `import gan_lab` stays light: torch and Lightning come with the first use.
-    if name in ("load", "Loaded"):
-        return getattr(import_module("gan_lab.config.load"), name)
-    raise AttributeError(f"module 'gan_lab' has no attribute '{name}'")
+    if name not in __all__:
+        raise AttributeError(f"module 'gan_lab' has no attribute '{name}'")
+    return getattr(import_module(f"gan_lab.{_ELSEWHERE.get(name, 'api')}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,37 +1,67 @@
-"""Errors that are the user's to mend: the command line prints their one sentence and no traceback."""
+"""Errors that the user can fix: the command line prints their message without a traceback."""
+
+import difflib
+from collections.abc import Iterable
+
+_OUT_OF_MEMORY = (
+    "out of memory",  # CUDA, MPS, XPU: torch.OutOfMemoryError is a RuntimeError
+    "can't allocate memory",  # PyTorch's allocator of the CPU
+    "could not create a primitive",  # oneDNN, for its own buffers
+    "could not create a memory",
+)
 
 
 class UserError(Exception):
-    """Something the user gave cannot be used. The message is one sentence that names the key or file and says what is allowed."""
+    """Invalid input from the user. The message is one sentence that names the key or file and what is allowed."""
 
 
 class ConfigError(UserError):
-    """A config value, or a pair of them, that cannot be trained."""
+    """A config value, or a combination of values, that cannot be trained."""
 
 
 class DataError(UserError):
-    """A data source or a file in it that cannot be read."""
+    """A data source, or a file in it, that cannot be read."""
 
 
 class CheckpointError(UserError):
     """A file that is not a usable checkpoint."""
 
 
+class EarlierVersionError(CheckpointError):
+    """A complete checkpoint of an earlier version that is not supported any more."""
+
+
 class TrainingError(Exception):
-    """Training cannot go on as it is, though everything that the user gave was allowed. The message is a sentence or two."""
+    """Training failed although the user's input was valid. The message is one or two sentences."""
 
 
 class NonFiniteError(TrainingError):
-    """A term or a gradient is infinite or no number. Nobody has moved by it."""
+    """A loss term or gradient is infinite or NaN. No weights were updated with it."""
 
 
 class CollapseError(TrainingError):
-    """A run shows the signs of collapse, and is not to go on.
+    """A run shows signs of collapse and is to stop.
 
     Attributes:
-        healthy_at: Real images seen when nothing was to be seen yet, for the last time.
+        healthy_at: Real images seen at the last check without signs of collapse.
     """
 
     def __init__(self, message: str, healthy_at: int) -> None:
         super().__init__(message)
         self.healthy_at = healthy_at
+
+
+def unknown_choice(key: str, value: object, options: Iterable[str]) -> str:
+    """The message for a value that is not one of `options`, with the most similar one."""
+    options = list(options)
+    allowed = " or ".join(options) if len(options) == 2 else f"from {', '.join(options)}"
+    near = difflib.get_close_matches(str(value), options, n=1)
+    return f"{key}={value} is not known: {f'did you mean {near[0]}? Choose' if near else 'choose'} {allowed}."
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that the memory of a device or of the host ran out, as PyTorch and Python report it."""
+    text = str(error)
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(sign in text for sign in _OUT_OF_MEMORY)
+    )

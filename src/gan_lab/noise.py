@@ -1,4 +1,7 @@
-"""Random numbers as a function of (seed, position in the run), the same however many processes share a batch."""
+"""Random numbers as a function of (seed, position in the run), independent of the number of processes."""
+
+from functools import cache, cached_property
+from hashlib import blake2b
 
 import torch
 from torch import Tensor
@@ -17,10 +20,16 @@ def mix(*integers: int) -> int:
     return state >> 1
 
 
-def reseed(seed: int, device: torch.device) -> None:
-    """Seed the generators that layers such as dropout draw from, on the CPU and on `device`.
+@cache
+def name_hash(name: str) -> int:
+    """63-bit hash of a name, for `mix`; the same in every process and version of Python."""
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big") >> 1
 
-    `torch.manual_seed` would seed every kind of device, and where one is not in use it records a stack trace at each call.
+
+def reseed(seed: int, device: torch.device) -> None:
+    """Seed the global generators, used by layers such as dropout, of the CPU and of `device`.
+
+    `torch.manual_seed` would seed all kinds of devices, and records a stack trace at each call for those not in use.
     """
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
@@ -29,24 +38,44 @@ def reseed(seed: int, device: torch.device) -> None:
 
 
 class Noise:
-    """A stream of random rows, one row for each sample of the *global* batch, of which this process keeps its own.
+    """Random stream with one row for each sample of the *global* batch; each process keeps its own rows.
 
     Every draw covers the global batch and is then cut to `rows`. So neither the number of processes nor the number of
-    micro-batches changes what a sample is paired with, and a resumed run continues the stream without any stored state.
+    micro-batches changes the random numbers of a sample, and a resumed run continues the stream without stored state.
+
+    For each purpose use a `child` with its own name: then its numbers do not depend on other draws or their order.
 
     Args:
-        seed: What the stream is a function of, for instance `mix(run_seed, batch_number, phase_number)`.
-        global_size: Rows of one draw before the cut.
-        rows: The rows that this process keeps; all of them by default.
-        device: Where the tensors are made. Streams of different device types differ.
+        seed: Determines the stream, for instance `mix(run_seed, batch_number, phase_number)`.
+        global_size: Rows of a draw before the cut.
+        rows: The rows that this process keeps; all by default.
+        device: Device of the tensors. Streams of different device types differ.
     """
 
     def __init__(
         self, seed: int, global_size: int, rows: slice = slice(None), device: torch.device | str = "cpu"
     ) -> None:
-        self.generator = torch.Generator(device).manual_seed(seed)
+        self.seed = seed
         self.global_size = global_size
         self.rows = rows
+        self.device = device
+
+    def for_batch(self, number: int) -> "Noise":
+        """The stream of one of several batches of generated samples; the first batch uses this stream itself."""
+        return self.child(f"part/{number}") if number else self
+
+    @property
+    def count(self) -> int:
+        """Number of rows that this process keeps."""
+        return len(range(*self.rows.indices(self.global_size)))
+
+    @cached_property
+    def generator(self) -> torch.Generator:
+        return torch.Generator(self.device).manual_seed(self.seed)
+
+    def child(self, name: str) -> "Noise":
+        """A new stream for a purpose such as `latents` or `penalty/r1`; each call starts it from its beginning."""
+        return Noise(mix(self.seed, name_hash(name)), self.global_size, self.rows, self.device)
 
     def normal(self, *shape: int) -> Tensor:
         """Independent N(0, 1) numbers, float32 of shape (rows, *shape)."""
@@ -57,6 +86,6 @@ class Noise:
         return torch.rand(self.global_size, *shape, generator=self.generator, device=self.generator.device)[self.rows]
 
     def integers(self, high: int, *shape: int) -> Tensor:
-        """Independent whole numbers in [0, high), int64 of shape (rows, *shape)."""
+        """Independent integers in [0, high), int64 of shape (rows, *shape)."""
         shape = (self.global_size, *shape)
         return torch.randint(high, shape, generator=self.generator, device=self.generator.device)[self.rows]

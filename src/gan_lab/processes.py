@@ -1,6 +1,5 @@
-"""What several processes that share a batch agree on."""
+"""Collective operations of the processes that share a batch."""
 
-import os
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import cache
@@ -16,46 +15,35 @@ def num_processes() -> int:
     return torch.distributed.get_world_size() if is_shared else 1
 
 
-def is_first_process() -> bool:
-    """Whether this is the process that writes files, as far as the environment tells before processes know each other.
-
-    torchrun sets RANK. SLURM sets SLURM_PROCID alone. Lightning sets LOCAL_RANK for the processes that it starts, and on
-    several machines a user or Lightning sets NODE_RANK.
-    """
-    if "RANK" in os.environ:
-        return int(os.environ["RANK"]) == 0
-    return not any(int(os.environ.get(name, 0)) for name in ("NODE_RANK", "GROUP_RANK", "LOCAL_RANK", "SLURM_PROCID"))
-
-
-def largest_of_processes(number: int) -> int:
-    """The largest of the numbers that all processes give, the same on each. All of them must call this."""
+def max_over_processes(number: int) -> int:
+    """Largest number over all processes, on every process. A collective call: all processes must make it."""
     if num_processes() == 1:
         return number
-    found = torch.tensor(number)
+    largest = torch.tensor(number)
     torch.distributed.all_reduce(
-        found, torch.distributed.ReduceOp.MAX, group=_on_the_host(torch.distributed.group.WORLD)
+        largest, torch.distributed.ReduceOp.MAX, group=_host_group(torch.distributed.group.WORLD)
     )
-    return int(found)
+    return int(largest)
 
 
-def texts_of_processes(texts: Sequence[str]) -> list[str]:
-    """The texts of all processes without repeats, the same on each. All of them must call this."""
-    found: list[Any] = [list(texts)] * num_processes()
-    if len(found) > 1:
-        torch.distributed.all_gather_object(found, list(texts), group=_on_the_host(torch.distributed.group.WORLD))
-    return list(dict.fromkeys(text for of_one in found for text in of_one))
+def union_over_processes(texts: Sequence[str]) -> list[str]:
+    """Distinct texts of all processes, in the same order on every process. All processes must call this."""
+    gathered: list[Any] = [list(texts)] * num_processes()
+    if len(gathered) > 1:
+        torch.distributed.all_gather_object(gathered, list(texts), group=_host_group(torch.distributed.group.WORLD))
+    return list(dict.fromkeys(text for of_process in gathered for text in of_process))
 
 
 @cache
-def _on_the_host(world: Any) -> Any:
-    """A group for numbers that are read at once: NCCL would let the host wait for the device."""
+def _host_group(world: Any) -> Any:
+    """Gloo group for values that the host reads immediately; with NCCL the host would wait for the device."""
     if torch.distributed.get_backend(world) == "gloo":
         return world
     return torch.distributed.new_group(backend="gloo")
 
 
-def rows_of_processes(values: Tensor) -> Tensor:
-    """Values (n,) of every process, (processes, n), the same on each. All of them must call this with as many values."""
+def gather_from_processes(values: Tensor) -> Tensor:
+    """Values (n,) of all processes as (processes, n), on every process. All must call this with the same n."""
     rows = [torch.empty_like(values) for _ in range(num_processes())]
     if len(rows) == 1:
         return values[None]
@@ -65,7 +53,7 @@ def rows_of_processes(values: Tensor) -> Tensor:
 
 @torch.no_grad()
 def mean_over_processes(values: Tensor) -> Tensor:
-    """The mean of a tensor over all processes, the same on each; the tensor itself where there is one."""
+    """Mean of a tensor over all processes, on every process; the tensor itself if there is one process."""
     if num_processes() == 1:
         return values
     total = values.detach().clone()
@@ -75,18 +63,18 @@ def mean_over_processes(values: Tensor) -> Tensor:
 
 @torch.no_grad()
 def average_over_processes(tensors: Sequence[Tensor]) -> None:
-    """Replace tensors by their means over all processes, in place, with one message for each dtype.
+    """Replace tensors by their means over all processes, in place, with one all-reduce for each dtype.
 
-    The shapes must be the same on all processes. With one process nothing is done.
+    The shapes must be the same on all processes. With one process, the tensors are left unchanged.
     """
     if num_processes() == 1:
         return
-    kinds: dict[torch.dtype, list[Tensor]] = defaultdict(list)
+    by_dtype: dict[torch.dtype, list[Tensor]] = defaultdict(list)
     for tensor in tensors:
-        kinds[tensor.dtype].append(tensor)
-    for alike in kinds.values():
-        flat = torch.cat([tensor.reshape(-1) for tensor in alike])
+        by_dtype[tensor.dtype].append(tensor)
+    for group in by_dtype.values():
+        flat = torch.cat([tensor.reshape(-1) for tensor in group])
         torch.distributed.all_reduce(flat)
         flat /= num_processes()
-        parts = flat.split([tensor.numel() for tensor in alike])
-        torch._foreach_copy_(alike, [part.view_as(tensor) for part, tensor in zip(parts, alike, strict=True)])
+        parts = flat.split([tensor.numel() for tensor in group])
+        torch._foreach_copy_(group, [part.view_as(tensor) for part, tensor in zip(parts, group, strict=True)])

@@ -1,7 +1,7 @@
-"""Makes a torchvision that cannot be loaded the same as none.
+"""Guard that hides a torchvision that cannot be imported.
 
-Lightning and torchmetrics import torchvision wherever it is installed, and fail with it if it was built for another
-torch, for instance a CUDA build beside a CPU build of torch. gan_lab does not need it.
+Lightning and torchmetrics import torchvision if it is installed, and fail if it was built for another torch, for
+instance a CUDA build of torchvision with a CPU build of torch. gan_lab does not need it.
 """
 
 import importlib.metadata
@@ -16,7 +16,7 @@ TRIGGERS = {"lightning", "lightning_utilities", "pytorch_lightning", "torchmetri
 
 
 class _Guard(MetaPathFinder):
-    """Tries torchvision once, just before the first package that would import it; finds no modules itself."""
+    """Try to import torchvision once, just before the first package that would import it; finds no modules itself."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -34,7 +34,7 @@ def _hide_if_broken() -> None:
     except Exception:  # an ImportError, or a RuntimeError from the registration of its operators
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
             del sys.modules[name]
-        sys.modules["torchvision"] = None  # type: ignore[assignment]  # the import system's own way to say "not there"
+        sys.modules["torchvision"] = None  # type: ignore[assignment]  # marks the module as missing for the import system
         _hide_version()
 
 
@@ -50,6 +50,6 @@ def _hide_version() -> None:
 
 
 def install() -> None:
-    """Put the guard in place; cheap, and does nothing until Lightning is imported."""
+    """Install the guard; cheap, and without effect until Lightning is imported."""
     if not TRIGGERS & set(sys.modules):
         sys.meta_path.insert(0, _Guard())

@@ -1,4 +1,4 @@
-"""`hydra/sweeper=basic`: every combination of what has several values. It stands here since Hydra looks for plugins here."""
+"""`hydra/sweeper=basic`: all combinations of several values. In this package because Hydra searches it for plugins."""
 
 from dataclasses import dataclass
 
@@ -9,11 +9,11 @@ from omegaconf import DictConfig
 
 
 class CombinationSweeper(BasicSweeper):
-    """Hydra's own, whose runs of `gan-lab train` end together at a signal, and go on together in their folder."""
+    """Hydra's basic sweeper; runs of `gan-lab train` are stopped together by a signal and can be resumed."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Called by Hydra before `sweep`."""
-        from gan_lab.config.launching import watched
+        from gan_lab.sweeps.launcher import watched
 
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
         assert self.launcher is not None
@@ -22,7 +22,7 @@ class CombinationSweeper(BasicSweeper):
 
 @dataclass
 class Combinations(BasicSweeperConf):
-    """`hydra.sweeper`, in the place of Hydra's own, which Hydra has registered when it comes here."""
+    """Config of `hydra.sweeper`; replaces Hydra's own, which is registered earlier."""
 
     _target_: str = "hydra_plugins.gan_lab_basic.CombinationSweeper"
 

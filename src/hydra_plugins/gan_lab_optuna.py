@@ -1,6 +1,6 @@
-"""`hydra/sweeper=optuna`: searches for the settings with the best objective. It stands here since Hydra looks for plugins here.
+"""`hydra/sweeper=optuna`: search for the settings with the best objective. Hydra searches this package for plugins.
 
-Hydra imports it with every command, so Optuna is imported when a search begins.
+Hydra imports it with every command, so Optuna is imported only when a search starts.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SAMPLERS = {"tpe": "TPESampler", "random": "RandomSampler", "qmc": "QMCSampler"}
-"""Words of `hydra.sweeper.sampler` to classes of `optuna.samplers`."""
+"""Values of `hydra.sweeper.sampler` and their classes in `optuna.samplers`."""
 
 
 class OptunaSweeper(Sweeper):
-    """Asks Optuna for settings, trains with them, and tells it what `objective` was, or that the run failed.
+    """Sweeper that trains with the settings Optuna proposes, and reports the objective or the failure of each run.
 
-    What is searched is written as Hydra writes sweeps, in `params` or on the command line: `a,b` or `choice(a,b)`,
+    Search spaces are written in Hydra's sweep syntax, in `params` or on the command line: `a,b` or `choice(a,b)`,
     `range(1,8)`, `interval(0,1)`, `int(interval(1,64))`, `tag(log,interval(1e-5,1e-2))`.
 
-    With a storage a search that was stopped goes on: finished trials are kept, and those that had begun go on in their
-    folders, whose names are the trials' numbers. One process at a time has a storage.
+    With a storage, a stopped search can be resumed: finished trials are kept, and started trials resume in their
+    folders, which are named by trial number. Only one process at a time may use a storage file.
 
     Args:
-        params: Settings that are searched, by key.
-        trials: In all, those in the storage included.
-        at_once: Trials that the launcher is given at a time.
+        params: Search spaces by config key.
+        trials: Total number of trials, including those in the storage.
+        at_once: Trials per call of the launcher.
         sampler: A key of `SAMPLERS`.
-        seed: Of the sampler.
-        study: Name of the search in its storage.
-        storage: A file, which is made, or the URL of a database; None for the memory of this process.
+        seed: Seed of the sampler.
+        study: Name of the study in the storage.
+        storage: A file, created if missing, or the URL of a database; None to keep the study in memory.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class OptunaSweeper(Sweeper):
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
-        from gan_lab.config.launching import watched
+        from gan_lab.sweeps.launcher import watched
 
         self.launcher = watched(launcher, config)
 
@@ -94,26 +94,26 @@ class OptunaSweeper(Sweeper):
         """Search until there are enough trials.
 
         Args:
-            arguments: What was typed: settings of all trials, and further ones to search.
+            arguments: Overrides: settings of all trials, and additional search spaces.
 
         Raises:
-            ConfigError: Nothing is searched, or Optuna or the storage cannot be used.
+            ConfigError: There is no search space, or Optuna or the storage cannot be used.
         """
         fixed, searched = self._parse([*(f"{key}={value}" for key, value in self.params.items()), *arguments])
         folder = Path(self.config.hydra.sweep.dir)
-        with self._alone(folder) as study:
+        with self._locked_study(folder) as study:
             OmegaConf.save(self.config, folder / "multirun.yaml")
             for batch in self._batches(study, searched):
                 overrides = [[*fixed, *(f"{key}={value}" for key, value in params.items())] for _, params in batch]
                 self.validate_batch_is_legal(overrides)
                 for (number, _), value in zip(batch, self._launch(overrides, batch[0][0]), strict=True):
-                    _tell(study, number, value)
+                    _report(study, number, value)
             _conclude(study, folder)
 
-    def _parse(self, words: Sequence[str]) -> tuple[list[str], dict[str, BaseDistribution]]:
-        """Settings of all trials, and distributions of those that are searched; a later word replaces an earlier one."""
+    def _parse(self, arguments: Sequence[str]) -> tuple[list[str], dict[str, BaseDistribution]]:
+        """Settings of all trials, and distributions of the search spaces; later overrides replace earlier ones."""
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        by_key = {override.get_key_element(): override for override in parser.parse_overrides(list(words))}
+        by_key = {override.get_key_element(): override for override in parser.parse_overrides(list(arguments))}
         fixed = [
             override.input_line or f"{key}={override.get_value_element_as_str()}"
             for key, override in by_key.items()
@@ -122,15 +122,16 @@ class OptunaSweeper(Sweeper):
         searched = {key: distribution(override) for key, override in by_key.items() if override.is_sweep_override()}
         if not searched:
             raise ConfigError(
-                "hydra/sweeper=optuna has nothing to search: give settings with several values, as in lr=interval(1e-5,1e-3)."
+                "hydra/sweeper=optuna has nothing to search: give settings with several values, as in "
+                "lr=interval(1e-5,1e-3)."
             )
         return fixed, searched
 
     @contextmanager
-    def _alone(self, folder: Path) -> Iterator[Study]:
-        """The search, which nobody else goes on with at the same time."""
+    def _locked_study(self, folder: Path) -> Iterator[Study]:
+        """The study, locked against use by another process."""
         folder.mkdir(parents=True, exist_ok=True)
-        if self.storage is None or "://" in self.storage:  # a database is shared by those who want to
+        if self.storage is None or "://" in self.storage:  # a database may be used by several processes
             yield self._study()
             return
         file = Path(self.storage)
@@ -149,7 +150,7 @@ class OptunaSweeper(Sweeper):
             optuna: Any = import_module("optuna")
         except ImportError as error:
             raise ConfigError('hydra/sweeper=optuna needs Optuna: pip install "gan-lab-lightning[sweep]".') from error
-        from gan_lab.config.objective import objective_mode
+        from gan_lab.reports.objective import objective_mode
 
         if "objective" not in self.config:
             raise ConfigError("hydra/sweeper=optuna is for gan-lab train: other commands have no objective.")
@@ -162,50 +163,51 @@ class OptunaSweeper(Sweeper):
             study = optuna.create_study(
                 storage=storage, study_name=self.study, direction=direction, load_if_exists=self.storage is not None
             )
-        except Exception as error:  # whatever a database says
+        except Exception as error:  # databases raise errors of their own
             raise ConfigError(
                 f"hydra.sweeper.storage={self.storage} cannot be used: {str(error).splitlines()[0]}."
             ) from error
         if study.direction.name.lower() != direction:
             raise ConfigError(
-                f"objective.mode={objective_mode(self.config)} is not that of {self.storage}: give the one that the search "
-                "began with, or another hydra.sweeper.study."
+                f"objective.mode={objective_mode(self.config)} is not that of {self.storage}: give the mode of this "
+                "search, or another hydra.sweeper.study."
             )
-        # Another seed than that of the trials which are there: their random draws would come again.
+        # Not the seed of the existing trials, whose random draws would be repeated.
         study.sampler = getattr(optuna.samplers, SAMPLERS[self.sampler])(seed=self.seed + len(study.trials))
         return study
 
     def _batches(
         self, study: Study, searched: dict[str, BaseDistribution]
     ) -> Iterator[list[tuple[int, dict[str, Any]]]]:
-        """Numbers and settings of the trials that are next: those that had begun before, then new ones."""
+        """Numbers and settings of the next trials: first those that were started before, then new ones."""
         from optuna.trial import TrialState
 
         begun = [(trial.number, trial.params) for trial in study.trials if trial.state == TrialState.RUNNING]
         if begun:
-            log.info("%d trials that had begun go on.", len(begun))
-        yield from _adjacent(begun, self.at_once)
+            log.info("Resuming %d started trials.", len(begun))
+        yield from _consecutive(begun, self.at_once)
         while (missing := self.trials - len(study.trials)) > 0:
             try:
                 asked = [study.ask(searched) for _ in range(min(self.at_once, missing))]
             except ValueError as error:
                 raise ConfigError(
-                    f"hydra.sweeper.study={self.study} in {self.storage} has other settings to search: {error}; give another study."
+                    f"hydra.sweeper.study={self.study} in {self.storage} has other search spaces: {error}; "
+                    "give another study."
                 ) from error
-            yield from _adjacent([(trial.number, trial.params) for trial in asked], self.at_once)
+            yield from _consecutive([(trial.number, trial.params) for trial in asked], self.at_once)
 
     def _launch(self, overrides: list[list[str]], first: int) -> list[float | None]:
-        """Objectives of the runs, None for those that failed."""
+        """Objectives of the runs; None for failed runs."""
         try:
             returns = self.launcher.launch(overrides, initial_job_idx=first)
             return [result.return_value for result in returns]
-        except UserError:  # nothing was begun
+        except UserError:  # no run was started
             raise
-        except Exception as error:  # a worker was killed, and with it all that this launcher had started
-            from gan_lab.config.trials import note_failure
+        except Exception as error:  # a worker was killed, and with it all runs of this call
+            from gan_lab.runs.state import note_failure
 
-            told = isinstance(error, TrainingError)
-            reason = str(error) if told else f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+            is_ours = isinstance(error, TrainingError)
+            reason = str(error) if is_ours else f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
             log.error("Trials %d to %d failed: %s", first, first + len(overrides) - 1, reason)
             for number in range(first, first + len(overrides)):
                 note_failure(Path(self.config.hydra.sweep.dir) / str(number), reason)
@@ -213,10 +215,10 @@ class OptunaSweeper(Sweeper):
 
 
 def distribution(override: Override) -> BaseDistribution:
-    """Optuna's word for what Hydra calls a sweep.
+    """Optuna distribution of a sweep override.
 
     Raises:
-        ConfigError: The override sweeps in a way that cannot be searched.
+        ConfigError: This kind of sweep cannot be searched.
     """
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
@@ -239,14 +241,14 @@ def distribution(override: Override) -> BaseDistribution:
     raise ConfigError(f"{override.input_line} cannot be searched: write choice(...), range(...) or interval(...).")
 
 
-def _adjacent(trials: Sequence[tuple[int, Any]], at_once: int) -> Iterator[list[tuple[int, Any]]]:
-    """At most `at_once` trials at a time, whose numbers follow each other, as launchers count."""
+def _consecutive(trials: Sequence[tuple[int, Any]], at_once: int) -> Iterator[list[tuple[int, Any]]]:
+    """Batches of at most `at_once` trials with consecutive numbers, which launchers require."""
     for _, alike in itertools.groupby(enumerate(trials), key=lambda item: item[1][0] - item[0]):
         group = [trial for _, trial in alike]
         yield from (group[start : start + at_once] for start in range(0, len(group), at_once))
 
 
-def _tell(study: Study, number: int, value: float | None) -> None:
+def _report(study: Study, number: int, value: float | None) -> None:
     from optuna.trial import TrialState
 
     if value is None:
@@ -256,7 +258,7 @@ def _tell(study: Study, number: int, value: float | None) -> None:
 
 
 def _conclude(study: Study, folder: Path) -> None:
-    """Write `search.yaml` and say what was best."""
+    """Write `search.yaml` and log the best trial."""
     from optuna.trial import TrialState
 
     done = study.get_trials(states=[TrialState.COMPLETE])

@@ -1,4 +1,4 @@
-"""Hashes by an autoencoder: their training, and copies that were planted among digits."""
+"""Semantic hashes: training of the autoencoder, and known copies among digits."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from torch import Tensor
 
 from gan_lab.analysis.duplicates import Duplicates, hash_duplicates
 from gan_lab.analysis.semantic_hash import Hashing, semantic_hashes, thumbnails
-from tests.analysis.planted import DIGITS, copies, planted
+from tests.helpers.planted_duplicates import DIGITS, copies, planted
 
 QUICK = Hashing(epochs=2)
 
@@ -22,34 +22,34 @@ def pairs(found: Duplicates) -> dict[int, int]:
 
 @pytest.fixture(scope="module")
 def hashes() -> dict[int, Tensor]:
-    """Of digits with copies, by their side in pixels."""
-    return {side: semantic_hashes(thumbnails(planted(side))) for side in (64, 256)}
+    """Hashes of digits with copies, by the resolution of the images."""
+    return {resolution: semantic_hashes(thumbnails(planted(resolution))) for resolution in (64, 256)}
 
 
 ANY = copies("exact") | copies("shifted") | copies("noisy")
 
 
-def test_same_hash_is_a_copy(hashes: dict[int, Tensor]) -> None:
-    """As in the paper: all exact copies and some noisy ones, and no digit that is only alike."""
+def test_images_with_equal_hashes_are_copies(hashes: dict[int, Tensor]) -> None:
+    """As in the paper: all exact copies and some noisy ones, and no different digit."""
     found = pairs(hash_duplicates(hashes[64]))
     assert copies("exact").items() <= found.items() <= ANY.items()
     assert len(found.keys() & copies("noisy").keys()) >= 3
     assert min(found) == DIGITS
 
 
-def test_noisy_copies_differ_in_a_few_bits_and_other_digits_in_more(hashes: dict[int, Tensor]) -> None:
+def test_noisy_copies_differ_in_a_few_bits_and_different_digits_in_more(hashes: dict[int, Tensor]) -> None:
     found = pairs(hash_duplicates(hashes[64], 3))
     assert (copies("exact") | copies("noisy")).items() <= found.items() <= ANY.items()
 
 
-def test_a_shift_by_a_pixel_of_a_large_image_is_no_other_image(hashes: dict[int, Tensor]) -> None:
-    """By a pixel of 256 it is an eighth of one that is hashed."""
+def test_a_large_image_shifted_by_a_pixel_is_a_copy(hashes: dict[int, Tensor]) -> None:
+    """One pixel at resolution 256 is an eighth of a pixel of the hashed thumbnail."""
     found = pairs(hash_duplicates(hashes[256], 3))
     assert copies("exact").items() <= found.items() <= ANY.items()
     assert len(found.keys() & copies("shifted").keys()) >= 8 and len(found.keys() & copies("noisy").keys()) >= 8
 
 
-def test_hashes_are_of_the_length_that_is_wanted_and_use_it(small: Tensor) -> None:
+def test_hashes_have_the_requested_length_and_use_it(small: Tensor) -> None:
     hashes = semantic_hashes(small, Hashing(bits=48, epochs=5))
     assert hashes.shape == (200, 48) and hashes.dtype == torch.bool
     active = hashes.double().mean(0)
@@ -68,8 +68,8 @@ def test_hashes_are_a_function_of_the_images_and_the_seed(small: Tensor) -> None
     assert not torch.equal(semantic_hashes(small, Hashing(epochs=2, seed=1)), first)
 
 
-def test_training_helps(small: Tensor) -> None:
-    """A noisy copy has fewer changed bits after training: the encoder learned what is not noise."""
+def test_training_improves_hashes(small: Tensor) -> None:
+    """After training, noise changes fewer bits."""
     noise = 25 * torch.randn(small.shape, generator=torch.Generator().manual_seed(0))
     both = torch.cat([small, (small + noise).round().clamp(0, 255).to(torch.uint8)])
 
@@ -95,11 +95,11 @@ def test_thumbnails() -> None:
 @pytest.mark.parametrize(
     ("setting", "allowed"),
     {
-        "epochs=0": "at least 1", "bits=0": "at least 1", "batch_size=0": "at least 1", "learning_rate=0": "greater than 0",
-        "noise=-1": "at least 0", "dropout=1": r"in \[0, 1\)",
+        "epochs=0": "at least 1", "bits=0": "at least 1", "batch_size=0": "at least 1",
+        "learning_rate=0": "greater than 0", "noise=-1": "at least 0", "dropout=1": r"in \[0, 1\)",
     }.items(),
 )  # fmt: skip
-def test_refusals(setting: str, allowed: str) -> None:
+def test_invalid_settings(setting: str, allowed: str) -> None:
     name, value = setting.split("=")
     with pytest.raises(ValueError, match=f"{setting} is not allowed: it must be {allowed}"):
         Hashing(**{name: int(value)})

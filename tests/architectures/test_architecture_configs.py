@@ -1,4 +1,4 @@
-"""Every file in conf/architecture fits the class it names and builds."""
+"""All files in conf/architecture: keys, values and defaults match their classes, and they build."""
 
 import importlib
 import inspect
@@ -11,13 +11,14 @@ import yaml
 from torch import nn
 
 FILES = sorted((Path(__file__).parents[2] / "conf" / "architecture").glob("*.yaml"))
-VALUES = {"${latent.dim}": 100, "${dataset.channels}": 3, "${dataset.resolution}": 32, "${width}": 64}
+VALUES = {"${latent.dim}": 100, "${dataset.channels}": 3, "${dataset.resolution}": 32, "${default_width}": 64}
 
 
 def settings(file: Path, role: str) -> tuple[type[nn.Module], dict[str, Any]]:
-    """Class and arguments of a role, with the interpolations filled in."""
+    """Class and arguments of `generator` or `discriminator`, with interpolations replaced by values."""
     node = yaml.safe_load(file.read_text())[role]
     module, _, name = node.pop("_target_").rpartition(".")
+    node["width"] = yaml.safe_load(node["width"].removeprefix("${first:${width},").removesuffix("}"))
     return getattr(importlib.import_module(module), name), {k: VALUES.get(v, v) for k, v in node.items()}
 
 
@@ -31,12 +32,12 @@ def test_keys_are_exactly_the_constructors(file: Path) -> None:
     assert set(yaml.safe_load(file.read_text())) == {"generator", "discriminator"}
     for role in ("generator", "discriminator"):
         cls, arguments = settings(file, role)
-        # All of them, so that every option can be seen and overridden.
+        # All of them, so every option is visible and can be overridden.
         assert set(arguments) == set(inspect.signature(cls).parameters)
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_shared_vocabulary(file: Path) -> None:
+def test_common_arguments(file: Path) -> None:
     shared = ["channels", "resolution", "width", "norm", "init", "init_scale"]
     for role, names in (("generator", ["latent_dim", *shared]), ("discriminator", shared)):
         cls, _ = settings(file, role)
@@ -52,7 +53,7 @@ def test_numbers_come_from_the_config_groups(file: Path) -> None:
     assert (node["channels"], node["resolution"]) == ("${dataset.channels}", "${dataset.resolution}")
 
 
-# The others are second files for a class, with numbers of another paper.
+# The other files use the same classes with the numbers of other papers.
 OWN_CLASS = [file for file in FILES if file.stem not in ("maxout", "sngan_resnet", "sagan")]
 
 

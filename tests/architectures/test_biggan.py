@@ -1,4 +1,4 @@
-"""BigGAN's and BigGAN-deep's networks: parameter counts, layer tables, formulas, and where latent and label go."""
+"""Networks of BigGAN and BigGAN-deep: parameter counts, layer tables, formulas, inputs of blocks."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -24,11 +24,11 @@ from gan_lab.layers.self_attention import SelfAttention
 from gan_lab.layers.spectral_norm import SpectralNorm
 
 
-def build(cls: type[nn.Module], words: dict[str, Any], *chain: Any) -> Any:
-    """A network with its wrappers, as the builder makes it."""
+def build(cls: type[nn.Module], kwargs: dict[str, Any], *chain: Any) -> Any:
+    """Build a network with its wrappers, like `gan_lab.config.build`."""
     for wrapper in reversed(chain):
-        words = wrapper.words(words)
-    network: nn.Module = cls(**words)
+        kwargs = wrapper.network_kwargs(kwargs)
+    network: nn.Module = cls(**kwargs)
     for wrapper in chain:
         network = wrapper(network)
     return network
@@ -39,7 +39,7 @@ def count(network: nn.Module) -> int:
 
 
 def counts(pair: Sequence[type[nn.Module]], resolution: int, width: int, latent_dim: int) -> tuple[int, int]:
-    """Parameters of both networks for the 1,000 classes of ImageNet, without any memory for them."""
+    """Parameter counts of both networks for the 1,000 classes of ImageNet, without allocating memory."""
     generator = {"latent_dim": latent_dim, "channels": 3, "resolution": resolution, "width": width, "init": "default"}
     if pair[0] is BigGANGenerator:
         generator["label_dim"] = 0
@@ -59,8 +59,8 @@ DEEP = (BigGANDeepGenerator, BigGANDeepDiscriminator)
     [
         (BIGGAN, 128, 96, 120, (70_433_988, 87_982_370)),
         (BIGGAN, 256, 96, 140, (82_235_844, 99_225_890)),
-        # Another code has 98,801,378 in the discriminator, without 1x1 convolutions in the skips of blocks that keep the
-        # channels: those of 768 and of 96.
+        # Another implementation has 98,801,378 parameters in the discriminator, without 1x1 convolutions in the skips
+        # of the blocks with equal channels (768 and 96).
         (BIGGAN, 512, 96, 160, (82_468_068, 98_801_378 + 768 * 769 + 96 * 97)),
         (DEEP, 128, 128, 128, (50_244_484, 34_590_210)),
         (DEEP, 256, 128, 128, (55_736_708, 38_247_426)),
@@ -71,17 +71,19 @@ def test_parameter_counts(pair: Any, resolution: int, width: int, latent_dim: in
 
 
 def test_parameter_counts_for_cifar() -> None:
-    """The code's script has no shared vector: a gain and a shift for each class, here as matrices on the one-hot label."""
-    words = {"channels": 3, "resolution": 32, "width": 64, "init": "normal", "init_scale": 0.02}
-    generator = words | {"latent_dim": 128, "hierarchical": False, "label_dim": 0}
+    """The code's script has no shared embedding, but gains and shifts per class in the blocks.
+
+    They are the tables of ConditionalNorm, or matrices on the one-hot label, which have as many entries.
+    """
+    kwargs = {"channels": 3, "resolution": 32, "width": 64, "init": "normal", "init_scale": 0.02}
+    generator = kwargs | {"latent_dim": 128, "hierarchical": False, "label_dim": 0}
     assert count(build(BigGANGenerator, generator, ConcatLatents(10))) == 4_304_387
-    assert count(build(BigGANDiscriminator, words, Projection(10))) == 4_207_361
-    # conditioning=projection has tables in the last norm, too, which had a gain and a shift.
-    assert count(build(BigGANGenerator, generator, ConditionalNorm(10))) == 4_304_387 + 9 * 2 * 256
+    assert count(build(BigGANDiscriminator, kwargs, Projection(10))) == 4_207_361
+    assert count(build(BigGANGenerator, generator, ConditionalNorm(10))) == 4_304_387
 
 
 def maps(network: nn.Module, x: Tensor, kinds: tuple[type[nn.Module], ...]) -> list[tuple[int, int]]:
-    """Channels and side of what each layer of these kinds gives, in the order of the computation."""
+    """Channels and resolution of the outputs of all layers of these kinds, in the order of the computation."""
     seen: list[tuple[int, int]] = []
     for layer in network.modules():
         if isinstance(layer, kinds):
@@ -103,59 +105,59 @@ DISCRIMINATORS = {
 }
 
 
-@pytest.mark.parametrize("side", GENERATORS)
-def test_layers_of_biggan(side: int) -> None:
-    """At width 4; attention at 16x16, so that all sizes have it."""
-    chunks = len(GENERATORS[side]) + 1
-    generator = BigGANGenerator(2 * chunks, 3, side, 4, attention_side=16)
-    discriminator = BigGANDiscriminator(3, side, 4, attention_side=16)
+@pytest.mark.parametrize("resolution", GENERATORS)
+def test_layers_of_biggan(resolution: int) -> None:
+    """At width 4; attention at 16x16, so all resolutions have it."""
+    chunks = len(GENERATORS[resolution]) + 1
+    generator = BigGANGenerator(2 * chunks, 3, resolution, 4, attention_resolution=16)
+    discriminator = BigGANDiscriminator(3, resolution, 4, attention_resolution=16)
     kinds = (nn.Linear, type(generator.blocks[0]), SelfAttention)
-    assert generator.project.out_features == 16 * 4 * (4 if side == 32 else 16)
+    assert generator.project.out_features == 16 * 4 * (4 if resolution == 32 else 16)
     found = maps(generator, torch.randn(2, 2 * chunks), kinds[1:])
-    expected = [(4 * c, s) for c, s in GENERATORS[side]]
+    expected = [(4 * c, s) for c, s in GENERATORS[resolution]]
     at = expected.index(next(m for m in expected if m[1] == 16))
-    assert found == expected[: at + 1] + expected[at:]  # the attention keeps its map
+    assert found == expected[: at + 1] + expected[at:]  # attention keeps the shape of its map
     found = maps(
         discriminator,
-        torch.randn(1, 3, side, side),
+        torch.randn(1, 3, resolution, resolution),
         (type(discriminator.input), type(discriminator.blocks[0]), SelfAttention),
     )
-    expected = [(4 * c, s) for c, s in DISCRIMINATORS[side]]
+    expected = [(4 * c, s) for c, s in DISCRIMINATORS[resolution]]
     at = expected.index(next(m for m in expected if m[1] == 16))
     assert found == expected[: at + 1] + expected[at:]
 
 
 @pytest.mark.parametrize(
-    ("side", "down", "up"),
+    ("resolution", "down", "up"),
     [
         (128, [1, 2, 2, 4, 4, 8, 8, 16, 16, 16, 16], [16, 16, 16, 16, 8, 8, 4, 4, 2, 2, 1]),
         (256, [1, 2, 2, 4, 4, *[8] * 4, *[16] * 4], [*[16] * 4, *[8] * 4, 4, 4, 2, 2, 1]),
         (512, [1, 1, 1, 2, 2, 4, 4, *[8] * 4, *[16] * 4], [*[16] * 4, *[8] * 4, 4, 4, 2, 2, 1, 1, 1]),
     ],
 )
-def test_blocks_of_biggan_deep(side: int, down: list[int], up: list[int]) -> None:
-    """The paper's lists, of which each adjacent pair is a block; every second one of them changes the side."""
+def test_blocks_of_biggan_deep(resolution: int, down: list[int], up: list[int]) -> None:
+    """The paper's lists: each pair of consecutive entries is a block; every second block changes the resolution."""
     with torch.device("meta"):
-        generator, discriminator = BigGANDeepGenerator(8, 3, side, 4), BigGANDeepDiscriminator(3, side, 4)
+        generator, discriminator = BigGANDeepGenerator(8, 3, resolution, 4), BigGANDeepDiscriminator(3, resolution, 4)
     blocks = [b for pair in zip(generator.keeping, generator.doubling, strict=True) for b in pair]
     assert [(b.conv1.in_channels, b.conv4.out_channels) for b in blocks] == [(4 * a, 4 * b) for a, b in pairwise(up)]
     assert [b.up for b in blocks] == [False, True] * (len(blocks) // 2)
-    assert 4 * 2 ** (len(blocks) // 2) == side
+    assert 4 * 2 ** (len(blocks) // 2) == resolution
     blocks = [b for pair in zip(discriminator.widening, discriminator.keeping, strict=True) for b in pair]
     assert [(b.conv1.in_channels, b.conv4.out_channels) for b in blocks] == [(4 * a, 4 * b) for a, b in pairwise(down)]
     assert [isinstance(b.pool, nn.AvgPool2d) for b in blocks] == [True, False] * (len(blocks) // 2)
-    assert side // 2 ** (len(blocks) // 2) == 4
+    assert resolution // 2 ** (len(blocks) // 2) == 4
     attention = [layer for layer in generator.attentions if isinstance(layer, SelfAttention)]
-    assert [layer.query.in_channels for layer in attention] == [4 * {128: 2, 256: 4, 512: 4}[side]]
+    assert [layer.query.in_channels for layer in attention] == [4 * {128: 2, 256: 4, 512: 4}[resolution]]
 
 
 def batch_norm(x: Tensor) -> Tensor:
-    centred = x - x.mean((0, 2, 3), keepdim=True)
-    return centred / (x.var((0, 2, 3), correction=0, keepdim=True) + 1e-5).sqrt()
+    centered = x - x.mean((0, 2, 3), keepdim=True)
+    return centered / (x.var((0, 2, 3), correction=0, keepdim=True) + 1e-5).sqrt()
 
 
 def modulated(layer: ModulatedNorm, x: Tensor, c: Tensor) -> Tensor:
-    """The formula, from the parameters: BN(x) (1 + A c) + B c."""
+    """BN(x) (1 + A c) + B c, computed from the parameters."""
     assert layer.gain is not None and layer.shift is not None
     gain = torch.einsum("oi,ni->no", layer.gain.weight, c)
     shift = torch.einsum("oi,ni->no", layer.shift.weight, c)
@@ -170,7 +172,7 @@ def test_norm_of_a_zero_condition_is_the_plain_norm() -> None:
 
 
 def test_formulas_of_the_blocks() -> None:
-    """Against plain functions, in the order of the paper's figure: the skip upsamples first, then has its 1x1."""
+    """Against functional code in the order of the paper's figure: the skip upsamples before its 1x1 convolution."""
     torch.manual_seed(0)
     x, c = torch.randn(3, 8, 4, 4, dtype=torch.float64), torch.randn(3, 5, dtype=torch.float64)
 
@@ -198,8 +200,8 @@ def test_formulas_of_the_blocks() -> None:
     torch.testing.assert_close(down(x), conv(down.conv4, h) + torch.cat([pooled, conv(down.further, pooled)], 1))
 
 
-def test_a_chunk_of_the_latent_reaches_its_block_and_what_follows() -> None:
-    """Four chunks at 32 pixels: the first is the first layer's, chunk k is that of block k; the label is in all blocks."""
+def test_a_chunk_of_the_latent_affects_its_block_and_the_following_ones() -> None:
+    """Four chunks at 32 pixels: the first is for the first layer, chunk k for block k; the label is for all blocks."""
     torch.manual_seed(0)
     network = BigGANGenerator(4 * 3 + 2, 3, 32, 8, label_dim=2).eval()
     seen: list[Tensor] = []
@@ -218,15 +220,15 @@ def test_a_chunk_of_the_latent_reaches_its_block_and_what_follows() -> None:
 
     plain = outputs()
     for chunk in range(4):
-        moved = [
+        changes = [
             not torch.equal(a, b) for a, b in zip(plain, outputs(chunk=slice(3 * chunk, 3 * chunk + 3)), strict=True)
         ]
-        assert moved == [False] * chunk + [True] * (4 - chunk)
-    moved = [not torch.equal(a, b) for a, b in zip(plain, outputs(label=slice(12, 14)), strict=True)]
-    assert moved == [False, True, True, True]
+        assert changes == [False] * chunk + [True] * (4 - chunk)
+    changes = [not torch.equal(a, b) for a, b in zip(plain, outputs(label=slice(12, 14)), strict=True)]
+    assert changes == [False, True, True, True]
 
 
-def test_without_hierarchy_the_norms_know_the_label_alone() -> None:
+def test_without_hierarchy_the_norms_depend_on_the_label_alone() -> None:
     network = BigGANGenerator(10 + 2, 3, 32, 8, hierarchical=False, label_dim=2)
     assert network.project.in_features == 10
     assert {layer.gain.in_features for layer in network.modules() if isinstance(layer, ModulatedNorm)} == {2}
@@ -235,17 +237,17 @@ def test_without_hierarchy_the_norms_know_the_label_alone() -> None:
 
 
 @pytest.mark.parametrize("cls", [BigGANGenerator, BigGANDeepGenerator])
-def test_the_shared_vector_is_in_every_conditional_norm(cls: Any) -> None:
-    words = {"latent_dim": 8, "channels": 3, "resolution": 32, "width": 8}
+def test_the_shared_embedding_is_in_every_conditional_norm(cls: Any) -> None:
+    kwargs = {"latent_dim": 8, "channels": 3, "resolution": 32, "width": 8}
     if cls is BigGANGenerator:
-        words["label_dim"] = 0
-    network = build(cls, words, SharedEmbedding(10, 6), SpectralNormalization())
+        kwargs["label_dim"] = 0
+    network = build(cls, kwargs, SharedEmbedding(10, 6), SpectralNormalization())
     sizes = {layer.gain.in_features for layer in network.modules() if isinstance(layer, ModulatedNorm)}
     assert sizes == {6 + (2 if cls is BigGANGenerator else 8)}
     normalized = {name for name, layer in network.named_modules() if isinstance(layer, SpectralNorm)}
     gains = {name for name, layer in network.named_modules() if name.endswith((".gain", ".shift"))}
     assert gains and all(f"{name}.parametrizations.weight.0" in normalized for name in gains)
-    # The vectors are a bare parameter: neither normalized nor regularized as a layer.
+    # The embedding is a plain parameter: neither normalized nor regularized as a layer.
     assert dict(network.named_parameters())["vectors"].shape == (10, 6)
     torch.testing.assert_close(network.vectors.T @ network.vectors, torch.eye(6))
     latents = torch.randn(1, 8).expand(4, -1)
@@ -253,9 +255,9 @@ def test_the_shared_vector_is_in_every_conditional_norm(cls: Any) -> None:
     assert torch.allclose(images[0], images[1], atol=1e-6) and not torch.allclose(images[0], images[2], atol=1e-3)
 
 
-def test_the_discriminators_vectors_are_normalized_and_start_orthogonal() -> None:
-    words = {"channels": 3, "resolution": 32, "width": 8}
-    network = build(BigGANDiscriminator, words, Projection(10, "orthogonal"))
+def test_the_discriminators_embedding_is_normalized_and_starts_orthogonal() -> None:
+    kwargs = {"channels": 3, "resolution": 32, "width": 8}
+    network = build(BigGANDiscriminator, kwargs, Projection(10, "orthogonal"))
     vectors = network.embedding.weight
     torch.testing.assert_close(vectors @ vectors.T, torch.eye(10))
     network = SpectralNormalization()(network)
@@ -299,19 +301,19 @@ def test_no_relu_works_in_place_before_a_skip() -> None:
     [
         (
             {"latent_dim": 121},
-            r"latent\.dim=121 cannot be cut into 4 equal chunks.*set latent\.dim=80, or architecture\.gen",
+            r"latent\.dim=121 cannot be split into 4 equal chunks.*set latent\.dim=80, or architecture\.gen",
         ),
-        ({"latent_dim": 0}, r"latent\.dim=0 cannot be cut"),
-        ({"attention_side": 48}, r"attention_side must be null or one of 4, 8, 16, .*512, not 48"),
+        ({"latent_dim": 0}, r"latent\.dim=0 cannot be split"),
+        ({"attention_resolution": 48}, r"attention_resolution must be null or one of 4, 8, 16, .*512, not 48"),
         ({"attention_form": "nonsense"}, "attention_form must be one of paper, code"),
     ],
 )
-def test_nonsense_is_refused(settings: dict[str, Any], sentence: str) -> None:
+def test_wrong_options_are_refused(settings: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         BigGANGenerator(**{"latent_dim": 120, "channels": 3, "resolution": 32, **settings})
 
 
-def test_attention_is_left_out_where_no_map_has_its_side() -> None:
+def test_no_attention_if_no_map_has_its_resolution() -> None:
     assert not any(isinstance(m, SelfAttention) for m in BigGANGenerator(12, 3, 32, 8).modules())
     assert not any(isinstance(m, SelfAttention) for m in BigGANDiscriminator(3, 64, 8).modules())
     assert sum(isinstance(m, SelfAttention) for m in BigGANGenerator(15, 3, 64, 8).modules()) == 1

@@ -1,4 +1,4 @@
-"""DCGAN's sizes."""
+"""DCGAN's networks: parameter counts, widths, biases and formulas."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ def test_parameter_counts_of_the_64_pixel_networks() -> None:
     assert count(DCGANDiscriminator(3, 64)) == 2_765_568
 
 
-def test_no_bias_under_a_norm_and_all_biases_without() -> None:
+def test_layers_have_biases_only_without_a_norm() -> None:
     for norm in ("batch", "layer", "none"):
         for network in (DCGANGenerator(5, 1, 16, 4, norm), DCGANDiscriminator(1, 16, 4, norm)):
             layers = [m for m in network.modules() if isinstance(m, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)]
@@ -25,14 +25,14 @@ def test_no_bias_under_a_norm_and_all_biases_without() -> None:
 
 
 @pytest.mark.parametrize(("resolution", "width", "widest"), [(64, 64, 512), (64, 128, 1024), (128, 64, 1024)])
-def test_widths_of_common_sizes_are_not_bounded(resolution: int, width: int, widest: int) -> None:
+def test_widths_of_common_resolutions_are_not_limited(resolution: int, width: int, widest: int) -> None:
     with torch.device("meta"):
         discriminator = DCGANDiscriminator(3, resolution, width, init="default")
         generator = DCGANGenerator(100, 3, resolution, width, init="default")
     assert discriminator.output.in_features == generator.project.out_features == 16 * widest
 
 
-def test_max_width_bounds_every_layer() -> None:
+def test_max_width_limits_every_layer() -> None:
     generator, discriminator = DCGANGenerator(5, 3, 64, 4, max_width=8), DCGANDiscriminator(3, 64, 4, max_width=8)
     downs = [m.out_channels for m in discriminator.modules() if isinstance(m, nn.Conv2d)]
     ups = [m.in_channels for m in generator.modules() if isinstance(m, nn.ConvTranspose2d)]
@@ -67,7 +67,7 @@ def test_formulas_of_both_networks() -> None:
     generator = DCGANGenerator(5, 3, 16, 4, "none", init="glorot", init_scale=1.0).double()
     discriminator = DCGANDiscriminator(3, 16, 4, "none", init="glorot", init_scale=1.0).double()
     z = torch.randn(2, 5, dtype=torch.float64)
-    # The linear layer is the transposed 4x4 convolution of a 1x1 map.
+    # The linear layer equals a transposed 4x4 convolution of a 1x1 map.
     kernel = generator.project.weight.T.unflatten(1, (4, 4, 8)).permute(0, 3, 1, 2)
     x = F.conv_transpose2d(z[:, :, None, None], kernel).clamp(min=0)
     x = F.conv_transpose2d(x, generator.convs[0].get_parameter("weight"), stride=2, padding=1).clamp(min=0)
@@ -75,6 +75,6 @@ def test_formulas_of_both_networks() -> None:
     torch.testing.assert_close(generator(z), images)
     h = F.conv2d(images, discriminator.input.weight, stride=2, padding=1)
     h = F.conv2d(torch.where(h > 0, h, 0.2 * h), discriminator.convs[0].get_parameter("weight"), stride=2, padding=1)
-    # And the last linear layer is a valid 4x4 convolution.
+    # The last linear layer equals a 4x4 convolution without padding.
     logits = F.conv2d(torch.where(h > 0, h, 0.2 * h), discriminator.output.weight.view(1, 8, 4, 4))
     torch.testing.assert_close(discriminator(images), logits.view(2))

@@ -1,4 +1,4 @@
-"""Encoders, joint discriminators and denoisers: what each one means, around every family."""
+"""Encoders, joint discriminators and denoisers with networks of every family."""
 
 import copy
 from collections.abc import Sequence
@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from tests.architectures.test_wrappers import CHANNELS, CLASSES, COUNT, FAMILIES, LABELS, discriminator, samples
 from torch import Tensor, nn
 
 from gan_lab.architectures.conditioning import AuxiliaryClassifier, ConcatMaps, Projection
@@ -17,6 +16,7 @@ from gan_lab.architectures.minibatch import WithMinibatchDiscrimination, WithMin
 from gan_lab.architectures.packing import Packing
 from gan_lab.architectures.spectral import SpectralNormalization
 from gan_lab.architectures.wrapped import innermost
+from tests.architectures.test_wrappers import CHANNELS, CLASSES, COUNT, FAMILIES, LABELS, discriminator, samples
 
 DIM = 5
 CHAINS: dict[str, Sequence[Any]] = {
@@ -62,8 +62,8 @@ def test_an_encoder_starts_at_the_scale_of_the_output_layer() -> None:
     scale = inside.output.weight.square().mean().sqrt().item()
     network: Any = Encoding(200)(inside)
     assert network.network.output.weight.std().item() == pytest.approx(scale, rel=0.05)
-    words = {"channels": 3, "resolution": 8}
-    assert Encoding(7).words(words) == words
+    kwargs = {"channels": 3, "resolution": 8}
+    assert Encoding(7).network_kwargs(kwargs) == kwargs
 
 
 def test_an_encoder_can_be_spectrally_normalized() -> None:
@@ -101,7 +101,7 @@ def test_latents_are_constant_maps_beside_the_sample(family: str) -> None:
     ids=["packing", "stddev", "concat", "projection", "packing-concat-spectral"],
 )
 @pytest.mark.parametrize("family", FAMILIES)
-def test_around_every_other_wrapper(family: str, chain: Sequence[Any]) -> None:
+def test_joint_discriminator_around_every_other_wrapper(family: str, chain: Sequence[Any]) -> None:
     network = discriminator(family, [*chain, WithLatents(DIM)])
     x = samples(family).requires_grad_()
     logits = network(network.join(x, latents()), LABELS)
@@ -118,10 +118,10 @@ def test_packs_of_pairs() -> None:
     torch.testing.assert_close(network(network.join(x, z)), network.network.network(packs))
 
 
-def test_the_classifier_inside_is_reached() -> None:
+def test_the_wrapped_classifier_is_used() -> None:
     network = discriminator("points", [AuxiliaryClassifier(CLASSES), WithLatents(DIM)])
     features = network.features(network.join(samples("points"), latents()))
-    assert torch.equal(network.classify(features), network.network.classifier(features))
+    assert torch.equal(network.auxiliary(features), network.network.classifier(features))
 
 
 # Denoiser -----------------------------------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ def test_a_denoiser_fits_the_features_of_every_discriminator(family: str, chain:
 
 @pytest.mark.parametrize("norm", ["none", "batch", "layer"])
 def test_layers_of_a_denoiser(norm: str) -> None:
-    """Norms everywhere but in the output, and no bias before one."""
+    """A norm and no bias in every layer except the output."""
     denoiser = Denoiser(discriminator("points", []), 6, norm, depth=3)
     sizes = [
         (m.in_features, m.out_features, m.bias is not None) for m in denoiser.modules() if isinstance(m, nn.Linear)
@@ -165,13 +165,13 @@ def test_without_hidden_layers_it_is_affine() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "sentence"),
+    ("kwargs", "sentence"),
     [
         ({"depth": -1}, r"^architecture\.denoiser\.depth=-1 is not allowed: it must be at least 0$"),
         ({"norm": "group"}, r"norm must be one of"),
         ({"init": "ones"}, r"init must be one of"),
     ],
 )
-def test_wrong_denoisers(words: dict[str, Any], sentence: str) -> None:
+def test_wrong_denoisers(kwargs: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
-        Denoiser(discriminator("points", []), **words)
+        Denoiser(discriminator("points", []), **kwargs)

@@ -1,4 +1,4 @@
-"""What every generator and every discriminator promises, whatever its family."""
+"""Properties of all generators and discriminators, for every family."""
 
 import copy
 import io
@@ -43,12 +43,12 @@ FAMILIES: dict[str, Pair] = {
         partial(ResNetDiscriminator, widths="doubling", pool="sum", hidden="output", attention_divisor=4),
     ),
     "biggan": (
-        partial(BigGANGenerator, hierarchical=False, attention_side=16),
-        partial(BigGANDiscriminator, attention_side=16),
+        partial(BigGANGenerator, hierarchical=False, attention_resolution=16),
+        partial(BigGANDiscriminator, attention_resolution=16),
     ),
     "biggan_deep": (
-        partial(BigGANDeepGenerator, attention_side=16),
-        partial(BigGANDeepDiscriminator, attention_side=16),
+        partial(BigGANDeepGenerator, attention_resolution=16),
+        partial(BigGANDeepDiscriminator, attention_resolution=16),
     ),
 }
 SIZES: dict[str, list[int | None]] = {
@@ -85,7 +85,7 @@ CONVOLUTIONAL = [
 def make_generator(family: str, size: int | None, norm: str) -> Any:
     torch.manual_seed(0)
     network = FAMILIES[family][0](LATENT_DIM, CHANNELS, size, WIDTH, norm)
-    wake_attention(network)
+    enable_attention(network)
     return network
 
 
@@ -93,16 +93,16 @@ def make_discriminator(family: str, size: int | None, norm: str) -> Any:
     torch.manual_seed(1)
     network = FAMILIES[family][1](CHANNELS, size, WIDTH, norm)
     if family == "dcgan":
-        # N(0, 0.02^2) in a net this narrow leaves logits of 1e-6, too small for comparisons.
+        # N(0, 0.02^2) weights in such a narrow network give logits of 1e-6, too small for comparisons.
         for layer in network.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 nn.init.xavier_uniform_(layer.weight, 2.0)
-    wake_attention(network)
+    enable_attention(network)
     return network
 
 
-def wake_attention(network: nn.Module) -> None:
-    """Attention begins as the identity, where none of its matrices has a gradient."""
+def enable_attention(network: nn.Module) -> None:
+    """Set the scale of attention, which starts as the identity: its matrices then have no gradient."""
     for layer in network.modules():
         if isinstance(layer, SelfAttention):
             nn.init.constant_(layer.gamma, 0.5)
@@ -144,7 +144,7 @@ def test_discriminator_output(family: str, size: int | None, norm: str) -> None:
         assert logits.dtype == torch.float32
         assert features.dim() == 2
         assert len(features) == 4
-        # The logits are a linear function of the features, so no sigmoid hides in the network.
+        # Logits are a linear function of the features, so the network has no sigmoid.
         torch.testing.assert_close(network.output(features).squeeze(1), logits)
     assert logits.std() > 0
 
@@ -158,21 +158,21 @@ def test_every_parameter_gets_a_gradient(family: str, size: int | None, norm: st
         for name, parameter in network.named_parameters():
             assert parameter.grad is not None, name
             assert torch.isfinite(parameter.grad).all(), name
-            # A bias that batch norm subtracts again has the gradient 0 in exact arithmetic.
+            # A bias before batch norm has the gradient 0 in exact arithmetic.
             if norm == "none" or parameter.dim() > 1:
                 assert parameter.grad.abs().max() > 0, name
 
 
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize(("family", "size"), SMALLEST)
-def test_only_batch_norm_couples_samples(family: str, size: int | None, norm: str) -> None:
+def test_only_batch_norm_mixes_samples(family: str, size: int | None, norm: str) -> None:
     network = make_discriminator(family, size, norm)
     x = samples(size).requires_grad_()
     rows = [torch.autograd.grad(logit, x, retain_graph=True)[0].flatten(1).abs().amax(1) for logit in network(x)]
     jacobian = torch.stack(rows)  # (n, n): the largest derivative of logit i by sample j
     assert (jacobian.diagonal() > 0).all()
     others = jacobian[~torch.eye(4, dtype=torch.bool)]
-    # DCGAN has no norm after its only block at 8 pixels.
+    # DCGAN at 8 pixels has a single block and no norm.
     if norm == "batch" and (family, size) != ("dcgan", 8):
         assert (others > 0).all()
     else:
@@ -181,7 +181,7 @@ def test_only_batch_norm_couples_samples(family: str, size: int | None, norm: st
 
 
 def penalty_gradients(network: Any, x: Tensor) -> dict[str, Tensor]:
-    """Gradients of a gradient penalty by the parameters, 0 where there is none."""
+    """Gradients of a gradient penalty by the parameters; 0 for parameters without a gradient."""
     x = x.detach().requires_grad_()
     (slope,) = torch.autograd.grad(network(x).sum(), x, create_graph=True)
     penalty = (slope.flatten(1).norm(dim=1) - 1).square().mean()
@@ -198,7 +198,7 @@ def test_double_backward(family: str, size: int | None, norm: str) -> None:
     gradients = penalty_gradients(network, x)
     assert all(torch.isfinite(g).all() for g in gradients.values())
     assert all(g.abs().max() > 0 for n, g in gradients.items() if n.endswith("weight") and "norm" not in n)
-    # Central difference along the gradient of the output layer, which the slopes depend on smoothly.
+    # Central difference in the direction of the gradient of the output layer, which the penalty depends on smoothly.
     weight = network.get_parameter("output.weight")
     direction = gradients["output.weight"] / gradients["output.weight"].norm()
 
@@ -266,7 +266,7 @@ def test_deep_copies_are_equal_and_independent(family: str, size: int | None) ->
 def test_state_dict_round_trip(family: str, size: int | None) -> None:
     for make, x in ((make_generator, latents()), (make_discriminator, samples(size))):
         network = make(family, size, "batch")
-        network(x)  # moves the running statistics
+        network(x)  # changes the running statistics
         file = io.BytesIO()
         torch.save(network.state_dict(), file)
         file.seek(0)
@@ -294,7 +294,7 @@ def test_init_and_its_scale_reach_every_layer(family: str, size: int | None) -> 
 
 @pytest.mark.parametrize(("family", "size"), SMALLEST)
 @pytest.mark.parametrize(("key", "message"), [("norm", "norm must be one of"), ("init", "init must be one of")])
-def test_unknown_words_are_refused(family: str, size: int | None, key: str, message: str) -> None:
+def test_unknown_choices_are_refused(family: str, size: int | None, key: str, message: str) -> None:
     generator, discriminator = FAMILIES[family]
     if family == "maxout":
         discriminator = MLPDiscriminator
@@ -343,17 +343,18 @@ def test_wrong_resolutions_are_refused(family: str, wrong: int, choice: int) -> 
 
 
 @pytest.mark.parametrize(
-    ("family", "subject"),
+    ("family", "network_and_verb"),
     [
-        ("dcgan", "architecture=dcgan draws"),
-        ("resnet", "residual networks draw"),
-        ("sngan_cnn", "architecture=sngan_cnn draws"),
-        ("biggan", "architecture=biggan draws"),
-        ("biggan_deep", "architecture=biggan_deep draws"),
+        ("dcgan", "architecture=dcgan generates"),
+        ("resnet", "residual networks generate"),
+        ("sngan_cnn", "architecture=sngan_cnn generates"),
+        ("biggan", "architecture=biggan generates"),
+        ("biggan_deep", "architecture=biggan_deep generates"),
     ],
 )
-def test_points_are_refused_by_image_networks(family: str, subject: str) -> None:
-    sentence = f"{subject} images, and this data set holds points; choose architecture=mlp"
+def test_points_are_refused_by_image_networks(family: str, network_and_verb: str) -> None:
+    need = "need" if family == "resnet" else "needs"
+    sentence = f"{network_and_verb} images and {need} a resolution, which points do not have; set architecture=mlp"
     for make in (lambda: make_generator(family, None, "none"), lambda: make_discriminator(family, None, "none")):
         with pytest.raises(ValueError) as error:
             make()

@@ -1,6 +1,7 @@
-"""MSG-GAN's networks: ProGAN's blocks with an image at every side."""
+"""MSG-GAN's networks: ProGAN's blocks with an image at every resolution."""
 
 from itertools import pairwise
+from math import sqrt
 
 import pytest
 import torch
@@ -8,28 +9,29 @@ from torch import Tensor, nn
 
 from gan_lab.architectures.msg_gan import MSGDiscriminator, MSGGenerator
 from gan_lab.architectures.pggan import ProGANGenerator
-from gan_lab.layers.multi_scale import apart, at_all_scales, in_a_row
+from gan_lab.layers.multi_scale import image_pyramid, pack_scales, unpack_scales
+from gan_lab.layers.pixel_norm import PixelNorm
 from gan_lab.regularizers import functional as F
 from gan_lab.types import Stage
 
-SIDES = [4, 8, 16]
+RESOLUTIONS = [4, 8, 16]
 
 
-def make(side: int = 16, width: int = 8, **options) -> tuple[MSGGenerator, MSGDiscriminator]:
+def make(resolution: int = 16, width: int = 8, **options) -> tuple[MSGGenerator, MSGDiscriminator]:
     torch.manual_seed(0)
-    return MSGGenerator(5, 3, side, width, **options), MSGDiscriminator(3, side, width, **options)
+    return MSGGenerator(5, 3, resolution, width, **options), MSGDiscriminator(3, resolution, width, **options)
 
 
 def latents(count: int = 4) -> Tensor:
     return torch.randn(count, 5, generator=torch.Generator().manual_seed(1))
 
 
-def images(side: int, count: int = 4) -> Tensor:
-    return torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(2)) * 2 - 1
+def images(resolution: int, count: int = 4) -> Tensor:
+    return torch.rand(count, 3, resolution, resolution, generator=torch.Generator().manual_seed(2)) * 2 - 1
 
 
 def test_parameter_counts() -> None:
-    """The generator has ProGAN's layers; the discriminator's maps of s pixels are half image and half larger side."""
+    """The generator has ProGAN's layers; half of each map of the discriminator comes from the image."""
     with torch.device("meta"):
         generator, discriminator = MSGGenerator(512, 3, 1024), MSGDiscriminator(3, 1024)
         progan = ProGANGenerator(512, 3, 1024)
@@ -43,48 +45,49 @@ def test_parameter_counts() -> None:
     assert sum(p.numel() for p in discriminator.parameters()) == read + blocks + end == 18_756_321
 
 
-@pytest.mark.parametrize("side", [8, 16, 32, 64, 128, 256, 512, 1024])
-def test_an_image_at_every_side(side: int) -> None:
-    generator, discriminator = make(side, width=4, fmap_base=4096)
+@pytest.mark.parametrize("resolution", [8, 16, 32, 64, 128, 256, 512, 1024])
+def test_an_image_at_every_resolution(resolution: int) -> None:
+    generator, discriminator = make(resolution, width=4, fmap_base=4096)
     with torch.no_grad():
-        drawn = apart(generator(latents(2)), generator.sides)
-        assert [image.shape for image in drawn] == [(2, 3, s, s) for s in generator.sides]
-        assert discriminator(in_a_row(drawn)).shape == (2,)
-        assert generator.eval()(latents(2)).shape == (2, 3, side, side)
+        drawn = unpack_scales(generator(latents(2)), generator.resolutions)
+        assert [image.shape for image in drawn] == [(2, 3, s, s) for s in generator.resolutions]
+        assert discriminator(pack_scales(drawn)).shape == (2,)
+        assert generator.eval()(latents(2)).shape == (2, 3, resolution, resolution)
 
 
-def test_the_largest_image_is_progans() -> None:
-    """The same weights draw what a grown ProGAN draws; and what it drew at each stage on the way."""
-    generator, _ = make()
-    progan = ProGANGenerator(5, 3, 16, 8)
+def test_images_equal_those_of_progan() -> None:
+    """With the same weights and without the norm in its first block, those of ProGAN at their stages."""
+    generator, _ = make(init="normal", init_scale=0.3)
+    progan = ProGANGenerator(5, 3, 16, 8, init="normal")
     progan.load_state_dict(generator.state_dict(), strict=False)
-    for image in apart(generator(latents()), SIDES):
+    progan.blocks[0].norm1 = nn.Identity()
+    for image in unpack_scales(generator(latents()), RESOLUTIONS):
         progan.grow(Stage(image.shape[-1]))
         assert torch.equal(image, progan(latents()))
 
 
-def test_outside_training_the_largest_image_alone_cut_to_the_range() -> None:
+def test_evaluation_mode_gives_the_largest_image_in_range() -> None:
     generator, _ = make()
     with torch.no_grad():
         generator.to_image[-1].weight.mul_(10)
-        largest = apart(generator(latents()), SIDES)[-1]
+        largest = unpack_scales(generator(latents()), RESOLUTIONS)[-1]
         seen = generator.eval()(latents())
     assert largest.abs().max() > 1 >= seen.abs().max()
     assert torch.equal(seen, largest.clamp(-1, 1))
 
 
-def test_a_plain_image_is_judged_at_all_its_scales() -> None:
+def test_an_image_is_scored_at_all_scales() -> None:
     _, discriminator = make()
     x = images(16)
-    assert torch.equal(discriminator(x), discriminator(in_a_row(at_all_scales(x, SIDES))))
+    assert torch.equal(discriminator(x), discriminator(pack_scales(image_pyramid(x, RESOLUTIONS))))
 
 
 @pytest.mark.parametrize("level", [0, 1, 2])
-def test_every_scale_counts_in_the_logit_and_gets_a_gradient(level: int) -> None:
+def test_the_logit_depends_on_every_scale(level: int) -> None:
     generator, discriminator = make()
     row = generator(latents()).detach().requires_grad_()
     (gradient,) = torch.autograd.grad(discriminator(row).sum(), row)
-    assert apart(gradient, SIDES)[level].abs().max() > 0
+    assert unpack_scales(gradient, RESOLUTIONS)[level].abs().max() > 0
     assert discriminator.from_image[level].out_channels == (8 if level == 2 else 4)
 
 
@@ -96,7 +99,29 @@ def test_every_parameter_gets_a_gradient() -> None:
             assert parameter.grad is not None and parameter.grad.abs().max() > 0, name
 
 
-def test_first_weights_are_equalized() -> None:
+def test_every_gain_is_the_square_root_of_two() -> None:
+    """sqrt(2 / fan_in) with the inputs of one tap for the latent's layer, and of k x k taps for all convolutions."""
+    generator, discriminator = make()
+
+    def scale(layer: nn.Module) -> float:
+        return layer.get_submodule("parametrizations.weight.0").scale
+
+    assert scale(generator.blocks[0].project) == pytest.approx(sqrt(2 / 5))
+    assert scale(generator.blocks[0].conv) == pytest.approx(sqrt(2 / 72))
+    assert all(scale(layer) == pytest.approx(sqrt(2 / 8)) for layer in generator.to_image)
+    assert all(scale(layer) == pytest.approx(sqrt(2 / 3)) for layer in discriminator.from_image)
+    assert scale(discriminator.end.conv) == pytest.approx(sqrt(2 / 81))
+    assert scale(discriminator.output) == pytest.approx(sqrt(2 / 8))
+
+
+def test_the_first_block_has_one_pixel_norm() -> None:
+    """After its second convolution; the latent and both convolutions of all other blocks have one, too."""
+    generator, _ = make()
+    assert isinstance(generator.blocks[0].norm1, nn.Identity)
+    assert sum(isinstance(m, PixelNorm) for m in generator.modules()) == 1 + 1 + 2 * 2
+
+
+def test_initial_weights_are_equalized() -> None:
     generator, discriminator = make(init="equalized")
     weights = [p for n, p in [*generator.named_parameters(), *discriminator.named_parameters()] if p.dim() > 1]
     assert abs(torch.cat([w.flatten() for w in weights]).std() - 1) < 0.05  # N(0, 1) in every layer
@@ -105,34 +130,34 @@ def test_first_weights_are_equalized() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "sentence"),
+    ("kwargs", "sentence"),
     [
-        ({"side": 24}, "resolution"),
-        ({"side": 4}, "resolution"),
+        ({"resolution": 24}, "resolution"),
+        ({"resolution": 4}, "resolution"),
         ({"norm": "spectral"}, "norm must be one of"),
         ({"init": "nothing"}, "init must be one of"),
-        ({"fmap_base": 8}, "map of one channel"),
+        ({"fmap_base": 8}, "map with one channel"),
     ],
 )
-def test_what_is_refused(words: dict, sentence: str) -> None:
+def test_what_is_refused(kwargs: dict, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
-        make(**words)
+        make(**kwargs)
 
 
 class LinearCritic(nn.Module):
-    """sum over scales of <w_s, x_s>: its gradient is w, whatever the sample."""
+    """sum over scales of <w_s, x_s>: its gradient is w for all samples."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.weights = [torch.randn(3, s, s, generator=torch.Generator().manual_seed(s)) for s in SIDES]
+        self.weights = [torch.randn(3, s, s, generator=torch.Generator().manual_seed(s)) for s in RESOLUTIONS]
 
     def forward(self, row: Tensor) -> Tensor:
-        return sum((w * x).sum((1, 2, 3)) for w, x in zip(self.weights, apart(row, SIDES), strict=True))
+        return sum((w * x).sum((1, 2, 3)) for w, x in zip(self.weights, unpack_scales(row, RESOLUTIONS), strict=True))
 
 
 def test_penalties_of_a_linear_critic_have_the_gradient_of_all_scales() -> None:
     critic = LinearCritic()
-    real, fake = (in_a_row(at_all_scales(images(16) * scale, SIDES)) for scale in (1, -0.5))
+    real, fake = (pack_scales(image_pyramid(images(16) * scale, RESOLUTIONS)) for scale in (1, -0.5))
     squares = sum(w.square().sum() for w in critic.weights)  # |gradient|^2
     penalty = F.gradient_penalty(critic, F.interpolate(real, fake, torch.rand(4)))
     torch.testing.assert_close(penalty, (squares.sqrt() - 1) ** 2)

@@ -1,5 +1,6 @@
 """Residual networks: the papers' sizes, initial weights and formulas."""
 
+from itertools import pairwise
 from math import sqrt
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gan_lab.architectures.conditioning import ConditionalNorm
 from gan_lab.architectures.resnet import DownBlock, InputBlock, ResNetDiscriminator, ResNetGenerator, UpBlock
 
 
@@ -23,17 +25,41 @@ def test_the_head_bias_is_one_parameter() -> None:
     assert count(ResNetDiscriminator(3, 32)) == 1_053_825
 
 
+def conditional_generator(maps: list[int], attention: int, classes: int) -> int:
+    """Parameters of the codes' conditional generator with these channels from 4x4 on, latents of 128 and RGB images.
+
+    Per block a 3x3 of i to o and one of o to o channels, a 1x1, all with biases, and two norms with a gain and a shift
+    for each class; the last norm has one gain and one shift. Attention, without biases: two 1x1 to an eighth of the
+    channels, one to half of them and one back, and a scalar.
+    """
+    blocks = sum((9 * i * o + o) + (9 * o * o + o) + (i * o + o) + 2 * classes * (i + o) for i, o in pairwise(maps))
+    attentions = 2 * attention * attention // 8 + 2 * attention * attention // 2 + 1 if attention else 0
+    return 129 * 16 * maps[0] + blocks + attentions + 2 * maps[-1] + (27 * maps[-1] + 3)
+
+
+def test_the_last_norm_of_conditional_generators_is_unconditional() -> None:
+    """As in the codes of the projection discriminator, SAGAN and WGAN-GP."""
+    sngan = ConditionalNorm(10)(ResNetGenerator(128, 3, 32, 256))
+    assert count(sngan) == conditional_generator([256] * 4, 0, 10) == 4_276_739 + 9 * 2 * 6 * 256
+    wgan_gp = ConditionalNorm(10)(ResNetGenerator(128, 3, 32, 128))
+    assert count(wgan_gp) == conditional_generator([128] * 4, 0, 10)
+    with torch.device("meta"):
+        sagan = ResNetGenerator(128, 3, 128, 64, widths="doubling", attention_divisor=4)
+    channels = [1024, 1024, 512, 256, 128, 64]
+    assert count(ConditionalNorm(1000)(sagan)) == conditional_generator(channels, 256, 1000)
+
+
 @pytest.mark.parametrize(
-    ("resolution", "sides"),
+    ("resolution", "resolutions"),
     [(16, [8, 8, 8]), (32, [16, 8, 8, 8]), (64, [32, 16, 8, 8, 8]), (128, [64, 32, 16, 8, 8, 8])],
 )
-def test_discriminator_halves_down_to_8(resolution: int, sides: list[int]) -> None:
+def test_discriminator_halves_the_resolution_down_to_8(resolution: int, resolutions: list[int]) -> None:
     network = ResNetDiscriminator(1, resolution, 4)
     seen: list[int] = []
     for block in (network.input, *network.blocks):
         block.register_forward_hook(lambda module, args, output: seen.append(output.shape[-1]))
     network(torch.randn(1, 1, resolution, resolution))
-    assert seen == sides
+    assert seen == resolutions
 
 
 def test_sum_is_64_times_mean() -> None:
@@ -72,7 +98,7 @@ def test_initial_weights_of_the_papers() -> None:
         for conv in (block.conv1, block.conv2):
             assert std(conv) == pytest.approx(sqrt(4 / (2 * 9 * 128)), rel=0.05)
     assert std(discriminator.blocks[0].get_submodule("skip")) == pytest.approx(glorot(128, 128), rel=0.05)
-    # 384 and 128 numbers do not settle 5 %; their bound does.
+    # 384 and 128 numbers are too few to test the standard deviation to 5 %; their bound is tested instead.
     for layer, fans in ((discriminator.input.skip, (3, 128)), (discriminator.output, (128, 1))):
         largest = layer.get_parameter("weight").abs().max().item()
         assert 0.95 < largest / (sqrt(3) * glorot(*fans)) <= 1
@@ -83,7 +109,7 @@ def conv(x: Tensor, layer: nn.Module) -> Tensor:
     return F.conv2d(x, weight, layer.get_parameter("bias"), padding=weight.shape[-1] // 2)
 
 
-def test_up_block_is_the_code_s_formula() -> None:
+def test_up_block_is_the_formula_of_the_code() -> None:
     torch.manual_seed(0)
     block = UpBlock(4, "none")
     x = torch.randn(2, 4, 5, 5)
@@ -92,7 +118,7 @@ def test_up_block_is_the_code_s_formula() -> None:
     torch.testing.assert_close(block(x), expected)
 
 
-def test_down_blocks_are_the_code_s_formula() -> None:
+def test_down_blocks_are_the_formula_of_the_code() -> None:
     torch.manual_seed(0)
     x = torch.randn(2, 4, 6, 6)
     down, flat = DownBlock(4, "none", down=True), DownBlock(4, "none", down=False)
@@ -101,7 +127,7 @@ def test_down_blocks_are_the_code_s_formula() -> None:
     torch.testing.assert_close(flat(x), conv(conv(x.clamp(min=0), flat.conv1).clamp(min=0), flat.conv2) + x)
 
 
-def test_input_block_is_the_code_s_formula() -> None:
+def test_input_block_is_the_formula_of_the_code() -> None:
     torch.manual_seed(0)
     x = torch.randn(2, 3, 6, 6)
     block = InputBlock(3, 4)
@@ -110,7 +136,7 @@ def test_input_block_is_the_code_s_formula() -> None:
 
 
 @pytest.mark.parametrize("norm", ["none", "batch", "layer"])
-def test_blocks_leave_their_input_alone(norm: str) -> None:
+def test_blocks_do_not_change_their_input(norm: str) -> None:
     for block in (UpBlock(4, norm), DownBlock(4, norm, down=True), DownBlock(4, norm, down=False), InputBlock(4, 4)):
         x = torch.randn(2, 4, 6, 6)
         before = x.clone()

@@ -18,7 +18,7 @@ def count(network: nn.Module) -> int:
 
 
 def shapes(network: Any, layers: list[nn.Module], x: Tensor) -> list[tuple[int, int]]:
-    """Channels and side of what each layer gives."""
+    """Channels and resolution of the output of each layer."""
     seen: list[tuple[int, int]] = []
     for layer in layers:
         layer.register_forward_hook(lambda module, args, output: seen.append((output.shape[1], output.shape[2])))
@@ -64,8 +64,8 @@ def test_formulas_of_the_standard_cnn() -> None:
     x = x.view(4, 2, 2, 16).permute(0, 3, 1, 2)
     for conv, norm in zip(generator.convs, generator.norms, strict=True):
         h = F.conv_transpose2d(x, conv.get_parameter("weight"), conv.get_parameter("bias"), stride=2, padding=1)
-        centred = h - h.mean((0, 2, 3), keepdim=True)
-        h = centred / (h.var((0, 2, 3), correction=0, keepdim=True) + 1e-5).sqrt()
+        centered = h - h.mean((0, 2, 3), keepdim=True)
+        h = centered / (h.var((0, 2, 3), correction=0, keepdim=True) + 1e-5).sqrt()
         x = (h + norm.get_parameter("bias")[:, None, None]).clamp(min=0)  # the gains are 1
     images = F.conv2d(x, generator.output.weight, generator.output.bias, padding=1).tanh()
     latents = torch.ones(4, 5, dtype=torch.float64) * torch.arange(1, 5)[:, None]
@@ -80,13 +80,13 @@ def test_formulas_of_the_standard_cnn() -> None:
     torch.testing.assert_close(discriminator(images), discriminator.output(h.flatten(1))[:, 0])
 
 
-def test_a_norm_follows_each_convolution_but_the_discriminators_first() -> None:
+def test_a_norm_follows_each_convolution_except_the_discriminators_first() -> None:
     for norm, kind in (("batch", nn.BatchNorm2d), ("layer", nn.GroupNorm)):
         assert sum(isinstance(m, kind) for m in SNGANGenerator(5, 3, 16, 2, norm).modules()) == 3
         assert sum(isinstance(m, kind) for m in SNGANDiscriminator(3, 16, 2, norm).modules()) == 6
 
 
-# Channels and side after each block (Miyato et al., 2018, Tables 4 to 6; 64 pixels: the authors' code).
+# Channels and resolution after each block (Miyato et al., 2018, Tables 4 to 6; 64 pixels: the authors' code).
 GENERATORS = {
     32: [(256, 8), (256, 16), (256, 32)],
     48: [(256, 12), (128, 24), (64, 48)],
@@ -104,12 +104,12 @@ DISCRIMINATORS = {
 
 @pytest.mark.parametrize("resolution", [32, 48, 64, 128])
 def test_blocks_of_the_residual_networks(resolution: int) -> None:
-    with torch.device("meta"):  # 60 million weights, of which only the shapes matter
+    with torch.device("meta"):  # 60 million weights, but only shapes are needed
         generator = ResNetGenerator(128, 3, resolution, 64, init="default", widths="sngan")
         discriminator = ResNetDiscriminator(3, resolution, 64, init="default", widths="sngan")
         latents, images = torch.empty(2, 128), torch.empty(1, 3, resolution, resolution)
-    channels, side = STARTS[resolution]
-    assert (generator.start, generator.project.out_features) == (side, channels * side**2)
+    channels, start = STARTS[resolution]
+    assert (generator.start, generator.project.out_features) == (start, channels * start**2)
     assert shapes(generator, [*generator.blocks], latents) == GENERATORS[resolution]
     blocks = [discriminator.input, *discriminator.blocks]
     assert shapes(discriminator, blocks, images) == DISCRIMINATORS[resolution]
@@ -120,19 +120,19 @@ def sizes(network: nn.Module) -> dict[str, torch.Size]:
     return {name: tensor.shape for name, tensor in network.state_dict().items()}
 
 
-def test_the_word_sngan_means_constant_or_doubling() -> None:
-    def generator(side: int, width: int, widths: str) -> dict[str, torch.Size]:
-        return sizes(ResNetGenerator(3, 1, side, width, widths=widths))
+def test_widths_sngan_is_constant_or_doubling() -> None:
+    def generator(resolution: int, width: int, widths: str) -> dict[str, torch.Size]:
+        return sizes(ResNetGenerator(3, 1, resolution, width, widths=widths))
 
-    def discriminator(side: int, width: int, widths: str) -> dict[str, torch.Size]:
-        return sizes(ResNetDiscriminator(1, side, width, widths=widths))
+    def discriminator(resolution: int, width: int, widths: str) -> dict[str, torch.Size]:
+        return sizes(ResNetDiscriminator(1, resolution, width, widths=widths))
 
-    for side in (16, 24, 32):
-        assert generator(side, 2, "sngan") == generator(side, 8, "constant")
-        assert discriminator(side, 2, "sngan") == discriminator(side, 4, "constant")
-    for side in (48, 64, 128):
-        assert generator(side, 2, "sngan") == generator(side, 2, "doubling")
-        assert discriminator(side, 2, "sngan") == discriminator(side, 2, "doubling")
+    for resolution in (16, 24, 32):
+        assert generator(resolution, 2, "sngan") == generator(resolution, 8, "constant")
+        assert discriminator(resolution, 2, "sngan") == discriminator(resolution, 4, "constant")
+    for resolution in (48, 64, 128):
+        assert generator(resolution, 2, "sngan") == generator(resolution, 2, "doubling")
+        assert discriminator(resolution, 2, "sngan") == discriminator(resolution, 2, "doubling")
 
 
 @pytest.mark.parametrize(("hidden", "narrow"), [("input", 0), ("output", 1)])
@@ -151,11 +151,11 @@ def conv(x: Tensor, layer: nn.Module) -> Tensor:
     return F.conv2d(x, weight, layer.get_parameter("bias"), padding=weight.shape[-1] // 2)
 
 
-def test_blocks_of_two_widths_are_the_code_s_formula() -> None:
+def test_blocks_of_two_widths_are_the_formula_of_the_code() -> None:
     torch.manual_seed(0)
     x = torch.randn(2, 4, 6, 6)
     up = UpBlock(4, "none", 2)
-    assert up.conv1.out_channels == 2  # SN-GAN's code narrows in the first convolution
+    assert up.conv1.out_channels == 2  # in SN-GAN's code the first convolution reduces the channels
     y = x.repeat_interleave(2, 2).repeat_interleave(2, 3)
     expected = conv(conv(y.clamp(min=0), up.conv1).clamp(min=0), up.conv2) + conv(y, up.skip)
     torch.testing.assert_close(up(x), expected)
@@ -179,7 +179,7 @@ def attention(network: nn.Module) -> SelfAttention:
     return layer
 
 
-def test_sagan_looks_at_32x32_of_128_pixels() -> None:
+def test_sagan_has_attention_at_32x32_of_128_pixels() -> None:
     generator, discriminator = sagan(128, 2)
     for network, x, channels in (
         (generator, torch.randn(1, 8), 4 * 2),
@@ -189,36 +189,40 @@ def test_sagan_looks_at_32x32_of_128_pixels() -> None:
     assert attention_maps(generator, (31, 0), torch.randn(2, 8)).shape == (2, 16, 16)
 
 
-@pytest.mark.parametrize(("divisor", "side"), [(1, 32), (2, 16), (4, 8)])
-def test_attention_follows_the_block_that_gives_its_map(divisor: int, side: int) -> None:
+@pytest.mark.parametrize(("divisor", "resolution"), [(1, 32), (2, 16), (4, 8)])
+def test_attention_follows_the_block_with_its_resolution(divisor: int, resolution: int) -> None:
     generator = ResNetGenerator(8, 3, 32, 4, "none", attention_divisor=divisor)
-    assert attention_maps(generator, (side - 1, side - 1), torch.randn(1, 8)).shape == (1, side // 2, side // 2)
+    assert attention_maps(generator, (resolution - 1, resolution - 1), torch.randn(1, 8)).shape == (
+        1,
+        resolution // 2,
+        resolution // 2,
+    )
     order: list[nn.Module] = []
     layers = [*generator.blocks, attention(generator)]
     for layer in layers:
         layer.register_forward_hook(lambda module, args, output: order.append(module))
     generator(torch.randn(1, 8))
     before = order[order.index(attention(generator)) - 1]
-    assert before is generator.blocks[{8: 0, 16: 1, 32: 2}[side]]
+    assert before is generator.blocks[{8: 0, 16: 1, 32: 2}[resolution]]
 
 
-def test_attention_follows_the_first_of_several_blocks_of_its_size() -> None:
+def test_attention_follows_the_first_of_several_blocks_of_its_resolution() -> None:
     discriminator = ResNetDiscriminator(3, 32, 4, attention_divisor=4)  # maps of 16, 8, 8 and 8
     assert [isinstance(layer, SelfAttention) for layer in discriminator.attentions] == [False, True, False, False]
 
 
-def test_attention_adds_its_own_parameters_and_at_first_nothing_else() -> None:
+def test_attention_starts_as_the_identity_with_its_own_parameters() -> None:
     torch.manual_seed(0)
     plain = ResNetDiscriminator(3, 128, 16, widths="doubling")
-    looking = ResNetDiscriminator(3, 128, 16, widths="doubling", attention_divisor=4)
-    assert count(looking) - count(plain) == 2 * 32 * 4 + 2 * 32 * 16 + 1  # C = 32 channels at 32x32
-    missing = looking.load_state_dict(plain.state_dict(), strict=False).missing_keys
+    attentive = ResNetDiscriminator(3, 128, 16, widths="doubling", attention_divisor=4)
+    assert count(attentive) - count(plain) == 2 * 32 * 4 + 2 * 32 * 16 + 1  # C = 32 channels at 32x32
+    missing = attentive.load_state_dict(plain.state_dict(), strict=False).missing_keys
     assert {name.split(".")[0] for name in missing} == {"attentions"}
     x = torch.randn(2, 3, 128, 128)
-    assert torch.equal(looking(x), plain(x))
+    assert torch.equal(attentive(x), plain(x))
 
 
-def test_the_paper_s_form_of_attention() -> None:
+def test_attention_in_the_form_of_the_paper() -> None:
     for network in (
         ResNetGenerator(8, 3, 32, 16, attention_divisor=4, attention_form="paper"),
         ResNetDiscriminator(3, 32, 16, attention_divisor=4, attention_form="paper"),
@@ -234,10 +238,10 @@ def test_attention_has_plain_glorot_weights_beside_scaled_blocks() -> None:
         assert linear.weight.std().item() == pytest.approx(sqrt(2 / fans), rel=0.05)
 
 
-def test_wrong_words_are_refused() -> None:
+def test_unknown_choices_are_refused() -> None:
     for make in (
-        lambda **words: ResNetGenerator(8, 3, 32, 4, **words),
-        lambda **words: ResNetDiscriminator(3, 32, 4, **words),
+        lambda **kwargs: ResNetGenerator(8, 3, 32, 4, **kwargs),
+        lambda **kwargs: ResNetDiscriminator(3, 32, 4, **kwargs),
     ):
         with pytest.raises(ValueError, match=r"^widths must be one of constant, doubling, sngan, not 'wide'$"):
             make(widths="wide")
@@ -247,7 +251,7 @@ def test_wrong_words_are_refused() -> None:
         ResNetDiscriminator(3, 32, 4, hidden="both")
 
 
-def test_attention_on_a_map_that_is_not_there_is_refused() -> None:
+def test_attention_on_a_missing_map_is_refused() -> None:
     for divisor in (32, 8, 3, 0):
         sentence = "attention_divisor must be null or one of 1 (32x32), 2 (16x16), 4 (8x8) at 32 pixels, not "
         with pytest.raises(ValueError) as error:

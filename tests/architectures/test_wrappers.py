@@ -1,4 +1,4 @@
-"""Parts around networks: what each one means, and that all of them fit every family and each other."""
+"""Wrappers of networks: formulas, and combinations with every family and with each other."""
 
 import copy
 import importlib
@@ -57,7 +57,7 @@ ABOVE: dict[str, Sequence[Any]] = {
     "packing-stddev-concat-spectral": [Packing(2), WithMinibatchStddev(2), ConcatMaps(CLASSES), SPECTRAL],
     "stddev-classifier-spectral": [WithMinibatchStddev(None), AuxiliaryClassifier(CLASSES), SPECTRAL],
 }
-"""Wrappers of discriminators, from the inside out."""
+"""Wrappers of discriminators, innermost first."""
 
 BELOW: dict[str, Sequence[Any]] = {
     "none": [],
@@ -74,15 +74,15 @@ BELOW: dict[str, Sequence[Any]] = {
     ],
     "norm-virtual-spectral": [ConditionalNorm(CLASSES), VirtualBatch(4, LATENT_DIM, "normal", 1.0, CLASSES), SPECTRAL],
 }
-"""Wrappers of generators, from the inside out."""
+"""Wrappers of generators, innermost first."""
 
 
-def build(cls: type[nn.Module], words: dict[str, Any], chain: Sequence[Any]) -> Any:
-    """A network with its wrappers, as the builder makes it."""
+def build(cls: type[nn.Module], kwargs: dict[str, Any], chain: Sequence[Any]) -> Any:
+    """Build a network with its wrappers, like `gan_lab.config.build`."""
     torch.manual_seed(0)
     for wrapper in reversed(chain):
-        words = wrapper.words(words)
-    network = cls(**words)
+        kwargs = wrapper.network_kwargs(kwargs)
+    network = cls(**kwargs)
     for wrapper in chain:
         network = wrapper(network)
     return network
@@ -90,14 +90,14 @@ def build(cls: type[nn.Module], words: dict[str, Any], chain: Sequence[Any]) -> 
 
 def discriminator(family: str, chain: Sequence[Any], norm: str = "none") -> Any:
     _, cls, size = FAMILIES[family]
-    words = {"channels": CHANNELS, "resolution": size, "width": WIDTH, "norm": norm, "init": "he", "init_scale": 1.0}
-    return build(cls, words, chain)
+    kwargs = {"channels": CHANNELS, "resolution": size, "width": WIDTH, "norm": norm, "init": "he", "init_scale": 1.0}
+    return build(cls, kwargs, chain)
 
 
 def generator(family: str, chain: Sequence[Any], norm: str = "batch") -> Any:
     cls, _, size = FAMILIES[family]
-    words = {"latent_dim": LATENT_DIM, "channels": CHANNELS, "resolution": size, "width": WIDTH, "norm": norm}
-    return build(cls, words, chain)
+    kwargs = {"latent_dim": LATENT_DIM, "channels": CHANNELS, "resolution": size, "width": WIDTH, "norm": norm}
+    return build(cls, kwargs, chain)
 
 
 def samples(family: str, count: int = COUNT) -> Tensor:
@@ -130,16 +130,16 @@ def test_discriminator(family: str, chain: Sequence[Any]) -> None:
     assert logits.shape == (rows,) == features.shape[:1]
     assert logits.std() > 0
     torch.testing.assert_close(network(x, LABELS), logits)
-    if not any("Labelled" in type(m).__name__ or "Projected" in type(m).__name__ for m in network.modules()):
+    if not any("Labeled" in type(m).__name__ or "Projected" in type(m).__name__ for m in network.modules()):
         torch.testing.assert_close(network(x), logits)
     loss = logits.square().sum()
-    if hasattr(network, "classify"):
-        classes = network.classify(features)
+    if hasattr(network, "auxiliary"):
+        classes = network.auxiliary(features)
         assert classes.shape == (rows, CLASSES)
         loss = loss + F.cross_entropy(classes, LABELS)
     loss.backward()
     for name, parameter in network.named_parameters():
-        assert parameter.grad is not None, name  # no output layer was left behind
+        assert parameter.grad is not None, name  # no replaced output layer is left
         assert torch.isfinite(parameter.grad).all(), name
 
 
@@ -156,12 +156,14 @@ def test_generator(family: str, chain: Sequence[Any]) -> None:
 
 @pytest.mark.parametrize(
     ("network", "x"),
-    [pytest.param(lambda f=f, c=c: discriminator(f, c, "batch"), samples(f), id=f"{f}-{n}") for f in FAMILIES for n, c in ABOVE.items()]
-    + [pytest.param(lambda f=f, c=c: generator(f, c), latents(), id=f"{f}-generator-{n}") for f in FAMILIES for n, c in BELOW.items()],
+    [pytest.param(lambda f=f, c=c: discriminator(f, c, "batch"), samples(f), id=f"{f}-{n}")
+     for f in FAMILIES for n, c in ABOVE.items()]
+    + [pytest.param(lambda f=f, c=c: generator(f, c), latents(), id=f"{f}-generator-{n}")
+       for f in FAMILIES for n, c in BELOW.items()],
 )  # fmt: skip
 def test_copies_and_state(network: Any, x: Tensor) -> None:
     network = network()
-    network(x, LABELS).sum().backward()  # after a forward pass, as the averaged generator is copied
+    network(x, LABELS).sum().backward()  # after a forward pass, like the copy of the averaged generator
     for iterate in power_iterations(network):
         iterate()
     network.eval()
@@ -213,7 +215,7 @@ def test_generator_in_bfloat16(family: str, chain: Sequence[Any]) -> None:
 
 
 class Spy(Discriminator):
-    """A linear discriminator that notes the labels it is given."""
+    """A linear discriminator that records its labels."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -230,13 +232,13 @@ class Spy(Discriminator):
 
 
 @pytest.mark.parametrize("name", ABOVE)
-def test_labels_reach_the_network_inside(name: str) -> None:
+def test_labels_reach_the_wrapped_network(name: str) -> None:
     spy = Spy()
     network: Any = spy
     for wrapper in ABOVE[name]:
         network = wrapper(network)
     network(samples("points"), LABELS)
-    assert spy.seen == ([None, None] if "packing" in name else [LABELS, LABELS])  # a pack has no label
+    assert spy.seen == ([None, None] if "packing" in name else [LABELS, LABELS])  # packs have no labels
 
 
 # Conditioning -------------------------------------------------------------------------------------------------------
@@ -253,14 +255,14 @@ def test_concat_maps_are_constant_maps_beside_the_sample(family: str) -> None:
     assert (network(x, (LABELS + 1) % CLASSES) != network(x, LABELS)).all()
 
 
-def test_concat_latents_are_the_label_beside_the_latent() -> None:
+def test_concat_latents_append_the_one_hot_label() -> None:
     network = generator("points", [ConcatLatents(CLASSES)], "none")
     one_hot = torch.eye(CLASSES)[LABELS]
     torch.testing.assert_close(network(latents(), LABELS), network.network(torch.cat([latents(), one_hot], 1)))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_ignored_labels_are_no_labels(family: str) -> None:
+def test_zero_weights_of_labels_give_the_unconditional_network(family: str) -> None:
     network = discriminator(family, [ConcatMaps(CLASSES)])
     plain = discriminator(family, [])
     first = next(m for m in network.modules() if isinstance(m, nn.Linear | nn.Conv2d))
@@ -310,9 +312,9 @@ def test_auxiliary_classifier(family: str) -> None:
     expected = features @ network.classifier.weight.T
     if network.classifier.bias is not None:
         expected = expected + network.classifier.bias
-    torch.testing.assert_close(network.classify(features), expected)
+    torch.testing.assert_close(network.auxiliary(features), expected)
     nn.init.zeros_(network.classifier.weight)
-    assert F.cross_entropy(network.classify(features), LABELS).item() == pytest.approx(math.log(CLASSES))
+    assert F.cross_entropy(network.auxiliary(features), LABELS).item() == pytest.approx(math.log(CLASSES))
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -322,15 +324,17 @@ def test_conditional_norm_starts_as_the_plain_generator(family: str, training: b
     network = generator(family, [ConditionalNorm(CLASSES)]).train(training)
     torch.testing.assert_close(network(latents(), LABELS), plain(latents()))
     layers = [m for m in network.modules() if isinstance(m, ConditionalBatchNorm)]
-    assert len(layers) == sum(isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) for m in plain.modules())
+    unconditional = 1 if family == "resnet" else 0  # the last norm of residual generators
+    assert len(layers) == sum(isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) for m in plain.modules()) - unconditional
+    plain.eval(), network.eval()  # in training, a later norm changes with the batch
     with torch.no_grad():
         layers[-1].shift[1] += 1
-    moved = (network(latents(), LABELS) - plain(latents())).flatten(1).abs().amax(1) > 1e-4
-    assert torch.equal(moved, LABELS == 1)
+    changed = (network(latents(), LABELS) - plain(latents())).flatten(1).abs().amax(1) > 1e-4
+    assert torch.equal(changed, LABELS == 1)
 
 
 @pytest.mark.parametrize(
-    ("wrapper", "word"),
+    ("wrapper", "choices"),
     [
         (ConcatLatents, "concat or auxiliary_classifier"),
         (ConcatMaps, "concat"),
@@ -340,10 +344,13 @@ def test_conditional_norm_starts_as_the_plain_generator(family: str, training: b
         (AuxiliaryClassifier, "auxiliary_classifier"),
     ],
 )
-def test_data_without_labels_are_refused(wrapper: Any, word: str) -> None:
+def test_data_without_labels_are_refused(wrapper: Any, choices: str) -> None:
     with pytest.raises(ValueError) as error:
         wrapper(None)
-    assert str(error.value) == f"conditioning={word} needs labels, and this data set has none; set conditioning=none"
+    assert str(error.value) == (
+        f"conditioning={choices} needs labels; give dataset.num_classes, if the data set has classes, "
+        "or conditioning=none"
+    )
 
 
 @pytest.mark.parametrize("chain", [[ConcatLatents(CLASSES)], [ConditionalNorm(CLASSES)], [SharedEmbedding(CLASSES)]])
@@ -362,7 +369,7 @@ def test_conditional_norm_needs_batch_norm() -> None:
     with pytest.raises(ValueError) as error:
         generator("dcgan", [ConditionalNorm(CLASSES)], "layer")
     assert str(error.value) == (
-        "conditioning=projection puts the label into the generator's batch norm; set architecture.generator.norm=batch"
+        "conditioning=projection needs batch norm in the generator; set architecture.generator.norm=batch"
     )
 
 
@@ -371,7 +378,7 @@ def test_conditional_norm_needs_batch_norm() -> None:
 
 @pytest.mark.parametrize("size", [2, 4])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_packs_are_neighbours_with_joined_channels(family: str, size: int) -> None:
+def test_packs_concatenate_the_channels_of_consecutive_samples(family: str, size: int) -> None:
     network = discriminator(family, [Packing(size)])
     x = samples(family)
     packs = torch.stack([torch.cat(list(x[k : k + size]), 0) for k in range(0, COUNT, size)])
@@ -383,16 +390,16 @@ def test_packs_are_neighbours_with_joined_channels(family: str, size: int) -> No
         assert network(x)[0] != before[0]
 
 
-def test_a_pack_of_one_is_no_pack() -> None:
+def test_packs_of_one_change_nothing() -> None:
     network = discriminator("dcgan", [])
     assert Packing(1)(network) is network
-    words = {"channels": 3, "resolution": 8}
-    assert Packing(1).words(words) == words
-    assert Packing(3).words(words) == {"channels": 9, "resolution": 8}
+    kwargs = {"channels": 3, "resolution": 8}
+    assert Packing(1).network_kwargs(kwargs) == kwargs
+    assert Packing(3).network_kwargs(kwargs) == {"channels": 9, "resolution": 8}
     assert discriminator("points", [Packing(1), Projection(CLASSES)])(samples("points"), LABELS).shape == (COUNT,)
 
 
-def test_labels_ride_in_the_channels_of_a_pack() -> None:
+def test_labels_are_in_the_channels_of_a_pack() -> None:
     network = discriminator("points", [Packing(2), ConcatMaps(CLASSES)])
     x, one_hot = samples("points"), torch.eye(CLASSES)[LABELS]
     packs = torch.cat([x[0::2], one_hot[0::2], x[1::2], one_hot[1::2]], 1)
@@ -405,15 +412,15 @@ def test_a_pack_has_no_single_label(wrapper: Any, between: Sequence[Any]) -> Non
     with pytest.raises(ValueError) as error:
         discriminator("points", [Packing(2), *between, wrapper])
     assert str(error.value) == (
-        "packing judges several samples at once, each with its own label; set conditioning=concat or none"
+        "packing scores several samples at once, but each has its own label; set conditioning=concat or none"
     )
 
 
-def test_packs_that_do_not_come_out_even() -> None:
+def test_the_pack_size_must_divide_the_batch() -> None:
     with pytest.raises(ValueError) as error:
         discriminator("points", [Packing(3)])(samples("points"))
     assert str(error.value) == (
-        "wrapper.discriminator.packing.size=3 must divide the 8 samples that one process judges at a time; "
+        "wrapper.discriminator.packing.size=3 must divide the 8 samples that one process scores at a time; "
         "change it or batch_size"
     )
     with pytest.raises(ValueError, match=r"^wrapper\.discriminator\.packing\.size must be at least 1, not 0$"):
@@ -425,7 +432,7 @@ def test_packs_that_do_not_come_out_even() -> None:
 
 @pytest.mark.parametrize(("wrapper", "extra"), [(WithMinibatchDiscrimination(4, 2), 4), (WithMinibatchStddev(4), 1)])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_features_of_the_batch_come_after_the_old_ones(family: str, wrapper: Any, extra: int) -> None:
+def test_features_of_the_batch_are_appended(family: str, wrapper: Any, extra: int) -> None:
     x = samples(family)
     plain, network = discriminator(family, []), discriminator(family, [wrapper])
     phi, wide = plain.features(x), network.features(x)
@@ -443,7 +450,7 @@ def test_features_of_the_batch_come_after_the_old_ones(family: str, wrapper: Any
     assert sizes[1] - sizes[0] == extra + layer
 
 
-def test_new_weights_are_as_large_as_the_old_ones() -> None:
+def test_new_weights_have_the_scale_of_the_old_ones() -> None:
     network = discriminator("dcgan", [WithMinibatchDiscrimination(1000, 1)])
     weight = network.network.output.weight.detach()[0]
     assert weight[-1000:].std().item() == pytest.approx(weight[:-1000].square().mean().sqrt().item(), rel=0.1)
@@ -455,7 +462,7 @@ def test_the_bias_of_the_output_is_kept() -> None:
     assert WithMinibatchStddev(4)(plain).network.output.bias.item() == pytest.approx(0.7)
 
 
-def test_only_discrimination_refuses_penalties_by_sample() -> None:
+def test_only_minibatch_discrimination_refuses_per_sample_penalties() -> None:
     def mixes(chain: Sequence[Any]) -> bool:
         return any(getattr(m, "mixes_samples", False) for m in discriminator("points", chain).modules())
 
@@ -485,7 +492,7 @@ def test_every_matrix_is_spectrally_normalized(family: str) -> None:
 
 @pytest.mark.parametrize("chain", [BELOW["virtual"], BELOW["concat-virtual-spectral"], BELOW["norm-virtual-spectral"]])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_sample_of_virtual_batch_norm_does_not_know_its_batch(family: str, chain: Sequence[Any]) -> None:
+def test_virtual_batch_norm_does_not_mix_the_batch(family: str, chain: Sequence[Any]) -> None:
     network = generator(family, chain)
     assert not any(isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) for m in network.modules())
     both = network(latents(), LABELS)
@@ -509,16 +516,16 @@ def test_reference_batches() -> None:
     assert plain.latents.shape == (512, LATENT_DIM)
     assert plain.latents.std().item() == pytest.approx(1, abs=0.05)
     assert plain.labels is None
-    assert plain(latents(), LABELS).shape == (COUNT, CHANNELS)  # nothing is conditioned on them
+    assert plain(latents(), LABELS).shape == (COUNT, CHANNELS)  # the network ignores the labels
     chain = [ConcatLatents(CLASSES), VirtualBatch(512, LATENT_DIM, "uniform", 0.5, CLASSES)]
-    labelled = generator("points", chain)
-    assert 0.45 < labelled.latents.max() <= 0.5
-    assert -0.5 <= labelled.latents.min() < -0.45
-    assert labelled.labels.dtype == torch.int64
-    assert labelled.labels.bincount(minlength=CLASSES).min() > 512 / CLASSES - 50
-    assert {"latents", "labels"} <= set(labelled.state_dict())
+    labeled = generator("points", chain)
+    assert 0.45 < labeled.latents.max() <= 0.5
+    assert -0.5 <= labeled.latents.min() < -0.45
+    assert labeled.labels.dtype == torch.int64
+    assert labeled.labels.bincount(minlength=CLASSES).min() > 512 / CLASSES - 50
+    assert {"latents", "labels"} <= set(labeled.state_dict())
     with pytest.raises(ValueError, match=r"^this network is conditioned on labels"):
-        labelled(latents())
+        labeled(latents())
 
 
 def test_virtual_batch_norm_inside_conditional_batch_norm() -> None:
@@ -532,7 +539,7 @@ def test_wrong_virtual_batches() -> None:
     with pytest.raises(ValueError) as error:
         generator("dcgan", BELOW["virtual"], "none")
     assert str(error.value) == (
-        "wrapper=virtual_batch_norm takes the place of the generator's batch norm, and this one has none; "
+        "wrapper/generator=[virtual_batch_norm] replaces batch norm, and this generator has none; "
         "set architecture.generator.norm=batch"
     )
     with pytest.raises(ValueError, match=r"^wrapper\.generator\.virtual_batch_norm\.size must be at least 1, not 0$"):
@@ -544,8 +551,9 @@ def test_wrong_virtual_batches() -> None:
 # Configs ------------------------------------------------------------------------------------------------------------
 
 CONF = Path(__file__).parents[2] / "conf"
-WRAPPERS = sorted((CONF / "wrapper").glob("*.yaml"))
-CONDITIONINGS = sorted((CONF / "conditioning").glob("*.yaml"))
+WRAPPERS = sorted((CONF / "wrapper").glob("*/*.yaml"))
+CONDITIONINGS = [file for file in sorted((CONF / "conditioning").glob("*.yaml")) if file.stem != "if_labeled"]
+"""Configs with settings of their own; `if_labeled` chooses one of them by the data set."""
 SLOTS = {
     f"wrapper.{player}.{slot}"
     for player, slots in {
@@ -557,19 +565,21 @@ SLOTS = {
 
 
 def check_node(node: dict[str, Any]) -> None:
-    """The node's options are exactly the words of the class it names, so that all of them can be seen."""
+    """Check that the options of a node are exactly the arguments of its class, so all of them are visible."""
     module, _, name = node["_target_"].rpartition(".")
     cls = getattr(importlib.import_module(module), name)
     assert set(node) - {"_target_"} == set(inspect.signature(cls).parameters)
     values = {"${latent.dim}": 7, "${latent.distribution}": "normal", "${latent.bound}": 1.0}
-    values["${conditioning.num_classes}"] = 3
+    values |= dict.fromkeys(("${conditioning.num_classes}", "${oc.select:conditioning.num_classes,null}"), 3)
+    values["${conditioning._target_}"] = "gan_lab.gans.conditions.Labels"
     cls(**{key: values.get(value, value) for key, value in node.items() if key != "_target_"})
 
 
-@pytest.mark.parametrize("file", WRAPPERS, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", WRAPPERS, ids=lambda file: f"{file.parent.name}-{file.stem}")
 def test_wrapper_configs(file: Path) -> None:
     package, comment, *_ = file.read_text().splitlines()
-    assert package.removeprefix("# @package ") in SLOTS
+    slot = package.removeprefix("# @package ")
+    assert slot in SLOTS and slot.split(".")[1] == file.parent.name
     assert comment.startswith("# ")
     check_node(yaml.safe_load(file.read_text()))
 
@@ -585,12 +595,13 @@ def test_conditioning_configs(file: Path) -> None:
         assert nodes == [None, None]
         assert config["conditioning"]["num_classes"] is None
     else:
-        assert config["conditioning"]["num_classes"] == "${dataset.num_classes}"
+        if file.stem != "codes":  # codes need no labels
+            assert config["conditioning"]["num_classes"] == "${dataset.num_classes}"
         for node in [*nodes, *config.get("regularizer", {}).values()]:
             check_node(node)
 
 
 def test_there_are_configs() -> None:
     assert len(WRAPPERS) == 8
-    words = {"none", "concat", "projection", "shared_embedding", "auxiliary_classifier"}
-    assert {file.stem for file in CONDITIONINGS} == words
+    names = {"none", "concat", "projection", "shared_embedding", "auxiliary_classifier", "codes"}
+    assert {file.stem for file in CONDITIONINGS} == names

@@ -1,4 +1,4 @@
-"""The probability of adaptive augmentation: closed forms, its state, and the same for any number of processes."""
+"""Controller of ADA's probability: closed forms, state, and independence of the number of processes."""
 
 import io
 from pathlib import Path
@@ -12,21 +12,27 @@ from gan_lab.augment.pipelines import Adaptive
 
 
 def after(controller: Controller, value: float, adjustments: int) -> float:
-    """p after as many adjustments to logits that all have one value."""
+    """p after a number of adjustments to constant logits."""
     margins = torch.full((64,), value)
     for _ in range(adjustments * 4):
-        controller.learn(margins, 64)
+        controller.adapt(margins, 64)
     return controller.p.item()
 
 
-def test_half_a_million_images_bring_certainty() -> None:
+def test_p_rises_to_1_in_half_a_million_images() -> None:
     controller = Controller(batch_size=64)
     assert after(controller, 3.0, 1953) == pytest.approx(1953 * 256 / 500_000, abs=2e-5)  # .99994
-    assert after(controller, 3.0, 2) == 1.0
-    assert after(controller, 3.0, 1) == 1.0
 
 
-def test_transfer_learning_is_five_times_as_quick() -> None:
+def test_p_has_no_upper_bound_and_walks_back() -> None:
+    """The published code has a lower one alone: 40 % above 1 take 40 % of the images of a rise from 0 to 1 to undo."""
+    controller = Controller(batch_size=64, adapt_images=2560)  # steps of 0.1
+    assert after(controller, 3.0, 14) == pytest.approx(1.4)
+    assert after(controller, -3.0, 4) == pytest.approx(1.0)
+    assert after(controller, -3.0, 1) == pytest.approx(0.9)
+
+
+def test_transfer_learning_is_five_times_as_fast() -> None:
     assert after(Controller(batch_size=64, adapt_images=100_000), 3.0, 1) == pytest.approx(256 / 100_000)
 
 
@@ -38,45 +44,45 @@ def test_never_below_zero() -> None:
 
 @pytest.mark.parametrize(("positive", "direction"), [(79, -1), (80, 0), (81, 1)])
 def test_the_target_is_a_mean_sign(positive: int, direction: int) -> None:
-    """Of 100 logits 80 positive ones give r = .6, where p rests; their sizes have no effect."""
+    """80 positive ones of 100 logits give r = .6, where p stays; magnitudes have no effect."""
     margins = torch.full((100,), -1e-3)
     margins[:positive] = 1e3
     controller = Controller(batch_size=100, interval=1, p_start=0.5)
-    values = controller.learn(margins, 100)
+    values = controller.adapt(margins, 100)
     assert values["signal"].item() == pytest.approx(positive / 50 - 1)
     assert values["p"].item() == pytest.approx(0.5 + direction * 100 / 500_000)
 
 
-def test_the_signal_is_over_all_batches_of_an_interval_and_margins_of_zero_count_half() -> None:
+def test_the_signal_is_over_all_batches_of_an_interval_with_sign_0_for_margins_of_zero() -> None:
     controller = Controller(batch_size=2)
     batches = ([1.0, 1.0], [1.0, -1.0], [0.0, 1.0], [1.0, 1.0])
-    results = [controller.learn(torch.tensor(batch), 2) for batch in batches]
+    results = [controller.adapt(torch.tensor(batch), 2) for batch in batches]
     assert results[:3] == [{}, {}, {}]
     assert results[3]["signal"].item() == pytest.approx(5 / 8)
-    results = [controller.learn(-torch.ones(2), 2) for _ in batches]
+    results = [controller.adapt(-torch.ones(2), 2) for _ in batches]
     assert results[:3] == [{}, {}, {}]
-    assert results[3]["signal"].item() == -1  # nothing of the interval before
+    assert results[3]["signal"].item() == -1  # without the previous interval
 
 
-def test_what_is_logged_does_not_change_afterwards() -> None:
+def test_logged_values_do_not_change_afterwards() -> None:
     controller = Controller(batch_size=4, interval=1)
-    values = controller.learn(torch.ones(4, requires_grad=True), 4)
+    values = controller.adapt(torch.ones(4, requires_grad=True), 4)
     assert not values["p"].requires_grad
     before = {name: value.item() for name, value in values.items()}
-    controller.learn(-torch.ones(4), 4)
+    controller.adapt(-torch.ones(4), 4)
     assert {name: value.item() for name, value in values.items()} == before
 
 
 def test_fixed() -> None:
     controller = Controller(batch_size=64, p_start=0.25, fixed=True)
     assert after(controller, 3.0, 3) == 0.25
-    assert controller.learn(torch.ones(64), 64) == {}
+    assert controller.adapt(torch.ones(64), 64) == {}
 
 
-def test_nothing_is_read_back_from_the_device() -> None:
-    """A tensor on `meta` has no value, so that whoever asks for one fails."""
+def test_no_transfer_to_the_host() -> None:
+    """Tensors on `meta` have no values, so a transfer would fail."""
     controller = Controller(batch_size=4, interval=1).to("meta")
-    assert controller.learn(torch.ones(4, device="meta"), 4).keys() == {"p", "signal"}
+    assert controller.adapt(torch.ones(4, device="meta"), 4).keys() == {"p", "signal"}
 
 
 def margins_of(batch: int) -> Tensor:
@@ -84,7 +90,7 @@ def margins_of(batch: int) -> Tensor:
 
 
 def adapt(controller: Controller | Adaptive, batches: range, rows: slice = slice(None)) -> list[dict[str, Tensor]]:
-    return [controller.learn(margins_of(batch)[rows], 12) for batch in batches]
+    return [controller.adapt(margins_of(batch)[rows], 12) for batch in batches]
 
 
 def same(first: dict, second: dict) -> bool:
@@ -93,28 +99,28 @@ def same(first: dict, second: dict) -> bool:
 
 
 @pytest.mark.parametrize("stop", range(1, 9))
-def test_a_run_stopped_anywhere_goes_on_to_the_last_bit(stop: int) -> None:
-    whole, first, second = (Adaptive(3, 8, batch_size=12, adapt_images=1000) for _ in range(3))
+def test_a_run_stopped_anywhere_resumes_bit_identically(stop: int) -> None:
+    uninterrupted, first, second = (Adaptive(3, 8, batch_size=12, adapt_images=1000) for _ in range(3))
     adapt(first, range(stop))
     file = io.BytesIO()
     torch.save(first.state_dict(), file)
     file.seek(0)
     second.load_state_dict(torch.load(file, weights_only=True))
-    expected = adapt(whole, range(20))[stop:]
+    expected = adapt(uninterrupted, range(20))[stop:]
     assert all(same(a, b) for a, b in zip(adapt(second, range(stop, 20)), expected, strict=True))
-    assert whole.controller.p > 0
-    assert same(dict(whole.named_buffers()), dict(second.named_buffers()))
-    assert whole.controller.pending_images == second.controller.pending_images
+    assert uninterrupted.controller.p > 0
+    assert same(dict(uninterrupted.named_buffers()), dict(second.named_buffers()))
+    assert uninterrupted.controller.pending_images == second.controller.pending_images
 
 
-STRETCHES = ((0, 8), (8, 10))  # the first ends with an adjustment, the second between two
+RANGES = ((0, 8), (8, 10))  # the first ends at an adjustment, the second between two
 
 
 def process(rank: int, folder: str) -> None:
-    """One of two that share each batch; keeps its state after each stretch."""
-    torch.distributed.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=2)
+    """One of two processes with half of each batch; saves its state after each range."""
+    torch.distributed.init_process_group("gloo", f"file://{folder}/rendezvous", rank=rank, world_size=2)
     controller = Controller(batch_size=12, adapt_images=1000)
-    for start, stop in STRETCHES:
+    for start, stop in RANGES:
         adapt(controller, range(start, stop), slice(rank, None, 2))
         torch.save(controller.state_dict(), f"{folder}/{rank}_{stop}.pt")
     torch.distributed.destroy_process_group()
@@ -122,12 +128,12 @@ def process(rank: int, folder: str) -> None:
 
 def test_two_processes_agree_with_one_between_adjustments_too(tmp_path: Path) -> None:
     torch.multiprocessing.spawn(process, (str(tmp_path),), nprocs=2)
-    alone = Controller(batch_size=12, adapt_images=1000)
-    for start, stop in STRETCHES:
-        adapt(alone, range(start, stop))
+    expected = Controller(batch_size=12, adapt_images=1000)
+    for start, stop in RANGES:
+        adapt(expected, range(start, stop))
         first, second = (torch.load(tmp_path / f"{rank}_{stop}.pt") for rank in (0, 1))
-        assert first["_extra_state"] == second["_extra_state"] == alone.get_extra_state()
-        buffers = dict(alone.named_buffers())
+        assert first["_extra_state"] == second["_extra_state"] == expected.get_extra_state()
+        buffers = dict(expected.named_buffers())
         assert all(torch.equal(first[name], second[name]) for name in buffers)
         assert torch.equal(first["p"], buffers["p"])
         assert torch.equal(first["signal"], buffers["signal"])
@@ -137,8 +143,8 @@ def test_two_processes_agree_with_one_between_adjustments_too(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"p_start": 1.5}, r"augment\.p_start must be a probability, from 0 to 1, not 1\.5"),
-        ({"target": 1.0}, r"augment\.target must lie between -1 and 1, not 1\.0"),
+        ({"p_start": 1.5}, r"augment\.p_start must be in \[0, 1\], not 1\.5"),
+        ({"target": 1.0}, r"augment\.target must be between -1 and 1, not 1\.0"),
         ({"interval": 0}, r"augment\.interval must be at least 1, not 0"),
         ({"adapt_images": 0}, r"augment\.adapt_images must be at least 1, not 0"),
     ],

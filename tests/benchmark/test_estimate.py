@@ -7,14 +7,14 @@ from omegaconf import OmegaConf
 from gan_lab.benchmark.bare import bare_loop
 from gan_lab.benchmark.estimate import Meter, devices_of, estimate
 from gan_lab.config.build import build_module
-from gan_lab.gans.catalogue import CATALOGUE, TWO_PLAYER
+from gan_lab.gans.catalog import CATALOG, TWO_PLAYER
 
 CPU = torch.device("cpu")
 SIZES = {"sagan": 32, "biggan": 32, "biggan_deep": 32}
 
 
-def resolved(tiny, *words: str):
-    cfg = tiny(*words, "budget.images=80")
+def resolved(tiny, *overrides: str):
+    cfg = tiny(*overrides, "budget.images=80")
     plain = OmegaConf.create(OmegaConf.to_container(cfg, resolve=False))
     OmegaConf.resolve(plain)
     return plain
@@ -47,22 +47,22 @@ def test_estimate_is_what_the_steps_take(model: str, tiny) -> None:
 
 
 def test_operations_of_a_linear_network(tiny) -> None:
-    """A matrix product of (n, a) and (a, b) takes 2 n a b operations; its backward pass one for each side that needs it."""
+    """A product of (n, a) and (a, b) takes 2 n a b operations, and as many for each gradient of its backward pass."""
     width, pixels, latent = 8, 16 * 16, 100
-    words = (
+    overrides = (
         "architecture=mlp",
         "architecture.generator.norm=none",
         "architecture.discriminator.depth=1",
         "architecture.generator.depth=1",
     )
-    found = estimate(resolved(tiny, "dataset.resolution=16", *words))
+    found = estimate(resolved(tiny, "dataset.resolution=16", *overrides))
     generator = latent * width + width * pixels
     discriminator = pixels * width + width
-    # The discriminator's move: samples without a graph, then real and generated ones forward and back to the weights of
-    # all layers, and to the input of the last.
+    # The discriminator's update: samples without a graph, then real and generated ones forward and back to the weights
+    # of all layers, and to the input of the last.
     first = generator + 2 * (2 * discriminator + width)
-    # The generator's move: all layers forward, back through the discriminator to its input, back to the weights of the
-    # generator and the input of its last layer.
+    # The generator's update: all layers forward, back through the discriminator to its input, and to the weights of
+    # the generator and the input of its last layer.
     second = 2 * generator + width * pixels + 2 * discriminator
     assert found is not None and found.operations == 2 * (first + second)
 
@@ -80,21 +80,21 @@ def test_weights_gradients_moments_and_average_stay(tiny) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", [entry.name for entry in CATALOGUE if entry.game == TWO_PLAYER])
+@pytest.mark.parametrize("model", [entry.name for entry in CATALOG if entry.algorithm == TWO_PLAYER])
 def test_every_model_of_two_players_has_one(model: str, tiny) -> None:
-    words = (f"model={model}", f"dataset.resolution={SIZES.get(model, 16)}", "hardware.precision=bf16-mixed")
-    found = estimate(resolved(tiny, *words))
+    overrides = (f"model={model}", f"dataset.resolution={SIZES.get(model, 16)}", "hardware.precision=bf16-mixed")
+    found = estimate(resolved(tiny, *overrides))
     assert found is not None and found.peak_bytes > found.resident_bytes > 0 and found.operations > 0
 
 
-def test_games_without_a_bare_loop_have_none(tiny) -> None:
+def test_algorithms_without_a_bare_loop_have_none(tiny) -> None:
     assert estimate(resolved(tiny, "model=veegan", "dataset.resolution=16")) is None
 
 
 def test_more_images_take_more_and_half_precision_less(tiny) -> None:
-    words = ("dataset.resolution=32", "batch_size=32", "architecture.generator.width=32")
+    overrides = ("dataset.resolution=32", "batch_size=32", "architecture.generator.width=32")
     peaks = [
-        estimate(resolved(tiny, *words, *more)).peak_bytes
+        estimate(resolved(tiny, *overrides, *more)).peak_bytes
         for more in ((), ("accumulate=4",), ("hardware.precision=bf16-mixed",), ("hardware.devices=2",))
     ]
     assert peaks[1] < peaks[0] and peaks[2] < peaks[0] and peaks[1] < peaks[3] < peaks[0]
@@ -103,5 +103,5 @@ def test_more_images_take_more_and_half_precision_less(tiny) -> None:
 @pytest.mark.parametrize(
     ("devices", "nodes", "count"), [("auto", 1, 1), (-1, 1, 1), (8, 1, 8), ("8", 2, 16), ([0, 3], 1, 2)]
 )
-def test_devices_as_far_as_the_config_says(devices, nodes: int, count: int) -> None:
+def test_devices_come_from_the_config(devices, nodes: int, count: int) -> None:
     assert devices_of(OmegaConf.create({"hardware": {"devices": devices, "num_nodes": nodes}})) == count

@@ -1,8 +1,10 @@
-"""What a run leaves behind, and when."""
+"""Files of a run: metrics, sample grids, checkpoints; and the progress bar."""
 
 import csv
 import os
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,11 +12,22 @@ from PIL import Image
 
 from gan_lab.callbacks.checkpoints import AtomicCheckpointIO
 from gan_lab.callbacks.every import Every
-from gan_lab.callbacks.progress import _postfix
+from gan_lab.callbacks.progress import Progress
 from gan_lab.config.compose import compose
-from gan_lab.config.fit import fit
+from gan_lab.training.fit import fit
 
-SMALL = ("architecture.generator.width=8", "architecture.discriminator.width=8", "hardware=cpu", "batch_size=8")
+SMALL = (
+    "model=dcgan",
+    "architecture.generator.width=8",
+    "architecture.discriminator.width=8",
+    "hardware=cpu",
+    "batch_size=8",
+)
+
+
+RUN = (*SMALL, "budget.images=90", "dataset.resolution=8", "callbacks.sample_grids.every_images=30",
+       "callbacks.sample_grids.count=9", "callbacks.checkpoints.every_images=20",
+       "callbacks.train_log.every_batches=3")  # fmt: skip
 
 
 def test_every_is_due_once_for_each_multiple_passed() -> None:
@@ -26,11 +39,9 @@ def test_every_is_due_once_for_each_multiple_passed() -> None:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of 96 images in batches of 8 with everything switched on."""
+    """A run of 96 images in batches of 8 with all callbacks."""
     folder = tmp_path_factory.mktemp("run")
-    grids = ("callbacks.sample_grids.every_images=30", "callbacks.sample_grids.count=9")
-    others = ("callbacks.checkpoints.every_images=20", "callbacks.train_log.every_batches=3")
-    fit(compose(*SMALL, f"run.dir={folder}", "budget.images=90", "dataset.resolution=8", *grids, *others))
+    fit(compose(*RUN, f"run.dir={folder}"))
     return folder
 
 
@@ -41,7 +52,7 @@ def test_budget_ends_the_run_with_the_first_batch_that_reaches_it(run: Path) -> 
     assert [float(row["progress/images_seen"]) for row in rows] == [24, 48, 72, 96]
 
 
-def test_metrics_have_the_agreed_keys(run: Path) -> None:
+def test_keys_of_the_metrics(run: Path) -> None:
     with open(run / "metrics.csv") as file:
         (first, *_) = csv.DictReader(file)
     assert set(first) == {
@@ -59,13 +70,13 @@ def test_metrics_have_the_agreed_keys(run: Path) -> None:
         "train/lr/discriminator",
         "train/lr/generator",
         *(f"time/{part}" for part in ("data", "discriminator", "generator", "ema", "logging")),
-        *(f"time/{part}" for part in ("pictures", "checkpoints", "other")),
+        *(f"time/{part}" for part in ("figures", "checkpoints", "other")),
     }
     assert sum(float(value) for key, value in first.items() if key.startswith("time/") and value) == pytest.approx(1)
     assert all(float(value) == float(value) for value in first.values() if value)  # a norm on every tenth batch only
 
 
-def test_grids_at_their_images(run: Path) -> None:
+def test_grids_are_written_at_their_intervals(run: Path) -> None:
     names = sorted(path.name for path in (run / "samples").iterdir())
     seen = [0, 32, 64, 96]  # the first batches at or past 30, 60 and 90, and the start
     assert names == sorted(
@@ -90,23 +101,32 @@ def test_newest_checkpoints_are_kept_and_last_is_the_newest(run: Path) -> None:
     assert last["state_dict"]["_extra_state"]["images_seen"] == 96
 
 
-def test_final_grid_is_what_the_checkpoint_draws(run: Path) -> None:
+def test_final_grid_equals_samples_of_the_checkpoint(run: Path) -> None:
     import gan_lab
     from gan_lab.callbacks.sample_grids import FIXED_LATENTS
+    from gan_lab.figures import draw_samples
     from gan_lab.noise import Noise, mix
-    from gan_lab.pictures import picture
 
     loaded = gan_lab.load(run, device="cpu")
     latents = loaded.latent.sample(Noise(mix(0, FIXED_LATENTS), 9))
-    assert picture(loaded.generator(latents)).tobytes() == Image.open(run / "samples" / "final.png").tobytes()
+    assert draw_samples(loaded.generator(latents)).tobytes() == Image.open(run / "samples" / "final.png").tobytes()
 
 
-def test_a_run_resumed_past_its_budget_does_nothing(run: Path, tmp_path: Path) -> None:
-    again = fit(compose(*SMALL, f"run.dir={tmp_path}", "budget.images=90", "dataset.resolution=8", f"resume={run}"))
-    assert again.module.images_seen == 96
+@pytest.mark.parametrize(("changed", "kept"), [((), []), (("lr=0.01", "allow_changes=true"), ["ema", "raw"])])
+def test_figures_of_later_weights_are_set_aside(
+    changed: tuple[str, ...], kept: list[str], run: Path, tmp_path: Path
+) -> None:
+    """Until the same ones are drawn again; after a return to an earlier checkpoint others may be drawn."""
+    folder = shutil.copytree(run, tmp_path / "run")
+    start = f"resume={folder}/checkpoints/images_0000000080.ckpt"
+    fit(compose(*RUN, f"run.dir={folder}", start, *changed))
+    aside = sorted(folder.glob("samples/*.aside"))
+    assert [file.name for file in aside] == [f"{kind}_0000000096.png.aside" for kind in kept]
+    for file in aside:
+        assert file.read_bytes() == (run / "samples" / file.stem).read_bytes() != file.with_suffix("").read_bytes()
 
 
-def test_checkpoint_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checkpoints_are_written_completely_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "x.ckpt"
     io = AtomicCheckpointIO()
     io.save_checkpoint({"a": 1}, target)
@@ -121,7 +141,13 @@ def test_checkpoint_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: 
     assert [path.name for path in tmp_path.iterdir()] == ["x.ckpt"]
 
 
-def test_progress_line_tells_throughput_and_terms_only() -> None:
+def test_progress_line_has_throughput_and_terms_only(capsys: pytest.CaptureFixture[str]) -> None:
+    def last_line(latest: dict[str, float]) -> str:
+        progress, module = Progress(1000), SimpleNamespace(images_seen=500, latest=latest)
+        progress.on_train_start(SimpleNamespace(is_global_zero=True), module)  # type: ignore[arg-type]
+        progress.on_train_end(SimpleNamespace(), module)  # type: ignore[arg-type]
+        return capsys.readouterr().err.splitlines()[-1].rpartition("\r")[2]
+
     latest = {
         "progress/images_per_second": 812.4,
         "train/discriminator/adversarial": 1.23456,
@@ -130,15 +156,16 @@ def test_progress_line_tells_throughput_and_terms_only() -> None:
         "train/lr/generator": 2e-4,
         "train/grad_norm/generator": 1.0,
     }
-    assert _postfix(latest) == "812 images/s, discriminator/adversarial 1.23, discriminator/gradient_penalty 0.05"
-    assert _postfix({}) == ""
+    line = last_line(latest)
+    assert line.endswith("<?, 812 images/s, discriminator/adversarial 1.23, discriminator/gradient_penalty 0.05]"), line
+    assert last_line({}).endswith("<?]")
 
 
-def test_progress_bar_tells_kimg_and_time_left(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_progress_bar_has_kimg_and_time_left(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     settings = ("budget.images=800", "logger=[]", "~callbacks.sample_grids", "~callbacks.checkpoints")
     fit(
         compose(*SMALL, *settings, f"run.dir={tmp_path}", "callbacks.progress.log_seconds=0.01", "dataset.resolution=8")
     )
-    shown = capfd.readouterr().err
-    assert "0.8/0.8 kimg" in shown and "images/s" in shown and "generator/adversarial" in shown
-    assert "[00:0" in shown and "<00:0" in shown
+    output = capfd.readouterr().err
+    assert "0.8/0.8 kimg" in output and "images/s" in output and "generator/adversarial" in output
+    assert "[00:0" in output and "<00:0" in output

@@ -1,61 +1,112 @@
-"""The machine notices a collapse: the rule on made-up signals, and runs that are made to collapse."""
+"""Detection of a collapse: the rule on synthetic signals, and runs that are made to collapse."""
 
 import csv
-from dataclasses import replace
+from contextlib import nullcontext
+from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
-from tests.conftest import TINY
 
-from gan_lab.callbacks.collapse import Collapse, Look, Rule, spread
+from gan_lab.callbacks.collapse import Collapse, Rule, Signals, mean_pairwise_distance
 from gan_lab.config.build import build
 from gan_lab.config.compose import compose
-from gan_lab.config.fit import fit
 from gan_lab.errors import CollapseError, ConfigError
-from gan_lab.gans.catalogue import CATALOGUE
+from gan_lab.gans.catalog import CATALOG
+from gan_lab.training.fit import fit
+from tests.conftest import TINY
 
-RULE = Rule(diversity=0.25, explosion=50.0, looks=3, grace_images=100)
-WORDS = [word for word in TINY if word != "~callbacks.collapse"]
+RULE = Rule(diversity=0.25, in_class=0.5, explosion=50.0, patience=3, warmup_images=100)
+OVERRIDES = [override for override in TINY if override != "~callbacks.collapse"]
 
 
-def history(diversity: list[float], gradients: list[float] | None = None) -> list[Look]:
-    """Looks at 100, 200, ... images."""
+def history(diversity: list[float], gradients: list[float] | None = None) -> list[Signals]:
+    """Checks at 100, 200, ... images."""
     norms = gradients or [1.0] * len(diversity)
-    return [Look(100 * (k + 1), d, {"generator": g}) for k, (d, g) in enumerate(zip(diversity, norms, strict=True))]
+    return [Signals(100 * (k + 1), d, {"generator": g}) for k, (d, g) in enumerate(zip(diversity, norms, strict=True))]
 
 
-def test_spread_is_the_mean_distance() -> None:
+def test_mean_pairwise_distance() -> None:
     points = torch.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 8.0]])
-    assert spread(points) == pytest.approx((5 + 8 + 5) / 3)
-    assert spread(torch.ones(4, 3, 32, 32)) == 0
+    assert mean_pairwise_distance(points) == pytest.approx((5 + 8 + 5) / 3)
+    assert mean_pairwise_distance(torch.ones(4, 3, 32, 32)) == 0
     noise = torch.randn(8, 3, 128, 128)
-    assert spread(noise) == pytest.approx(spread(torch.nn.functional.avg_pool2d(noise, 16)), rel=1e-5)
+    at_8x8 = torch.nn.functional.avg_pool2d(noise, 16)
+    assert mean_pairwise_distance(noise) == pytest.approx(mean_pairwise_distance(at_8x8), rel=1e-5)
 
 
-def test_samples_that_are_all_alike_at_three_looks_in_a_row() -> None:
-    assert RULE.broken_by(history([1.0, 0.9, 0.2, 0.2])) is None  # two
-    found = RULE.broken_by(history([1.0, 0.9, 0.2, 0.2, 0.24]))
+def test_similar_samples_in_three_consecutive_checks() -> None:
+    assert RULE.find_collapse(history([1.0, 0.9, 0.2, 0.2])) is None  # two checks
+    found = RULE.find_collapse(history([1.0, 0.9, 0.2, 0.2, 0.24]))
     assert found == ("two samples differ 0.24 times as much as two real ones do", 300)
-    assert RULE.broken_by(history([1.0, 0.9, 0.2, 0.3, 0.2])) is None  # not in a row
+    assert RULE.find_collapse(history([1.0, 0.9, 0.2, 0.3, 0.2])) is None  # not consecutive
 
 
-def test_nothing_is_a_collapse_in_the_beginning() -> None:
-    rule = replace(RULE, grace_images=1000)
-    assert rule.broken_by(history([0.0] * 11)) is None  # the first of the three is at 900
-    assert rule.broken_by(history([0.0] * 12)) is not None
+@pytest.mark.parametrize("in_class", [None, 0.4])
+def test_a_resumed_run_has_every_signal(in_class: float | None) -> None:
+    """Also the diversity within classes, without which the rule would miss the checks before the resume."""
+    state = {"history": [asdict(Signals(100, 0.5, {"generator": 2.0}, in_class))], "warned": True}
+    callback = Collapse(1000)
+    callback.load_state_dict(state)
+    assert callback.state_dict() == state
 
 
-def test_a_gradient_that_explodes() -> None:
-    calm = [1.0] * 10
-    assert RULE.broken_by(history([1.0] * 13, [*calm, 51, 52, 53])) == (
+def test_similar_samples_within_classes() -> None:
+    checks = [replace(signals, in_class=0.9) for signals in history([1.0] * 5)]
+    assert RULE.find_collapse(checks) is None
+    checks[2:] = [replace(signals, in_class=0.43) for signals in checks[2:]]
+    sentence = "two samples of one class differ 0.43 times as much as two real ones of one class do"
+    assert RULE.find_collapse(checks) == (sentence, 300)
+    assert RULE.find_collapse([*checks[:3], replace(checks[3], in_class=0.51), checks[4]]) is None
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("kinds", "ratio"), [(1, 0.0), (50, 1.0)])
+def test_one_image_for_each_class_is_a_collapse(
+    kinds: int, ratio: float, seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Samples are real images of the label, of which the generator knows `kinds`; over all classes they are diverse."""
+    settings = ("dataset.resolution=8", "conditioning=concat", f"seed={seed}", "~callbacks.evaluation")
+    experiment = build(compose(*OVERRIDES, *settings, f"run.dir={tmp_path}"))
+    module, data = experiment.module, experiment.data
+    images = data.reals_by_class(range(10), kinds)
+
+    def generate(latents: torch.Tensor, labels: torch.Tensor, average: bool = True) -> torch.Tensor:
+        places = (latents[:, 0].abs() * 1e6).long()
+        return torch.stack([images[k][n % len(images[k])] for k, n in zip(labels.tolist(), places, strict=True)])
+
+    monkeypatch.setattr(module, "generate", generate)
+    monkeypatch.setattr(module, "profile", lambda action: nullcontext())
+    strategy = SimpleNamespace(broadcast=lambda value: value)
+    trainer = SimpleNamespace(is_global_zero=True, datamodule=data, loggers=[], strategy=strategy)
+    callback = Collapse(budget_images=100, every_images=8, warmup_images=0, action="stop")
+    callback.on_train_start(trainer, module)
+    stops = pytest.raises(CollapseError, match="two samples of one class differ 0 times")
+    with stops if kinds == 1 else nullcontext():
+        for _ in range(3):
+            module.images_seen += 8
+            callback.on_train_batch_end(trainer, module)
+    for signals in callback.state_dict()["history"]:
+        assert signals["in_class"] == pytest.approx(ratio, abs=0.15) and signals["diversity"] > 0.8
+
+
+def test_no_collapse_during_warmup() -> None:
+    rule = replace(RULE, warmup_images=1000)
+    assert rule.find_collapse(history([0.0] * 11)) is None  # the first of the three checks is at 900
+    assert rule.find_collapse(history([0.0] * 12)) is not None
+
+
+def test_exploding_gradient() -> None:
+    stable = [1.0] * 10
+    assert RULE.find_collapse(history([1.0] * 13, [*stable, 51, 52, 53])) == (
         "the norm of the generator's gradient has exploded, to 53",
         1100,
     )
-    assert RULE.broken_by(history([1.0] * 13, [*calm, 51, 49, 53])) is None
-    steady = [1.5**k for k in range(30)]  # compared with half as many images, this explodes in time
-    assert RULE.broken_by(history([1.0] * 8, steady[:8])) is None
-    assert RULE.broken_by(history([1.0] * 30, steady)) is not None
+    assert RULE.find_collapse(history([1.0] * 13, [*stable, 51, 49, 53])) is None
+    growing = [1.5**k for k in range(30)]  # compared with half as many images, this explodes in time
+    assert RULE.find_collapse(history([1.0] * 8, growing[:8])) is None
+    assert RULE.find_collapse(history([1.0] * 30, growing)) is not None
 
 
 def collapsing(folder: Path, action: str):
@@ -64,11 +115,17 @@ def collapsing(folder: Path, action: str):
         "dataset.resolution=8",
         "budget.images=400",
         "callbacks.collapse.every_images=16",
-        "callbacks.collapse.grace_images=40",
-        f"on_collapse={action}",
+        "callbacks.collapse.warmup_images=40",
+        f"trouble.on_collapse={action}",
     )
     experiment = build(
-        compose(*WORDS, *settings, f"run.dir={folder}", "callbacks.collapse.diversity=0.005", f"on_collapse={action}")
+        compose(
+            *OVERRIDES,
+            *settings,
+            f"run.dir={folder}",
+            "callbacks.collapse.diversity=0.005",
+            f"trouble.on_collapse={action}",
+        )
     )
     module, step = experiment.module, experiment.module.training_step
 
@@ -82,7 +139,7 @@ def collapsing(folder: Path, action: str):
     return experiment
 
 
-def test_a_run_that_collapses_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_one_warning_for_a_lasting_collapse(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     experiment = collapsing(tmp_path, "warn")
     experiment.trainer.fit(experiment.module, datamodule=experiment.data)
     assert experiment.module.images_seen == 400
@@ -91,73 +148,81 @@ def test_a_run_that_collapses_is_told_once(tmp_path: Path, caplog: pytest.LogCap
 
 
 @pytest.mark.parametrize("action", ["stop", "rollback"])
-def test_a_run_that_collapses_ends_where_it_is_asked_to(action: str, tmp_path: Path) -> None:
+def test_a_collapse_ends_the_run_on_request(action: str, tmp_path: Path) -> None:
     experiment = collapsing(tmp_path, action)
     with pytest.raises(CollapseError, match="signs of a collapse") as stopped:
         experiment.trainer.fit(experiment.module, datamodule=experiment.data)
     assert stopped.value.healthy_at == 64 and experiment.module.images_seen == 112
 
 
-def test_a_healthy_run_is_silent_and_its_signals_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    words = [word for word in WORDS if word != "logger=[]"]
+def test_signals_of_a_healthy_run_are_logged_without_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    overrides = [override for override in OVERRIDES if override != "logger=[]"]
     settings = (
         "dataset.resolution=8",
         "budget.images=400",
         "callbacks.collapse.diversity=0.001",
         "callbacks.collapse.every_images=8",
-        "callbacks.collapse.grace_images=0",
+        "callbacks.collapse.warmup_images=0",
         "callbacks.train_log.every_batches=1",
     )
-    fit(compose(*words, *settings, f"run.dir={tmp_path}"))
+    fit(compose(*overrides, *settings, f"run.dir={tmp_path}"))
     assert not any("collapse" in record.message for record in caplog.records)
     with open(tmp_path / "metrics.csv") as file:
         rows = [row for row in csv.DictReader(file) if row["collapse/diversity"]]
     assert len(rows) == 50 and all(float(row["collapse/diversity"]) > 0 and row["collapse/logit_gap"] for row in rows)
 
 
-@pytest.mark.parametrize("model", [entry.name for entry in CATALOGUE])
-def test_every_model_is_looked_at(model: str, tmp_path: Path) -> None:
-    side = 32 if model in ("biggan", "biggan_deep", "sagan") else 16
-    words = (
+@pytest.mark.parametrize("model", [entry.name for entry in CATALOG])
+def test_every_model_is_checked(model: str, tmp_path: Path) -> None:
+    resolution = 32 if model in ("biggan", "biggan_deep", "sagan") else 16
+    settings = (
         f"model={model}",
-        f"dataset.resolution={side}",
+        f"dataset.resolution={resolution}",
         "dataset.max_images=32",
         "budget.images=16",
         f"run.dir={tmp_path}",
     )
-    experiment = fit(compose(*WORDS, *words, "callbacks.collapse.every_images=8", "callbacks.collapse.samples=4"))
-    (watch,) = (callback for callback in experiment.trainer.callbacks if isinstance(callback, Collapse))
-    looks = watch.state_dict()["history"]
-    assert [look["images_seen"] for look in looks] == [8, 16] and all(look["diversity"] > 0 for look in looks)
+    experiment = fit(
+        compose(*OVERRIDES, *settings, "callbacks.collapse.every_images=8", "callbacks.collapse.samples=4")
+    )
+    (collapse,) = (callback for callback in experiment.trainer.callbacks if isinstance(callback, Collapse))
+    history = collapse.state_dict()["history"]
+    assert [signals["images_seen"] for signals in history] == [8, 16]
+    assert all(signals["diversity"] > 0 for signals in history)
 
 
-def test_no_run_is_judged_before_it_can_have_learned() -> None:
-    """The default run has drawn nothing but grey after 20,000 images, and digits after 45,000."""
-    short, long = (Collapse(budget).rule.grace_images for budget in (20_000, 1_000_000))
+def test_default_warmup() -> None:
+    """DCGAN on digits generates gray images after 20,000 images, and digits after 45,000."""
+    short, long = (Collapse(budget).rule.warmup_images for budget in (20_000, 1_000_000))
     assert (short, long) == (30_000, 100_000)
 
 
-def test_looking_changes_nothing_and_is_remembered(tmp_path: Path) -> None:
+def test_checks_leave_the_training_alone_and_their_history_is_saved(tmp_path: Path) -> None:
     settings = ("dataset.resolution=8", "budget.images=160", "callbacks.collapse.every_images=8")
-    looked = fit(compose(*WORDS, *settings, f"run.dir={tmp_path}/a"))
-    alone = fit(compose(*WORDS, *settings, f"run.dir={tmp_path}/b", "~callbacks.collapse"))
-    for (key, a), (_, b) in zip(looked.module.named_parameters(), alone.module.named_parameters(), strict=True):
+    checked = fit(compose(*OVERRIDES, *settings, f"run.dir={tmp_path}/a"))
+    unchecked = fit(compose(*OVERRIDES, *settings, f"run.dir={tmp_path}/b", "~callbacks.collapse"))
+    for (key, a), (_, b) in zip(checked.module.named_parameters(), unchecked.module.named_parameters(), strict=True):
         assert torch.equal(a, b), key
-    watch = next(c for c in looked.trainer.callbacks if type(c).__name__ == "Collapse")
-    other = type(watch)(160)
-    other.load_state_dict(watch.state_dict())
-    assert other._history == watch._history and len(other._history) == 20
+    collapse = next(c for c in checked.trainer.callbacks if type(c).__name__ == "Collapse")
+    restored = type(collapse)(160)
+    restored.load_state_dict(collapse.state_dict())
+    assert restored.state_dict() == collapse.state_dict() and len(restored.state_dict()["history"]) == 20
 
 
 @pytest.mark.parametrize(
-    ("word", "sentence"),
+    ("override", "message"),
     [
-        ("on_collapse=explode", "on_collapse=explode is not allowed: it must be warn, stop or rollback"),
+        (
+            "trouble.on_collapse=explode",
+            "trouble.on_collapse=explode is not allowed: it must be warn, stop or rollback",
+        ),
         ("callbacks.collapse.diversity=2.0", "must be between 0 and 1"),
-        ("callbacks.collapse.looks=0", "at least 1"),
+        ("callbacks.collapse.patience=0", "at least 1"),
         ("callbacks.collapse.samples=1", "at least 2"),
     ],
 )
-def test_what_is_refused(word: str, sentence: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=sentence):
-        build(compose(*WORDS, f"run.dir={tmp_path}", word))
+def test_invalid_settings(override: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build(compose(*OVERRIDES, f"run.dir={tmp_path}", override))

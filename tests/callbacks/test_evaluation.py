@@ -1,4 +1,4 @@
-"""Numbers on the samples: when they are taken, what they say, and that taking them changes nothing."""
+"""Evaluation during training: metric values, their files, and that training is not affected."""
 
 import csv
 import json
@@ -10,21 +10,22 @@ import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.logger import Logger
-from tests.conftest import TINY
-from tests.evaluating import MEASURED, Scripted, evaluated, lines, settings
-from tests.extracting import pixel_features
 from torch import Tensor
 from torchmetrics import MeanMetric
 
-from gan_lab import __version__
 from gan_lab.callbacks.evaluation import EVALUATED_LATENTS, Evaluation
 from gan_lab.config.build import build
 from gan_lab.config.compose import compose
-from gan_lab.config.fit import fit
 from gan_lab.data.mixtures import ring
 from gan_lab.errors import ConfigError
 from gan_lab.metrics.measuring import append_records
 from gan_lab.metrics.points import HistogramDivergence
+from gan_lab.metrics.protocol import Measurement
+from gan_lab.training.fit import fit
+from gan_lab.version import __version__
+from tests.conftest import TINY
+from tests.helpers.evaluation_runs import MEASURED, Scripted, evaluated, lines, settings
+from tests.helpers.pixel_features import pixel_features
 
 pytestmark = pytest.mark.filterwarnings("ignore:Found .* in eval mode", "ignore:Experiment logs directory")
 
@@ -45,18 +46,18 @@ def rows(folder: Path) -> list[dict[str, str]]:
         return [{key: text for key, text in row.items() if text} for row in csv.DictReader(file)]
 
 
-def test_evaluated_at_its_images_beside_the_log_of_the_training(run: Path) -> None:
+def test_evaluations_and_training_log_are_in_one_metrics_csv(run: Path) -> None:
     evaluated = [row for row in rows(run) if "eval/seconds" in row]
     trained = [row for row in rows(run) if "train/lr/generator" in row]
     assert [float(row["progress/images_seen"]) for row in evaluated] == [32, 64, 96]
-    assert [float(row["progress/images_seen"]) for row in trained] == [40, 80, 96]  # none lost to keys that came later
+    assert [float(row["progress/images_seen"]) for row in trained] == [40, 80, 96]  # no row is lost when keys are added
     for row in evaluated:
         assert {key for key in row if key.startswith("eval/")} == {"eval/seconds"} | {
             f"{prefix}{key}" for key in KEYS for prefix in ("eval/", "eval/raw/")
         }
 
 
-def test_results_carry_their_protocol(run: Path) -> None:
+def test_results_contain_their_protocol(run: Path) -> None:
     results = json.loads((run / "results.json").read_text())
     assert set(results) == {f"{prefix}{key}" for key in KEYS for prefix in ("eval/", "eval/raw/")}
     common = {
@@ -70,42 +71,47 @@ def test_results_carry_their_protocol(run: Path) -> None:
     newest = [row for row in rows(run) if "eval/seconds" in row][-1]
     entry = results["eval/raw/kl_symmetric_700"]
     assert entry == common | {
-        "value": float(newest["eval/raw/kl_symmetric_700"]), "floor": entry["floor"],
+        "value": float(newest["eval/raw/kl_symmetric_700"]), "ideal_value": entry["ideal_value"],
         "weights": "raw", "bins": 50, "extent": 3.0, "eps": 1e-6,
     }  # fmt: skip
-    assert results["eval/coverage_modes_700"]["floor"] == 8 and results["eval/coverage_modes_700"]["weights"] == "ema"
+    assert (
+        results["eval/coverage_modes_700"]["ideal_value"] == 8
+        and results["eval/coverage_modes_700"]["weights"] == "ema"
+    )
     assert results["eval/wasserstein_distance_700"]["points"] == 50
 
 
 @pytest.mark.parametrize(("average", "key"), [(True, "eval/kl_symmetric_700"), (False, "eval/raw/kl_symmetric_700")])
-def test_numbers_are_those_of_the_generator(average: bool, key: str, tmp_path: Path) -> None:
-    far_apart = ("lr=0.02", "evaluation.batch_size=700")
-    module = fit(compose(*settings(tmp_path, *MEASURED, *far_apart))).module
+def test_values_are_those_of_the_generator(average: bool, key: str, tmp_path: Path) -> None:
+    different_weights = ("lr=0.02", "evaluation.batch_size=700")
+    module = fit(compose(*settings(tmp_path, *MEASURED, *different_weights))).module
     metric = HistogramDivergence(ring())
-    metric.update(module.generate(module.sample_latents(700, 0, EVALUATED_LATENTS), average=average))
+    metric.update(module.generate(module.sample_inputs(700, 0, EVALUATED_LATENTS)[0], average=average))
     results = json.loads((tmp_path / "results.json").read_text())
     assert results[key]["value"] == metric.compute()["symmetric"]
     assert results["eval/kl_symmetric_700"]["value"] != results["eval/raw/kl_symmetric_700"]["value"]
 
 
-def test_training_is_left_alone(tmp_path: Path) -> None:
+def test_training_is_not_affected(tmp_path: Path) -> None:
     """The same weights and statistics, bit for bit, with dropout and batch norm in the networks."""
     layers = ("architecture.generator.norm=batch", "architecture.discriminator.dropout=0.3")
     often = ("evaluation.every_images=8",)
-    with_numbers = fit(compose(*settings(tmp_path / "a", *layers, *MEASURED, *often))).module.state_dict()
-    without = fit(compose(*settings(tmp_path / "b", *layers))).module.state_dict()
-    assert with_numbers.keys() == without.keys() and any("running_mean" in key for key in without)
-    for key, value in without.items():
-        assert torch.equal(with_numbers[key], value) if isinstance(value, torch.Tensor) else with_numbers[key] == value
+    evaluated_run = fit(compose(*settings(tmp_path / "a", *layers, *MEASURED, *often))).module.state_dict()
+    plain_run = fit(compose(*settings(tmp_path / "b", *layers))).module.state_dict()
+    assert evaluated_run.keys() == plain_run.keys() and any("running_mean" in key for key in plain_run)
+    for key, value in plain_run.items():
+        assert (
+            torch.equal(evaluated_run[key], value) if isinstance(value, torch.Tensor) else evaluated_run[key] == value
+        )
 
 
-def test_labels_are_drawn_for_a_game_with_labels(tmp_path: Path) -> None:
+def test_labels_are_sampled_for_a_conditional_gan(tmp_path: Path) -> None:
     fit(compose(*settings(tmp_path, *MEASURED, "conditioning=concat")))
     assert json.loads((tmp_path / "results.json").read_text())["eval/coverage_modes_700"]["samples"] == 700
 
 
-def test_any_torchmetric_will_do(tmp_path: Path) -> None:
-    """One without protocol or floor, and with a value that JSON cannot write."""
+def test_any_torchmetric_can_be_used(tmp_path: Path) -> None:
+    """One without protocol or ideal value, and one whose value is NaN, which JSON cannot represent."""
     cfg = compose(*settings(tmp_path))
     experiment = build(cfg)
     experiment.trainer.callbacks.append(
@@ -115,7 +121,7 @@ def test_any_torchmetric_will_do(tmp_path: Path) -> None:
     results = json.loads((tmp_path / "results.json").read_text())
     assert set(results["eval/mean_700"]) == {
         "value",
-        "floor",
+        "ideal_value",
         "weights",
         "samples",
         "seed",
@@ -143,10 +149,10 @@ def test_numbers_out_of_range_are_refused(name: str) -> None:
         Evaluation({}, ".", **{"budget_images": 100, name: 0})
 
 
-# --- evaluations.csv, and a run that is resumed
+# --- evaluations.csv, and resumed runs
 
 
-def test_every_number_is_in_the_file_with_its_protocol(run: Path) -> None:
+def test_the_file_has_every_value_with_its_protocol(run: Path) -> None:
     found = lines(run)
     assert [(int(row["images_seen"]), row["weights"], row["key"]) for row in found] == [
         (seen, weights, row["key"]) for seen in (32, 64, 96) for weights in ("ema", "raw") for row in found[: len(KEYS)]
@@ -155,7 +161,7 @@ def test_every_number_is_in_the_file_with_its_protocol(run: Path) -> None:
     for row in found[-2 * len(KEYS) :]:
         record = results[("eval/" if row["weights"] == "ema" else "eval/raw/") + row["key"]]
         assert float(row["value"]) == record.pop("value")
-        assert (float(row["floor"]) if row["floor"] else None) == record.pop("floor")
+        assert (float(row["ideal_value"]) if row["ideal_value"] else None) == record.pop("ideal_value")
         assert json.loads(row["protocol"]) == record
     logged = {row["progress/images_seen"]: row for row in rows(run) if "eval/seconds" in row}
     for row in found:
@@ -163,29 +169,30 @@ def test_every_number_is_in_the_file_with_its_protocol(run: Path) -> None:
         assert float(row["value"]) == float(logged[f"{row['images_seen']}"][prefix + row["key"]])
 
 
-def test_a_resumed_run_has_no_line_twice(tmp_path: Path) -> None:
-    words = [word for word in settings(tmp_path, *MEASURED, "evaluation.every_images=30") if "checkpoints" not in word]
-    words.append("callbacks.checkpoints.every_images=30")
-    fit(compose(*words))
-    whole, results = lines(tmp_path), (tmp_path / "results.json").read_text()
-    fit(compose(*words, f"resume={tmp_path}/checkpoints/images_0000000064.ckpt"))
-    assert lines(tmp_path) == whole and (tmp_path / "results.json").read_text() == results
-    # At the very end nothing is left to train. What `gan-lab evaluate` wrote of this checkpoint stays.
-    append_records(tmp_path / "evaluations.csv", 96, "ema", {"fid_50k": {"value": 1.5, "floor": None}})
-    more = lines(tmp_path)
-    fit(compose(*words, f"resume={tmp_path}"))
-    assert sorted(lines(tmp_path), key=str) == sorted(more, key=str)
+def test_a_resumed_run_has_no_duplicate_rows(tmp_path: Path) -> None:
+    often = settings(tmp_path, *MEASURED, "evaluation.every_images=30")
+    overrides = [override for override in often if "checkpoints" not in override]
+    overrides.append("callbacks.checkpoints.every_images=30")
+    fit(compose(*overrides))
+    complete, results = lines(tmp_path), (tmp_path / "results.json").read_text()
+    fit(compose(*overrides, f"resume={tmp_path}/checkpoints/images_0000000064.ckpt"))
+    assert lines(tmp_path) == complete and (tmp_path / "results.json").read_text() == results
+    # At the end of the budget nothing is trained. Rows that `gan-lab evaluate` wrote for this checkpoint are kept.
+    append_records(tmp_path / "evaluations.csv", 96, "ema", {"fid_50k": Measurement(1.5)})
+    extended = lines(tmp_path)
+    fit(compose(*overrides, f"resume={tmp_path}"))
+    assert sorted(lines(tmp_path), key=str) == sorted(extended, key=str)
     assert (tmp_path / "results.json").read_text() == results
     shutil.rmtree(tmp_path / "checkpoints")
-    fit(compose(*words))  # from the beginning
-    assert lines(tmp_path) == whole
+    fit(compose(*overrides))  # from scratch
+    assert lines(tmp_path) == complete
 
 
-# --- metrics of our own
+# --- custom metrics and loggers
 
 
 class Recording(MeanMetric):
-    """Keeps the labels that it was given."""
+    """Metric that records the labels it receives."""
 
     takes_labels = True
 
@@ -198,10 +205,10 @@ class Recording(MeanMetric):
         super().update(samples)
 
 
-class Told(Logger):
-    """A logger that keeps what it is told."""
+class RecordingLogger(Logger):
+    """Logger that records metrics and protocols."""
 
-    name, version = "told", 0
+    name, version = "recording", 0
 
     def __init__(self) -> None:
         super().__init__()
@@ -215,30 +222,30 @@ class Told(Logger):
         self.protocols += [params["protocol"]] if "protocol" in params else []
 
 
-def test_without_metrics_nothing_is_done(tmp_path: Path) -> None:
-    logger = Told()
+def test_no_evaluation_without_metrics(tmp_path: Path) -> None:
+    logger = RecordingLogger()
     evaluated(tmp_path, {}, loggers=[logger])
-    evaluated(tmp_path, {"none": None}, loggers=[logger])  # as evaluation.metrics.kl=null leaves it
-    assert {path.name for path in tmp_path.iterdir()} <= {"config.yaml", "metrics.csv", "surroundings.json"}
-    assert not logger.protocols and not any("eval/seconds" in line for line in logger.metrics)
+    evaluated(tmp_path, {"none": None}, loggers=[logger])  # as with evaluation.metrics.kl=null
+    assert {path.name for path in tmp_path.iterdir()} <= {"config.yaml", "metrics.csv", "environment.json"}
+    assert not logger.protocols and not any("eval/seconds" in row for row in logger.metrics)
 
 
-def test_labels_are_those_that_the_samples_were_drawn_with(tmp_path: Path) -> None:
+def test_metrics_receive_the_labels_of_the_samples(tmp_path: Path) -> None:
     metric = Recording()
     module = evaluated(tmp_path, {"x": metric}, "conditioning=concat", batch_size=5, every_images=96).module
-    expected = module.sample_labels(16, 0, EVALUATED_LATENTS)
+    expected = module.sample_inputs(16, 0, EVALUATED_LATENTS)[1]
     assert expected is not None and [len(part) for part in metric.given] == 2 * [5, 5, 5, 1]  # ema and raw
     assert torch.equal(torch.cat(metric.given), torch.cat([expected, expected]))
     assert len(expected.unique()) > 1
 
 
-def test_loggers_are_told_the_protocol_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    logger = Told()
-    monkeypatch.setattr(CSVLogger, "log_hyperparams", lambda *_: pytest.fail("it makes a file of its own for it"))
+def test_loggers_receive_the_protocol_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    logger = RecordingLogger()
+    monkeypatch.setattr(CSVLogger, "log_hyperparams", lambda *_: pytest.fail("it would write a file for it"))
     evaluated(tmp_path, {"x": Scripted([1, 2, float("nan")])}, loggers=[logger, CSVLogger(tmp_path, "", "")])
-    evaluations = [line for line in logger.metrics if "eval/seconds" in line]
-    assert [line["eval/x_up_16"] for line in evaluations[:2]] == [1, 2] and evaluations[2]["eval/x_up_16"] != 2
-    assert [line["progress/images_seen"] for line in evaluations] == [32, 64, 96]
+    evaluations = [row for row in logger.metrics if "eval/seconds" in row]
+    assert [row["eval/x_up_16"] for row in evaluations[:2]] == [1, 2] and evaluations[2]["eval/x_up_16"] != 2
+    assert [row["progress/images_seen"] for row in evaluations] == [32, 64, 96]
     (protocol,) = logger.protocols
     common = {"samples": 16, "seed": 0, "batch_norm": "running", "truncation": None, "version": __version__}
     assert protocol == {
@@ -252,26 +259,26 @@ def test_loggers_are_told_the_protocol_once(tmp_path: Path, monkeypatch: pytest.
 
 
 FEATURES = (
-    "allow_targets=[tests.extracting]",
+    "allow_targets=[tests.helpers.pixel_features]",
     *(
-        f"evaluation.metrics.{name}.extractor={{_target_:tests.extracting.pixel_features}}"
+        f"evaluation.metrics.{name}.extractor={{_target_:tests.helpers.pixel_features.pixel_features}}"
         for name in ("fd", "kd", "pr")
     ),
     "metrics=[fd,kd,pr]",
     "evaluation.samples=20",
     "evaluation.real_images=30",
-    "evaluation.max_share=1",
+    "evaluation.max_time_fraction=1",
 )
 
 
-def test_training_is_left_alone_by_metrics_of_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On digits, with the images learned in the one run and read from the cache in the other."""
+def test_training_is_not_affected_by_metrics_of_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On digits; the statistics of real images are computed in one run and read from the cache in the other."""
     monkeypatch.setenv("GAN_LAB_CACHE", str(tmp_path / "cache"))
-    words = [*TINY, "budget.images=32", "augment=diffaugment", "dataset.flip=true"]
+    overrides = [*TINY, "budget.images=32", "augment=diffaugment", "dataset.flip=true"]
     states, results = [], []
     for name, more in {"a": FEATURES, "b": FEATURES, "c": ()}.items():
         measured = [*more, "evaluation.every_images=8"] if more else []
-        states.append(fit(compose(*words, f"run.dir={tmp_path / name}", *measured)).module.state_dict())
+        states.append(fit(compose(*overrides, f"run.dir={tmp_path / name}", *measured)).module.state_dict())
         results += [json.loads((tmp_path / name / "results.json").read_text())] if more else []
     assert any("running_mean" in key for key in states[0])
     for key, value in states[2].items():
@@ -279,14 +286,32 @@ def test_training_is_left_alone_by_metrics_of_features(tmp_path: Path, monkeypat
             assert torch.equal(other, value) if isinstance(value, torch.Tensor) else other == value
     assert results[0] == results[1] and len(list((tmp_path / "cache/reals").glob("*.pt"))) == 2
     assert results[0]["eval/fd_pixels_20"] == {
-        "value": results[0]["eval/fd_pixels_20"]["value"], "floor": None, "samples": 20, "seed": 0, "images_seen": 32,
-        "weights": "ema", "batch_norm": "running", "truncation": None, "version": __version__, "real_images": 30, "generated_images": 20,
-        "extractor": "pixels", "extractor_fingerprint": pixel_features().fingerprint, "extractor_preprocessing": "to 2x2",
-        "real_content": results[0]["eval/fd_pixels_20"]["real_content"], "real_split": None,
+        "value": results[0]["eval/fd_pixels_20"]["value"], "ideal_value": None, "samples": 20, "seed": 0,
+        "images_seen": 32, "weights": "ema", "batch_norm": "running", "truncation": None, "version": __version__,
+        "real_images": 30, "generated_images": 20, "extractor": "pixels",
+        "extractor_fingerprint": pixel_features().fingerprint, "extractor_preprocessing": "to 2x2",
+        **{key: results[0]["eval/fd_pixels_20"][key] for key in ("real_content", "real_data", "real_source")},
     }  # fmt: skip
     assert results[0]["eval/raw/kd_pixels_distance_20"].keys() > {"weights", "extractor_fingerprint", "blocks_seed"}
 
 
-def test_samples_that_a_metric_refuses_are_told(tmp_path: Path) -> None:
+def test_error_for_samples_that_a_metric_does_not_support(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^MS-SSIM halves images"):
         fit(compose(*TINY, f"run.dir={tmp_path}", "dataset.resolution=8", "budget.images=8", "metrics=[ms_ssim]"))
+
+
+def test_label_accuracy_needs_a_thousand_samples_and_ends_with_a_sentence(
+    tiny, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The classifier returns the pixels, so that the brightest one is the label; digits are dark in the first row."""
+    node = "{_target_: gan_lab.metrics.scores.LabelAccuracy, classifier: {_target_: torch.nn.Flatten, _partial_: true}}"
+    settings = ("dataset.resolution=8", "conditioning=concat", "budget.images=16", "evaluation.times=1")
+    caplog.set_level("INFO")
+    fit(tiny(*settings, f"evaluation.metrics.label_accuracy={node}"))
+    records = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert sorted(records) == ["eval/label_accuracy_1k", "eval/raw/label_accuracy_1k"]
+    value = records["eval/label_accuracy_1k"]["value"]
+    assert 0 <= value < 0.5
+    assert (
+        f"{100 * value:.1f} % of the samples are classified as the label they were generated with; train" in caplog.text
+    )

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.conftest import SMALL
 
 from gan_lab.cli.main import COMMANDS
+from gan_lab.runs.state import read_state
+from tests.conftest import SMALL
 
 ONE = (*SMALL, "run.name=one")
 """The shortest run that writes everything, in a folder of a known name."""
@@ -23,14 +24,29 @@ MEASURED = "dataset=ring architecture=mlp metrics=points evaluation."
 """A run on points with metrics, up to a key of these."""
 
 CONFIG = {
-    # Words that are not there
+    # Unknown names
     "model=foo": "model=foo is not known: choose from acgan, bgan, biggan, ",
-    "regularizer=[foo]": "regularizer=foo is not known: choose from .*gradient_penalty, .*r1, r1_r2, r2",
+    "regularizer=[foo]": "regularizer=foo is not known: choose from .*gradient_penalty, .*r1, r1_lazy, r1_r2, r2",
+    "model=dcgn": "model=dcgn is not known: did you mean dcgan",
+    "experiment=ring/d2gn": "experiment=ring/d2gn is not known: did you mean ring/d2gan",
+    "loss=null": "loss=null is not known: choose from .*hinge",
+    "regularizer=null": r"regularizer=null is not known: choose from .*r1.*, \[\]",
+    "regularizer=[1,2]": r"regularizer=\[1,2\] is not known: choose from .*r1",
+    "wrapper=null": "wrapper is not a key .*did you mean wrapper/discriminator or wrapper/generator",
+    "conditioning=0": "conditioning=0 is not known: choose from .*none",
     "modle=dcgan": "modle is not a key .*did you mean model",
     "n_critc=3": "n_critc is not a key .*did you mean n_critic",
     "dataset=ring dataset.mixture.modez=3": "did you mean dataset.mixture.modes",
     "unheard_of=3": "unheard_of is not a key .*--cfg job",
     "trainer.gradient_clip_val=1": "trainer.gradient_clip_val is not a key",
+    "++batchsize=16": "batchsize is not a key .*did you mean batch_size",
+    "+foo=1": "foo is not a key .*--cfg job",
+    "+evaluation.every_image=1": "did you mean evaluation.every_images",
+    "++trouble.rollback.time=1": "did you mean trouble.rollback.times",
+    "~lr": "lr is missing.* leave out ~lr",
+    "~seed": "seed is missing.* leave out ~seed",
+    "~latent.dim": "latent.dim: .* does not support deletion",
+    "wrapper=[packing]": "wrapper is not a key .*did you mean wrapper/discriminator or wrapper/generator",
     # Types
     "lr=abc": "lr: Value 'abc' .*Float",
     "n_critic=1.5": "n_critic: Value '1.5' .*Integer",
@@ -48,6 +64,33 @@ CONFIG = {
     "accumulate=0": "accumulate=0 .*at least 1",
     "regularizer=[r1] regularizer.r1.interval=0": "regularizer.r1.interval=0 .*at least 1",
     "regularizer=[r1] regularizer.r1.weight=-1": "regularizer.r1.weight=-1 .*at least 0",
+    "callbacks.train_log.every_batches=0": "callbacks.train_log.every_batches=0 .*at least 1",
+    "callbacks.sample_grids.count=0": "callbacks.sample_grids.count=0 .*at least 1",
+    "callbacks.stage_grids.columns=0": "callbacks.stage_grids.columns=0 .*at least 1",
+    "callbacks.collapse.action=x": "callbacks.collapse.action=x .*warn, stop, rollback",
+    "callbacks.budget.images=-1": "callbacks.budget.images=-1 .*at least 1",
+    "callbacks.evaluation.metrics=3": "callbacks.evaluation.metrics=3 .*a mapping",
+    "adversarial_weight=inf": "adversarial_weight=inf .*a finite number",
+    "architecture.generator=null": "architecture.generator=None .*a mapping with a _target_",
+    "architecture.generator.max_width=0": "architecture.generator.max_width=0 .*at least 1",
+    "architecture.generator.latent_dim=7": r"architecture.generator does not fit latent.dim=\d+",
+    "architecture.generator.channels=3": "architecture.generator makes samples of 3 x 32 x 32, .* 1 x 32 x 32",
+    "architecture.discriminator.resolution=16": "architecture.discriminator does not fit samples of 1 x 32 x 32",
+    "wrapper.discriminator=xyzzy": "wrapper.discriminator=xyzzy .*a mapping of names",
+    "dataset.reader=null": "dataset.reader=None .*a mapping with a _target_",
+    "optimizer.generator.betas=0.5": "optimizer.generator.betas=0.5 .*a list of 2 values",
+    "conditioning.num_classes=0 conditioning=concat": "conditioning.num_classes=0 .*at least 1",
+    "clip_norm=nan": "clip_norm=nan .*a finite number",
+    "latent.dim=0": "latent.dim=0 .*at least 1",
+    "latent.bound=0": "latent.bound=0.0 .*greater than 0",
+    "averaging.rampup=0": "averaging.rampup=0.0 .*greater than 0, or null",
+    "averaging.half_life_images=inf": "averaging.half_life_images=inf .*a finite number",
+    "architecture.generator.width=0": "architecture.generator.width=0 .*at least 1",
+    "trouble.rollback.lr_factor=2": "trouble.rollback.lr_factor=2.0 .*at most 1",
+    "regularizer=[weight_clip] regularizer.weight_clip.limit=0": "regularizer.weight_clip.limit=0 .*greater than 0",
+    "regularizer=[top_k] +regularizer.second={_target_:gan_lab.regularizers.selection.TopK}": (
+        "top_k and regularizer.second both"
+    ),
     "optimizer.generator.lr=-1": "optimizer.generator .*-1",
     "budget.images=0": "budget.images=0 .*at least 1",
     "budget.images=10 budget.kimg=1": "budget.images=10 and budget.kimg=1.0 .*give one of",
@@ -65,7 +108,7 @@ CONFIG = {
     "+architecture.generator.foo=1": "architecture.generator.foo is not an option .*latent_dim, channels",
     "+optimizer.generator.foo=1": "optimizer.generator.foo is not an option of .*Adam",
     "+dataset.reader.foo=1": "dataset.reader.foo is not an option of .*read_digits",
-    "+latent.foo=1": "latent.foo is not an option .*dim, distribution, bound",
+    "+latent.foo=1": "latent.foo is not a key of this config",
     "+trainer.foo=1": "trainer.foo is not an option of .*Trainer",
     "~dataset.resolution": "dataset.resolution is missing",
     "regularizer=[r1] regularizer.r1=3": "regularizer.r1=3 .*_target_",
@@ -73,34 +116,40 @@ CONFIG = {
     "loss._target_=nothing.Here allow_targets=[nothing]": "loss._target_=nothing.Here cannot be imported",
     "loss._target_=Hinge": "loss._target_=Hinge is not allowed: write package.module.Name",
     "loss._target_=gan_lab.losses.adversarial._hidden": "is not allowed: a name that begins with _ is private",
-    "loss._target_=gan_lab.config.build.partial": "is not allowed: functools has only lent it to gan_lab.config.build",
-    "loss._target_=gan_lab.config.build.os.system": "os.system cannot be imported: .*gan_lab.config.build.os",
+    "loss._target_=gan_lab.config.build.partial": "build.partial is not allowed: configs may name the targets",
+    "loss._target_=gan_lab.config.build.os.system": "os.system is not allowed: configs may name",
     "allow_targets=mine": "allow_targets",
     "loss._target_=gan_lab.losses.adversarial.Nothing": "loss._target_=.*Nothing cannot be imported",
     "loss._target_=gan_lab.losses.adversarial": "loss._target_=.*must be a class or a function",
     "+trainer.gradient_clip_val=1": "trainer.gradient_clip_val .*clip_norm",
     # Pairs
+    "metrics=points evaluation.best=eval/x callbacks.checkpoints.best=train/y": (
+        "callbacks.checkpoints.best=train/y and evaluation.best=eval/x would both .*give one of"
+    ),
     "batch_size=9 accumulate=2": "batch_size=9 .*multiple of 2",
     "batch_size=5000": "1797 images, fewer than batch_size=5000",
-    "model=dcgan dataset=ring": "architecture=dcgan .*points; choose architecture=mlp",
+    "model=dcgan dataset=ring": "architecture=dcgan .*points do not have; set architecture=mlp",
     "model=dcgan regularizer=[gradient_penalty]": "gradient_penalty .*architecture.discriminator.norm=none or layer",
     "model=gan optimizer=adam": "schedule.momentum .*schedule=constant",
     "conditioning=projection dataset.num_classes=null": "conditioning=projection needs labels.*conditioning=none",
     "conditioning=concat dataset.num_classes=null": "conditioning=concat .*needs labels.*conditioning=none",
     "conditioning=projection architecture.generator.norm=none": "architecture.generator.norm=batch",
     "conditioning=concat conditioning.prior=foo": "conditioning.prior=foo .*uniform or data",
-    "conditioning=projection wrapper=[packing]": "packing judges .*conditioning=concat or none",
-    "wrapper=[packing] wrapper.discriminator.packing.size=3": "packing.size=3 .*batch_size a multiple of 3",
-    "wrapper=[packing] wrapper.discriminator.packing.size=0": "packing.size.*at least 1",
-    "wrapper=[virtual_batch_norm] architecture.generator.norm=none": "virtual_batch_norm.*generator.norm=batch",
-    "wrapper=[minibatch_discrimination] regularizer=[r1] architecture.discriminator.norm=none": "Discrimination .*mixes",
-    "augment=ada loss=wasserstein": "augment=ada .*Wasserstein .*augment=diffaugment",
+    "conditioning=projection wrapper/discriminator=[packing]": "packing scores .*conditioning=concat or none",
+    "conditioning=none wrapper/discriminator=[packing] wrapper.discriminator.packing.size=3": (
+        "packing.size=3 .*batch_size a multiple of 3"
+    ),
+    "wrapper/discriminator=[packing] wrapper.discriminator.packing.size=0": "packing.size.*at least 1",
+    "wrapper/generator=[virtual_batch_norm] architecture.generator.norm=none": "virtual_batch.*generator.norm=batch",
+    "wrapper/discriminator=[minibatch_discrimination] regularizer=[r1] architecture.discriminator.norm=none": (
+        "Discrimination .*mixes"
+    ),
+    "augment=ada loss=wasserstein": "augment=ada .*Wasserstein.*augment=diffaugment",
     "augment=ada dataset=ring architecture=mlp": "augment=ada .*points; set augment=none",
     "augment=diffaugment dataset=ring architecture=mlp": "augment=diffaugment .*points; set augment=none",
-    "augment=diffaugment augment.policy=[flip]": "augment.policy .*colour, translation, cutout",
+    "augment=diffaugment augment.policy=[flip]": "augment.policy .*color, translation, cutout",
     "regularizer=[consistency] dataset=ring architecture=mlp": "regularizer=consistency .*points",
-    "regularizer=[feature_matching] regularizer.feature_matching.interval=4": "feature_matching.interval=1",
-    "regularizer=[top_k] selection.share_end=0": r"selection.share_end=0 .*in \(0, 1\]",
+    "regularizer=[top_k] regularizer.top_k.min_fraction=0": r"regularizer.top_k.min_fraction=0 .*in \(0, 1\]",
     "loss=relativistic label_smoothing=0.1": "label_smoothing needs .*Relativistic",
     "adversarial_weight=0": "adversarial_weight=0 .*feature_matching",
     "adversarial_weight=-1": "adversarial_weight=-1.0 .*at least 0",
@@ -128,8 +177,8 @@ CONFIG = {
 }
 
 
-def told(outcome: object, pattern: str) -> str:
-    """The one sentence of a refused command, after checking that it is one and that it says `pattern`."""
+def assert_refused(outcome: object, pattern: str) -> str:
+    """The one sentence of a refused command, after checking that it is one and matches `pattern`."""
     assert outcome.status == 2, outcome
     assert "Traceback" not in outcome.err + outcome.out
     sentences = [line for line in outcome.err.splitlines() if line.startswith("gan-lab ")]
@@ -139,18 +188,18 @@ def told(outcome: object, pattern: str) -> str:
     return sentences[0]
 
 
-@pytest.mark.parametrize("words", CONFIG, ids=str)
-def test_config(command: Command, words: str) -> None:
-    told(command("train", "hardware=cpu", *words.split()), CONFIG[words])
+@pytest.mark.parametrize("overrides", CONFIG, ids=str)
+def test_config(command: Command, overrides: str) -> None:
+    assert_refused(command("train", "hardware=cpu", *overrides.split()), CONFIG[overrides])
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_no_gpu(command: Command) -> None:
-    told(command("train", "hardware=gpu"), "hardware.accelerator=gpu.* cannot be used: .*gpu")
+    assert_refused(command("train", "hardware=gpu"), "hardware.accelerator=gpu.* cannot be used: .*gpu")
 
 
 @pytest.mark.parametrize(
-    ("words", "pattern"),
+    ("overrides", "pattern"),
     {
         "sample": "run=latest finds no run",
         "sample run=x count=0": "count=0 .*at least 1",
@@ -166,58 +215,88 @@ def test_no_gpu(command: Command) -> None:
         "export": "run=latest finds no run",
         "export run=x": "x does not exist: give a checkpoint file or a run folder",
         "export run=x weights=foo": "weights=foo .*ema or raw",
-        "compare": "runs=latest finds no sweep in runs/multirun: make one with -m",
-        "compare runs=nowhere": "runs=nowhere is no folder",
-        "compare nowhere": "nowhere cannot be read.*key=value",
-        "compare .": r"\. holds no finished run",
+        "compare": "runs=latest finds no sweep in runs/multirun: start one with -m",
+        "compare runs=nowhere": "runs=nowhere is not a directory",
+        "compare nowhere": "runs=nowhere is not a directory",
+        "compare . nowhere": "runs=nowhere is not a directory",
+        "compare .": r"\. contains no finished run",
         "compare . columns=1": "columns=1 .*at least 2",
-        "neighbours": "extractor is not given: .*extractor=efflite0",
-        "neighbours extractor=efflite0": "run=latest finds no run",
-        "neighbours extractor=efflite0 run=one": "one does not exist: give a checkpoint file or a run folder",
-        "neighbours extractor=efflite0 run=x count=0": "count=0 .*at least 1",
-        "neighbours extractor=efflite0 run=x samples=8": "count=16 .*at most samples=8",
-        "neighbours extractor=efflite0 run=x nearest=0": "nearest=0 .*at least 1",
-        "neighbours extractor=efflite0 run=x device=foo": "device=foo cannot be used",
-        "neighbours extractor=foo": "extractor=foo is not known: choose from digits, efflite0",
-        "neighbours extractor=efflite0 run=x weights=foo": "weights=foo .*ema or raw",
+        "memorization": "run=latest finds no run",
+        "memorization extractor=efflite0": "run=latest finds no run",
+        "memorization extractor=efflite0 run=one": "one does not exist: give a checkpoint file or a run folder",
+        "memorization extractor=efflite0 run=x count=0": "count=0 .*at least 1",
+        "memorization extractor=efflite0 run=x samples=8": "count=16 .*at most samples=8",
+        "memorization extractor=efflite0 run=x nearest=0": "nearest=0 .*at least 1",
+        "memorization extractor=efflite0 run=. device=foo": "device=foo cannot be used",
+        "memorization extractor={a:1}": "extractor={a:1} is not allowed: choose one by name",
+        "memorization extractor=foo": "extractor=foo is not known: choose from digits, efflite0",
+        "memorization extractor=efflite0 run=x weights=foo": "weights=foo .*ema or raw",
         "duplicates": "dataset is not given: .*dataset=digits",
-        "duplicates dataset=digits method=foo": "method=foo is not known: choose from autoencoder, extractor",
-        "duplicates dataset=digits method=extractor": "extractor is not given: .*extractor=efflite0",
+        "duplicates dataset=digits method=foo": "method=foo is not known: choose autoencoder or extractor",
+        "duplicates dataset=digits method=extracter": "did you mean extractor",
         "duplicates dataset=digits method=extractor extractor=efflite0 threshold=0": "threshold=0.0 .*greater than 0",
         "duplicates dataset=digits threshold=1.5": "threshold=1.5 .*whole number of bits",
         "duplicates dataset=digits threshold=-1": "threshold=-1.0 .*whole number of bits, at least 0",
         "duplicates dataset=digits epochs=0": "epochs=0 .*at least 1",
         "duplicates dataset=digits count=0": "count=0 .*at least 1",
-        "duplicates dataset=ring": "MixtureData draws its samples anew .*dataset=image_folder",
+        "duplicates dataset=ring": "MixtureData samples a distribution .*dataset=image_folder",
         "duplicates dataset=digits dataset.exclude=none.csv": "dataset.exclude=none.csv cannot be read: No such file",
         "prepare": "dataset is not given: .*dataset=image_folder",
-        "prepare dataset=ring": "MixtureData draws its samples anew .*dataset=image_folder",
-        "prepare dataset=digits resolutions=[4,5]": r"resolutions=\[4, 5\] .*some of 4, 8, 16, 32, or null for all",
+        "prepare dataset=ring": "MixtureData generates its samples .*dataset=image_folder",
+        "prepare dataset=digits resolutions=[4,5]": r"resolutions=\[4, 5\] .*a subset of 4, 8, 16, 32, or null for all",
         "train dataset=prepared": "dataset.source has no value yet: give one",
-        "train dataset=prepared dataset.source=x": "dataset.source=x is no prepared data set",
+        "train dataset=prepared dataset.source=x": "dataset.source=x is not a prepared data set",
         "list what=foo": "what=foo .*choose from all, .*loss",
+        "list los": "what=los is not known: did you mean loss",
+        "runs sort=bset": "sort=bset is not known: did you mean best",
+        "sample run=. truncation=-1": "truncation=-1.0 .*at least 0, or null",
+        "sample batch_norm=stand": "batch_norm=stand is not known",
         "list format=foo": "format=foo .*text or markdown",
         "bench model=foo": "model=foo is not known",
         "bench bench.rounds=-1": "bench.rounds=-1 .*at least 0",
         "bench hardware=ddp_cpu": "hardware.devices=2 .*one process",
     }.items(),
 )
-def test_other_commands(command: Command, words: str, pattern: str) -> None:
-    told(command(*words.split()), pattern)
+def test_other_commands(command: Command, overrides: str, pattern: str) -> None:
+    assert_refused(command(*overrides.split()), pattern)
 
 
 def test_unknown_command(command: Command) -> None:
     outcome = command("trian")
     assert outcome.status == 2
-    assert outcome.err == f"gan-lab: trian is not a command: choose from {', '.join(COMMANDS)}.\n"
+    assert outcome.err == f"gan-lab: trian is not a command: did you mean train? Choose from {', '.join(COMMANDS)}.\n"
+    assert command("xyzzy").err == f"gan-lab: xyzzy is not a command: choose from {', '.join(COMMANDS)}.\n"
+    assert command("model=dcgan").err.rstrip().endswith("a command must come first, as in gan-lab train model=dcgan.")
     assert {"train", "sample", "evaluate", "compare"} <= set(COMMANDS)
 
 
 def test_a_bug_keeps_its_traceback(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the user's mistakes are made short."""
-    monkeypatch.setattr("gan_lab.config.fit.build_data", lambda cfg: {}["bug"])
+    monkeypatch.setattr("gan_lab.training.fit.build_data", lambda cfg: {}["bug"])
     with pytest.raises(KeyError, match="bug"):
         command("train", *ONE)
+
+
+def test_a_second_ctrl_c_has_no_traceback(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gan_lab.gans.gan.GAN.discriminator_step", interrupted)
+    outcome = command("train", *ONE)
+    assert outcome.status == 1 and "Traceback" not in outcome.err + outcome.out
+    state = read_state(tmp_path / "runs/one")
+    assert (state["state"], state["reason"]) == ("stopped", "SIGINT")
+    assert not (tmp_path / "runs/one/warnings.jsonl").exists()
+
+
+@pytest.mark.parametrize("line", ["train", "list loss", "runs"])
+def test_ctrl_c_while_a_command_begins(command: Command, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gan_lab.cli.app.check_choices", interrupted)
+    outcome = command(*line.split())
+    assert outcome.status == 1 and outcome.err == f"gan-lab {line.split()[0]}: interrupted.\n"
 
 
 def test_traceback_on_demand(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,25 +309,27 @@ def test_yaml_of_the_user(command: Command, tmp_path: Path) -> None:
     (tmp_path / "mine" / "loss").mkdir(parents=True)
     (tmp_path / "mine" / "loss" / "broken.yaml").write_text("_target_: [a\nb: c: d\n")
     (tmp_path / "mine" / "loss" / "typo.yaml").write_text("_target_: gan_lab.losses.adversarial.Hinge\nmargin: 2\n")
-    told(command("train", "--config-dir", "mine", "loss=broken"), "loss/broken.yaml.*line")
-    told(command("train", "--config-dir", "mine", "loss=typo", "hardware=cpu"), "loss.margin is not an option")
+    assert_refused(command("train", "--config-dir", "mine", "loss=broken"), "loss/broken.yaml.*line")
+    assert_refused(
+        command("train", "--config-dir", "mine", "loss=typo", "hardware=cpu"), "loss.margin is not an option"
+    )
 
 
 # -- data -------------------------------------------------------------------------------------------------------------
 
 
-def pixels(side: int = 20) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 255, (side, side, 3), dtype=np.uint8)
+def pixels(resolution: int = 20) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 255, (resolution, resolution, 3), dtype=np.uint8)
 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """A folder with eight good images of many kinds: 8 and 16 bits, grey, palette, transparent."""
+    """A folder with eight good images of many kinds: 8 and 16 bits, gray, palette, transparent."""
     folder = tmp_path / "photos"
     folder.mkdir()
     image = Image.fromarray(pixels())
     image.save(folder / "rgb.jpg")
-    image.convert("L").save(folder / "grey.png")
+    image.convert("L").save(folder / "gray.png")
     image.convert("P").save(folder / "palette.gif")
     image.convert("RGBA").save(folder / "transparent.png")
     image.convert("CMYK").save(folder / "cmyk.jpg")
@@ -258,10 +339,10 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def train_on(command: Command, source: Path, *words: str) -> object:
-    small = (word for word in ONE if word != "budget.images=32")
+def train_on(command: Command, source: Path, *overrides: str) -> object:
+    small = (override for override in ONE if override != "budget.images=32")
     folder = ("dataset=image_folder", f"dataset.source={source}", "dataset.resolution=16", "batch_size=4")
-    return command("train", *small, *folder, "budget.images=8", "callbacks.sample_grids.count=4", *words)
+    return command("train", *small, *folder, "budget.images=8", "callbacks.sample_grids.count=4", *overrides)
 
 
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -284,7 +365,7 @@ def test_images_of_all_kinds_train(command: Command, photos: Path) -> None:
 def test_damaged_image(command: Command, photos: Path, name: str) -> None:
     damage, pattern = DAMAGE[name]
     damage(photos / name)
-    told(train_on(command, photos), pattern)
+    assert_refused(train_on(command, photos), pattern)
 
 
 def test_damaged_images_are_skipped_and_counted(command: Command, photos: Path) -> None:
@@ -298,7 +379,7 @@ def test_damaged_images_are_skipped_and_counted(command: Command, photos: Path) 
 def test_folder_without_images(command: Command, tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a.txt").write_text("no image")
-    told(train_on(command, tmp_path / "notes"), "notes holds no images; .*.png")
+    assert_refused(train_on(command, tmp_path / "notes"), "notes contains no images; .*.png")
 
 
 # -- odd, but legal ---------------------------------------------------------------------------------------------------
@@ -331,21 +412,23 @@ def test_unusable_checkpoints(command: Command, trained: Path, tmp_path: Path) -
     torch.save({"state_dict": {}}, tmp_path / "foreign.ckpt")
     (tmp_path / "empty").mkdir()
     cases = {
-        "cut.ckpt": "cut.ckpt cannot be read: it is cut short, damaged, or no checkpoint",
+        "cut.ckpt": "cut.ckpt cannot be read: it is incomplete, damaged, or not a checkpoint",
         "text.ckpt": "text.ckpt cannot be read",
         "zero.ckpt": "zero.ckpt cannot be read",
-        "foreign.ckpt": "foreign.ckpt is no checkpoint of gan_lab",
+        "foreign.ckpt": "foreign.ckpt is not a gan_lab checkpoint",
         "missing.ckpt": "missing.ckpt does not exist: give a checkpoint file or a run folder",
-        "empty": "empty is no run folder with a checkpoint: .*last.ckpt is missing",
+        "empty": "empty is not a run folder with a checkpoint: .*last.ckpt is missing",
     }
     for file, pattern in cases.items():
-        told(command("sample", f"run={file}"), pattern)
-        told(command("train", *ONE[:-1], "run.name=two", f"resume={file}"), pattern)
+        assert_refused(command("sample", f"run={file}"), pattern)
+        assert_refused(command("train", *ONE[:-1], "run.name=two", f"resume={file}"), pattern)
     assert command("sample", "run=runs/one", "count=2", "device=cpu").status == 0
-    told(command("sample", "run=runs/one", "count=2", "device=foo"), "device=foo cannot be used")
-    told(command("sample", "run=runs/one", "labels=3"), "labels=.* is for runs with conditioning")
-    told(command("sample", "run=runs/one", "labels=foo"), "labels=foo .*a number, a list of numbers, all, or null")
-    told(command("sample", "run=runs/one", "labels=all"), "conditioning")
+    assert_refused(command("sample", "run=runs/one", "count=2", "device=foo"), "device=foo cannot be used")
+    assert_refused(command("sample", "run=runs/one", "labels=3"), "labels=.* needs a run with conditioning")
+    assert_refused(
+        command("sample", "run=runs/one", "labels=foo"), "labels=foo .*a number, a list of numbers, all, or null"
+    )
+    assert_refused(command("sample", "run=runs/one", "labels=all"), "conditioning")
 
 
 # -- the disk ---------------------------------------------------------------------------------------------------------
@@ -353,11 +436,11 @@ def test_unusable_checkpoints(command: Command, trained: Path, tmp_path: Path) -
 
 def test_file_in_the_place_of_the_run_folder(command: Command, tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("in the way")
-    told(command("train", *ONE), "runs.* cannot be written: (Not a directory|File exists)")
+    assert_refused(command("train", *ONE), "runs.* cannot be written: (Not a directory|File exists)")
 
 
 def test_disk_full_at_a_checkpoint(command: Command, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The earlier checkpoint stays whole, and no half-written file stays behind."""
+    """The earlier checkpoint stays complete, and no half-written file stays behind."""
     folder = trained / "checkpoints"
     before = (folder / "last.ckpt").read_bytes()
 
@@ -377,13 +460,32 @@ def test_disk_full_at_a_checkpoint(command: Command, trained: Path, monkeypatch:
     save = torch.save  # the real one, for it turns the disk's error into one of its own
     monkeypatch.setattr("torch.save", lambda obj, file: save(obj, FullDisk(file)))
     outcome = command("train", *ONE, "resume=runs/one", "budget.images=64")
-    told(outcome, "cannot be written: No space left on device")
+    assert_refused(outcome, "cannot be written: No space left on device")
     assert (folder / "last.ckpt").read_bytes() == before
     assert {file.suffix for file in folder.iterdir()} == {".ckpt"} and not list(folder.glob(".*"))
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
-def test_disk_full_at_the_log(command: Command, tmp_path: Path) -> None:
-    (tmp_path / "runs/one").mkdir(parents=True)
-    (tmp_path / "runs/one/metrics.csv").symlink_to("/dev/full")
-    told(command("train", *ONE), "cannot be written: No space left on device")
+def test_disk_full_at_the_log(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "metrics.csv")
+
+    monkeypatch.setattr("lightning.pytorch.loggers.csv_logs.ExperimentWriter.save", full)
+    assert_refused(command("train", *ONE), "metrics.csv cannot be written: No space left on device")
+
+
+def test_only_regular_files_are_replaced(command: Command, trained: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link.html").symlink_to(tmp_path / "pipe")
+    for name in ("pipe", "link.html"):
+        assert_refused(command("report", f"run={trained}", f"out={name}"), f"{name} is not a regular file")
+    assert (tmp_path / "pipe").is_fifo() and (tmp_path / "link.html").is_symlink()
+
+
+def test_control_characters_stay_out_of_the_terminal(command: Command, photos: Path) -> None:
+    evil = "z\x1b[2J\x1b]0;title\x07\x9b.png"
+    (photos / evil).write_text("no image")
+    outcome = train_on(command, photos)
+    assert_refused(outcome, r"z\\x1b\[2J\\x1b\]0;title\\x07\\x9b.png cannot be read")
+    outcome = train_on(command, photos, "dataset.on_error=skip")
+    assert outcome.status == 0 and "\\x1b[2J" in outcome.err
+    assert not re.search(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]", outcome.err.replace("\x1b[A", ""))

@@ -1,4 +1,4 @@
-"""Sweeps whose runs fail, searches that stop and go on, and the number that they go by."""
+"""Sweeps with failed runs, stopped and resumed searches, and their objective."""
 
 import errno
 import json
@@ -10,21 +10,21 @@ import pytest
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
-from tests.conftest import SMALL
 
-from gan_lab.config import fit as fitting
 from gan_lab.config.compose import compose
-from gan_lab.config.objective import objective_mode, objective_value
-from gan_lab.config.trials import note_failure
 from gan_lab.errors import ConfigError
+from gan_lab.reports.objective import objective_mode, objective_value
+from gan_lab.runs.state import note_failure
+from gan_lab.training import fit as fitting
+from tests.conftest import SMALL
 
 RING = (
     "dataset=ring", "architecture=mlp", "metrics=points", "budget.images=32", "batch_size=8", "evaluation.samples=50",
-    "evaluation.times=1", "evaluation.max_share=1", "evaluation.metrics.wasserstein=null", "callbacks.checkpoints=null",
-    "callbacks.sample_grids=null", "callbacks.progress=null", "hardware=cpu",
+    "evaluation.times=1", "evaluation.max_time_fraction=1", "evaluation.metrics.wasserstein=null",
+    "callbacks.checkpoints=null", "callbacks.sample_grids=null", "callbacks.progress=null", "hardware=cpu",
     "architecture.generator.width=8", "architecture.discriminator.width=8",
 )  # fmt: skip
-"""A search has something to go by, and no run takes long."""
+"""Overrides that give a search an objective and make its runs short."""
 
 KEPT = (
     "train", "-m", "hydra/sweeper=optuna", "hydra.sweep.dir=kept", "hydra.sweeper.storage=kept/search.journal", *RING,
@@ -36,10 +36,10 @@ def state(run: Path) -> dict:
     return json.loads((run / "state.json").read_text())
 
 
-def test_a_sweep_goes_on_after_a_run_that_is_refused(command, tmp_path: Path) -> None:
+def test_a_sweep_continues_after_a_refused_run(command, tmp_path: Path) -> None:
     outcome = command(
         "train", "-m", "batch_size=15,16", "accumulate=2", "hydra.sweep.dir=sweep", "budget.images=32",
-        *SMALL, "+hydra.callbacks.compare._target_=gan_lab.config.sweeps.CompareAtEnd", "+hydra.callbacks.compare.show=[train/*/*]",
+        *SMALL, "+hydra.callbacks.compare.show=[train/*/*]",
     )  # fmt: skip
     assert outcome.status == 1
     assert "1 of 2 runs of this sweep failed:" in outcome.err
@@ -50,7 +50,7 @@ def test_a_sweep_goes_on_after_a_run_that_is_refused(command, tmp_path: Path) ->
     assert "comparison.md" in outcome.out  # other callbacks had their turn
 
 
-def test_a_crash_is_noted_with_its_traceback_told(command, tmp_path: Path, monkeypatch) -> None:
+def test_a_crash_is_recorded_and_its_traceback_printed(command, tmp_path: Path, monkeypatch) -> None:
     real = fitting.fit
 
     def crash(cfg):
@@ -77,7 +77,7 @@ def test_a_sweep_does_not_reach_other_machines(command, tmp_path: Path) -> None:
 
 
 def test_a_sweep_without_failures_ends_well(command, tmp_path: Path) -> None:
-    """Also where a run had failed before the sweep began anew in its folder."""
+    """Also if a run failed before the sweep was started again in its folder."""
     note_failure(tmp_path / "sweep/7", "long ago")
     (tmp_path / "sweep/7/.hydra").mkdir()
     os.utime(tmp_path / "sweep/7/state.json", (0, 0))
@@ -91,15 +91,16 @@ def trials(file: Path) -> list:
     return optuna.load_study(study_name="search", storage=storage).trials
 
 
-def test_a_search_fails_trials_and_goes_on_in_its_file(command, tmp_path: Path) -> None:
+def test_a_search_records_failed_trials_and_resumes_from_its_file(command, tmp_path: Path) -> None:
     """Three trials; then two more with the same command, which repeats none."""
     pytest.importorskip("optuna")
-    words = (
-        *KEPT, "lr=tag(log,interval(1e-4,1e-2))", "accumulate=1,3", "objective.metric=eval/kl_symmetric", "hydra.sweeper.sampler=random",
+    overrides = (
+        *KEPT, "lr=tag(log,interval(1e-4,1e-2))", "accumulate=1,3", "objective.metric=eval/kl_symmetric",
+        "hydra.sweeper.sampler=random",
     )  # fmt: skip
-    first = command(*words, "hydra.sweeper.trials=3")
+    first = command(*overrides, "hydra.sweeper.trials=3")
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "kept").glob("?/metrics.csv")}
-    again = command(*words, "hydra.sweeper.trials=5")
+    again = command(*overrides, "hydra.sweeper.trials=5")
     found = trials(tmp_path / "kept/search.journal")
     assert [trial.number for trial in found] == [0, 1, 2, 3, 4]
     assert {path.stat().st_mtime_ns for path in kept} == set(kept.values())
@@ -121,8 +122,8 @@ def test_a_search_fails_trials_and_goes_on_in_its_file(command, tmp_path: Path) 
     assert f"Best of 5 trials: kept/{best.number} with" in again.err
 
 
-def test_a_trial_that_had_begun_goes_on_in_its_folder(command, tmp_path: Path) -> None:
-    """As after `kill -9`: the file has a trial that nobody ended."""
+def test_an_unfinished_trial_is_resumed_in_its_folder(command, tmp_path: Path) -> None:
+    """As after `kill -9`: the file contains an unfinished trial."""
     optuna = pytest.importorskip("optuna")
     (tmp_path / "kept").mkdir()
     storage = optuna.storages.JournalStorage(
@@ -132,14 +133,14 @@ def test_a_trial_that_had_begun_goes_on_in_its_folder(command, tmp_path: Path) -
     asked = study.ask({"lr": optuna.distributions.FloatDistribution(1e-4, 1e-3)})
     outcome = command(*KEPT, "lr=interval(1e-4,1e-3)", "hydra.sweeper.trials=1")
     assert outcome.status == 0, outcome.err
-    assert "1 trials that had begun go on." in outcome.err
+    assert "Resuming 1 started trials." in outcome.err
     (trial,) = trials(tmp_path / "kept/search.journal")
     assert trial.state.name == "COMPLETE" and trial.params == asked.params
     assert yaml.safe_load((tmp_path / "kept/0/config.yaml").read_text())["lr"] == asked.params["lr"]
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("overrides", "message"),
     {
         (
             "evaluation.metrics.kl=null",
@@ -154,12 +155,12 @@ def test_a_trial_that_had_begun_goes_on_in_its_folder(command, tmp_path: Path) -
         ("objective.mode=up", "objective.metric=eval/kl"): "objective.mode=up is not allowed: .*min, max",
     }.items(),
 )
-def test_a_search_that_cannot_begin(words: tuple[str, ...], told: str, command) -> None:
+def test_a_search_that_cannot_begin(overrides: tuple[str, ...], message: str, command) -> None:
     pytest.importorskip("optuna")
-    outcome = command("train", "sweep=search", *RING, *words)
+    outcome = command("train", "sweep=search", *RING, *overrides)
     assert outcome.status == 2, outcome.err
     (line,) = [line for line in outcome.err.splitlines() if line.startswith("gan-lab train:")]
-    assert re.search(told, line) and "Traceback" not in outcome.err
+    assert re.search(message, line) and "Traceback" not in outcome.err
 
 
 def test_one_search_at_a_time(command, tmp_path: Path) -> None:
@@ -194,9 +195,9 @@ def test_what_hydra_writes_is_what_optuna_searches(sweep: str, expected: str) ->
 
 
 @pytest.mark.parametrize(
-    ("words", "mode"),
+    ("overrides", "mode"),
     [
-        (("metrics=points",), "max"),  # the share of modes comes first
+        (("metrics=points",), "max"),  # the fraction of modes comes first
         (("metrics=points", "objective.metric=eval/kl_symmetric"), "min"),
         (("metrics=points", "objective.metric=eval/raw/wasserstein_distance_10k"), "min"),
         (("metrics=points", "objective.metric=eval/coverage_modes"), "max"),
@@ -205,8 +206,8 @@ def test_what_hydra_writes_is_what_optuna_searches(sweep: str, expected: str) ->
         (("metrics=stacked_digits", "dataset=stacked_digits", "objective.metric=eval/stacked_modes"), "max"),
     ],
 )
-def test_metrics_say_what_is_better(words: tuple[str, ...], mode: str) -> None:
-    cfg = compose("dataset=ring", "architecture=mlp", *words)
+def test_the_direction_follows_from_the_metric(overrides: tuple[str, ...], mode: str) -> None:
+    cfg = compose("dataset=ring", "architecture=mlp", *overrides)
     assert objective_mode(cfg) == mode
 
 
@@ -227,17 +228,16 @@ def test_the_objective_is_the_last_number(tmp_path: Path) -> None:
     (tmp_path / "results.json").unlink()
     (tmp_path / "metrics.csv").unlink()
     assert value(None) is None
-    with pytest.raises(ConfigError, match="nothing, for no log is kept"):
+    with pytest.raises(ConfigError, match="nothing, since the run has no log"):
         value("train/a")
 
 
 def test_a_note_that_cannot_be_written_hides_no_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a full disk the error that ends the run is the one to be told."""
+    """On a full disk the error that ended the run is reported."""
 
-    def full(self: Path, text: str) -> None:
-        self.touch()
+    def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(os, "fsync", full)
     note_failure(tmp_path / "run", "the reason")
     assert list((tmp_path / "run").iterdir()) == []

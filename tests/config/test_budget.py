@@ -26,3 +26,10 @@ def test_linear_decay_ends_with_the_run(tiny) -> None:
     module = build(tiny("schedule=linear_decay", "budget.kimg=1")).module
     assert module.players()["generator"].schedules["lr"](1000) == 0
     assert module.players()["generator"].schedules["lr"](500) == 0.5
+
+
+@pytest.mark.parametrize("without", ["~callbacks.budget", "callbacks.budget=null"])
+def test_a_run_without_the_callback_ends_at_its_budget(without: str, tiny) -> None:
+    from gan_lab.training.fit import fit
+
+    assert fit(tiny(without, "budget.images=16")).module.images_seen == 16

@@ -12,14 +12,17 @@ import pytest
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from gan_lab.config import schema
+from gan_lab.config import resolvers
 from gan_lab.config.compose import compose
-from gan_lab.config.schema import CONF, Compare, Evaluate, Export, Interpolate, Prepare, Sample, Train
+from gan_lab.config.groups import groups
+from gan_lab.config.schema import CONF, SCHEMAS, Hardware, Train
 from gan_lab.data.pyramid import DESCRIPTION, Pyramid
 
 
 def group_of(file: Path) -> str:
-    return file.relative_to(CONF).parts[0]
+    """`loss`, or `wrapper/generator`."""
+    folder = file.relative_to(CONF).parent.as_posix()
+    return folder if folder in groups() else folder.partition("/")[0]
 
 
 def choice_of(file: Path) -> str:
@@ -28,9 +31,9 @@ def choice_of(file: Path) -> str:
 
 
 FILES = sorted(file for file in CONF.glob("*/**/*.yaml") if group_of(file) not in ("hydra", "local"))
-LISTS = ("logger", "metrics", "regularizer", "wrapper")
-"""Groups of which a run takes any number."""
-FINISHED_BY_THE_BUILDER = ("game", "trainer")
+LISTS = ("logger", "metrics", "regularizer", "wrapper/discriminator", "wrapper/generator")
+"""Groups with any number of choices in a run."""
+FINISHED_BY_THE_BUILDER = ("algorithm", "trainer")
 """Nodes to which `config.build` adds the parts."""
 
 
@@ -42,7 +45,7 @@ def _prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Pyramid("y", "z", {"channels": 1}, [4, 8], 3).write(Path("x") / DESCRIPTION)
 
 
-def test_a_prepared_set_says_what_it_is() -> None:
+def test_a_prepared_set_gives_its_channels_and_classes() -> None:
     cfg = compose("dataset=prepared", "dataset.source=x")
     assert (cfg.dataset.resolution, cfg.dataset.channels) == (8, 1) == (cfg.architecture.generator.resolution, 1)
     assert (
@@ -54,7 +57,8 @@ def composed(file: Path) -> DictConfig:
     """`gan-lab train <group>=<file>`, with a source for the data sets that name none."""
     group, choice = group_of(file), choice_of(file)
     override = f"{group}=[{choice}]" if group in LISTS else f"{group}={choice}"
-    cfg = compose(override)
+    networks = ("model=pggan",) if group == "growth" else ()  # only these have the options of its presets
+    cfg = compose(*networks, override)
     return compose(override, "dataset.source=x") if OmegaConf.is_missing(cfg.dataset, "source") else cfg
 
 
@@ -73,20 +77,23 @@ def imported(name: str) -> Any:
 
 
 def test_there_are_files_of_every_group() -> None:
-    groups = {group_of(file) for file in FILES}
-    assert groups >= {field.name for field in fields(Train) if field.type == dict[str, Any]} - {
-        "trainer",
-        "constraint",
-        "selection",
-    }
-    assert groups >= {"model", "hardware", "experiment", "debug"}
+    found = {group_of(file).partition("/")[0] for file in FILES}
+    assert found >= {field.name for field in fields(Train) if field.type == dict[str, Any]} - {"trainer"}
+    assert {group_of(file) for file in FILES} == set(groups())
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{group_of(file)}={choice_of(file)}")
 def test_composes_and_binds(file: Path) -> None:
     plain = OmegaConf.to_container(composed(file), resolve=True, throw_on_missing=True)
     found = dict(targets(plain))
-    assert found.keys() >= {"game", "loss", "dataset", "trainer", "architecture.generator", "optimizer.discriminator"}
+    assert found.keys() >= {
+        "algorithm",
+        "loss",
+        "dataset",
+        "trainer",
+        "architecture.generator",
+        "optimizer.discriminator",
+    }
     for key, node in found.items():
         signature = inspect.signature(imported(node["_target_"]))
         options = {name: value for name, value in node.items() if not name.startswith("_")}
@@ -103,7 +110,7 @@ def test_composes_and_binds(file: Path) -> None:
 
 
 EVALUATED = [file for file in FILES if group_of(file) in ("metrics", "extractor", "dataset", "evaluation")]
-"""What `gan-lab evaluate` chooses from."""
+"""Groups of `gan-lab evaluate`."""
 
 
 @pytest.mark.parametrize("file", EVALUATED, ids=lambda file: f"{group_of(file)}={choice_of(file)}")
@@ -112,7 +119,7 @@ def test_composes_and_binds_for_evaluate(file: Path) -> None:
     chosen = {"dataset": "digits", "metrics": "[fd,pr]", "extractor": "efflite0"}
     chosen[group] = f"[{choice}]" if group in LISTS else choice
     overrides = [f"{key}={value}" for key, value in chosen.items()]
-    schema.register()
+    resolvers.register()
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = hydra.compose("evaluate", overrides)
         if OmegaConf.is_missing(cfg.dataset, "source"):
@@ -131,67 +138,50 @@ def test_composes_and_binds_for_evaluate(file: Path) -> None:
 
 
 def test_evaluate_has_the_settings_of_training() -> None:
-    schema.register()
+    resolvers.register()
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         evaluate = hydra.compose("evaluate", ["metrics=[kd,ms_ssim]", "extractor=efflite0"])
-    assert evaluate.evaluation == compose("metrics=[kd,ms_ssim]", "extractor=efflite0").evaluation
+    own = "~evaluation.metrics.label_accuracy"  # of the default data set
+    assert evaluate.evaluation == compose("metrics=[kd,ms_ssim]", "extractor=efflite0", own).evaluation
     assert evaluate.extractor == compose("extractor=efflite0").extractor
     assert compose().extractor is None and compose("metrics=[fd]").evaluation.metrics.fd.extractor is None
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{group_of(file)}={choice_of(file)}")
-def test_says_what_it_is(file: Path) -> None:
-    """The first comment is what `gan-lab list` shows; a file for the root says so in its first line."""
+def test_has_a_description(file: Path) -> None:
+    """The first comment is the description in `gan-lab list`; a file for the root declares it in its first line."""
     first, *rest = file.read_text().splitlines()
     if first.startswith("# @package"):
         first = rest[0]
     assert first.startswith("# ") and len(first) > 8
-    if group_of(file) in ("model", "setting", "conditioning", "metrics", "experiment", "debug"):
+    if group_of(file) in ("model", "for_dataset", "preset", "conditioning", "metrics", "experiment", "debug"):
         assert file.read_text().startswith("# @package _global_\n")
 
 
-def test_schema_and_file_have_the_same_words() -> None:
+FREE = {"for_dataset", "metrics", "model", "preset", "experiment", "sweep", "debug"}
+"""Groups whose files are for the root, or for a node of another group."""
+
+
+@pytest.mark.parametrize("command", sorted(set(SCHEMAS) - {"bench"}))
+def test_schema_and_file_have_the_same_keys(command: str) -> None:
+    file = yaml.safe_load((CONF / f"{command}.yaml").read_text())
+    names = set(file) | {group.partition("/")[0] for group in groups(command)}
+    assert names - FREE - {"defaults", "hydra"} == {field.name for field in fields(SCHEMAS[command])}
+
+
+def test_nodes_of_train_have_the_keys_of_their_schema() -> None:
     train = yaml.safe_load((CONF / "train.yaml").read_text())
-    chosen = {key for entry in train["defaults"] if isinstance(entry, dict) for key in entry}
-    free = {
-        "metrics",
-        "model",
-        "setting",
-        "experiment",
-        "sweep",
-        "debug",
-        "optional local",
-        "override hydra/help",
-        "override hydra/job_logging",
-    }
-    groups = chosen - free - {"override hydra/hydra_logging"}
-    words = set(train) - {"defaults", "hydra"} | groups
-    assert words | {"constraint", "selection"} == {
-        field.name for field in fields(Train)
-    }  # regularizer=[weight_clip] fills it
-    whole = {name: train[name] for name in ("run", "budget", "latent", "averaging", "objective")}
-    whole["evaluation"] = yaml.safe_load((CONF / "evaluation/default.yaml").read_text())
-    for name, node in whole.items():
+    nodes = {name: train[name] for name in ("run", "budget", "latent", "trouble", "averaging", "objective")}
+    nodes["evaluation"] = yaml.safe_load((CONF / "evaluation/default.yaml").read_text())
+    for name, node in nodes.items():
         part = next(field.default_factory for field in fields(Train) if field.name == name)
         assert set(node) == {field.name for field in fields(part)}
-    for name, top in {"sample": Sample, "interpolate": Interpolate, "export": Export, "compare": Compare}.items():
-        words = set(yaml.safe_load((CONF / f"{name}.yaml").read_text())) - {"defaults", "hydra"}
-        assert words == {field.name for field in fields(top)}
-    prepare = set(yaml.safe_load((CONF / "prepare.yaml").read_text())) - {"defaults", "hydra"}
-    assert prepare | {"dataset"} == {field.name for field in fields(Prepare)}
-    evaluate = yaml.safe_load((CONF / "evaluate.yaml").read_text())
-    groups = {
-        key for entry in evaluate["defaults"] if isinstance(entry, dict) for key in entry if "override" not in key
-    }
-    words = set(evaluate) - {"defaults", "hydra"} | groups - {"metrics"}
-    assert words == {field.name for field in fields(Evaluate)}
 
 
 def test_hardware_files_have_the_same_keys() -> None:
-    from gan_lab.config.schema import Hardware
-
     for file in CONF.glob("hardware/*.yaml"):
-        assert list(yaml.safe_load(file.read_text())) == [field.name for field in fields(Hardware)], file
+        assert list(compose(f"hardware={file.stem}").hardware) == [field.name for field in fields(Hardware)], file
+        assert file.stem == "auto" or 2 <= len(yaml.safe_load(file.read_text())) <= 6, file
 
 
 def test_command_line_wins_over_model_and_model_over_base() -> None:

@@ -1,4 +1,4 @@
-"""Small image sets on disk."""
+"""Fixtures: small image sets on disk."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,14 +10,14 @@ from PIL import Image
 MakeFolder = Callable[..., Path]
 
 
-def noise_image(seed: int, side: int = 8) -> Image.Image:
-    """An RGB image that differs in every pixel from those of other seeds."""
-    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8))
+def noise_image(seed: int, resolution: int = 8) -> Image.Image:
+    """RGB image of uniform noise."""
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (resolution, resolution, 3), dtype=np.uint8))
 
 
 @pytest.fixture
 def make_folder(tmp_path: Path) -> MakeFolder:
-    """Makes a folder of `count` distinct 8x8 PNG files, `000.png` and so on."""
+    """Function that writes a folder of `count` distinct 8x8 PNG files, `000.png` and so on."""
 
     def make(count: int, name: str = "images") -> Path:
         folder = tmp_path / name

@@ -1,4 +1,4 @@
-"""The data modules alone and inside a Lightning Trainer, with exact resume."""
+"""Data modules with and without a Lightning Trainer, and exact resume."""
 
 import itertools
 import multiprocessing
@@ -46,7 +46,7 @@ def stacked_data(**changes) -> StackedData:
 
 
 class Recorder(LightningModule):
-    """Keeps what it is fed; its one weight is a function of all batches so far."""
+    """Records its batches; its one weight is a function of all batches so far."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,17 +101,19 @@ DATA = {
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", DATA)
 def test_resume_in_a_trainer_is_exact(tmp_path, name):
-    """Two epochs of two batches, stopped after each batch: in the middle and at the end of an epoch."""
+    """Two epochs of two batches, resumed after each batch, within and at the end of an epoch."""
     saver = ModelCheckpoint(tmp_path, "{step}", every_n_train_steps=1, save_top_k=-1)
-    whole = fit(DATA[name](), tmp_path, epochs=2, callbacks=[saver], enable_checkpointing=True)
-    assert len(whole.batches) == 4
+    uninterrupted = fit(DATA[name](), tmp_path, epochs=2, callbacks=[saver], enable_checkpointing=True)
+    assert len(uninterrupted.batches) == 4
     for done in (1, 2, 3):
         resumed = fit(DATA[name](), tmp_path, epochs=2, ckpt_path=tmp_path / f"step={done}.ckpt")
         assert len(resumed.batches) == 4 - done
-        for (epoch, *found), (expected_epoch, *expected) in zip(resumed.batches, whole.batches[done:], strict=True):
+        for (epoch, *found), (expected_epoch, *expected) in zip(
+            resumed.batches, uninterrupted.batches[done:], strict=True
+        ):
             assert epoch == expected_epoch
             assert all(torch.equal(a, b) for a, b in itertools.zip_longest(found, expected))
-        assert torch.equal(resumed.weight, whole.weight)
+        assert torch.equal(resumed.weight, uninterrupted.weight)
     assert not multiprocessing.active_children()
 
 
@@ -135,13 +137,13 @@ def test_the_set_is_read_and_decoded_once(tmp_path, monkeypatch):
     assert calls == ["scikit-learn", "decoded"]
 
 
-def test_without_a_trainer_it_is_one_process_on_the_cpu():
+def test_without_a_trainer_there_is_one_process_on_the_cpu():
     assert isinstance(image_data().train_dataloader(), MemoryLoader)
     assert isinstance(image_data(cache="none").train_dataloader(), FileLoader)
     assert len(image_data(batch_size=64).train_dataloader()) == 1797 // 64
 
 
-def test_flip_depends_on_seed_epoch_and_image_only():
+def test_flips_depend_on_epoch_and_image():
     plain, flipping = image_data(), image_data(flip=True)
     seen = []
     for epoch in (0, 1):
@@ -161,7 +163,7 @@ def test_flip_depends_on_seed_epoch_and_image_only():
 
 
 @pytest.mark.parametrize("cache_mode", ["memory", "none"])
-def test_real_batch_is_decided_by_the_seed(cache_mode):
+def test_real_batch_depends_only_on_the_seed(cache_mode):
     data = image_data(cache=cache_mode)
     if cache_mode == "memory":
         data.train_dataloader()
@@ -170,11 +172,36 @@ def test_real_batch_is_decided_by_the_seed(cache_mode):
     assert torch.equal(batch, image_data(cache="none").real_batch(16))
     assert torch.equal(batch[:4], data.real_batch(4))
     assert not torch.equal(batch, image_data(seed=1).real_batch(16))
+    first = next(iter(data.train_dataloader()))
+    assert not torch.equal(batch, data.on_after_batch_transfer(first, 0)["image"][:16])
     with pytest.raises(DataError, match="has 1797 images, fewer than the 2000"):
         data.real_batch(2000)
 
 
-def test_real_batch_skips_bad_images(make_folder):
+@pytest.mark.parametrize("cache_mode", ["memory", "none"])
+def test_reals_by_class(cache_mode):
+    data = image_data(cache=cache_mode)
+    groups = data.reals_by_class([3, 0], 5)
+    assert [group.shape for group in groups] == [(5, *data.spec.shape)] * 2 and groups[0].dtype == torch.float32
+    everything = [(images, labels) for images, labels in data.reals(None, 5000)]
+    images, labels = (torch.cat(part) for part in zip(*everything, strict=True))
+    for label, group in zip((3, 0), groups, strict=True):
+        of_label = {image.numpy().tobytes() for image in images[labels == label]}
+        assert len({image.numpy().tobytes() for image in group} & of_label) == 5
+    assert len(data.reals_by_class([3], 5000)[0]) == (labels == 3).sum()
+    assert all(
+        torch.equal(a, b) for a, b in zip(groups, image_data(cache="none").reals_by_class([3, 0], 5), strict=True)
+    )
+
+
+def test_real_points_by_class():
+    groups = mixture_data().reals_by_class([2, 1], 4)
+    centers = torch.tensor(mixture_data().mixture.centers)
+    for label, group in zip((2, 1), groups, strict=True):
+        assert group.shape == (4, 2) and (torch.cdist(group, centers).argmin(1) == label).all()
+
+
+def test_real_batch_skips_unreadable_images(make_folder):
     folder = make_folder(6)
     (folder / "002.png").write_bytes(b"")
     options = {"source": str(folder), "reader": read_image_folder, "num_classes": None, "cache": "none", "channels": 3}
@@ -185,7 +212,7 @@ def test_real_batch_skips_bad_images(make_folder):
         image_data(**options).real_batch(6)
 
 
-def test_labels_are_left_out_without_classes():
+def test_without_classes_there_are_no_labels():
     for mode in ("memory", "none"):
         data = image_data(num_classes=None, cache=mode)
         assert "label" not in next(iter(data.train_dataloader()))
@@ -193,21 +220,23 @@ def test_labels_are_left_out_without_classes():
     assert image_data().classes == list("0123456789")
 
 
-def test_too_few_images_and_wrong_classes(make_folder):
+def test_errors_of_sizes_and_classes(make_folder):
     with pytest.raises(DataError, match="has 1797 images, fewer than batch_size=2000"):
         image_data(batch_size=2000).train_dataloader()
-    with pytest.raises(DataError, match=r"has 10 classes; give dataset.num_classes=10\.$"):
+    with pytest.raises(
+        DataError, match=r"has 10 classes: 0, 1, .*, 9\. If these are right, give dataset.num_classes=10\.$"
+    ):
         image_data(num_classes=3).setup()
     folder = {"source": str(make_folder(2)), "reader": read_image_folder}
     with pytest.raises(DataError, match=r"has no labels; give dataset.num_classes=null\.$"):
         image_data(**folder).setup()
     unnamed = RawImages(["", ""], ["a", "b"], torch.tensor([0, 10]))
-    with pytest.raises(DataError, match="labels of scikit-learn go from 0 to 10"):
+    with pytest.raises(DataError, match="labels of scikit-learn range from 0 to 10"):
         image_data(reader=lambda source: unnamed).setup()
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "sentence"),
+    ("option", "value", "message"),
     [
         ("cache", "ram", "^dataset.cache=ram is not known; choose one of auto, device, memory, none\\.$"),
         ("fit", "squash", "^dataset.fit=squash is not known; choose one of crop, pad, stretch\\.$"),
@@ -217,13 +246,13 @@ def test_too_few_images_and_wrong_classes(make_folder):
         ("num_classes", 0, "^dataset.num_classes=0"),
         ("batch_size", 0, "^batch_size=0"),
         ("background", 256, "^dataset.background=256"),
-        ("min_side", 0, "^dataset.min_side=0"),
+        ("min_resolution", 0, "^dataset.min_resolution=0"),
         ("num_workers", -1, "^dataset.num_workers=-1"),
         ("budget_images", 0, "^dataset.budget_images=0"),
     ],
 )
-def test_arguments_of_images(option, value, sentence):
-    with pytest.raises(ConfigError, match=sentence):
+def test_invalid_arguments_of_image_data(option, value, message):
+    with pytest.raises(ConfigError, match=message):
         image_data(**{option: value})
 
 
@@ -241,7 +270,7 @@ def test_mixture_in_a_trainer(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changes", "sentence"),
+    ("changes", "message"),
     [
         ({"resolution": 32}, "^dataset.resolution=32 is not possible"),
         ({"channels": 3}, "^dataset.channels=3 is not possible"),
@@ -252,12 +281,12 @@ def test_mixture_in_a_trainer(tmp_path):
         ({"batches_per_epoch": 0}, "^dataset.batches_per_epoch=0"),
     ],
 )
-def test_arguments_of_mixtures(changes, sentence):
-    with pytest.raises(ConfigError, match=sentence):
+def test_invalid_arguments_of_mixture_data(changes, message):
+    with pytest.raises(ConfigError, match=message):
         mixture_data(**changes)
 
 
-def test_max_images_picks_a_subset_by_seed():
+def test_max_images_chooses_a_subset_by_seed():
     def pixels(**changes) -> set:
         loader = image_data(batch_size=10, **changes).train_dataloader()
         return {tuple(image) for batch in loader for image in batch["image"].flatten(1).tolist()}
@@ -270,10 +299,10 @@ def test_max_images_picks_a_subset_by_seed():
 
 def test_labels_follow_a_subset():
     data = image_data(batch_size=20, max_images=20, seed=4)
-    whole = read_digits("scikit-learn")
+    digits = read_digits("scikit-learn")
     (batch,) = data.train_dataloader()
     for image, label in zip(batch["image"], batch["label"], strict=True):
         same = [
-            n for n in range(len(whole)) if torch.equal(torch.tensor(list(whole.load(n).tobytes())), image.flatten())
+            n for n in range(len(digits)) if torch.equal(torch.tensor(list(digits.load(n).tobytes())), image.flatten())
         ]
-        assert label in whole.labels[same]
+        assert label in digits.labels[same]

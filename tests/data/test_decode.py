@@ -1,4 +1,4 @@
-"""Modes, shapes and damaged files, by values worked out by hand."""
+"""Decoding of modes, shapes and damaged files, compared with hand-computed values."""
 
 import io
 from pathlib import Path
@@ -13,18 +13,18 @@ from gan_lab.data.image_folder import read_image_folder
 from gan_lab.data.raw import RawImages
 from gan_lab.errors import DataError
 
-SIDE = 4
+RESOLUTION = 4
 
 
 def corner(image: Image.Image, channels: int = 3, **options) -> list[int]:
     """The values of the first pixel."""
-    tensor = to_tensor(image, channels, SIDE, **options)
-    assert tensor.dtype == torch.uint8 and tensor.shape == (channels, SIDE, SIDE) and tensor.is_contiguous()
+    tensor = to_tensor(image, channels, RESOLUTION, **options)
+    assert tensor.dtype == torch.uint8 and tensor.shape == (channels, RESOLUTION, RESOLUTION) and tensor.is_contiguous()
     return tensor[:, 0, 0].tolist()
 
 
-def full(mode: str, colour, **info) -> Image.Image:
-    image = Image.new(mode, (SIDE, SIDE), colour)
+def full(mode: str, color, **info) -> Image.Image:
+    image = Image.new(mode, (RESOLUTION, RESOLUTION), color)
     image.info.update(info)
     return image
 
@@ -38,9 +38,9 @@ def full(mode: str, colour, **info) -> Image.Image:
         (full("CMYK", (255, 0, 0, 0)), [0, 255, 255]),
         (full("CMYK", (0, 0, 0, 255)), [0, 0, 0]),
         (full("LA", (100, 255)), [100, 100, 100]),
-        (full("LA", (100, 0)), [200, 200, 200]),  # nothing but background
+        (full("LA", (100, 0)), [200, 200, 200]),  # only background
         (full("LA", (100, 51)), [180, 180, 180]),  # 0.2 * 100 + 0.8 * 200
-        (full("RGBA", (255, 0, 50, 51)), [211, 160, 170]),  # 0.2 * colour + 0.8 * 200
+        (full("RGBA", (255, 0, 50, 51)), [211, 160, 170]),  # 0.2 * color + 0.8 * 200
         (full("L", 100, transparency=100), [200, 200, 200]),
         (full("RGB", (1, 2, 3), transparency=(1, 2, 3)), [200, 200, 200]),
         (full("RGB", (1, 2, 4), transparency=(1, 2, 3)), [1, 2, 4]),
@@ -51,7 +51,7 @@ def test_modes(image, expected):
 
 
 def test_palettes_with_and_without_transparency():
-    image = Image.new("P", (SIDE, SIDE), 1)
+    image = Image.new("P", (RESOLUTION, RESOLUTION), 1)
     image.putpalette([0, 0, 0, 255, 128, 0])
     assert corner(image) == [255, 128, 0]
     image.info["transparency"] = 1
@@ -59,12 +59,12 @@ def test_palettes_with_and_without_transparency():
     assert corner(image, background=7) == [7, 7, 7]
 
 
-def test_transparency_is_kept_with_four_channels():
+def test_four_channels_keep_transparency():
     assert corner(full("RGBA", (10, 20, 30, 40)), channels=4) == [10, 20, 30, 40]
     assert corner(full("L", 9), channels=4) == [9, 9, 9, 255]
 
 
-def test_grey_of_colour_uses_the_luma_weights():
+def test_color_to_gray_uses_the_luma_weights():
     assert corner(full("RGB", (255, 0, 0)), channels=1) == [76]  # 0.299 * 255
     assert corner(full("L", 77), channels=1) == [77]
 
@@ -77,7 +77,7 @@ def test_lab_white_and_black(channels):
 
 
 @pytest.mark.parametrize("mode", ["I;16", "I;16L", "I;16B", "I"])
-def test_16_bit_grey_is_scaled_and_not_clipped(mode):
+def test_16_bit_gray_is_scaled_and_not_clipped(mode):
     levels = {65535: 255, 32768: 128, 257: 1, 0: 0, 128: 0, 129: 1}
     pixels = np.tile(np.array(sorted(levels), np.uint16), (len(levels), 1))
     if mode == "I":
@@ -92,19 +92,19 @@ def test_16_bit_grey_is_scaled_and_not_clipped(mode):
 @pytest.mark.parametrize("format", ["PNG", "TIFF", "PPM"])
 def test_16_bit_files(format):
     file = io.BytesIO()
-    Image.fromarray(np.full((SIDE, SIDE), 200, np.uint16)).save(file, format)  # dark, and below 256
+    Image.fromarray(np.full((RESOLUTION, RESOLUTION), 200, np.uint16)).save(file, format)  # dark, and below 256
     assert corner(Image.open(file), channels=1) == [1]
 
 
 def test_integers_within_8_bits_and_floats():
-    assert corner(Image.fromarray(np.full((SIDE, SIDE), 200, np.int32)), channels=1) == [200]
-    assert corner(Image.fromarray(np.full((SIDE, SIDE), 200, np.float32)), channels=1) == [200]
-    assert corner(Image.fromarray(np.full((SIDE, SIDE), 65535, np.float32)), channels=1) == [255]
-    assert corner(Image.fromarray(np.full((SIDE, SIDE), 0.4, np.float32)), channels=1) == [102]
+    assert corner(Image.fromarray(np.full((RESOLUTION, RESOLUTION), 200, np.int32)), channels=1) == [200]
+    assert corner(Image.fromarray(np.full((RESOLUTION, RESOLUTION), 200, np.float32)), channels=1) == [200]
+    assert corner(Image.fromarray(np.full((RESOLUTION, RESOLUTION), 65535, np.float32)), channels=1) == [255]
+    assert corner(Image.fromarray(np.full((RESOLUTION, RESOLUTION), 0.4, np.float32)), channels=1) == [102]
 
 
 def test_exif_orientation():
-    # stored 2 high, 4 wide with a white left half; orientation 6 turns it clockwise by 90 degrees
+    # stored with height 2, width 4 and a white left half; orientation 6 rotates it clockwise by 90 degrees
     pixels = np.zeros((2, 4), np.uint8)
     pixels[:, :2] = 255
     exif = Image.Exif()
@@ -126,26 +126,26 @@ def test_first_frame_of_an_animation():
 
 
 def wide() -> Image.Image:
-    """8 wide, 4 high: columns 0, 1 are 10; 2 to 5 are 20; 6, 7 are 30."""
+    """Width 8, height 4: columns 0 and 1 are 10; 2 to 5 are 20; 6 and 7 are 30."""
     return Image.fromarray(np.tile(np.repeat(np.array([10, 20, 30], np.uint8), [2, 4, 2]), (4, 1)))
 
 
-def test_crop_takes_the_centre():
+def test_crop_takes_the_center():
     assert to_tensor(wide(), 1, 4, fit="crop").unique().tolist() == [20]
     tall = wide().transpose(Image.Transpose.ROTATE_90)
     assert to_tensor(tall, 1, 4, fit="crop").unique().tolist() == [20]
 
 
-def test_stretch_keeps_the_whole_width():
+def test_stretch_keeps_the_full_width():
     row = to_tensor(wide(), 1, 8, fit="stretch")[0, 0].tolist()
     assert row == [10, 10, 20, 20, 20, 20, 30, 30]
 
 
-def test_pad_centres_and_never_enlarges():
+def test_pad_centers_and_never_enlarges():
     tensor = to_tensor(wide(), 1, 10, fit="pad", background=99)[0]
     assert (tensor[3:7, 1:9] == torch.from_numpy(np.array(wide()))).all()
     assert (tensor != 99).sum() == 32
-    shrunk = to_tensor(wide(), 1, 4, fit="pad", background=99)[0]  # to 4 wide, 2 high
+    shrunk = to_tensor(wide(), 1, 4, fit="pad", background=99)[0]  # to width 4, height 2
     assert (shrunk[[0, 3]] == 99).all() and (shrunk[1:3] != 99).all()
     rgba = to_tensor(full("RGBA", (1, 2, 3, 255)), 4, 6, fit="pad")
     assert rgba[3, 0, 0] == 0 and rgba[3, 1, 1] == 255
@@ -157,7 +157,7 @@ def test_shrinking_is_antialiased():
     assert (inner - 127).abs().max() <= 6
 
 
-# --- files that cannot be used
+# --- unreadable files
 
 
 def write_bad_files(folder: Path) -> None:
@@ -165,7 +165,7 @@ def write_bad_files(folder: Path) -> None:
     Image.effect_noise((64, 64), 100).save(file, "JPEG")
     (folder / "a_cut.jpg").write_bytes(file.getvalue()[:600])
     (folder / "b_empty.png").write_bytes(b"")
-    (folder / "c_text.png").write_text("this is no image")
+    (folder / "c_text.png").write_text("not an image")
     Image.new("L", (1, 1)).save(folder / "d_dot.png")
     file = io.BytesIO()
     Image.effect_noise((64, 64), 100).save(file, "PNG")
@@ -174,25 +174,25 @@ def write_bad_files(folder: Path) -> None:
     (folder / "e_damaged.png").write_bytes(damaged)
 
 
-def test_each_bad_file_gets_one_sentence_with_its_name(tmp_path):
+def test_each_bad_file_has_a_one_line_error_with_its_name(tmp_path):
     write_bad_files(tmp_path)
     raw = read_image_folder(str(tmp_path))
     expected = [
         "a_cut.jpg cannot be read: .*truncated",
         "b_empty.png cannot be read: the file is empty",
         "c_text.png cannot be read: it is not an image that Pillow can decode",
-        "d_dot.png is 1x1 pixels, smaller than dataset.min_side=2",
+        "d_dot.png is 1x1 pixels, smaller than dataset.min_resolution=2",
         "e_damaged.png cannot be read: ",
     ]
-    for position, sentence in enumerate(expected):
-        with pytest.raises(DataError, match=f"^{tmp_path}/{sentence}") as caught:
+    for position, message in enumerate(expected):
+        with pytest.raises(DataError, match=f"^{tmp_path}/{message}") as caught:
             Decoder(3, 8)(raw, position)
         assert "\n" not in str(caught.value) and str(caught.value).endswith(".")
 
 
-def test_min_side_can_be_lowered():
+def test_min_resolution_can_be_lowered():
     raw = RawImages([np.full((1, 1), 5, np.uint8)], ["dot"])
-    assert Decoder(1, 4, min_side=1)(raw, 0).unique().tolist() == [5]
+    assert Decoder(1, 4, min_resolution=1)(raw, 0).unique().tolist() == [5]
 
 
 def test_missing_file(tmp_path):
@@ -207,3 +207,13 @@ def test_decompression_bomb(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(DataError, match=r"bomb\.png cannot be read: it has more than 2000 pixels"):
         RawImages([file.getvalue()], ["bomb.png"]).load(0)
+
+
+@pytest.mark.parametrize("value", [-0.5, 70_000.0, float("nan")])
+def test_floats_of_an_unknown_range_are_refused(value: float, tmp_path: Path) -> None:
+    """They would be clipped in silence."""
+    pixels = np.full((RESOLUTION, RESOLUTION), 0.5, np.float32)
+    pixels[0, 0] = value
+    Image.fromarray(pixels).save(tmp_path / "1.tif")
+    with pytest.raises(DataError, match=r"1\.tif cannot be converted: its values are from"):
+        Decoder(1, RESOLUTION)(read_image_folder(str(tmp_path)), 0)

@@ -1,5 +1,6 @@
-"""The loaders agree with each other, resume exactly, and report bad images in one sentence."""
+"""Loaders: agreement with each other, exact resume, and errors for unreadable images."""
 
+import errno
 import logging
 import multiprocessing
 import pickle
@@ -12,20 +13,20 @@ from gan_lab.data.cache import DecodedImages, decode_all
 from gan_lab.data.decode import Decoder
 from gan_lab.data.file_loader import FileLoader
 from gan_lab.data.image_folder import read_image_folder
-from gan_lab.data.loaders import MemoryLoader, PointLoader, ResumableLoader
+from gan_lab.data.loaders import DistributionLoader, MemoryLoader, ResumableLoader
 from gan_lab.data.mixtures import ring
 from gan_lab.data.raw import RawImages
 from gan_lab.data.sampler import EpochSampler
-from gan_lab.data.stacked import StackedLoader
+from gan_lab.data.stacked import DigitTriples
 from gan_lab.errors import DataError
 
 DECODER = Decoder(channels=3, resolution=6)
 LABELS = torch.arange(26) % 3
 
 
-def memory_loader(folder, **share) -> MemoryLoader:
+def memory_loader(folder, **options) -> MemoryLoader:
     images = decode_all(read_image_folder(str(folder)), DECODER).images
-    return MemoryLoader(DecodedImages(images, LABELS), EpochSampler(26, 4, seed=1, **share))
+    return MemoryLoader(DecodedImages(images, LABELS), EpochSampler(26, 4, seed=1, **options))
 
 
 def file_loader(folder, num_workers: int = 0, on_error: str = "stop") -> FileLoader:
@@ -33,13 +34,13 @@ def file_loader(folder, num_workers: int = 0, on_error: str = "stop") -> FileLoa
     return FileLoader(raw, LABELS, DECODER, EpochSampler(26, 4, seed=1), on_error, num_workers)
 
 
-def point_loader(**share) -> PointLoader:
-    return PointLoader(ring(), batches_per_epoch=6, global_batch=4, seed=1, **share)
+def point_loader(**options) -> DistributionLoader:
+    return DistributionLoader(ring(), batches_per_epoch=6, global_batch=4, seed=1, **options)
 
 
-def stacked_loader(**share) -> StackedLoader:
+def stacked_loader(**options) -> DistributionLoader:
     digits = DecodedImages(torch.arange(200, dtype=torch.uint8).view(-1, 1, 1, 1), torch.arange(200) % 10)
-    return StackedLoader(digits, batches_per_epoch=6, global_batch=4, seed=1, **share)
+    return DistributionLoader(DigitTriples(digits), batches_per_epoch=6, global_batch=4, seed=1, **options)
 
 
 LOADERS = {
@@ -65,7 +66,7 @@ def same(first: list[dict], second: list[dict]) -> bool:
 
 @pytest.fixture(autouse=True)
 def end_workers(monkeypatch):
-    """Close every file loader of a test."""
+    """Close every file loader that a test created."""
     made = []
     init = FileLoader.__init__
 
@@ -84,7 +85,7 @@ def folder(make_folder):
     return make_folder(26)
 
 
-def test_batches_hold_the_images_that_their_index_says(folder):
+def test_batches_hold_the_images_of_their_index(folder):
     raw = read_image_folder(str(folder))
     (batch, *_) = loader = list(memory_loader(folder))
     assert len(loader) == 6
@@ -93,7 +94,7 @@ def test_batches_hold_the_images_that_their_index_says(folder):
         assert torch.equal(image, DECODER(raw, int(index))) and label == index % 3
 
 
-def test_rows_that_are_no_multiple_of_eight_bytes():
+def test_images_whose_size_is_not_a_multiple_of_eight_bytes():
     images = torch.arange(5 * 3, dtype=torch.uint8).view(5, 1, 3, 1)
     for batch in MemoryLoader(DecodedImages(images, None), EpochSampler(5, 2, seed=0)):
         assert torch.equal(batch["image"], images[batch["index"]]) and "label" not in batch
@@ -107,19 +108,19 @@ def test_file_loader_equals_memory_loader(folder, num_workers):
     assert not same(epoch_of(memory, 0), epoch_of(memory, 1))
 
 
-def test_points_are_fresh_in_every_batch_and_epoch():
+def test_points_are_new_in_every_batch_and_epoch():
     loader = point_loader()
     batches = [batch["image"] for epoch in (0, 1) for batch in epoch_of(loader, epoch)]
     assert len({tuple(batch.flatten().tolist()) for batch in batches}) == 12
 
 
 def test_ranks_joined_are_the_batch_of_one_process(folder):
-    for make in (lambda **share: memory_loader(folder, **share), point_loader, stacked_loader):
-        shares = [epoch_of(make(rank=rank, world=2), 3) for rank in (0, 1)]
-        for whole, *parts in zip(epoch_of(make(), 3), *shares, strict=True):
+    for make in (lambda **options: memory_loader(folder, **options), point_loader, stacked_loader):
+        by_rank = [epoch_of(make(rank=rank, world=2), 3) for rank in (0, 1)]
+        for expected, *parts in zip(epoch_of(make(), 3), *by_rank, strict=True):
             for key in ("image", "label"):
                 joined = torch.stack([part[key] for part in parts], dim=1).flatten(0, 1)
-                assert torch.equal(joined, whole[key])
+                assert torch.equal(joined, expected[key])
 
 
 @pytest.mark.parametrize("name", LOADERS)
@@ -135,10 +136,10 @@ def test_resume_continues_with_the_next_batch(folder, name, stop):
     second = LOADERS[name](folder)
     second.load_state_dict(state)
     if stop == 0:
-        state = second.state_dict()  # nothing was drawn, so the state is that of a new loader
+        state = second.state_dict()  # no batch was drawn, so the state is that of a new loader
         second.sampler.set_epoch(2)
     assert second.state_dict() == state  # saved again before the first batch
-    iterator = iter(second)  # made before the epoch is set, as Lightning does
+    iterator = iter(second)  # created before the epoch is set, as in Lightning
     second.sampler.set_epoch(3 if stop == 6 else 2)
     seen += list(iterator)
     if stop < 6:
@@ -147,7 +148,7 @@ def test_resume_continues_with_the_next_batch(folder, name, stop):
     assert same(seen, expected)
 
 
-def test_an_abandoned_epoch_leaves_no_trace(folder):
+def test_an_abandoned_epoch_has_no_effect(folder):
     loader = file_loader(folder, num_workers=2)
     loader.sampler.set_epoch(0)
     next(iter(loader))
@@ -166,19 +167,19 @@ def test_workers_wait_for_the_next_epoch_and_end_with_close(folder):
     loader.close()
 
 
-# --- images that cannot be used
+# --- unreadable images
 
 
 @pytest.fixture
 def damaged(folder):
-    """Three of the 26 images are no images, the last one among them."""
+    """Folder in which 3 of the 26 files are not images, including the last."""
     for number in (3, 4, 25):
-        (folder / f"{number:03d}.png").write_text("no image")
+        (folder / f"{number:03d}.png").write_text("not an image")
     return folder
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
-def test_a_workers_error_is_one_sentence(damaged, num_workers):
+def test_a_workers_error_is_one_line(damaged, num_workers):
     with pytest.raises(DataError) as caught:
         list(file_loader(damaged, num_workers))
     name = str(caught.value).partition(".png")[0][-3:]
@@ -187,8 +188,29 @@ def test_a_workers_error_is_one_sentence(damaged, num_workers):
     assert not multiprocessing.active_children()
 
 
+def test_a_full_shared_memory_is_named(folder, monkeypatch):
+    """Not a thread of the worker, whose failure would leave the training process waiting."""
+
+    def full(tensor):
+        raise RuntimeError("unable to write to file </torch_1>: No space left on device (28)")
+
+    monkeypatch.setattr(torch.Tensor, "share_memory_", full)
+    with pytest.raises(DataError, match=r"shared memory in /dev/shm is full; set hardware\.num_workers=0"):
+        list(file_loader(folder, 2))
+    assert not multiprocessing.active_children()
+
+
+def test_limits_that_stop_workers_are_named(folder, monkeypatch):
+    def start(loader):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("torch.utils.data.DataLoader.__iter__", start)
+    with pytest.raises(DataError, match=r"cannot run: .*Too many open files; set hardware\.num_workers=0 or a smaller"):
+        list(file_loader(folder, 2))
+
+
 @pytest.mark.parametrize("num_workers", [0, 2])
-def test_skipped_files_are_replaced_by_the_next_and_counted(damaged, num_workers, caplog):
+def test_skipped_files_are_replaced_and_recorded(damaged, num_workers, caplog):
     loader = file_loader(damaged, num_workers, on_error="skip")
     raw = read_image_folder(str(damaged))
     wanted = torch.cat(list(EpochSampler(26, 4, seed=1))).tolist()
@@ -203,12 +225,12 @@ def test_skipped_files_are_replaced_by_the_next_and_counted(damaged, num_workers
     assert len(caplog.records) == 1
 
 
-def test_cache_stops_at_the_first_bad_image(damaged):
+def test_decode_all_stops_at_the_first_bad_image(damaged):
     with pytest.raises(DataError, match=r"003\.png cannot be read"):
         decode_all(read_image_folder(str(damaged)), DECODER)
 
 
-def test_cache_skips_bad_images_with_one_warning(damaged, caplog):
+def test_decode_all_skips_bad_images_with_one_warning(damaged, caplog):
     raw = read_image_folder(str(damaged))
     with caplog.at_level(logging.WARNING):
         decoded = decode_all(RawImages(raw.items, raw.names, torch.arange(26)), DECODER, on_error="skip")
@@ -221,7 +243,7 @@ def test_cache_skips_bad_images_with_one_warning(damaged, caplog):
 
 
 @pytest.mark.parametrize("num_workers", [None, 0, 2])
-def test_nothing_left_is_an_error(tmp_path, num_workers):
+def test_no_readable_image_is_an_error(tmp_path, num_workers):
     for number in range(8):
         (tmp_path / f"{number}.png").write_bytes(b"")
     raw = read_image_folder(str(tmp_path))
@@ -232,7 +254,7 @@ def test_nothing_left_is_an_error(tmp_path, num_workers):
             list(FileLoader(raw, None, DECODER, EpochSampler(8, 2, seed=0), "skip", num_workers))
 
 
-def test_order_is_kept_over_many_chunks():
+def test_order_is_preserved_over_many_chunks():
     raw = RawImages([np.full((2, 2), number % 251, np.uint8) for number in range(1000)], ["x"] * 1000)
     images = decode_all(raw, Decoder(1, 2)).images
     assert torch.equal(images[:, 0, 0, 0], (torch.arange(1000) % 251).to(torch.uint8))

@@ -1,4 +1,4 @@
-"""Scaling and flips on the device."""
+"""Scaling and flips of image batches."""
 
 import torch
 
@@ -19,16 +19,16 @@ def test_the_coin_is_fair_and_changes_with_the_key():
     five_sigma = 5 * 0.5 * count**0.5
     for number, coin in enumerate(coins):
         assert abs(int(coin.sum()) - count / 2) < five_sigma
-        assert abs(int((coin[1:] == coin[:-1]).sum()) - count / 2) < five_sigma  # neighbours are independent
+        assert abs(int((coin[1:] == coin[:-1]).sum()) - count / 2) < five_sigma  # neighboring images are independent
         for other in coins[:number]:
-            assert abs(int((coin == other).sum()) - count / 2) < five_sigma  # and so are epochs and seeds
+            assert abs(int((coin == other).sum()) - count / 2) < five_sigma  # so are epochs and seeds
 
 
-def test_the_coin_belongs_to_the_image_and_not_to_the_batch():
+def test_the_coin_depends_on_the_image_and_not_on_the_batch():
     index = torch.randperm(1000, generator=torch.Generator().manual_seed(0))
-    whole = flip_coin(index, mix(7, 3))
-    assert torch.equal(flip_coin(index[1::4], mix(7, 3)), whole[1::4])
-    assert torch.equal(flip_coin(torch.arange(1000), mix(7, 3))[index], whole)
+    coins = flip_coin(index, mix(7, 3))
+    assert torch.equal(flip_coin(index[1::4], mix(7, 3)), coins[1::4])
+    assert torch.equal(flip_coin(torch.arange(1000), mix(7, 3))[index], coins)
 
 
 def test_the_coin_is_splitmix64():

@@ -1,7 +1,8 @@
-"""Every reader on tiny real files, and the sentence that each bad source gets."""
+"""Readers of image sets: small real files, and the errors of invalid sources."""
 
 import gzip
 import pickle
+import urllib.request
 import zipfile
 from pathlib import Path
 
@@ -11,24 +12,23 @@ import pytest
 import torch
 from PIL import Image
 
-from gan_lab.data import hub
 from gan_lab.data.digits import read_digits
 from gan_lab.data.hub import read_hub
 from gan_lab.data.image_folder import read_image_folder
 from gan_lab.errors import DataError
 
 
-def grey(value: int, side: int = 4) -> Image.Image:
-    return Image.new("L", (side, side), value)
+def gray(value: int, resolution: int = 4) -> Image.Image:
+    return Image.new("L", (resolution, resolution), value)
 
 
 def values(raw) -> list[int]:
-    """The grey value of each one-coloured image."""
+    """The gray value of each one-colored image."""
     return [int(np.asarray(raw.load(position))[0, 0]) for position in range(len(raw))]
 
 
 def pack(path: Path, files: dict[str, Image.Image | str]) -> Path:
-    """A zip file of PNG images and texts."""
+    """Write a zip file of PNG images and texts."""
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in files.items():
             with archive.open(name, "w") as member:
@@ -42,12 +42,12 @@ def pack(path: Path, files: dict[str, Image.Image | str]) -> Path:
 # --- digits
 
 
-def test_digits_span_all_grey_values_and_labels():
+def test_digits_span_all_gray_values_and_labels():
     raw = read_digits()
     assert len(raw) == 1797 and raw.classes == list("0123456789")
     assert raw.labels is not None and sorted(set(raw.labels.tolist())) == list(range(10))
     pixels = np.stack([np.asarray(raw.load(position)) for position in range(len(raw))])
-    # 17 levels of 0..16 go to the nearest of 0..255
+    # 17 levels of 0..16 become the nearest of 0..255
     assert sorted(set(pixels.ravel().tolist())) == [round(level * 255 / 16) for level in range(17)]
 
 
@@ -56,9 +56,9 @@ def test_digits_span_all_grey_values_and_labels():
 
 def test_folder_without_subfolders_has_no_labels_and_is_sorted(tmp_path):
     for name, value in {"b.png": 2, "a.PNG": 1, "c.bmp": 3}.items():
-        grey(value).save(tmp_path / name)
+        gray(value).save(tmp_path / name)
     (tmp_path / ".hidden.png").write_bytes(b"")
-    (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / "notes.txt").write_text("not an image")
     raw = read_image_folder(str(tmp_path))
     assert raw.labels is None and raw.classes is None
     assert values(raw) == [1, 2, 3]
@@ -68,57 +68,57 @@ def test_folder_without_subfolders_has_no_labels_and_is_sorted(tmp_path):
 def test_first_level_folders_are_the_classes(tmp_path):
     for name, value in {"dog/deep/1.png": 3, "cat/2.png": 2, "cat/1.png": 1}.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        grey(value).save(tmp_path / name)
+        gray(value).save(tmp_path / name)
     raw = read_image_folder(str(tmp_path))
     assert raw.classes == ["cat", "dog"]
     assert raw.labels is not None and raw.labels.tolist() == [0, 0, 1]
     assert values(raw) == [1, 2, 3]
 
 
-def test_an_image_beside_the_folders_means_no_labels(tmp_path):
+def test_an_image_outside_the_subfolders_means_no_labels(tmp_path):
     (tmp_path / "cat").mkdir()
-    grey(1).save(tmp_path / "cat" / "1.png")
-    grey(2).save(tmp_path / "top.png")
+    gray(1).save(tmp_path / "cat" / "1.png")
+    gray(2).save(tmp_path / "top.png")
     assert read_image_folder(str(tmp_path)).labels is None
 
 
-@pytest.mark.parametrize("top", ["", "pictures/"])
+@pytest.mark.parametrize("top", ["", "photos/"])
 def test_zip_classes_with_and_without_a_wrapping_folder(tmp_path, top):
-    files = {f"{top}dog/1.png": grey(2), f"{top}cat/1.png": grey(1), "__MACOSX/cat/1.png": "junk"}
+    files = {f"{top}dog/1.png": gray(2), f"{top}cat/1.png": gray(1), "__MACOSX/cat/1.png": "junk"}
     raw = read_image_folder(str(pack(tmp_path / "images.zip", files)))
     assert raw.classes == ["cat", "dog"] and values(raw) == [1, 2]
 
 
-def test_a_wrapping_folder_alone_is_no_class(tmp_path):
-    raw = read_image_folder(str(pack(tmp_path / "images.zip", {"all/1.png": grey(1), "all/2.png": grey(2)})))
+def test_a_single_wrapping_folder_is_not_a_class(tmp_path):
+    raw = read_image_folder(str(pack(tmp_path / "images.zip", {"all/1.png": gray(1), "all/2.png": gray(2)})))
     assert raw.labels is None and len(raw) == 2
 
 
-def test_zip_survives_pickling_after_use(tmp_path):
-    raw = read_image_folder(str(pack(tmp_path / "images.zip", {"1.png": grey(7)})))
+def test_zip_sets_can_be_pickled_after_use(tmp_path):
+    raw = read_image_folder(str(pack(tmp_path / "images.zip", {"1.png": gray(7)})))
     assert values(raw) == [7]
     assert values(pickle.loads(pickle.dumps(raw))) == [7]
 
 
-def test_bad_sources_of_images_are_named(tmp_path):
+def test_invalid_sources_are_named(tmp_path):
     (tmp_path / "empty").mkdir()
-    (tmp_path / "notes.txt").write_text("no image")
-    (tmp_path / "broken.zip").write_bytes(pack(tmp_path / "whole.zip", {"1.png": grey(7)}).read_bytes()[:-30])
-    pack(tmp_path / "texts.zip", {"notes.txt": "no image"})
+    (tmp_path / "notes.txt").write_text("not an image")
+    (tmp_path / "broken.zip").write_bytes(pack(tmp_path / "complete.zip", {"1.png": gray(7)}).read_bytes()[:-30])
+    pack(tmp_path / "texts.zip", {"notes.txt": "not an image"})
     expected = {
         "missing": "does not exist",
-        "empty": "holds no images",
-        "texts.zip": "holds no images",
+        "empty": "contains no images",
+        "texts.zip": "contains no images",
         "notes.txt": "is neither a folder nor a zip file",
         "broken.zip": "is a damaged zip file",
     }
-    for name, sentence in expected.items():
-        with pytest.raises(DataError, match=f"^dataset.source={tmp_path / name} {sentence}.*\\.$"):
+    for name, message in expected.items():
+        with pytest.raises(DataError, match=f"^dataset.source={tmp_path / name} {message}.*\\.$"):
             read_image_folder(str(tmp_path / name))
 
 
 def test_a_damaged_zip_member_is_named(tmp_path):
-    path = pack(tmp_path / "images.zip", {"1.png": grey(7), "2.png": grey(8)})
+    path = pack(tmp_path / "images.zip", {"1.png": gray(7), "2.png": gray(8)})
     content = bytearray(path.read_bytes())
     content[60] ^= 0xFF  # inside the first member
     path.write_bytes(content)
@@ -132,20 +132,20 @@ def test_a_damaged_zip_member_is_named(tmp_path):
 
 
 def write_parquet(folder: Path, declared: bool) -> None:
-    """Two splits of one-coloured images; `declared` writes the hub's own column types into the files."""
+    """Write two splits of one-colored images; `declared` stores the hub's column types in the files."""
     folder.mkdir()
     for split, count in {"train": 3, "test": 2}.items():
         paths = [folder / f"{number}.png" for number in range(count)]
         for number, path in enumerate(paths):
-            grey(10 * number).save(path)
+            gray(10 * number).save(path)
         rows = {
             "name": [path.name for path in paths],
-            "picture": [{"bytes": path.read_bytes(), "path": None} for path in paths],
+            "photo": [{"bytes": path.read_bytes(), "path": None} for path in paths],
             "kind": [number % 2 for number in range(count)],
         }
         types = {
             "name": datasets.Value("string"),
-            "picture": datasets.Image() if declared else {k: datasets.Value(v) for k, v in PLAIN.items()},
+            "photo": datasets.Image() if declared else {k: datasets.Value(v) for k, v in PLAIN.items()},
             "kind": datasets.ClassLabel(names=["odd", "even"]) if declared else datasets.Value("int32"),
         }
         table = datasets.Dataset.from_dict(rows, features=datasets.Features(types))
@@ -165,7 +165,7 @@ def own_cache(tmp_path, monkeypatch):
 @pytest.mark.parametrize("declared", [True, False])
 def test_parquet_folder(tmp_path, declared, capfd):
     write_parquet(tmp_path / "set", declared)
-    raw = read_hub(str(tmp_path / "set"))
+    raw = read_hub(str(tmp_path / "set"), label=None if declared else "kind")
     assert values(raw) == [0, 10, 20]
     assert raw.labels is not None and raw.labels.tolist() == [0, 1, 0]
     assert raw.classes == (["odd", "even"] if declared else None)
@@ -174,6 +174,48 @@ def test_parquet_folder(tmp_path, declared, capfd):
     splits = [read_hub(str(tmp_path / "set"), split=part).at(torch.tensor([0])).split for part in ("train", "test")]
     assert splits == ["train", "test"]
     assert "split" not in capfd.readouterr().err  # no progress bars
+
+
+def columns(folder: Path, **rows: list) -> str:
+    """Write a parquet folder with two images in each column whose name begins with `image`."""
+    folder.mkdir()
+    types = {name: datasets.Image() if name.startswith("image") else datasets.Value("int64") for name in rows}
+    for name in types:
+        if name.startswith("image"):
+            gray(rows[name][0]).save(folder / "a.png")
+            gray(rows[name][1]).save(folder / "b.png")
+            rows[name] = [{"bytes": (folder / file).read_bytes(), "path": None} for file in ("a.png", "b.png")]
+    table = datasets.Dataset.from_dict(rows, features=datasets.Features(types))
+    table.to_parquet(str(folder / "train.parquet"))
+    (folder / "a.png").unlink()
+    (folder / "b.png").unlink()
+    return str(folder)
+
+
+def test_integers_are_labels_only_if_the_column_is_named_so(tmp_path):
+    """The number of a person in a photo is not a class."""
+    raw = read_hub(columns(tmp_path / "faces", image=[1, 2], celeb_id=[2880, 17]))
+    assert raw.labels is None
+    raw = read_hub(columns(tmp_path / "both", image=[1, 2], celeb_id=[2880, 17], label=[1, 0]))
+    assert raw.labels is not None and raw.labels.tolist() == [1, 0]
+    raw = read_hub(str(tmp_path / "faces"), label="celeb_id")
+    assert raw.labels is not None and raw.labels.tolist() == [2880, 17]
+    with pytest.raises(
+        DataError, match=r"dataset\.reader\.label=identity is not a column of labels of .*; these are celeb_id"
+    ):
+        read_hub(str(tmp_path / "faces"), label="identity")
+
+
+def test_one_of_several_images_must_be_named(tmp_path):
+    """The first column of a paired set is one half of it."""
+    source = columns(tmp_path / "pairs", imageA=[1, 2], imageB=[3, 4])
+    with pytest.raises(
+        DataError, match=r"columns of images imageA, imageB; choose one with \+dataset\.reader\.image=imageA"
+    ):
+        read_hub(source)
+    with pytest.raises(DataError, match=r"dataset\.reader\.image=imageC is not one of them"):
+        read_hub(source, image="imageC")
+    assert values(read_hub(source, image="imageB")) == [3, 4]
 
 
 def test_bad_parquet_folders_are_named(tmp_path):
@@ -188,30 +230,36 @@ def test_bad_parquet_folders_are_named(tmp_path):
     with pytest.raises(DataError, match=r"texts has no column of images; its columns are text\."):
         read_hub(str(tmp_path / "texts"))
     (tmp_path / "cut").mkdir()
-    whole = (tmp_path / "set" / "train-00000-of-00001.parquet").read_bytes()
-    (tmp_path / "cut" / "train.parquet").write_bytes(whole[:-20])
+    complete = (tmp_path / "set" / "train-00000-of-00001.parquet").read_bytes()
+    (tmp_path / "cut" / "train.parquet").write_bytes(complete[:-20])
     with pytest.raises(DataError, match=r"cut cannot be read as a data set: .*\.$"):
         read_hub(str(tmp_path / "cut"))
 
 
-def test_missing_paths_never_ask_the_hub(tmp_path, monkeypatch):
-    monkeypatch.setattr(hub, "_hub_answers", lambda: pytest.fail("asked the hub"))
+def test_missing_paths_cause_no_request_to_the_hub(tmp_path, monkeypatch):
+    from huggingface_hub import constants
+
+    asked: list[object] = []
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # nothing listens there
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *request, **_: asked.append(request))
     for source in (str(tmp_path / "missing"), "./missing", "some/deep/folder", "~/missing-folder"):
         with pytest.raises(DataError, match="does not exist"):
             read_hub(source)
     (tmp_path / "file.parquet").write_bytes(b"")
     with pytest.raises(DataError, match="is a file"):
         read_hub(str(tmp_path / "file.parquet"))
+    assert asked == []
 
 
-def test_an_unreachable_hub_is_one_sentence(monkeypatch):
+def test_an_unreachable_hub_is_a_one_line_error(monkeypatch):
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # nothing listens there
     with pytest.raises(DataError, match=r"cannot be reached; give dataset.source=<local folder") as caught:
-        read_hub("nobody/no-such-data-set")
+        read_hub("no-such-user/no-such-data-set")
     assert "\n" not in str(caught.value)
-    assert not constants.HF_HUB_OFFLINE  # the setting is put back
+    assert not constants.HF_HUB_OFFLINE  # the setting is restored
 
 
 # --- IDX files
@@ -245,8 +293,13 @@ def test_bad_idx_folders_are_named(tmp_path):
     with pytest.raises(DataError, match=r"split=val is not in .*train and test"):
         read_hub(str(tmp_path / "set"), split="val")
     images = tmp_path / "set" / "train-images-idx3-ubyte.gz"
-    whole = images.read_bytes()
-    for content in (whole[:-12], gzip.compress(idx(np.zeros((3, 4, 5)))[:-1]), gzip.compress(b"something else"), b"x"):
+    complete = images.read_bytes()
+    for content in (
+        complete[:-12],
+        gzip.compress(idx(np.zeros((3, 4, 5)))[:-1]),
+        gzip.compress(b"something else"),
+        b"x",
+    ):
         images.write_bytes(content)
         with pytest.raises(DataError, match=r"train-images-idx3-ubyte.gz cannot be read as an IDX file: .*\.$"):
             read_hub(str(tmp_path / "set"))

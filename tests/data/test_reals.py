@@ -1,4 +1,4 @@
-"""What metrics ask of a data set: the samples to compare with, and a word for what they hold."""
+"""Real samples for evaluations, and fingerprints of data sets."""
 
 import shutil
 import zipfile
@@ -51,17 +51,17 @@ def stacked_data(**changes) -> StackedData:
 
 
 def joined(data, count: int | None = None, batch_size: int = 4) -> tuple[Tensor, Tensor | None]:
-    """All of `reals`, after a look at the sizes of its parts."""
-    parts = list(data.reals(count, batch_size))
-    assert all(0 < len(images) <= batch_size for images, _ in parts)
-    labels = [label for _, label in parts if label is not None]
-    return torch.cat([images for images, _ in parts]), torch.cat(labels) if labels else None
+    """All of `reals`, concatenated, after a check of the chunk sizes."""
+    chunks = list(data.reals(count, batch_size))
+    assert all(0 < len(images) <= batch_size for images, _ in chunks)
+    labels = [label for _, label in chunks if label is not None]
+    return torch.cat([images for images, _ in chunks]), torch.cat(labels) if labels else None
 
 
 # --- fingerprint
 
 
-def test_fingerprint_hangs_on_pixels_labels_order_and_decoder() -> None:
+def test_fingerprint_depends_on_pixels_labels_order_and_decoder() -> None:
     changed = pixels()
     changed[3, 7, 7] ^= 1
     wide = np.ascontiguousarray(pixels().reshape(6, 4, 16))
@@ -75,34 +75,34 @@ def test_fingerprint_hangs_on_pixels_labels_order_and_decoder() -> None:
         "one less": fingerprint(raw(pixels()[:5], (0, 1, 2, 0, 1)), DECODER),
     } | {
         name: fingerprint(raw(), replace(DECODER, **{name: value}))
-        for name, value in {"channels": 1, "resolution": 4, "fit": "pad", "background": 0, "min_side": 1}.items()
+        for name, value in {"channels": 1, "resolution": 4, "fit": "pad", "background": 0, "min_resolution": 1}.items()
     }
     assert len(set(prints.values())) == len(prints)
     assert len(prints["same"]) == 24 and int(prints["same"], 16) >= 0
     assert prints["same"] == fingerprint(raw(name="elsewhere"), Decoder(3, 8))
 
 
-def test_no_byte_changes_sides() -> None:
-    """Two sets with the same bytes one after the other."""
+def test_fingerprint_depends_on_the_boundaries_of_items() -> None:
+    """Two sets with the same concatenated bytes."""
     one, other = RawImages([b"ab", b"c"], ["", ""]), RawImages([b"a", b"bc"], ["", ""])
     assert fingerprint(one, DECODER) != fingerprint(other, DECODER)
 
 
-def test_a_moved_or_zipped_set_is_the_same(make_folder, tmp_path: Path) -> None:
+def test_a_copied_or_zipped_set_has_the_same_fingerprint(make_folder, tmp_path: Path) -> None:
     folder = make_folder(4)
-    moved = tmp_path / "elsewhere"
-    shutil.copytree(folder, moved)
+    copied = tmp_path / "elsewhere"
+    shutil.copytree(folder, copied)
     with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
         for file in folder.iterdir():
             archive.write(file, f"wrapped/{file.name}")
-    prints = {folder_data(path).fingerprint() for path in (folder, moved, tmp_path / "images.zip")}
+    prints = {folder_data(path).fingerprint() for path in (folder, copied, tmp_path / "images.zip")}
     assert len(prints) == 1
-    (moved / "002.png").write_bytes((moved / "002.png").read_bytes() + b"\0")
-    assert folder_data(moved).fingerprint() not in prints
+    (copied / "002.png").write_bytes((copied / "002.png").read_bytes() + b"\0")
+    assert folder_data(copied).fingerprint() not in prints
 
 
-def test_fingerprint_of_the_modules() -> None:
-    """That of the source, and nothing of how the run uses it."""
+def test_fingerprints_of_data_modules() -> None:
+    """They depend on the source, and not on how the run uses it."""
     same = {image_data(**change).fingerprint() for change in ({}, {"flip": True}, {"seed": 4}, {"batch_size": 3})}
     same |= {image_data(cache=mode).fingerprint() for mode in ("memory", "none")}
     assert same == {fingerprint(raw(), Decoder(1, 8))}
@@ -117,13 +117,13 @@ def test_fingerprint_of_the_modules() -> None:
     assert len(mixtures) == 3
 
 
-def test_what_cannot_be_read_has_no_content(make_folder) -> None:
+def test_unreadable_items_have_a_stable_fingerprint(make_folder) -> None:
     folder = make_folder(4)
-    whole = folder_data(folder).fingerprint()
+    complete = folder_data(folder).fingerprint()
     (folder / "001.png").unlink()
     (folder / "001.png").symlink_to("nowhere")
     broken = folder_data(folder, on_error="skip")
-    assert broken.fingerprint() == folder_data(folder, on_error="skip").fingerprint() != whole
+    assert broken.fingerprint() == folder_data(folder, on_error="skip").fingerprint() != complete
     assert len(joined(broken)[0]) == 3
 
 
@@ -132,7 +132,7 @@ def test_what_cannot_be_read_has_no_content(make_folder) -> None:
 
 @pytest.mark.parametrize("cache", ["memory", "none"])
 @pytest.mark.parametrize("batch_size", [1, 4, 100])
-def test_all_of_them_in_their_order(cache: str, batch_size: int) -> None:
+def test_all_images_in_their_order(cache: str, batch_size: int) -> None:
     data = image_data(cache=cache, flip=True, seed=3)
     images, labels = joined(data, None, batch_size)
     expected = torch.stack([to_tensor(raw().load(k), 1, 8) for k in range(6)])
@@ -142,7 +142,7 @@ def test_all_of_them_in_their_order(cache: str, batch_size: int) -> None:
     assert torch.equal(joined(data, None, batch_size)[0], images)  # again
 
 
-def test_a_subset_hangs_on_nothing_but_the_count() -> None:
+def test_a_subset_depends_only_on_the_count() -> None:
     options = {"reader": read_digits, "num_classes": 10, "fit": "stretch", "cache": "memory"}
     images, labels = joined(image_data(**options), 50, 16)
     for change in ({"seed": 7}, {"batch_size": 5}, {"flip": True}, {"cache": "none"}, {"num_classes": 10}):
@@ -159,16 +159,16 @@ def test_a_subset_hangs_on_nothing_but_the_count() -> None:
 @pytest.mark.parametrize("cache", ["memory", "none"])
 def test_unreadable_images_are_skipped(cache: str, make_folder) -> None:
     folder = make_folder(9)
-    whole = folder_data(folder, cache="memory")
+    complete = folder_data(folder, cache="memory")
     kept = [k for k in range(9) if k not in (2, 5)]
-    everything = joined(whole)[0]
-    order = [next(k for k in range(9) if torch.equal(image, everything[k])) for image in joined(whole, 9)[0]]
+    everything = joined(complete)[0]
+    order = [next(k for k in range(9) if torch.equal(image, everything[k])) for image in joined(complete, 9)[0]]
     for k in (2, 5):
         (folder / f"{k:03d}.png").write_bytes(b"")
     data = folder_data(folder, cache=cache, on_error="skip")
-    for batch_size in (1, 4):  # parts of which none can be read are left out
+    for batch_size in (1, 4):  # chunks without a readable image are dropped
         assert torch.equal(joined(data, None, batch_size)[0], everything[kept])
-        for count in (3, 7):  # the readable ones in the order that was there
+        for count in (3, 7):  # the readable ones, in the same order
             assert torch.equal(joined(data, count, batch_size)[0], everything[[k for k in order if k in kept][:count]])
     for count in (8, 9):
         with pytest.raises(DataError, match=rf"evaluation.real_images={count}\b.*\b7 images|Only 7 images .*={count};"):
@@ -178,7 +178,7 @@ def test_unreadable_images_are_skipped(cache: str, make_folder) -> None:
 
 
 @pytest.mark.parametrize("cache", ["memory", "none"])
-def test_labels_follow_what_was_skipped(cache: str) -> None:
+def test_labels_match_their_images_if_some_are_skipped(cache: str) -> None:
     items = [*pixels()[:2], b"", *pixels()[3:]]
     reader = lambda source: RawImages(items, NumberedNames("x", 6), torch.tensor([0, 1, 2, 0, 1, 2]))  # noqa: E731
     data = image_data(reader=reader, on_error="skip", cache=cache)
@@ -190,7 +190,7 @@ def test_labels_follow_what_was_skipped(cache: str) -> None:
 
 
 @pytest.mark.parametrize("cache", ["memory", "none"])
-def test_a_set_without_a_readable_image(cache: str, make_folder) -> None:
+def test_a_set_without_readable_images(cache: str, make_folder) -> None:
     folder = make_folder(2)
     for file in folder.iterdir():
         file.write_bytes(b"")
@@ -201,7 +201,7 @@ def test_a_set_without_a_readable_image(cache: str, make_folder) -> None:
 
 
 @pytest.mark.parametrize("cache", ["memory", "none"])
-def test_too_many_are_refused(cache: str) -> None:
+def test_a_count_above_the_size_is_an_error(cache: str) -> None:
     with pytest.raises(
         DataError, match=r"^evaluation.real_images=7, but here has 6 images; give .*, or null for all of them\.$"
     ):
@@ -209,12 +209,12 @@ def test_too_many_are_refused(cache: str) -> None:
     assert len(joined(image_data(cache=cache), 6)[0]) == 6
 
 
-# --- sets without an end
+# --- unlimited sets
 
 
 @pytest.mark.parametrize("make", [stacked_data, lambda **changes: MixtureData(ring(), **{"batch_size": 8, **changes})])
-def test_endless_sets_give_as_many_as_asked(make) -> None:
-    with pytest.raises(DataError, match=r"^evaluation.real_images=null .* no end; give a number\.$"):
+def test_unlimited_sets_yield_the_requested_count(make) -> None:
+    with pytest.raises(DataError, match=r"^evaluation.real_images=null .* unlimited; give a number\.$"):
         list(make().reals(None, 4))
     samples, labels = joined(make(), 30, 7)
     assert len(samples) == len(labels) == 30 and samples.dtype == torch.float32 and labels.dtype == torch.int64
@@ -223,7 +223,7 @@ def test_endless_sets_give_as_many_as_asked(make) -> None:
         assert torch.equal(others, samples) and torch.equal(other_labels, labels)
 
 
-def test_stacked_digits_have_the_label_of_what_they_show() -> None:
+def test_labels_of_stacked_digits() -> None:
     everything, digits = joined(image_data(reader=read_digits, num_classes=10, fit="stretch", background=0), None, 512)
     known = {tuple(image.flatten().tolist()): int(digit) for image, digit in zip(everything, digits, strict=True)}
     for image, label in zip(*joined(stacked_data(), 20), strict=True):

@@ -1,9 +1,9 @@
-"""The order of the images: complete, shared without overlap, and a function of (seed, epoch)."""
+"""Samplers: the order is complete, disjoint over processes, and a function of (seed, epoch)."""
 
 import pytest
 import torch
 
-from gan_lab.data.sampler import ChangingSampler, EpochPosition, EpochSampler, check_share
+from gan_lab.data.sampler import ChangingSampler, EpochPosition, EpochSampler, check_divisible
 from gan_lab.errors import DataError
 
 
@@ -13,7 +13,7 @@ def batches(epoch: int = 0, **options) -> list[list[int]]:
     return [index.tolist() for index in sampler]
 
 
-def test_an_epoch_holds_each_image_at_most_once_and_whole_batches_only():
+def test_an_epoch_has_each_image_at_most_once_and_only_complete_batches():
     drawn = batches()
     assert [len(batch) for batch in drawn] == [12, 12, 12, 12]
     assert len({index for batch in drawn for index in batch}) == 48
@@ -23,10 +23,10 @@ def test_an_epoch_holds_each_image_at_most_once_and_whole_batches_only():
 
 @pytest.mark.parametrize("world", [2, 3, 4])
 def test_ranks_joined_are_the_batch_of_one_process(world):
-    shares = [batches(epoch=5, rank=rank, world=world) for rank in range(world)]
-    for number, whole in enumerate(batches(epoch=5)):
-        joined = torch.tensor([share[number] for share in shares]).T.flatten().tolist()  # interleaved
-        assert joined == whole
+    by_rank = [batches(epoch=5, rank=rank, world=world) for rank in range(world)]
+    for number, expected in enumerate(batches(epoch=5)):
+        joined = torch.tensor([ours[number] for ours in by_rank]).T.flatten().tolist()  # interleaved
+        assert joined == expected
 
 
 def test_the_order_is_a_function_of_seed_and_epoch():
@@ -35,7 +35,7 @@ def test_the_order_is_a_function_of_seed_and_epoch():
     assert batches(epoch=2) != batches(epoch=2, seed=4)
 
 
-def test_the_global_random_state_plays_no_part():
+def test_the_order_is_independent_of_the_global_random_state():
     torch.manual_seed(0)
     before = torch.get_rng_state()
     first = batches()
@@ -44,34 +44,34 @@ def test_the_global_random_state_plays_no_part():
     assert batches() == first
 
 
-def test_resume_continues_and_a_finished_epoch_leads_to_the_next():
+def test_resume_continues_within_an_epoch_or_with_the_next():
     sampler = EpochSampler(50, 12, seed=3)
     sampler.resume(epoch=1, batches=3)
     sampler.set_epoch(1)
     assert [index.tolist() for index in sampler] == batches(epoch=1)[3:]
-    assert [index.tolist() for index in sampler] == batches(epoch=1)  # the start holds once
+    assert [index.tolist() for index in sampler] == batches(epoch=1)  # the start applies once
     sampler.resume(epoch=1, batches=4)
     assert [index.tolist() for index in sampler] == batches(epoch=2)
 
 
-def test_another_epoch_begins_at_its_beginning():
+def test_another_epoch_starts_at_its_first_batch():
     position = EpochPosition(4)
     position.resume(epoch=1, batches=3)
     position.set_epoch(2)
     assert position.take_start() == 0
 
 
-def test_what_cannot_be_shared_or_filled_is_refused():
-    with pytest.raises(DataError, match=r"^batch_size=10 does not divide by the 4 processes\.$"):
+def test_invalid_batch_sizes():
+    with pytest.raises(DataError, match=r"^batch_size=10 is not divisible by the number of processes, 4\.$"):
         EpochSampler(50, 10, seed=0, world=4)
     with pytest.raises(DataError, match="has 50 images, fewer than batch_size=64"):
         EpochSampler(50, 64, seed=0)
     assert len(EpochSampler(50, 50, seed=0)) == 1
-    check_share(12, 4)
+    check_divisible(12, 4)
 
 
 def changing(epoch: int = 0, **options) -> list[list[int]]:
-    """Batches of 4 up to 10 images seen, of 6 up to 40, then of 2."""
+    """Batches of 4 until 10 images are seen, of 6 until 40, then of 2."""
     size = lambda seen: 4 if seen < 10 else 6 if seen < 40 else 2  # noqa: E731
     sampler = ChangingSampler(**{"size": 21, "batch_size": size, "seed": 3, **options})
     sampler.set_epoch(epoch)
@@ -79,7 +79,7 @@ def changing(epoch: int = 0, **options) -> list[list[int]]:
 
 
 def test_batches_change_with_the_images_seen():
-    # 4, 4, 4 end at 12 and 6 at 18; the next would need 24 of 21. Then from 18: 24, 30, 36; from 36: 42 and pairs.
+    # 4, 4, 4 end at 12 and 6 at 18; the next would end at 24 > 21. Then from 18: 24, 30, 36; from 36: 42, then 2 each.
     assert [len(batch) for batch in changing(0)] == [4, 4, 4, 6]
     assert [len(batch) for batch in changing(1)] == [6, 6, 6]
     assert [len(batch) for batch in changing(2)] == [6] + [2] * 7
@@ -96,22 +96,22 @@ def epoch_of(size: int, batch: int, epoch: int) -> EpochSampler:
     return sampler
 
 
-def test_equal_batches_are_those_of_the_other_sampler():
+def test_constant_batch_sizes_give_the_order_of_epoch_sampler():
     assert changing(2, size=50, batch_size=lambda seen: 12) == batches(epoch=2)
 
 
-def test_epochs_may_be_asked_for_in_any_order():
+def test_epochs_can_be_requested_in_any_order():
     sampler = ChangingSampler(21, lambda seen: 4 if seen < 10 else 6 if seen < 40 else 2, seed=3)
     assert [len(sampler.sizes(epoch)) for epoch in (3, 0, 2, 1)] == [10, 4, 8, 3]
 
 
 def test_ranks_joined_are_the_changing_batch_of_one_process():
-    shares = [changing(epoch=1, rank=rank, world=2) for rank in range(2)]
-    for number, whole in enumerate(changing(epoch=1)):
-        assert torch.tensor([share[number] for share in shares]).T.flatten().tolist() == whole
+    by_rank = [changing(epoch=1, rank=rank, world=2) for rank in range(2)]
+    for number, expected in enumerate(changing(epoch=1)):
+        assert torch.tensor([ours[number] for ours in by_rank]).T.flatten().tolist() == expected
 
 
-def test_a_changing_epoch_resumes_and_once_finished_is_empty():
+def test_a_changing_epoch_resumes_and_is_empty_when_finished():
     sampler = ChangingSampler(21, lambda seen: 4 if seen < 10 else 6 if seen < 40 else 2, seed=3)
     sampler.resume(epoch=1, batches=2)
     sampler.set_epoch(1)
@@ -123,10 +123,10 @@ def test_a_changing_epoch_resumes_and_once_finished_is_empty():
     assert [index.tolist() for index in sampler] == changing(2)
 
 
-def test_changing_batches_that_do_not_fit_are_refused():
+def test_invalid_changing_batch_sizes():
     with pytest.raises(
         DataError, match=r"^The data set has 21 images, fewer than a batch of 22; give a smaller one\.$"
     ):
         changing(0, batch_size=lambda seen: 22)
-    with pytest.raises(DataError, match="does not divide by the 4 processes"):
+    with pytest.raises(DataError, match="is not divisible by the number of processes, 4"):
         changing(0, world=4)

@@ -1,4 +1,4 @@
-"""Stacked digits: three digits in three channels, and a label that says which."""
+"""Stacked digits: three digits in three channels, and the label of the triple."""
 
 import pytest
 import torch
@@ -7,8 +7,9 @@ from gan_lab.data.cache import DecodedImages, decode_all
 from gan_lab.data.decode import Decoder
 from gan_lab.data.digits import read_digits
 from gan_lab.data.image_folder import read_image_folder
+from gan_lab.data.loaders import DistributionLoader
 from gan_lab.data.raw import RawImages
-from gan_lab.data.stacked import StackedData, StackedLoader
+from gan_lab.data.stacked import DigitTriples, StackedData
 from gan_lab.errors import ConfigError, DataError
 from gan_lab.types import DataSpec
 
@@ -18,14 +19,15 @@ def stacked_data(**changes) -> StackedData:
     return StackedData(**{**options, "batches_per_epoch": 3, **changes})
 
 
-def numbered(count: int = 200) -> DecodedImages:
-    """Digits whose pixels are their position, so that an image tells what it is made of."""
+def triples(count: int = 200) -> DigitTriples:
+    """Triples of digits whose pixels are their position in the set, which identifies them."""
     positions = torch.arange(count)
-    return DecodedImages(positions.to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 4, 4).contiguous(), positions % 10)
+    pixels = positions.to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 4, 4).contiguous()
+    return DigitTriples(DecodedImages(pixels, positions % 10))
 
 
 def test_label_is_red_and_ten_times_green_and_a_hundred_times_blue():
-    (batch,) = StackedLoader(numbered(), 1, 500, seed=3)
+    (batch,) = DistributionLoader(triples(), 1, 500, seed=3)
     assert batch["image"].shape == (500, 3, 4, 4) and batch["image"].dtype == torch.uint8
     assert batch["label"].shape == (500,) and batch["label"].dtype == torch.int64
     drawn = batch["image"][:, :, 0, 0].long()
@@ -35,7 +37,7 @@ def test_label_is_red_and_ten_times_green_and_a_hundred_times_blue():
 
 
 def test_channels_are_independent_and_uniform():
-    (batch,) = StackedLoader(numbered(100), 1, 20_000, seed=1)
+    (batch,) = DistributionLoader(triples(100), 1, 20_000, seed=1)
     drawn = batch["image"][:, :, 0, 0].double()  # 0..99
     assert (drawn.mean(0) - 49.5).abs().max() < 5 * (9999 / 12 / 20_000) ** 0.5
     assert (torch.corrcoef(drawn.T) - torch.eye(3)).abs().max() < 5 / 20_000**0.5
@@ -46,14 +48,14 @@ def test_channels_are_independent_and_uniform():
 def test_batches_differ_by_number_epoch_and_seed():
     seen = set()
     for seed in (1, 2):
-        loader = StackedLoader(numbered(), 4, 16, seed)
+        loader = DistributionLoader(triples(), 4, 16, seed)
         for epoch in (0, 1):
             loader.sampler.set_epoch(epoch)
             seen |= {tuple(batch["label"].tolist()) for batch in loader}
     assert len(seen) == 16
 
 
-def test_on_the_device_images_are_in_the_unit_range():
+def test_images_on_the_device_are_in_the_unit_range():
     data = stacked_data()
     assert data.size == 180 and data.spec == DataSpec(channels=3, resolution=8, num_classes=1000)
     raw = next(iter(data.train_dataloader()))
@@ -85,11 +87,12 @@ def test_the_set_is_read_and_decoded_once(monkeypatch):
     data = stacked_data(reader=reader)
     data.prepare_data()
     data.setup("fit")
-    assert data.train_dataloader().digits is not None and data.train_dataloader().digits is not None
+    first, second = data.train_dataloader(), data.train_dataloader()
+    assert first.distribution.digits.images is second.distribution.digits.images
     assert calls == ["scikit-learn", "decoded"]
 
 
-def test_real_batch_is_decided_by_the_seed():
+def test_real_batch_depends_only_on_the_seed():
     data = stacked_data()
     batch = data.real_batch(16)
     assert batch.shape == (16, 3, 8, 8) and batch.dtype == torch.float32 and -1 == batch.min() < batch.max() <= 1
@@ -102,9 +105,9 @@ def test_real_batch_is_decided_by_the_seed():
     assert channels <= known and len(channels) > 40
 
 
-def test_sets_that_are_no_digits_are_refused(make_folder):
+def test_sets_that_are_not_digits_are_errors(make_folder):
     with pytest.raises(
-        DataError, match=r"images has no labels from 0 to 9; stacked digits need a set that has them\.$"
+        DataError, match=r"images has no labels from 0 to 9; stacked digits require a data set of labeled digits\.$"
     ):
         stacked_data(source=str(make_folder(2)), reader=read_image_folder).setup()
     for wrong in ([0, 10], [-1, 3]):
@@ -114,7 +117,7 @@ def test_sets_that_are_no_digits_are_refused(make_folder):
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "sentence"),
+    ("option", "value", "message"),
     [
         ("resolution", 0, r"^dataset.resolution=0 is too small"),
         ("batch_size", 0, r"^batch_size=0"),
@@ -126,6 +129,6 @@ def test_sets_that_are_no_digits_are_refused(make_folder):
         ("num_classes", 10, r"^dataset.num_classes=10 is not possible; .* so it must be 1000\.$"),
     ],
 )
-def test_arguments(option, value, sentence):
-    with pytest.raises(ConfigError, match=sentence):
+def test_invalid_arguments(option, value, message):
+    with pytest.raises(ConfigError, match=message):
         stacked_data(**{option: value})

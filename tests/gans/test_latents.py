@@ -1,4 +1,4 @@
-"""Latents without their tails, against the moments and the distribution function of the truncated normal."""
+"""Truncated latents against moments and distribution function of the truncated normal distribution."""
 
 import math
 
@@ -12,7 +12,7 @@ PRIOR = LatentPrior(100)
 
 
 def truncated_std(threshold: float) -> float:
-    """Of a normal number given that it is within the threshold t: the root of 1 - 2 t phi(t) / (2 Phi(t) - 1)."""
+    """Standard deviation of the normal distribution truncated at t: the root of 1 - 2 t phi(t) / (2 Phi(t) - 1)."""
     density = math.exp(-(threshold**2) / 2) / math.sqrt(2 * math.pi)
     return math.sqrt(1 - 2 * threshold * density / math.erf(threshold / math.sqrt(2)))
 
@@ -37,18 +37,18 @@ def test_standard_deviations(form: str, threshold: float, std: float) -> None:
     assert std == pytest.approx(known, abs=1e-5)
 
 
-def test_distribution_is_that_of_drawing_again() -> None:
-    """Kolmogorov's distance from numbers that were drawn again in a loop; 1.36 sqrt(2 / n) is its 95 % quantile."""
+def test_distribution_is_that_of_rejection_sampling() -> None:
+    """Kolmogorov-Smirnov distance from rejection sampling; 1.36 sqrt(2 / n) is its 95 % quantile."""
     found = TruncatedPrior(PRIOR, 0.8).sample(Noise(2, 1000)).flatten().sort().values
     again = torch.randn(len(found), generator=torch.Generator().manual_seed(3))
     while (beyond := again.abs() > 0.8).any():
         again[beyond] = torch.randn(int(beyond.sum()))
-    shares = torch.searchsorted(again.sort().values, found) / len(found)
-    distance = (shares - torch.arange(len(found)) / len(found)).abs().max()
+    quantiles = torch.searchsorted(again.sort().values, found) / len(found)
+    distance = (quantiles - torch.arange(len(found)) / len(found)).abs().max()
     assert distance < 1.63 * math.sqrt(2 / len(found))  # the 99 % quantile
 
 
-def test_coordinates_within_the_threshold_stay() -> None:
+def test_coordinates_within_the_threshold_are_unchanged() -> None:
     plain = PRIOR.sample(Noise(4, 50))
     kept = plain.abs() <= 0.7
     cut = TruncatedPrior(PRIOR, 0.7).sample(Noise(4, 50))
@@ -59,18 +59,18 @@ def test_coordinates_within_the_threshold_stay() -> None:
 
 
 @pytest.mark.parametrize("form", ["resample", "scale"])
-def test_threshold_zero_leaves_nothing(form: str) -> None:
+def test_threshold_zero_gives_zeros(form: str) -> None:
     assert torch.count_nonzero(TruncatedPrior(PRIOR, 0.0, form).sample(Noise(5, 4))) == 0
 
 
-def test_processes_share_the_latents_of_one() -> None:
+def test_processes_split_the_latents_of_one_process() -> None:
     prior = TruncatedPrior(PRIOR, 0.5)
-    whole = prior.sample(Noise(6, 8))
-    assert torch.equal(prior.sample(Noise(6, 8, slice(1, 8, 2))), whole[1::2])
+    all_rows = prior.sample(Noise(6, 8))
+    assert torch.equal(prior.sample(Noise(6, 8, slice(1, 8, 2))), all_rows[1::2])
 
 
 def test_uniform_latents_have_no_tails() -> None:
     with pytest.raises(
-        ValueError, match=r"truncation=0\.5 is for normal latents, and this run has latent\.distribution="
+        ValueError, match=r"truncation=0\.5 needs normal latents, and this run has latent\.distribution="
     ):
         TruncatedPrior(LatentPrior(4, "uniform"), 0.5)

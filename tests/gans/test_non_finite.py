@@ -1,16 +1,18 @@
-"""A loss or a gradient that is not finite stops a run before anybody moves by it."""
+"""A non-finite loss or gradient stops a run before it updates any weights."""
 
 import pytest
 import torch
+from torch import Tensor
 
 from gan_lab.config.build import build
 from gan_lab.errors import NonFiniteError
+from gan_lab.step import Step
 
 NAN = float("nan")
 
 
 def spoiled(cfg, spoil, at: int):
-    """The module of a run that is spoiled from batch `at` on, its weights before that batch, and what stopped it."""
+    """The module of a run that is spoiled from batch `at` on, its weights before that batch, and the exception."""
     experiment = build(cfg)
     module, before = experiment.module, {}
     step = module.training_step
@@ -27,9 +29,9 @@ def spoiled(cfg, spoil, at: int):
     return module, before, str(stopped.value)
 
 
-def test_a_loss_that_is_no_number_moves_nobody(tiny) -> None:
+def test_a_nan_loss_updates_no_weights(tiny) -> None:
     def spoil(module) -> None:
-        module.discriminator_loss = lambda real, fake: (real.mean() - fake.mean()) * NAN
+        module.discriminator_criterion = lambda real, fake: (real.mean() - fake.mean()) * NAN
 
     module, before, message = spoiled(tiny("dataset.resolution=8", "budget.images=64"), spoil, 3)
     assert message == "the discriminator's term adversarial is nan (batch 3, 16 images seen)"
@@ -37,7 +39,7 @@ def test_a_loss_that_is_no_number_moves_nobody(tiny) -> None:
     assert module.images_seen == 16
 
 
-def test_a_gradient_that_overflows_is_named_by_its_weight(tiny) -> None:
+def test_the_message_names_the_weight_of_an_infinite_gradient(tiny) -> None:
     def spoil(module) -> None:
         module.generator.get_parameter(key).register_hook(lambda gradient: gradient * float("inf"))
 
@@ -47,30 +49,40 @@ def test_a_gradient_that_overflows_is_named_by_its_weight(tiny) -> None:
     assert message.startswith(f"the generator's gradient by {key} is ") and "(batch 2, 8 images seen)" in message
     after = dict(module.named_parameters())
     assert all(torch.equal(after[k], before[k]) for k in after if k.startswith("generator."))
-    assert any(not torch.equal(after[k], before[k]) for k in after if k.startswith("discriminator."))  # moved before
+    assert any(not torch.equal(after[k], before[k]) for k in after if k.startswith("discriminator."))  # updated before
 
 
-def test_a_penalty_is_named_and_a_micro_batch_counts(tiny) -> None:
-    def spoil(module) -> None:
-        calls = []
-        penalty = module.penalties["gradient_penalty"]
-        module.weighted = lambda p, step: calls.append(p) or penalty(step) * (NAN if len(calls) % 2 == 0 else 1.0)
+class Faulty:
+    """A penalty that is 0 until its fourth call: the second micro-batch of the second batch."""
 
-    cfg = tiny("model=wgan_gp", "dataset.resolution=16", "accumulate=2", "budget.images=64")
-    _, _, message = spoiled(cfg, spoil, 2)
-    assert message == "the discriminator's term gradient_penalty is nan (batch 2, 8 images seen)"
+    weight, interval, player, per_sample = 1.0, 1, "discriminator", False
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, step: Step) -> Tensor:
+        self.calls += 1
+        return step.real.logits.mean() * (NAN if self.calls == 4 else 0.0)
 
 
-def test_switched_off_it_goes_on_and_notes_norms_as_before(tiny) -> None:
-    words = ("dataset.resolution=8", "budget.images=160", "~callbacks.train_log")
-    on, off = build(tiny(*words)), build(tiny(*words, "check_finite=false"))
+def test_the_message_names_a_penalty_of_a_single_micro_batch(tiny) -> None:
+    overrides = ("+regularizer.faulty._target_=tests.gans.test_non_finite.Faulty", "allow_targets=[tests]")
+    experiment = build(tiny("model=wgan_gp", *overrides, "dataset.resolution=16", "accumulate=2", "budget.images=64"))
+    with pytest.raises(NonFiniteError) as stopped:
+        experiment.trainer.fit(experiment.module, datamodule=experiment.data)
+    assert str(stopped.value) == "the discriminator's term faulty is nan (batch 2, 8 images seen)"
+
+
+def test_without_the_check_the_run_continues_and_records_norms(tiny) -> None:
+    overrides = ("dataset.resolution=8", "budget.images=160", "~callbacks.train_log")
+    on, off = build(tiny(*overrides)), build(tiny(*overrides, "trouble.check_finite=false"))
     for experiment in (on, off):
         experiment.trainer.fit(experiment.module, datamodule=experiment.data)
     for (key, a), (_, b) in zip(on.module.named_parameters(), off.module.named_parameters(), strict=True):
         assert torch.equal(a, b), key
     assert [sorted(record) for record in on.module.records] == [sorted(record) for record in off.module.records]
     assert sum("grad_norm/generator" in record for record in on.module.records) == 2  # every tenth of twenty batches
-    experiment = build(tiny(*words, "check_finite=false"))
-    experiment.module.discriminator_loss = lambda real, fake: (real.mean() - fake.mean()) * NAN
+    experiment = build(tiny(*overrides, "trouble.check_finite=false"))
+    experiment.module.discriminator_criterion = lambda real, fake: (real.mean() - fake.mean()) * NAN
     experiment.trainer.fit(experiment.module, datamodule=experiment.data)
     assert experiment.module.images_seen == 160

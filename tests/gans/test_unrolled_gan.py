@@ -1,4 +1,4 @@
-"""The generator's look at the discriminator to come: right by finite differences, and without a trace."""
+"""Unrolled GAN: the generator's gradient against finite differences, and an unchanged discriminator."""
 
 import copy
 from pathlib import Path
@@ -9,22 +9,32 @@ from torch import Tensor, nn
 
 from gan_lab.architectures.spectral import SpectralNormalization
 from gan_lab.config.build import build
-from gan_lab.config.fit import fit
 from gan_lab.errors import ConfigError
 from gan_lab.gans.latents import LatentPrior
 from gan_lab.gans.parts import Parts
 from gan_lab.gans.unrolled_gan import UnrolledGAN
 from gan_lab.losses.adversarial import Minimax, NonSaturating, Wasserstein
 from gan_lab.noise import Noise
-from gan_lab.types import Judged, Step
-from tests.gans.game import Discriminator, Generator, adam, make_game, same, sgd, state, train
+from gan_lab.step import DiscriminatorOutputs, Samples, Step
+from gan_lab.training.fit import fit
 from tests.gans.test_every_model import CHECKPOINTS
 from tests.gans.test_two_player import Spy
+from tests.helpers.points_gan import (
+    Discriminator,
+    Generator,
+    UpdateWatch,
+    adam,
+    equal_states,
+    make_gan,
+    sgd,
+    state,
+    train,
+)
 from tests.optim.test_unroll import OPTIMIZERS, equal
 
 
 def make_unrolled(steps: int = 3, norm: bool = False, optimizer=None, **settings) -> UnrolledGAN:
-    """The game from fixed initial weights."""
+    """An unrolled GAN from fixed initial weights."""
     torch.manual_seed(0)
     settings.setdefault("loss", Minimax())
     settings.setdefault("optimizers", {"generator": optimizer or sgd(), "discriminator": optimizer or sgd()})
@@ -38,26 +48,26 @@ class Line(nn.Module):
         super().__init__()
         self.slope = nn.Parameter(torch.tensor(slope))
 
-    def features(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+    def features(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         return x
 
-    def head(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
+    def head(self, features: Tensor, condition: Tensor | None = None) -> Tensor:
         return (self.slope * features).squeeze(1)
 
 
 class Constant(nn.Module):
-    """G(z) = g, whatever z is."""
+    """G(z) = g for all z."""
 
     def __init__(self, value: float) -> None:
         super().__init__()
         self.value = nn.Parameter(torch.tensor(value))
 
-    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+    def forward(self, latents: Tensor, condition: Tensor | None = None) -> Tensor:
         return self.value.expand(len(latents), 1)
 
 
-def test_bilinear_game_by_hand() -> None:
-    """Data at 0, samples at g = .7, C(x) = d x with d = .3: K = 5 steps of rate .1 make f = -g (d - K r g).
+def test_bilinear_problem_by_hand() -> None:
+    """Data at 0, samples at g = .7, C(x) = d x with d = .3: K = 5 steps with lr .1 make f = -g (d - K r g).
 
     So the generator's slope is 2 K r g - d = .4, and .05 without the second-order path.
     """
@@ -67,16 +77,16 @@ def test_bilinear_game_by_hand() -> None:
         latent=LatentPrior(1),
         optimizers={"generator": sgd(), "discriminator": lambda p: optimizer(p, lr=0.1)},
     )
-    game = UnrolledGAN(Constant(0.7), Line(0.3), parts, unroll_steps=5)
-    game.runner.optimizer = lambda player: optimizer([game.discriminator.slope], lr=0.1)  # type: ignore[method-assign]
-    step = game.generator_step({"image": torch.zeros(4, 1)}, Noise(0, 4))
-    (slope,) = torch.autograd.grad(game.generator_loss(step), game.generator.value)
+    gan = UnrolledGAN(Constant(0.7), Line(0.3), parts, unroll_steps=5)
+    gan.runner.optimizer = lambda player: optimizer([gan.discriminator.slope], lr=0.1)  # type: ignore[method-assign]
+    step = gan.generator_step({"image": torch.zeros(4, 1)}, Noise(0, 4))
+    (slope,) = torch.autograd.grad(gan.generator_criterion(step), gan.generator.value)
     assert slope.item() == pytest.approx(0.4, abs=1e-6)
-    assert game.discriminator.slope.item() == pytest.approx(0.3) and game.discriminator.slope.grad is None
+    assert gan.discriminator.slope.item() == pytest.approx(0.3) and gan.discriminator.slope.grad is None
 
 
 class Smooth(Discriminator):
-    """With tanh, which finite differences need."""
+    """With tanh, because finite differences need smooth functions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -86,11 +96,11 @@ class Smooth(Discriminator):
 @pytest.mark.parametrize("steps", [0, 1, 4])
 @pytest.mark.parametrize("name", ["adam", "momentum"])
 def test_gradient_is_that_of_finite_differences(name: str, steps: int) -> None:
-    """f by torch's own optimizer, stepped K times on a copy in the middle of a run, as a function of one sample's place."""
-    game = make_unrolled(steps)
-    game.discriminator = network = Smooth().double()
+    """f after K steps of torch's optimizer on a copy during a run, as a function of a coordinate of a sample."""
+    gan = make_unrolled(steps)
+    gan.discriminator = network = Smooth().double()
     optimizer = OPTIMIZERS[name](network.parameters())
-    game.runner.optimizer = lambda player: optimizer  # type: ignore[method-assign]
+    gan.runner.optimizer = lambda player: optimizer  # type: ignore[method-assign]
     real, fake = torch.randn(2, 4, 2, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
 
     def discriminator_loss(network: nn.Module, fake: Tensor) -> Tensor:
@@ -98,27 +108,30 @@ def test_gradient_is_that_of_finite_differences(name: str, steps: int) -> None:
         a, b = network(real), network(fake)
         return cross_entropy(a, torch.ones_like(a)) + cross_entropy(b, torch.zeros_like(b))
 
-    def move(network: nn.Module, optimizer: torch.optim.Optimizer, fake: Tensor) -> None:
+    def descend(network: nn.Module, optimizer: torch.optim.Optimizer, fake: Tensor) -> None:
         optimizer.zero_grad()
         discriminator_loss(network, fake).backward()
         optimizer.step()
 
     for _ in range(3):
-        move(network, optimizer, fake)
+        descend(network, optimizer, fake)
 
     def after(fake: Tensor) -> float:
         ahead = copy.deepcopy(network)
-        moving = OPTIMIZERS[name](ahead.parameters())
-        moving.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+        coordinate = OPTIMIZERS[name](ahead.parameters())
+        coordinate.load_state_dict(copy.deepcopy(optimizer.state_dict()))
         for _ in range(steps):
-            move(ahead, moving, fake)
+            descend(ahead, coordinate, fake)
         return -discriminator_loss(ahead, fake).item()
 
     leaf = fake.clone().requires_grad_()
     step = Step(
-        game.generator, Judged(network, lambda: (real, None)), Judged(network, lambda: (leaf, None)), Noise(0, 4)
+        gan.generator,
+        DiscriminatorOutputs(network, lambda: Samples(real)),
+        DiscriminatorOutputs(network, lambda: Samples(leaf)),
+        Noise(0, 4),
     )
-    loss = game.generator_loss(step)
+    loss = gan.generator_criterion(step)
     assert loss.item() == pytest.approx(after(fake), abs=1e-12)
     (gradient,) = torch.autograd.grad(loss, leaf)
     for index in ((0, 0), (1, 1), (3, 0)):
@@ -128,10 +141,10 @@ def test_gradient_is_that_of_finite_differences(name: str, steps: int) -> None:
         assert gradient[index].item() == pytest.approx(numeric, abs=1e-8)
 
 
-def test_without_a_look_ahead_it_is_the_minimax_game() -> None:
+def test_without_unrolled_steps_it_is_the_minimax_gan() -> None:
     unrolled, plain = (
         make_unrolled(0, norm=True, optimizer=adam()),
-        make_game(norm=True, optimizer=adam(), loss=Minimax()),
+        make_gan(norm=True, optimizer=adam(), loss=Minimax()),
     )
     train(unrolled, 5)
     train(plain, 5)
@@ -139,98 +152,93 @@ def test_without_a_look_ahead_it_is_the_minimax_game() -> None:
         assert torch.equal(a, b), key
 
 
-def test_a_look_ahead_changes_the_generators_gradient() -> None:
-    games = [make_unrolled(steps) for steps in (0, 1, 5)]
-    for game in games:
-        train(game, 1)
-    assert all(same(state(games[0].discriminator), state(game.discriminator)) for game in games)
-    weights = [game.generator.output.weight for game in games]
+def test_unrolled_steps_change_the_generators_gradient() -> None:
+    gans = [make_unrolled(steps) for steps in (0, 1, 5)]
+    for gan in gans:
+        train(gan, 1)
+    assert all(equal_states(state(gans[0].discriminator), state(gan.discriminator)) for gan in gans)
+    weights = [gan.generator.output.weight for gan in gans]
     assert not torch.equal(weights[0], weights[1]) and not torch.equal(weights[1], weights[2])
 
 
 @pytest.mark.parametrize("optimizer", [adam(), lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.5)], ids=["adam", "sgd"])
-def test_the_discriminator_does_not_notice(optimizer) -> None:
-    """Bit for bit: weights, batch norm's statistics, singular vectors, gradients, moments, counts, rates, random numbers."""
-    game = make_unrolled(3, norm=True, optimizer=optimizer)
-    SpectralNormalization()(game.discriminator)
-    play, generator_moves = game.runner._move, []
+def test_unrolling_does_not_change_the_discriminator(optimizer) -> None:
+    """Bit for bit: weights, statistics, singular vectors, gradients, state of the optimizer, random numbers."""
+    gan = make_unrolled(3, norm=True, optimizer=optimizer)
+    SpectralNormalization()(gan.discriminator)
 
     def everything() -> dict:
         return {
-            "weights": state(game.discriminator),
-            "gradients": [p.grad for p in game.discriminator.parameters()],
-            "optimizer": game.trainer.optimizers[0].state_dict(),
-            "mode": [(m.training, getattr(m, "track_running_stats", None)) for m in game.discriminator.modules()],
-            "free": [p.requires_grad for p in game.discriminator.parameters()],
+            "weights": state(gan.discriminator),
+            "gradients": [p.grad for p in gan.discriminator.parameters()],
+            "optimizer": gan.trainer.optimizers[0].state_dict(),
+            "mode": [(m.training, getattr(m, "track_running_stats", None)) for m in gan.discriminator.modules()],
+            "free": [p.requires_grad for p in gan.discriminator.parameters()],
             "random": torch.get_rng_state(),
         }
 
-    def watched(phase, *rest, **named):
-        before = copy.deepcopy(everything()), state(game.generator)
-        play(phase, *rest, **named)
-        if phase.player == "generator":
-            assert not same(before[1], state(game.generator))
-            generator_moves.append(equal(before[0], everything()))
-        else:
-            assert not equal(before[0], everything())
-
-    game.runner._move = watched
-    train(game, 4)
-    assert generator_moves == [True] * 4
-    assert game.trainer.optimizers[0].state_dict()["state"][0].get("step", 4) == 4
+    watch = UpdateWatch(lambda: (copy.deepcopy(everything()), state(gan.generator)))
+    train(gan, 4, profiler=watch)
+    assert [player for player, _, _ in watch.updates] == ["discriminator", "generator"] * 4
+    for player, before, after in watch.updates:
+        assert equal_states(before[1], after[1]) == (player == "discriminator")
+        assert equal(before[0], after[0]) == (player == "generator")
+    assert gan.trainer.optimizers[0].state_dict()["state"][0].get("step", 4) == 4
 
 
-def test_all_steps_are_on_one_draw_of_the_augmentation() -> None:
+def test_all_steps_use_one_draw_of_the_augmentation() -> None:
     spy = Spy(0.5)
     train(make_unrolled(4, augment=spy), 1)
-    assert spy.seen == [4, 4, 4, 4]  # real and generated samples in either move
+    assert spy.seen == [4, 4, 4, 4]  # real and generated samples in both updates
 
 
 def test_the_discriminator_sees_labels_and_all_generated_samples() -> None:
-    game = make_unrolled(1, generator_batches=2)
+    gan = make_unrolled(1, generator_batches=2)
     seen: list[tuple[int, Tensor | None]] = []
-    features = game.discriminator.features
+    features = gan.discriminator.features
 
-    def watched(samples: Tensor, labels: Tensor | None = None) -> Tensor:
-        seen.append((len(samples), labels))
+    def watched(samples: Tensor, condition: Tensor | None = None) -> Tensor:
+        seen.append((len(samples), condition))
         return features(samples)
 
-    game.discriminator.features = watched
-    game.runner.optimizer = lambda player: torch.optim.SGD(game.discriminator.parameters(), lr=0.1)  # type: ignore[method-assign]
+    gan.discriminator.features = watched
+    optimizer = torch.optim.SGD(gan.discriminator.parameters(), lr=0.1)
+    gan.runner.optimizer = lambda player: optimizer  # type: ignore[method-assign]
     labels = torch.tensor([1, 2, 3, 0])
-    judged = [Judged(game.discriminator, lambda n=n: (torch.randn(n, 2), labels)) for n in (4, 8)]
-    game.generator_loss(Step(game.generator, *judged, Noise(0, 4)))
+    outputs = [DiscriminatorOutputs(gan.discriminator, lambda n=n: Samples(torch.randn(n, 2), labels)) for n in (4, 8)]
+    gan.generator_criterion(Step(gan.generator, *outputs, Noise(0, 4)))
     assert [size for size, _ in seen] == [4, 8, 4, 8] and all(given is labels for _, given in seen)
 
 
-def test_half_precision_does_not_reach_the_steps_ahead() -> None:
+def test_unrolled_steps_run_without_half_precision() -> None:
     dtypes: set[torch.dtype] = set()
-    game = make_unrolled(2)
-    train(game, 1, precision="bf16-mixed")
-    assert torch.isfinite(game.generator.output.weight).all()
-    game.discriminator.layers[0].register_forward_hook(lambda module, inputs, output: dtypes.add(output.dtype))
-    game.runner.optimizer = lambda player: torch.optim.SGD(game.discriminator.parameters(), lr=0.1)  # type: ignore[method-assign]
+    gan = make_unrolled(2)
+    train(gan, 1, precision="bf16-mixed")
+    assert torch.isfinite(gan.generator.output.weight).all()
+    gan.discriminator.layers[0].register_forward_hook(lambda module, inputs, output: dtypes.add(output.dtype))
+    optimizer = torch.optim.SGD(gan.discriminator.parameters(), lr=0.1)
+    gan.runner.optimizer = lambda player: optimizer  # type: ignore[method-assign]
     with torch.autocast("cpu", torch.bfloat16):
-        game.generator_loss(game.generator_step({"image": torch.randn(4, 2)}, Noise(0, 4)))
+        gan.generator_loss(gan.generator_step({"image": torch.randn(4, 2)}, Noise(0, 4)))
     assert dtypes == {torch.float32}
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("settings", "message"),
     [
         (("loss=non_saturating",), "NonSaturating is not minus the discriminator's; set loss=minimax or wasserstein"),
         (("loss=relativistic",), "zero-sum"),
         (("loss=least_squares",), "zero-sum"),
-        (("loss=dual",), "loss=dual is for two discriminators"),
+        (("loss=dual",), "loss=dual needs two discriminators"),
         (("regularizer=[top_k]",), "regularizer=top_k"),
         (("optimizer=rmsprop",), "RMSprop cannot be unrolled; set optimizer=adam or sgd"),
         (("+optimizer.discriminator.amsgrad=true",), r"optimizer\.discriminator\.amsgrad=false"),
-        (("game.unroll_steps=-1",), r"game\.unroll_steps=-1 .* at least 0"),
-        (("game.unroll_steps=1.5",), r"game\.unroll_steps=1\.5 .* whole number"),
+        (("algorithm.unroll_steps=-1",), r"algorithm\.unroll_steps=-1 .* at least 0"),
+        (("algorithm.unroll_steps=1.5",), r"algorithm\.unroll_steps=1\.5 .* whole number"),
     ],
 )
-def test_refusals(settings: tuple[str, ...], words: str, tiny) -> None:
-    with pytest.raises(ConfigError, match=words) as refusal:
+def test_refusals(settings: tuple[str, ...], message: str, tiny) -> None:
+    with pytest.raises(ConfigError, match=message) as refusal:
         build(tiny("model=unrolled_gan", *settings, "dataset.resolution=16"))
     assert str(refusal.value).endswith(".")
 
@@ -243,15 +251,15 @@ def test_a_loss_that_is_not_zero_sum_is_refused_in_python_too() -> None:
 def test_resumes_in_the_middle_of_an_epoch_bit_for_bit(tiny, tmp_path: Path) -> None:
     settings = (
         "model=unrolled_gan",
-        "game.unroll_steps=2",
+        "algorithm.unroll_steps=2",
         "dataset.resolution=16",
-        "wrapper=[spectral_norm]",
+        "wrapper/discriminator=[spectral_norm]",
         *CHECKPOINTS,
     )
-    whole = fit(tiny(*settings, "budget.images=160", f"run.dir={tmp_path}/whole"))
+    uninterrupted = fit(tiny(*settings, "budget.images=160", f"run.dir={tmp_path}/uninterrupted"))
     fit(tiny(*settings, "budget.images=160", "callbacks.budget.images=56", f"run.dir={tmp_path}/first"))
     second = fit(tiny(*settings, "budget.images=160", f"run.dir={tmp_path}/second", f"resume={tmp_path}/first"))
-    a, b = whole.module.state_dict(), second.module.state_dict()
+    a, b = uninterrupted.module.state_dict(), second.module.state_dict()
     assert a.keys() == b.keys()
     assert all(torch.equal(value, b[key]) for key, value in a.items() if isinstance(value, Tensor))
-    assert whole.module.images_seen == second.module.images_seen == 160
+    assert uninterrupted.module.images_seen == second.module.images_seen == 160

@@ -1,4 +1,4 @@
-"""Standing statistics against the mean of the batches' own, and batch statistics against those of the batch."""
+"""Standing statistics and batch statistics of a trained network's batch norms."""
 
 import pytest
 import torch
@@ -24,12 +24,12 @@ def test_standing_statistics_are_the_mean_of_the_batches() -> None:
     inputs = [plain[0](batch) for batch in batches]
     assert torch.allclose(first.running_mean, torch.stack([x.mean(0) for x in inputs]).mean(0), atol=1e-14)
     assert torch.allclose(first.running_var, torch.stack([x.var(0) for x in inputs]).mean(0), atol=1e-14)
-    # Each batch passes the first norm with its own statistics on its way to the second; the dropout is off.
+    # The first norm uses each batch's own statistics; dropout is off.
     hidden = [(x - x.mean(0)) / (x.var(0, correction=0) + 1e-5).sqrt() for x in inputs]
     later = [plain[3](x) for x in hidden]
     assert torch.allclose(second.running_mean, torch.stack([x.mean(0) for x in later]).mean(0), atol=1e-14)
     assert not any(layer.training for layer in standing.modules())
-    assert torch.count_nonzero(plain[1].running_mean) == 0  # the network itself is as it was
+    assert torch.count_nonzero(plain[1].running_mean) == 0  # the network itself is unchanged
 
 
 def test_batch_statistics_are_those_of_the_batch() -> None:
@@ -40,10 +40,10 @@ def test_batch_statistics_are_those_of_the_batch() -> None:
     expected = (h - h.mean(0)) / (h.var(0, correction=0) + 1e-5).sqrt()
     assert torch.allclose(other(x), expected, atol=1e-12)
     assert not torch.allclose(plain(x), expected, atol=1e-2)
-    assert torch.allclose(other(x), expected, atol=1e-12)  # nothing was kept of the first time
+    assert torch.allclose(other(x), expected, atol=1e-12)  # no state of the first call
 
 
-def test_without_batch_norm_there_are_none() -> None:
+def test_networks_without_batch_norm_are_refused() -> None:
     for adjust in (lambda n: with_standing_statistics(n, []), with_batch_statistics):
         with pytest.raises(ValueError, match="no batch norm with running statistics; set batch_norm=running"):
             adjust(nn.Linear(2, 2))

@@ -1,4 +1,4 @@
-"""Batch norm by label."""
+"""Conditional batch norm."""
 
 import copy
 from typing import Any
@@ -13,7 +13,7 @@ LABELS = torch.tensor([2, 0, 1, 1, 2, 2])
 
 
 def make(dims: int, classes: int = 3) -> tuple[Any, ConditionalBatchNorm]:
-    """A batch norm with gains and shifts of its own, and the conditional one made of it."""
+    """A batch norm with random gains and shifts, and the conditional one made from it."""
     torch.manual_seed(0)
     plain = (nn.BatchNorm2d if dims else nn.BatchNorm1d)(4, eps=1e-3, momentum=0.3)
     nn.init.normal_(plain.weight)
@@ -29,7 +29,7 @@ def batch(dims: int) -> torch.Tensor:
 @pytest.mark.parametrize("dims", [0, 2])
 def test_equal_rows_are_plain_batch_norm(dims: int, training: bool) -> None:
     plain, layer = make(dims)
-    for _ in range(2):  # the second time the running statistics have moved
+    for _ in range(2):  # at the second call the running statistics have changed
         with labels_for(layer, LABELS):
             torch.testing.assert_close(layer(batch(dims)), plain(batch(dims)))
         torch.testing.assert_close(layer.norm.running_mean, plain.running_mean)
@@ -60,7 +60,7 @@ def test_a_norm_without_gains() -> None:
     assert torch.equal(layer.shift, torch.zeros(2, 4))
 
 
-def test_parameters_are_the_tables_alone() -> None:
+def test_the_only_parameters_are_the_tables() -> None:
     _, layer = make(2)
     assert {name: tuple(p.shape) for name, p in layer.named_parameters()} == {"gain": (3, 4), "shift": (3, 4)}
     assert set(layer.state_dict()) - {"gain", "shift"} == {
@@ -68,12 +68,12 @@ def test_parameters_are_the_tables_alone() -> None:
         "norm.running_var",
         "norm.num_batches_tracked",
     }
-    layer.norm.reset_parameters()  # touches gains and shifts where a norm says it has them
+    layer.norm.reset_parameters()  # would change gains and shifts if the norm were affine
 
 
-def test_statistics_rest_where_they_are_switched_off() -> None:
+def test_statistics_are_not_updated_if_tracking_is_off() -> None:
     _, layer = make(2)
-    layer.norm.track_running_stats = False  # what the loop does with players that do not move
+    layer.norm.track_running_stats = False  # as the loop does for players that are not updated
     before = layer.norm.running_mean.clone()
     with labels_for(layer, LABELS):
         layer(batch(2))
@@ -84,7 +84,7 @@ def test_statistics_rest_where_they_are_switched_off() -> None:
     assert not torch.equal(layer.norm.running_mean, before)
 
 
-def test_labels_are_gone_afterwards() -> None:
+def test_labels_are_removed_afterwards() -> None:
     _, layer = make(2)
     sentence = r"^this network is conditioned on labels: call it with labels, int64 \(n,\)$"
     with pytest.raises(ValueError, match=sentence):

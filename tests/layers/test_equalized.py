@@ -13,7 +13,7 @@ LAYERS = {
     "linear": (lambda: nn.Linear(512, 256), 512, (4096, 512)),
     "conv3x3": (lambda: nn.Conv2d(64, 32, 3), 64 * 9, (64, 64, 10, 10)),
     "conv1x1": (lambda: nn.Conv2d(512, 256, 1), 512, (16, 512, 8, 8)),
-    # One tap of sixteen meets the one pixel of its input: the fan is sixteen times the inputs that are summed up.
+    # One of sixteen taps meets the single input pixel: the fan is sixteen times the number of inputs.
     "transposed": (lambda: nn.ConvTranspose2d(512, 64, 4), 512 * 16, (64, 512, 1, 1)),
 }
 
@@ -46,7 +46,7 @@ def test_output_of_unit_input_has_the_variance_gain_squared(name: str) -> None:
     assert variance == pytest.approx(2 / 16 if name == "transposed" else 2, rel=0.05)
 
 
-def test_the_layer_is_the_plain_one_with_scaled_weights() -> None:
+def test_equal_to_the_plain_layer_with_scaled_weights() -> None:
     torch.manual_seed(0)
     layer, x = nn.Conv2d(3, 5, 3), torch.randn(2, 3, 6, 6)
     equalize(layer, 1.0)
@@ -56,8 +56,8 @@ def test_the_layer_is_the_plain_one_with_scaled_weights() -> None:
 
 
 @pytest.mark.parametrize("fan_in", [4, 400])
-def test_one_step_of_adam_moves_the_used_weight_by_rate_times_scale(fan_in: int) -> None:
-    """So all layers change at the same relative speed: Adam's first step has the length of the rate."""
+def test_one_step_of_adam_changes_the_scaled_weight_by_lr_times_scale(fan_in: int) -> None:
+    """So all layers change at the same relative speed: Adam's first step has length lr."""
     torch.manual_seed(0)
     layer = nn.Linear(fan_in, 3)
     equalize(layer)
@@ -65,11 +65,11 @@ def test_one_step_of_adam_moves_the_used_weight_by_rate_times_scale(fan_in: int)
     optimizer = torch.optim.Adam(layer.parameters(), lr=1e-2, betas=(0.0, 0.99))
     layer(torch.rand(5, fan_in) + 0.5).sum().backward()  # a gradient far above Adam's epsilon
     optimizer.step()
-    moved = (layer.weight - before).abs()
-    torch.testing.assert_close(moved, torch.full_like(moved, 1e-2 * sqrt(2 / fan_in)), rtol=1e-3, atol=1e-7)
+    change = (layer.weight - before).abs()
+    torch.testing.assert_close(change, torch.full_like(change, 1e-2 * sqrt(2 / fan_in)), rtol=1e-3, atol=1e-7)
 
 
-def test_copies_and_state_dicts_are_whole() -> None:
+def test_copies_and_state_dicts_are_complete() -> None:
     torch.manual_seed(0)
     layer, x = nn.Linear(4, 3), torch.randn(2, 4)
     equalize(layer)

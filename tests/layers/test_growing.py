@@ -1,4 +1,4 @@
-"""What grows: the stage, its way through checkpoints and copies, and what it does to images."""
+"""Growing networks: the stage in checkpoints and copies, and images at each stage."""
 
 import copy
 import io
@@ -6,25 +6,25 @@ import io
 import pytest
 import torch
 
-from gan_lab.layers.growing import Growing, doubled, enlarged, fade, growing_parts, halved, shown_at
+from gan_lab.layers.growing import Growing, at_stage, downsample_2x, enlarge, fade, growing_networks, upsample_2x
 from gan_lab.types import Stage
 
 
 def test_a_new_network_is_at_its_full_resolution() -> None:
     network = Growing(32)
-    assert network.sides == [4, 8, 16, 32]
+    assert network.resolutions == [4, 8, 16, 32]
     assert network.stage == Stage(32, 1.0) and network.level == 3
 
 
 @pytest.mark.parametrize("stage", [Stage(64), Stage(2), Stage(12), Stage(8, 1.01), Stage(8, -0.01), Stage(4, 0.5)])
-def test_stages_that_there_are_not_are_refused(stage: Stage) -> None:
+def test_invalid_stages_are_refused(stage: Stage) -> None:
     network = Growing(32)
     with pytest.raises(ValueError, match=str(stage.resolution)):
         network.grow(stage)
     assert network.stage == Stage(32)
 
 
-def test_the_stage_is_in_copies_and_in_files() -> None:
+def test_copies_and_state_dicts_keep_the_stage() -> None:
     network = Growing(32)
     network.grow(Stage(16, 0.375))
     assert copy.deepcopy(network).stage == Stage(16, 0.375)
@@ -36,9 +36,9 @@ def test_the_stage_is_in_copies_and_in_files() -> None:
     assert other.stage == Stage(16, 0.375)
 
 
-def test_parts_inside_others_are_found() -> None:
+def test_growing_networks_in_submodules_are_found() -> None:
     inside = [Growing(8), Growing(16)]
-    assert growing_parts(torch.nn.Sequential(torch.nn.Sequential(inside[0]), torch.nn.ReLU(), inside[1])) == inside
+    assert growing_networks(torch.nn.Sequential(torch.nn.Sequential(inside[0]), torch.nn.ReLU(), inside[1])) == inside
 
 
 def test_fade_is_exact_at_both_ends() -> None:
@@ -49,21 +49,23 @@ def test_fade_is_exact_at_both_ends() -> None:
     torch.testing.assert_close(fade(old, new, 0.25), 0.75 * old + 0.25 * new)
 
 
-def test_halving_and_doubling_by_hand() -> None:
+def test_upsampling_and_downsampling_by_hand() -> None:
     x = torch.tensor([[[[1.0, 2.0], [3.0, 6.0]]]])
-    assert halved(x).tolist() == [[[[3.0]]]]
-    assert doubled(x).tolist() == [[[[1, 1, 2, 2], [1, 1, 2, 2], [3, 3, 6, 6], [3, 3, 6, 6]]]]
-    assert torch.equal(enlarged(x, 8), doubled(doubled(x))) and torch.equal(enlarged(x, 2), x)
+    assert downsample_2x(x).tolist() == [[[[3.0]]]]
+    assert upsample_2x(x).tolist() == [[[[1, 1, 2, 2], [1, 1, 2, 2], [3, 3, 6, 6], [3, 3, 6, 6]]]]
+    assert torch.equal(enlarge(x, 8), upsample_2x(upsample_2x(x))) and torch.equal(enlarge(x, 2), x)
 
 
 def test_real_images_at_every_stage() -> None:
     torch.manual_seed(0)
     images = torch.rand(3, 2, 16, 16, dtype=torch.float64) * 2 - 1
-    assert torch.equal(shown_at(images, Stage(16)), images)
-    for side in (4, 8):
-        cells = images.unflatten(3, (side, -1)).unflatten(2, (side, -1))  # (n, C, side, k, side, k)
-        torch.testing.assert_close(shown_at(images, Stage(side)), cells.mean((3, 5)))
-    assert torch.equal(shown_at(images, Stage(16, 0.0)), doubled(halved(images)))
-    assert torch.equal(shown_at(images, Stage(8, 0.0)), doubled(halved(halved(images))))
-    expected = 0.75 * doubled(halved(images)) + 0.25 * images
-    torch.testing.assert_close(shown_at(images, Stage(16, 0.25)), expected)
+    assert torch.equal(at_stage(images, Stage(16)), images)
+    for resolution in (4, 8):
+        cells = images.unflatten(3, (resolution, -1)).unflatten(
+            2, (resolution, -1)
+        )  # (n, C, resolution, k, resolution, k)
+        torch.testing.assert_close(at_stage(images, Stage(resolution)), cells.mean((3, 5)))
+    assert torch.equal(at_stage(images, Stage(16, 0.0)), upsample_2x(downsample_2x(images)))
+    assert torch.equal(at_stage(images, Stage(8, 0.0)), upsample_2x(downsample_2x(downsample_2x(images))))
+    expected = 0.75 * upsample_2x(downsample_2x(images)) + 0.25 * images
+    torch.testing.assert_close(at_stage(images, Stage(16, 0.25)), expected)

@@ -68,7 +68,7 @@ def test_orthogonal(layer: nn.Module) -> None:
 
 
 @pytest.mark.parametrize("make", [lambda: nn.Linear(4, 4), lambda: nn.Conv2d(4, 4, 3), lambda: nn.BatchNorm2d(4)])
-def test_default_touches_nothing(make: Callable[..., Any]) -> None:
+def test_default_changes_nothing(make: Callable[..., Any]) -> None:
     layer = make()
     for parameter in layer.parameters():
         nn.init.normal_(parameter)

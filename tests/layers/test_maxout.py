@@ -30,6 +30,6 @@ def test_parameter_count() -> None:
     assert sum(p.numel() for p in Maxout(784, 240, 5).parameters()) == 5 * 240 * (784 + 1)
 
 
-def test_no_pieces() -> None:
+def test_zero_pieces_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^pieces must be at least 1, not 0$"):
         Maxout(2, 2, 0)

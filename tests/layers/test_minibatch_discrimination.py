@@ -40,7 +40,7 @@ def test_against_loops(include_self: bool) -> None:
             assert layer(x)[i, b].item() == pytest.approx(expected, abs=1e-12)
 
 
-def test_order_of_the_samples_moves_the_rows_along() -> None:
+def test_permuting_samples_permutes_the_rows() -> None:
     torch.manual_seed(0)
     layer = MinibatchDiscrimination(6)
     x = torch.randn(8, 6)
@@ -67,7 +67,7 @@ def test_half_precision_features_are_compared_in_float32() -> None:
         assert layer(x).dtype == torch.float32
 
 
-def test_it_says_that_it_mixes_samples() -> None:
+def test_mixes_samples_is_set() -> None:
     assert MinibatchDiscrimination.mixes_samples
     x = torch.randn(3, 6, requires_grad=True)
     (gradient,) = torch.autograd.grad(MinibatchDiscrimination(6)(x)[0].sum(), x)
@@ -75,6 +75,6 @@ def test_it_says_that_it_mixes_samples() -> None:
 
 
 @pytest.mark.parametrize("name", ["kernels", "kernel_dims"])
-def test_wrong_sizes(name: str) -> None:
+def test_invalid_sizes_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=rf"^wrapper\.discriminator\.minibatch\.{name} must be at least 1, not 0$"):
         MinibatchDiscrimination(6, **{name: 0})

@@ -31,11 +31,11 @@ def test_against_loops(group: int | None, shape: tuple[int, ...]) -> None:
     size = 12 if group is None else gcd(group, 12)
     for row in range(12):
         start = row // size * size
-        members = x[start : start + size].flatten(1).T.tolist()  # feature by feature
-        spread = [
+        members = x[start : start + size].flatten(1).T.tolist()  # one list for each feature
+        stddev = [
             sqrt(sum((v - sum(values) / size) ** 2 for v in values) / size + 1e-8) for values in map(list, members)
         ]
-        torch.testing.assert_close(y[row, -1], torch.full_like(y[row, -1], sum(spread) / len(spread)))
+        torch.testing.assert_close(y[row, -1], torch.full_like(y[row, -1], sum(stddev) / len(stddev)))
 
 
 def test_order_within_a_group_does_not_matter() -> None:
@@ -63,7 +63,7 @@ def test_gradient_of_identical_samples_is_finite(dtype: torch.dtype) -> None:
     assert torch.equal(x.grad, torch.zeros(4, 6, dtype=dtype))
 
 
-def test_wrong_group() -> None:
-    sentence = r"^wrapper\.discriminator\.minibatch\.group must be at least 1, or null for the whole batch, not 0$"
+def test_invalid_group_is_refused() -> None:
+    sentence = r"^wrapper\.discriminator\.minibatch\.group must be at least 1, or null for the entire batch, not 0$"
     with pytest.raises(ValueError, match=sentence):
         MinibatchStddev(0)

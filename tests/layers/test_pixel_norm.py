@@ -22,12 +22,12 @@ def test_against_the_formula_by_hand() -> None:
     torch.testing.assert_close(PixelNorm()(x), expected, atol=1e-15, rtol=0)
 
 
-def test_small_vectors_meet_the_epsilon() -> None:
+def test_epsilon_of_small_vectors() -> None:
     x = torch.full((1, 4), 1e-4, dtype=torch.float64)  # mean square 1e-8, as large as the epsilon
     torch.testing.assert_close(PixelNorm()(x), torch.full_like(x, sqrt(0.5)))
 
 
-def test_scale_and_other_pixels_do_not_matter() -> None:
+def test_scale_and_other_pixels_have_no_effect() -> None:
     torch.manual_seed(0)
     x = torch.randn(2, 8, 3, 3, dtype=torch.float64)
     norm = PixelNorm()

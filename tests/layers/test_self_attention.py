@@ -1,4 +1,4 @@
-"""Self-attention: closed forms, a reference of loops, and maps of where it looks."""
+"""Self-attention: closed forms, a reference implementation with loops, and attention maps."""
 
 import copy
 import itertools
@@ -28,8 +28,8 @@ def matrix(conv: nn.Conv2d) -> Tensor:
     return conv.weight.detach()[:, :, 0, 0]  # (out, in)
 
 
-def places(layer: SelfAttention, features: Tensor) -> list[Tensor]:
-    """The columns (c,) that one sample's features (c, h, w) are read as: pixels, or maxima of 2x2 pixels."""
+def vectors(layer: SelfAttention, features: Tensor) -> list[Tensor]:
+    """Vectors (c,) of a sample's features (c, h, w): pixels, or maxima of 2x2 pixels."""
     _, h, w = features.shape
     if isinstance(layer.pool, nn.Identity):
         return [features[:, r, c] for r in range(h) for c in range(w)]
@@ -44,16 +44,16 @@ def reference(layer: SelfAttention, x: Tensor) -> tuple[Tensor, Tensor]:
     """Output (n, C, h, w) and weights (n, queries, keys), pixel by pixel."""
     out, weights = x.clone(), []
     for sample, image in enumerate(x):
-        keys = places(layer, torch.einsum("ki,ihw->khw", matrix(layer.key), image))
-        values = places(layer, torch.einsum("ki,ihw->khw", matrix(layer.value), image))
+        keys = vectors(layer, torch.einsum("ki,ihw->khw", matrix(layer.key), image))
+        values = vectors(layer, torch.einsum("ki,ihw->khw", matrix(layer.value), image))
         for row, column in itertools.product(range(x.shape[2]), range(x.shape[3])):
             query = matrix(layer.query) @ image[:, row, column]
             scores = torch.stack([torch.exp(query @ key) for key in keys])
             beta = scores / scores.sum()
-            told = torch.zeros_like(values[0])
-            for share, value in zip(beta, values, strict=True):
-                told = told + share * value
-            out[sample, :, row, column] += layer.gamma.item() * matrix(layer.output) @ told
+            attended = torch.zeros_like(values[0])
+            for weight, value in zip(beta, values, strict=True):
+                attended = attended + weight * value
+            out[sample, :, row, column] += layer.gamma.item() * matrix(layer.output) @ attended
             weights.append(beta)
     return out, torch.stack(weights).view(len(x), x.shape[2] * x.shape[3], -1)
 
@@ -78,14 +78,14 @@ def test_is_the_identity_at_first(form: str) -> None:
 def test_gamma_has_a_gradient_at_first(form: str) -> None:
     layer, x = make(16, form, gamma=0.0), noise(2, 16, 4, 4)
     layer(x).sum().backward()
-    told = reference(make(16, form, gamma=1.0), x)[0] - x
+    attended = reference(make(16, form, gamma=1.0), x)[0] - x
     assert layer.gamma.grad is not None
     assert layer.gamma.grad != 0
-    torch.testing.assert_close(layer.gamma.grad, told.sum())
+    torch.testing.assert_close(layer.gamma.grad, attended.sum())
 
 
-def test_without_keys_a_pixel_is_told_the_mean() -> None:
-    # One channel has no bottleneck, so that both value matrices can be the identity.
+def test_without_keys_attention_gives_the_mean() -> None:
+    # One channel has no bottleneck, so both value matrices can be the identity.
     layer, x = make(1, "paper", gamma=1.0), noise(2, 1, 3, 5)
     nn.init.zeros_(layer.key.weight)
     nn.init.ones_(layer.value.weight)
@@ -94,7 +94,7 @@ def test_without_keys_a_pixel_is_told_the_mean() -> None:
 
 
 def test_without_keys_the_values_are_a_projection() -> None:
-    # 16 channels have values of 2: read the first two channels and write them back.
+    # 16 channels have values of size 2: project to the first two channels and back.
     layer, x = make(16, "paper", gamma=1.0), noise(2, 16, 3, 5)
     nn.init.zeros_(layer.key.weight)
     with torch.no_grad():
@@ -105,7 +105,7 @@ def test_without_keys_the_values_are_a_projection() -> None:
     assert torch.equal(out[:, 2:], x[:, 2:])
 
 
-def test_without_keys_the_code_s_form_is_told_the_mean_of_maxima() -> None:
+def test_without_keys_the_code_form_gives_the_mean_of_maxima() -> None:
     layer, x = make(2, "code", gamma=1.0), noise(2, 2, 4, 6)
     nn.init.zeros_(layer.key.weight)
     with torch.no_grad():
@@ -123,7 +123,7 @@ def test_rows_of_weights_sum_to_one(form: str, keys: int) -> None:
     assert weights.shape == (2, 24, keys)
     assert weights.min() >= 0
     torch.testing.assert_close(weights.sum(2), torch.ones(2, 24, dtype=torch.float64))
-    assert (weights.sum(1) - 24 / keys).abs().max() > 0.1  # and the columns do not
+    assert (weights.sum(1) - 24 / keys).abs().max() > 0.1  # columns do not
 
 
 def test_permuting_pixels_permutes_the_output() -> None:
@@ -133,7 +133,7 @@ def test_permuting_pixels_permutes_the_output() -> None:
     torch.testing.assert_close(layer(shuffled).flatten(2), layer(x).flatten(2)[:, :, order])
 
 
-def test_the_code_s_form_permutes_with_blocks_of_2x2_pixels() -> None:
+def test_permuting_2x2_blocks_permutes_the_output_of_the_code_form() -> None:
     layer, x = make(16, "code"), noise(2, 16, 4, 6)
     torch.testing.assert_close(layer(x.roll((2, 2), (2, 3))), layer(x).roll((2, 2), (2, 3)))
     assert (layer(x.roll(1, 3)) - layer(x).roll(1, 3)).abs().max() > 1e-3
@@ -203,15 +203,15 @@ def test_output_keeps_the_channels_innermost(form: str) -> None:
     torch.testing.assert_close(layer(x), layer(x.contiguous()))
 
 
-def test_wrong_words_are_refused() -> None:
+def test_invalid_options_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^form must be one of paper, code, not 'both'$"):
         SelfAttention(8, "both")
     with pytest.raises(ValueError, match=r"^channels must be at least 1, not 0$"):
         SelfAttention(0, "code")
 
 
-class Labelled(nn.Module):
-    """A network of two inputs with attention inside."""
+class Labeled(nn.Module):
+    """A network with two inputs and an attention layer."""
 
     def __init__(self, form: str) -> None:
         super().__init__()
@@ -225,7 +225,7 @@ class Labelled(nn.Module):
 
 @pytest.mark.parametrize(("form", "keys"), [("paper", (4, 6)), ("code", (2, 3))])
 def test_maps_are_rows_of_the_weights(form: str, keys: tuple[int, int]) -> None:
-    network, x, labels = Labelled(form), noise(3, 3, 4, 6), torch.tensor([1, 2, 3])
+    network, x, labels = Labeled(form), noise(3, 3, 4, 6), torch.tensor([1, 2, 3])
     maps = attention_maps(network, (2, 5), x, labels)
     assert maps.shape == (3, *keys)
     assert not maps.requires_grad
@@ -259,6 +259,6 @@ def test_pixels_outside_are_refused(pixel: tuple[int, int]) -> None:
 @pytest.mark.parametrize("count", [0, 2])
 def test_maps_need_one_attention_layer(count: int) -> None:
     network: Any = nn.Sequential(nn.Identity(), *(make(8, "code") for _ in range(count)))
-    with pytest.raises(ValueError, match=rf"runs one SelfAttention, and this one ran {count}$"):
+    with pytest.raises(ValueError, match=rf"runs exactly one SelfAttention layer; this one ran {count}$"):
         attention_maps(network, (0, 0), noise(1, 8, 4, 4))
     assert not any(layer._forward_hooks for layer in network)

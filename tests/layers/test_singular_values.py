@@ -1,11 +1,11 @@
-"""The largest singular values, by decomposition and by iteration, against PyTorch's."""
+"""Largest singular values by decomposition and by iteration against PyTorch's."""
 
 import pytest
 import torch
 from torch import nn
 
 from gan_lab.layers import singular_values
-from gan_lab.layers.singular_values import iterated_singular_values, top_singular_values, weights_of
+from gan_lab.layers.singular_values import iterated_singular_values, top_singular_values, weight_matrices
 from gan_lab.layers.spectral_norm import spectrally_normalize
 
 
@@ -16,7 +16,7 @@ def test_iteration_gives_the_top_three(shape: tuple[int, int]) -> None:
 
 
 def test_iteration_with_equal_and_with_far_values() -> None:
-    """Equal values have no direction of their own; a large one must not hide the next."""
+    """Equal values have no unique directions; a large value must not hide the next."""
     left, right = (torch.linalg.qr(torch.randn(60, 60, generator=torch.Generator().manual_seed(k))).Q for k in (2, 3))
     for top in ([5.0, 5.0, 5.0], [1000.0, 1.5, 1.2]):
         values = torch.cat([torch.tensor(top), torch.linspace(1, 0, 57)])
@@ -24,7 +24,7 @@ def test_iteration_with_equal_and_with_far_values() -> None:
         assert torch.allclose(found, torch.tensor(top), rtol=1e-3)
 
 
-def test_both_ways_agree_and_leave_the_random_stream_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_methods_agree_and_do_not_use_the_random_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     matrix = torch.randn(50, 80, generator=torch.Generator().manual_seed(4))
     exact = top_singular_values(matrix, 3)
     assert torch.equal(exact, torch.linalg.svdvals(matrix)[:3])
@@ -34,17 +34,17 @@ def test_both_ways_agree_and_leave_the_random_stream_alone(monkeypatch: pytest.M
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_few_values_have_zeros_behind_them() -> None:
+def test_missing_values_are_zeros() -> None:
     assert torch.allclose(top_singular_values(torch.tensor([[3.0, 4.0]]), 3), torch.tensor([5.0, 0.0, 0.0]))
     assert torch.equal(top_singular_values(torch.zeros(4, 4), 2), torch.zeros(2))
 
 
-def test_weights_are_those_that_are_learned() -> None:
+def test_weight_matrices_are_the_stored_weights() -> None:
     network = nn.Sequential(
         nn.Linear(3, 4), nn.Conv2d(2, 5, 3), nn.ConvTranspose2d(2, 6, 3), nn.Embedding(7, 3), nn.BatchNorm2d(2)
     )
-    plain = {name: weight.clone() for name, weight in weights_of(network).items()}
+    plain = {name: weight.clone() for name, weight in weight_matrices(network).items()}
     assert {name: tuple(w.shape) for name, w in plain.items()} == {"0": (4, 3), "1": (5, 18), "2": (6, 18), "3": (7, 3)}
     spectrally_normalize(network)
-    normalized = weights_of(network)
+    normalized = weight_matrices(network)
     assert normalized.keys() == plain.keys() and all(torch.equal(normalized[name], plain[name]) for name in plain)

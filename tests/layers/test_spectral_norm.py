@@ -1,4 +1,4 @@
-"""Spectral normalization: closed forms of Miyato et al. (2018), and that only `update` moves the vectors."""
+"""Spectral normalization: closed forms of Miyato et al. (2018), and updates of u and v."""
 
 import copy
 import io
@@ -27,7 +27,7 @@ def normalized(kind: str) -> Any:
 
 
 def matrix(kind: str, weight: Tensor) -> Tensor:
-    """Rows are the outputs, written out by hand."""
+    """Weight matrix with outputs as rows, written by hand."""
     if kind == "transposed":
         return torch.stack([weight[:, k].reshape(-1) for k in range(weight.shape[1])])
     return torch.stack([row.reshape(-1) for row in weight])
@@ -85,7 +85,7 @@ def test_gradient_formula(kind: str) -> None:
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_a_forward_pass_moves_nothing(training: bool) -> None:
+def test_a_forward_pass_does_not_update_the_vectors(training: bool) -> None:
     layer = normalized("conv").train(training)
     before = {name: value.clone() for name, value in layer.state_dict().items()}
     x = torch.randn(2, 3, 5, 5, dtype=torch.float64)
@@ -100,7 +100,7 @@ def test_a_forward_pass_moves_nothing(training: bool) -> None:
 def test_an_update_is_one_iteration(kind: str) -> None:
     layer = normalized(kind)
     with torch.no_grad():
-        vectors(layer)[0].add_(torch.randn_like(vectors(layer)[0]))  # or there is nothing left to iterate
+        vectors(layer)[0].add_(torch.randn_like(vectors(layer)[0]))  # otherwise they have converged already
     original, u, v = (tensor.detach().clone() for tensor in vectors(layer))
     (iterate,) = power_iterations(layer)
     iterate()
@@ -121,7 +121,7 @@ def test_an_update_between_forward_and_backward_is_refused() -> None:
         loss.backward()
 
 
-def test_iterations_find_the_weight_after_a_move() -> None:
+def test_iterations_converge_after_a_weight_update() -> None:
     layer = normalized("linear")
     (iterate,) = power_iterations(layer)
     layer.float()
@@ -132,7 +132,7 @@ def test_iterations_find_the_weight_after_a_move() -> None:
     torch.testing.assert_close(vectors(twin)[1], vectors(layer)[1], atol=0.1, rtol=0)
 
 
-def test_every_layer_with_a_matrix_and_nothing_else() -> None:
+def test_only_layers_with_weight_matrices_are_normalized() -> None:
     network = nn.ModuleDict({kind: make() for kind, make in LAYERS.items()})
     network["norm"] = ConditionalBatchNorm(nn.BatchNorm2d(6), 4)
     spectrally_normalize(network)
@@ -151,7 +151,7 @@ def test_memory_format_is_kept() -> None:
         spectrally_normalize(conv)
     assert layer.weight.is_contiguous(memory_format=torch.channels_last)
     assert not layer.weight.is_contiguous()
-    # The vectors do not depend on it, so a checkpoint fits both.
+    # The vectors do not depend on the memory format, so a checkpoint fits both.
     torch.testing.assert_close(vectors(layer)[2], vectors(reference)[2])
     torch.testing.assert_close(layer.weight, reference.weight)
 
@@ -207,7 +207,7 @@ def test_bfloat16_does_not_reach_sigma() -> None:
         assert torch.equal(weight, layer.weight)
 
 
-def test_a_weight_of_zeros_is_a_start_like_any_other() -> None:
+def test_a_zero_weight_is_a_valid_start() -> None:
     torch.manual_seed(0)
     layer = nn.Linear(3, 2)
     nn.init.zeros_(layer.weight)

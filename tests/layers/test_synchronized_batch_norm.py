@@ -1,4 +1,4 @@
-"""Batch norm over all processes: what one process can show. tests/test_processes.py has two."""
+"""Synchronized batch norm in one process; tests/test_processes.py tests two."""
 
 import copy
 
@@ -19,15 +19,15 @@ CASES = [
 
 
 @pytest.fixture
-def as_if_shared(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two processes with the same batch: every sum is twice what one has."""
+def two_equal_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Simulate two processes with the same batch: every sum is doubled."""
     monkeypatch.setattr(sync, "num_processes", lambda: 2)
     monkeypatch.setattr(sync, "all_reduce", lambda x: 2 * x)
 
 
 @pytest.mark.parametrize(("norm", "shape"), CASES)
-@pytest.mark.usefixtures("as_if_shared")
-def test_a_batch_that_is_there_twice_has_the_statistics_of_one(norm: nn.Module, shape: tuple[int, ...]) -> None:
+@pytest.mark.usefixtures("two_equal_processes")
+def test_two_equal_batches_have_the_statistics_of_one(norm: nn.Module, shape: tuple[int, ...]) -> None:
     """Values, gradients and running means are those of `nn.BatchNorm` on both batches together."""
     torch.manual_seed(0)
     reference = copy.deepcopy(norm)
@@ -47,8 +47,8 @@ def test_a_batch_that_is_there_twice_has_the_statistics_of_one(norm: nn.Module, 
     assert made.num_batches_tracked == 2
 
 
-@pytest.mark.usefixtures("as_if_shared")
-def test_bystanders_and_evaluation_leave_the_running_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("two_equal_processes")
+def test_running_statistics_change_in_training_only_if_tracked(monkeypatch: pytest.MonkeyPatch) -> None:
     made = sync.synchronized(nn.BatchNorm2d(3))
     x = torch.randn(4, 3, 2, 2) + 5
     made.track_running_stats = False
@@ -59,7 +59,7 @@ def test_bystanders_and_evaluation_leave_the_running_statistics(monkeypatch: pyt
     torch.testing.assert_close(made.eval()(x), nn.BatchNorm2d(3).eval()(x))
 
 
-@pytest.mark.usefixtures("as_if_shared")
+@pytest.mark.usefixtures("two_equal_processes")
 def test_plain_mean_of_statistics_without_momentum_and_half_precision() -> None:
     made = sync.synchronized(nn.BatchNorm1d(2, momentum=None))
     for shift in (1.0, 3.0):
@@ -67,19 +67,23 @@ def test_plain_mean_of_statistics_without_momentum_and_half_precision() -> None:
     assert (made.running_mean == 2).all()
 
 
-def test_one_process_is_not_changed(tiny) -> None:
-    words = ("dataset.resolution=16", "wrapper=[synchronized_batch_norm,discriminator_synchronized_batch_norm]")
-    module = build(tiny(*words)).module
+def test_one_process_gives_plain_batch_norm(tiny) -> None:
+    overrides = (
+        "dataset.resolution=16",
+        "wrapper/discriminator=[synchronized_batch_norm]",
+        "wrapper/generator=[synchronized_batch_norm]",
+    )
+    module = build(tiny(*overrides)).module
     kinds = {type(m) for m in module.modules() if isinstance(m, nn.BatchNorm2d)}
     assert kinds == {sync.SynchronizedBatchNorm2d}
     plain = build(tiny("dataset.resolution=16")).module
     plain.load_state_dict(module.state_dict())
-    z = module.sample_latents(4, 0)
+    z = module.sample_inputs(4, 0)[0]
     assert torch.equal(module.generator(z), plain.generator(z))
 
 
 def test_networks_without_batch_norm_are_refused(tiny) -> None:
     with pytest.raises(ValueError, match="this discriminator has none"):
         SynchronizedBatch("discriminator")(nn.Linear(1, 1))
-    with pytest.raises(ConfigError, match=r"architecture\.generator\.norm=batch, or leave it out"):
-        build(tiny("model=wgan_gp", "architecture.generator.norm=none", "wrapper=[synchronized_batch_norm]"))
+    with pytest.raises(ConfigError, match=r"architecture\.generator\.norm=batch, or remove the wrapper"):
+        build(tiny("model=wgan_gp", "architecture.generator.norm=none", "wrapper/generator=[synchronized_batch_norm]"))

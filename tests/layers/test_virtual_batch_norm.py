@@ -12,7 +12,7 @@ R = 5
 
 
 def make(dims: int) -> tuple[nn.Module, VirtualBatchNorm]:
-    """A batch norm with gains and shifts of its own, and the virtual one made of it."""
+    """A batch norm with random gains and shifts, and the virtual one made from it."""
     torch.manual_seed(0)
     plain = (nn.BatchNorm2d if dims else nn.BatchNorm1d)(4, eps=1e-3)
     nn.init.normal_(plain.weight)
@@ -39,7 +39,7 @@ def test_a_row_is_normalized_with_the_reference_and_itself(dims: int) -> None:
     x = batch(dims)
     over = (0, 2, 3) if dims else (0,)
     for row in range(R, len(x)):
-        # With equally many pixels in each, mean and mean square weighted 1 / (R + 1) are those of R + 1 rows together.
+        # With equally many pixels, mean and mean square with weights 1 / (R + 1) are those of all R + 1 rows.
         together = torch.cat([x[:R], x[row : row + 1]])
         mean = together.mean(over)
         square = together.square().mean(over)
@@ -52,7 +52,7 @@ def test_a_row_is_normalized_with_the_reference_and_itself(dims: int) -> None:
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("dims", [0, 2])
-def test_rows_do_not_see_each_other(dims: int, training: bool) -> None:
+def test_rows_are_independent_of_each_other(dims: int, training: bool) -> None:
     layer = make(dims)[1].train(training)
     x = batch(dims)
     before = layer(x)
@@ -64,7 +64,7 @@ def test_rows_do_not_see_each_other(dims: int, training: bool) -> None:
     assert (layer(x) != after).flatten(1).any(1).all()
 
 
-def test_training_and_evaluation_are_alike() -> None:
+def test_training_and_evaluation_are_equal() -> None:
     _, layer = make(2)
     x = batch(2)
     state = layer.state_dict()

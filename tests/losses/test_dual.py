@@ -12,8 +12,7 @@ from gan_lab.losses.functional import log_softplus
 P = torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64)
 Q = torch.tensor([0.4, 0.1, 0.4, 0.1], dtype=torch.float64)
 
-
-NOTHING = torch.tensor([-800.0], dtype=torch.float64)
+ZERO = torch.tensor([-800.0], dtype=torch.float64)
 """A logit with the value 0."""
 ONE = torch.tensor([math.log(math.e - 1)], dtype=torch.float64)
 """A logit with the value 1, whose logarithm is 0."""
@@ -24,35 +23,35 @@ def logit(value: Tensor) -> Tensor:
     return value.expm1().log()
 
 
-def value_at_the_best_discriminators(loss: Dual, p: Tensor, q: Tensor) -> float:
-    """J of discrete laws, each expectation a sum over the four points, with D1 = alpha p / q and D2 = beta q / p."""
+def value_at_the_optimal_discriminators(loss: Dual, p: Tensor, q: Tensor) -> float:
+    """J of discrete distributions, with D1 = alpha p / q and D2 = beta q / p."""
     first, second = logit(loss.alpha * p / q), logit(loss.beta * q / p)
-    minus = 0.0
-    for k in range(4):  # real and generated halves apart, since each has the weights of its own law
-        real_first = loss.first(first[k : k + 1], NOTHING)
+    loss_value = 0.0
+    for k in range(4):  # real and fake terms separately, because their probabilities differ
+        real_first = loss.first(first[k : k + 1], ZERO)
         fake_first = loss.first(ONE, first[k : k + 1])
         real_second = loss.second(second[k : k + 1], ONE)
-        fake_second = loss.second(NOTHING, second[k : k + 1])
-        minus += (p[k] * (real_first + real_second) + q[k] * (fake_first + fake_second)).item()
-    return -minus
+        fake_second = loss.second(ZERO, second[k : k + 1])
+        loss_value += (p[k] * (real_first + real_second) + q[k] * (fake_first + fake_second)).item()
+    return -loss_value
 
 
-def test_value_at_the_best_discriminators_is_two_divergences_and_a_constant() -> None:
+def test_value_at_the_optimal_discriminators_is_two_divergences_plus_a_constant() -> None:
     loss = Dual(alpha=0.2, beta=0.1)
     constant = 0.2 * (math.log(0.2) - 1) + 0.1 * (math.log(0.1) - 1)
     forward, reverse = (P * (P / Q).log()).sum().item(), (Q * (Q / P).log()).sum().item()
-    value = value_at_the_best_discriminators(loss, P, Q)
+    value = value_at_the_optimal_discriminators(loss, P, Q)
     assert value == pytest.approx(-0.7123388253, abs=1e-10)
     assert value == pytest.approx(constant + 0.2 * forward + 0.1 * reverse, abs=1e-12)
 
 
 @pytest.mark.parametrize(("alpha", "beta", "value"), [(1.0, 1.0, -2.0), (0.2, 0.1, -0.8521460918)])
-def test_value_at_equal_laws(alpha: float, beta: float, value: float) -> None:
-    assert value_at_the_best_discriminators(Dual(alpha, beta), P, P) == pytest.approx(value, abs=1e-9)
+def test_value_at_equal_distributions(alpha: float, beta: float, value: float) -> None:
+    assert value_at_the_optimal_discriminators(Dual(alpha, beta), P, P) == pytest.approx(value, abs=1e-9)
 
 
 @pytest.mark.parametrize(("alpha", "beta"), [(1.0, 1.0), (0.2, 0.1), (0.05, 1.0)])
-def test_at_equal_laws_both_discriminators_rest_at_their_weight(alpha: float, beta: float) -> None:
+def test_at_equal_distributions_each_discriminator_is_stationary_at_its_weight(alpha: float, beta: float) -> None:
     """D1 = alpha and D2 = beta: no gradient there, and the generator's loss is -alpha + beta log beta."""
     loss = Dual(alpha, beta)
     first = logit(torch.full((3,), alpha, dtype=torch.float64)).requires_grad_()
@@ -65,14 +64,14 @@ def test_at_equal_laws_both_discriminators_rest_at_their_weight(alpha: float, be
     assert generator == pytest.approx(-alpha + beta * math.log(beta), abs=1e-12)
 
 
-def test_logits_at_equal_laws() -> None:
-    """log(e^alpha - 1), from the fact sheet."""
+def test_logits_at_equal_distributions() -> None:
+    """log(e^alpha - 1), computed by hand."""
     assert Dual(alpha=0.2).boundary == pytest.approx(-1.50777, abs=1e-5)
     assert Dual(alpha=0.1).boundary == pytest.approx(-2.25217, abs=1e-5)
 
 
-def test_who_wants_what() -> None:
-    """The first discriminator is high on real samples, the second on generated ones, and the generator turns that round."""
+def test_direction_of_each_loss() -> None:
+    """The first discriminator is high on real samples, the second on generated ones; the generator reverses both."""
     low, high, loss = torch.tensor([-1.0]), torch.tensor([1.0]), Dual()
     assert loss.first(high, low) < loss.first(low, low) < loss.first(low, high)
     assert loss.second(low, high) < loss.second(low, low) < loss.second(high, low)

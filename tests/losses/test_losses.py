@@ -2,11 +2,13 @@
 
 import math
 from dataclasses import is_dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
+from hydra.utils import instantiate
 from torch import Tensor
 
 from gan_lab.config.schema import CONF
@@ -28,7 +30,7 @@ Q = torch.tensor([0.4, 0.1, 0.4, 0.1], dtype=torch.float64)
 
 
 def expected(loss_of_one, weights: Tensor, logits: Tensor) -> float:
-    """Expectation over a discrete law of a loss that is a mean over its batch."""
+    """Expectation over a discrete distribution of a loss that is a batch mean."""
     return sum(w * float(loss_of_one(c[None])) for w, c in zip(weights.tolist(), logits, strict=True))
 
 
@@ -56,14 +58,14 @@ def test_value_at_the_optimal_discriminator_is_the_jensen_shannon_divergence() -
 
 
 @pytest.mark.parametrize(("loss", "gradient"), [(Minimax(), -4.5397869e-5), (NonSaturating(), -0.9999546)])
-def test_gradient_where_the_discriminator_is_sure(loss: NonSaturating, gradient: float) -> None:
+def test_gradient_where_the_discriminator_is_confident(loss: NonSaturating, gradient: float) -> None:
     logit = torch.tensor([-10.0], dtype=torch.float64, requires_grad=True)
     loss.generator(logit).backward()
     assert logit.grad is not None
     assert logit.grad.item() == pytest.approx(gradient, rel=1e-6)
 
 
-def test_least_squares_at_equal_laws() -> None:
+def test_least_squares_at_equal_distributions() -> None:
     half = torch.full((4,), 0.5, dtype=torch.float64)
     assert LeastSquares().discriminator(half, half).item() == pytest.approx(0.25)
     assert LeastSquares().generator(half).item() == pytest.approx(0.125)
@@ -111,7 +113,7 @@ def test_hinge_optimum_is_one_minus_total_variation() -> None:
 
 LN2 = math.log(2)
 AT_ZERO_AND_ONE: dict[type, tuple[Any, float, float]] = {
-    # loss, and what discriminator and generator lose at C(x) = 1, C(G(z)) = 0
+    # loss, discriminator's loss and generator's loss at C(x) = 1, C(G(z)) = 0
     Minimax: (Minimax(), math.log1p(math.exp(-1)) + LN2, -LN2),
     NonSaturating: (NonSaturating(), math.log1p(math.exp(-1)) + LN2, LN2),
     BoundaryCrossEntropy: (BoundaryCrossEntropy(), math.log1p(math.exp(-1)) + LN2, LN2),
@@ -128,7 +130,7 @@ RELATIVE = [loss for loss in ALL if loss.relative]
 
 
 def test_every_loss_has_a_row_and_every_file_a_loss() -> None:
-    """That of two discriminators has its tests in test_dual.py."""
+    """`Dual` is tested in test_dual.py."""
     public = {c for module in (adversarial, dual) for c in vars(module).values() if is_dataclass(c)}
     assert public == set(AT_ZERO_AND_ONE) | {dual.Dual}
     targets = {yaml.safe_load(file.read_text())["_target_"] for file in (CONF / "loss").glob("*.yaml")}
@@ -144,7 +146,7 @@ def test_values_at_one_and_zero(row: tuple[Any, float, float]) -> None:
 
 
 def derivative_of_a_shift(loss: Any, at: float) -> tuple[float, float]:
-    """Derivative of both losses by a constant that is added to every logit of real and generated samples."""
+    """Derivative of both losses in a constant that is added to every logit of real and generated samples."""
     shift = torch.tensor(at, dtype=torch.float64, requires_grad=True)
     logits = torch.zeros(4, dtype=torch.float64) + shift
     (by_discriminator,) = torch.autograd.grad(loss.discriminator(logits, logits), shift, retain_graph=True)
@@ -153,8 +155,8 @@ def derivative_of_a_shift(loss: Any, at: float) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("loss", [*ALL, LeastSquares(-1.0, 1.0, 0.0)])
-def test_boundary_is_the_best_answer_where_real_and_fake_are_the_same(loss: Any) -> None:
-    """A loss with a boundary is stationary there, and not far from it; one without leaves the common level free."""
+def test_boundary_is_the_optimal_logit_at_equal_distributions(loss: Any) -> None:
+    """A loss with a boundary is stationary only there; a loss without one does not depend on a common shift."""
     assert derivative_of_a_shift(loss, loss.boundary or 0.0)[0] == pytest.approx(0, abs=1e-12)
     far = derivative_of_a_shift(loss, 5.0)[0]
     assert (far == pytest.approx(0, abs=1e-12)) == (loss.boundary is None)
@@ -200,25 +202,25 @@ def test_relativistic_average_hinge_by_hand() -> None:
 
 
 @pytest.mark.parametrize("loss", RELATIVE)
-def test_relative_losses_do_not_see_a_global_bias(loss: Any) -> None:
+def test_relative_losses_ignore_a_global_bias(loss: Any) -> None:
     real, fake = torch.tensor([0.2, -1.0, 0.4]).double(), torch.tensor([0.1, 0.3, -0.7]).double()
     bias = torch.tensor(0.0, dtype=torch.float64, requires_grad=True)
-    for value, moved in (
+    for value, shifted in (
         (loss.discriminator(real + bias, fake + bias), loss.discriminator(real + 9, fake + 9)),
         (loss.generator(fake + bias, real + bias), loss.generator(fake + 9, real + 9)),
     ):
-        assert moved.item() == pytest.approx(value.item(), abs=1e-12)
+        assert shifted.item() == pytest.approx(value.item(), abs=1e-12)
         assert torch.autograd.grad(value, bias)[0].item() == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.parametrize("loss", RELATIVE)
-def test_relative_losses_ask_for_real_logits(loss: Any) -> None:
+def test_relative_losses_require_real_logits(loss: Any) -> None:
     with pytest.raises(ValueError, match="real_logits"):
         loss.generator(zeros())
 
 
 @pytest.mark.parametrize("loss", SEPARABLE)
-def test_the_others_ignore_real_logits(loss: Any) -> None:
+def test_separable_losses_ignore_real_logits(loss: Any) -> None:
     logits = torch.tensor([0.1, 2.0])
     assert torch.equal(loss.generator(logits), loss.generator(logits, logits + 100))
 
@@ -234,15 +236,27 @@ def test_finite_at_extreme_logits(loss: Any) -> None:
 
 
 @pytest.mark.parametrize("loss", ALL)
-def test_the_generator_gains_when_its_logits_rise(loss: Any) -> None:
-    """Every loss has the discriminator large on real samples, so that parts of different losses can be combined."""
+def test_the_generator_loss_falls_as_its_logits_rise(loss: Any) -> None:
+    """In every loss the discriminator is high on real samples, so that terms of different losses can be combined."""
     low, middle, high = torch.tensor([0.1]), torch.tensor([0.3]), torch.tensor([0.6])
-    assert loss.generator(low - 1, middle) > loss.generator(high - 1, middle)  # below the boundary that BGAN seeks
+    assert loss.generator(low - 1, middle) > loss.generator(high - 1, middle)  # below the boundary of BGAN
     assert loss.discriminator(high, middle) < loss.discriminator(low, middle)
     assert loss.discriminator(middle, high) > loss.discriminator(middle, low)
 
 
 @pytest.mark.parametrize("loss", SEPARABLE)
-def test_separable_losses_are_the_sum_of_their_halves(loss: Any) -> None:
+def test_separable_losses_are_the_sum_of_their_terms(loss: Any) -> None:
     real, fake = torch.tensor([0.3, 2.0]), torch.tensor([0.1, -1.0])
     assert torch.equal(loss.discriminator(real, fake), loss.real(real) + loss.fake(fake))
+
+
+@pytest.mark.parametrize("file", sorted((CONF / "loss").glob("*.yaml")), ids=lambda file: file.stem)
+def test_zero_sum_is_declared_exactly_where_it_holds(file: Path) -> None:
+    """Zero-sum: the generator's loss is minus the discriminator's fake term at every logit, up to a constant."""
+    loss = instantiate(yaml.safe_load(file.read_text()))
+    if isinstance(loss, dual.Dual) or loss.relative:
+        assert not getattr(loss, "zero_sum", False)
+        return
+    logits = [torch.full((3,), value, dtype=torch.float64) for value in (-3.0, -0.4, 0.0, 0.7, 2.5)]
+    sums = torch.stack([loss.generator(each) + loss.fake(each) for each in logits])
+    assert loss.zero_sum == torch.allclose(sums, sums[0].expand(5), atol=1e-12)

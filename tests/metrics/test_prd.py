@@ -1,4 +1,4 @@
-"""Precision and recall as a curve: closed forms over known shares, and clusters that are easy to find."""
+"""Precision-recall curves: closed forms for known distributions, and well-separated clusters."""
 
 import warnings
 
@@ -7,22 +7,22 @@ import pytest
 import torch
 from torch import Tensor
 
-from gan_lab.metrics.prd import PrecisionRecallCurve, cluster_shares, largest_f, prd_curve
+from gan_lab.metrics.prd import PrecisionRecallCurve, cluster_fractions, max_f_score, prd_curve
 
 HALF_F8 = 65 * 0.5 / 64.5
-"""F_8 of precision 1 and recall 0.5: the best pair where half of the real states are met and nothing else."""
+"""F_8 of precision 1 and recall 0.5: the best pair if the generator covers exactly half of the real states."""
 
 HALF_F_EIGHTH = (1 + 1 / 64) * 0.5 / (1 / 64 + 0.5)
 
 
-def shares(*numbers: float) -> Tensor:
+def fractions(*numbers: float) -> Tensor:
     return torch.tensor(numbers, dtype=torch.float64)
 
 
 def blobs(per_blob: list[int], seed: int = 0) -> Tensor:
-    """Points of tight clusters at the corners of a simplex, so many of each."""
-    centres = 10 * torch.eye(len(per_blob)).repeat_interleave(torch.tensor(per_blob), dim=0)
-    return centres + 0.01 * torch.randn(centres.shape, generator=torch.Generator().manual_seed(seed))
+    """Points of tight clusters at the corners of a simplex, with a count for each."""
+    centers = 10 * torch.eye(len(per_blob)).repeat_interleave(torch.tensor(per_blob), dim=0)
+    return centers + 0.01 * torch.randn(centers.shape, generator=torch.Generator().manual_seed(seed))
 
 
 def values(real: Tensor, generated: Tensor, clusters: int = 4, runs: int = 3, seed: int = 0) -> dict[str, float]:
@@ -34,26 +34,26 @@ def values(real: Tensor, generated: Tensor, clusters: int = 4, runs: int = 3, se
 
 def test_curve_of_half_of_the_states() -> None:
     """Precision min(l / 2, 1) and recall min(1 / 2, 1 / l)."""
-    precision, recall = prd_curve(shares(0.5, 0.5), shares(1.0, 0.0))
+    precision, recall = prd_curve(fractions(0.5, 0.5), fractions(1.0, 0.0))
     assert precision.shape == recall.shape == (1001,)
     slopes = np.tan(np.linspace(1e-10, np.pi / 2 - 1e-10, 1001))
     assert np.allclose(precision, np.minimum(slopes / 2, 1), atol=1e-12)
     assert np.allclose(recall, np.minimum(0.5, 1 / slopes), atol=1e-12)
-    assert float(largest_f((precision, recall), 8)) == pytest.approx(HALF_F8, abs=1e-3)
-    assert float(largest_f((precision, recall), 1 / 8)) == pytest.approx(HALF_F_EIGHTH, abs=1e-3)
+    assert float(max_f_score((precision, recall), 8)) == pytest.approx(HALF_F8, abs=1e-3)
+    assert float(max_f_score((precision, recall), 1 / 8)) == pytest.approx(HALF_F_EIGHTH, abs=1e-3)
 
 
 def test_recall_is_precision_by_slope() -> None:
-    precision, recall = prd_curve(shares(0.1, 0.2, 0.7, 0), shares(0.3, 0, 0.3, 0.4))
+    precision, recall = prd_curve(fractions(0.1, 0.2, 0.7, 0), fractions(0.3, 0, 0.3, 0.4))
     slopes = torch.from_numpy(np.tan(np.linspace(1e-10, np.pi / 2 - 1e-10, 1001)))
     assert torch.allclose(precision / slopes, recall, rtol=1e-9)
-    assert float(precision[-1]) == pytest.approx(0.6)  # what is generated of real states
-    assert float(recall[0]) == pytest.approx(0.8)  # what is real of generated states
+    assert float(precision[-1]) == pytest.approx(0.6)  # fraction of generated mass on real states
+    assert float(recall[0]) == pytest.approx(0.8)  # fraction of real mass on generated states
     assert bool((precision.diff() >= 0).all()) and bool((recall.diff() <= 0).all())
 
 
-def test_swapping_swaps() -> None:
-    p, q = shares(0.1, 0.2, 0.7), shares(0.5, 0.3, 0.2)
+def test_swapping_the_sets_swaps_precision_and_recall() -> None:
+    p, q = fractions(0.1, 0.2, 0.7), fractions(0.5, 0.3, 0.2)
     there, back = prd_curve(p, q), prd_curve(q, p)
     assert torch.allclose(there.precision, back.recall.flip(0), atol=1e-9)
     real, generated = torch.randn(2, 200, 5, generator=torch.Generator().manual_seed(0)) * torch.tensor(
@@ -65,8 +65,10 @@ def test_swapping_swaps() -> None:
     assert abs(forward["f8"] - forward["f_eighth"]) > 0.01
 
 
-def test_shares_are_those_of_the_clusters() -> None:
-    found = cluster_shares(blobs([10, 20, 30, 40]).double(), blobs([40, 10, 0, 50], seed=1).double(), 4, seeds=[0, 1])
+def test_fractions_of_the_clusters() -> None:
+    found = cluster_fractions(
+        blobs([10, 20, 30, 40]).double(), blobs([40, 10, 0, 50], seed=1).double(), 4, seeds=[0, 1]
+    )
     for of_real, of_generated in found:
         pairs = sorted(zip(of_real.tolist(), of_generated.tolist(), strict=True))
         assert pairs == [(0.1, 0.4), (0.2, 0.1), (0.3, 0.0), (0.4, 0.5)]
@@ -78,7 +80,7 @@ def test_half_of_the_clusters() -> None:
     assert found["f_eighth"] == pytest.approx(HALF_F_EIGHTH, abs=1e-3)
 
 
-def test_equal_sets_have_1_and_disjoint_ones_0() -> None:
+def test_equal_sets_have_1_and_disjoint_sets_0() -> None:
     points = torch.randn(300, 6, generator=torch.Generator().manual_seed(0))
     same = values(points, points.flip(0), clusters=20)
     assert same["f8"] == pytest.approx(1, abs=1e-6) and same["f_eighth"] == pytest.approx(1, abs=1e-6)
@@ -86,7 +88,7 @@ def test_equal_sets_have_1_and_disjoint_ones_0() -> None:
     assert apart["f8"] < 1e-6 and apart["f_eighth"] < 1e-6
 
 
-def test_mean_curve_of_the_runs_counts() -> None:
+def test_value_is_that_of_the_mean_curve() -> None:
     real, generated = torch.randn(2, 150, 4, generator=torch.Generator().manual_seed(1))
     curves = {}
     for runs in (1, 2):
@@ -94,8 +96,8 @@ def test_mean_curve_of_the_runs_counts() -> None:
         metric.update(real, real=True)
         metric.update(generated)
         curves[runs] = metric.curve()
-        assert float(metric.compute()["f8"]) == float(largest_f(metric.curve(), 8))
-    second = 2 * curves[2].precision - curves[1].precision  # the same first run is in both
+        assert float(metric.compute()["f8"]) == float(max_f_score(metric.curve(), 8))
+    second = 2 * curves[2].precision - curves[1].precision  # the first run is in both
     assert float(second.max()) <= 1 + 1e-12 and not torch.allclose(second, curves[1].precision, atol=1e-3)
 
 
@@ -105,7 +107,7 @@ def test_seed_chooses_the_clusters() -> None:
     assert first == again and first != other
 
 
-def test_random_numbers_of_numpy_are_left_alone() -> None:
+def test_random_state_of_numpy_is_unchanged() -> None:
     np.random.seed(0)
     before = np.random.get_state()[1].copy()
     values(blobs([5, 5, 5, 5]), blobs([5, 5, 5, 5], seed=1))
@@ -119,7 +121,7 @@ def test_collapse_onto_one_image_has_a_value() -> None:
     assert found["f8"] < 1e-6
 
 
-def test_other_numbers_of_images_are_refused() -> None:
-    sentence = r"needs as many generated as real images, but has 29 generated and 30 real ones\.$"
+def test_unequal_numbers_of_images_are_refused() -> None:
+    sentence = r"needs equal numbers of generated and real images, but has 29 generated and 30 real ones\.$"
     with pytest.raises(ValueError, match=sentence):
         values(torch.randn(30, 2), torch.randn(29, 2))

@@ -12,14 +12,14 @@ from torch import nn
 
 from gan_lab.metrics.digits import StackedModes
 from gan_lab.metrics.functional import inception_score
-from gan_lab.metrics.scores import InceptionScore, ModeScore
-from tests.metrics.scores_in_two_processes import TRAIN, Brightness, metrics, stack
+from gan_lab.metrics.scores import InceptionScore, LabelAccuracy, ModeScore
+from tests.helpers.digit_metrics_in_two_processes import TRAIN, Brightness, metrics, stack
 
 ROOT = Path(__file__).parents[2]
 
 
 def one_hot(labels: torch.Tensor, classes: int = 10) -> torch.Tensor:
-    """Logits that are as good as sure."""
+    """Logits of nearly certain predictions."""
     return 1000.0 * nn.functional.one_hot(labels, classes)
 
 
@@ -58,16 +58,16 @@ def test_one_mode_over_several_updates_and_after_a_reset() -> None:
     assert metric.compute()["modes"] == 2
 
 
-def test_floor_is_that_of_as_many_samples() -> None:
+def test_ideal_values_are_for_the_same_number_of_samples() -> None:
     metric = StackedModes(Brightness())
     metric.update(stack(torch.zeros(25_600, dtype=torch.int64)))
-    floor = metric.floor()
-    assert float(floor["modes"]) == pytest.approx(1000) and float(floor["reverse_kl"]) == pytest.approx(
+    ideal = metric.ideal_values()
+    assert float(ideal["modes"]) == pytest.approx(1000) and float(ideal["reverse_kl"]) == pytest.approx(
         0.0196, abs=1e-4
     )
 
 
-def test_error_of_the_classifier_is_told() -> None:
+def test_error_of_the_classifier_is_in_the_protocol() -> None:
     classifier = Brightness()
     assert StackedModes(classifier).protocol == {}
     classifier.test_error = 0.006
@@ -77,7 +77,7 @@ def test_error_of_the_classifier_is_told() -> None:
 
 def test_images_without_three_channels_are_refused() -> None:
     with pytest.raises(
-        ValueError, match=r"^Stacked digits are \(n, 3, H, W\), but these samples are \(5, 1, 8, 8\)\.$"
+        ValueError, match=r"^Stacked digits must be \(n, 3, H, W\), but these samples are \(5, 1, 8, 8\)\.$"
     ):
         StackedModes(Brightness()).update(torch.zeros(5, 1, 8, 8))
 
@@ -85,7 +85,7 @@ def test_images_without_three_channels_are_refused() -> None:
 # --- scores
 
 
-def test_constant_and_sure_predictions() -> None:
+def test_constant_and_certain_predictions() -> None:
     constant = score(torch.tensor([[2.0, -1.0, 0.5]]).expand(100, 3))
     assert float(constant["mean"]) == pytest.approx(1) and float(constant["std"]) == pytest.approx(0, abs=1e-12)
     for classes in (3, 10):
@@ -93,7 +93,7 @@ def test_constant_and_sure_predictions() -> None:
         assert float(sure["mean"]) == pytest.approx(classes, rel=1e-12) and sure["mean"].dtype == torch.float64
 
 
-def test_statistics_of_float32_logits_have_float64_digits() -> None:
+def test_statistics_are_computed_in_float64() -> None:
     logits = torch.randn(5000, 10, generator=torch.Generator().manual_seed(1))
     log_p = logits.double().log_softmax(1)
     expected = (log_p.exp() * (log_p - log_p.exp().mean(0).log())).sum(1).mean().exp()
@@ -101,34 +101,34 @@ def test_statistics_of_float32_logits_have_float64_digits() -> None:
 
 
 @pytest.mark.parametrize("classes", [10, 100])
-def test_no_order_of_the_classes_puts_one_into_one_split(classes: int) -> None:
-    """Ten splits of neighbours, or of every tenth sample, would hold a tenth of the classes each and score so."""
+def test_splits_do_not_depend_on_the_order_of_classes(classes: int) -> None:
+    """Splits of consecutive samples, or of every tenth sample, would contain only a tenth of the classes each."""
     labels = torch.arange(20_000)
     for order in (labels % classes, labels * classes // 20_000):
         assert float(score(one_hot(order, classes), splits=10)["mean"]) > 0.97 * classes
 
 
-def test_splits_are_of_equal_size_however_the_samples_arrive() -> None:
+def test_splits_have_equal_size_for_all_batch_sizes() -> None:
     logits = torch.randn(1000, 10, generator=torch.Generator().manual_seed(2))
     metric = InceptionScore(nn.Identity(), splits=8)
     metric.update(logits)
     assert metric.seen.tolist() == [125] * 8
-    whole, pieces = metric.compute(), score(logits, chunk=33, splits=8)
-    assert all(float(whole[key]) == pytest.approx(float(pieces[key]), rel=1e-12) for key in ("mean", "std"))
+    at_once, pieces = metric.compute(), score(logits, chunk=33, splits=8)
+    assert all(float(at_once[key]) == pytest.approx(float(pieces[key]), rel=1e-12) for key in ("mean", "std"))
 
 
-def test_mean_and_deviation_are_those_of_the_splits() -> None:
+def test_mean_and_deviation_of_the_splits() -> None:
     logits = 3 * torch.randn(400, 10, generator=torch.Generator().manual_seed(3))
     metric = InceptionScore(nn.Identity(), splits=4)
     metric.update(logits)
-    metric.update(logits[:4])  # a longer first round
+    metric.update(logits[:4])  # a longer first batch
     scores = inception_score(metric.probabilities / metric.seen[:, None], metric.entropies / metric.seen).numpy()
     values = metric.compute()
     assert float(values["mean"]) == pytest.approx(scores.mean()) and float(values["std"]) == pytest.approx(scores.std())
     assert scores.std() > 0.01
 
 
-def test_mode_score_of_the_definition_is_the_inception_score() -> None:
+def test_mode_score_with_the_definitions_frequencies_is_the_inception_score() -> None:
     logits = 2 * torch.randn(600, 10, generator=torch.Generator().manual_seed(4))
     metric = ModeScore(nn.Identity(), TRAIN)
     metric.update(logits)
@@ -141,24 +141,24 @@ def test_mode_score_of_the_definition_is_the_inception_score() -> None:
     assert float(matched.compute()["penalized"]) == pytest.approx(float(inception), rel=1e-12)
 
 
-@pytest.mark.parametrize("shares", [[0.5, 0.6], [1.0, 0.0], [[1.0]]])
-def test_what_are_no_shares_is_refused(shares: list) -> None:
-    with pytest.raises(ValueError, match=r"^train_probabilities are the share of each class, \(K,\): all above 0"):
-        ModeScore(nn.Identity(), shares)
+@pytest.mark.parametrize("frequencies", [[0.5, 0.6], [1.0, 0.0], [[1.0]]])
+def test_malformed_frequencies_are_rejected(frequencies: list) -> None:
+    with pytest.raises(ValueError, match=r"^train_probabilities must be class frequencies \(K,\), all above 0"):
+        ModeScore(nn.Identity(), frequencies)
 
 
 @pytest.mark.parametrize(("option", "value"), [("splits", 0), ("num_classes", 0)])
-def test_numbers_that_make_no_score_are_refused(option: str, value: int) -> None:
+def test_options_out_of_range_are_refused(option: str, value: int) -> None:
     with pytest.raises(ValueError, match=f"^{option}=0 is not allowed"):
         InceptionScore(nn.Identity(), **{option: value})
 
 
-def test_another_number_of_classes_is_refused() -> None:
+def test_wrong_number_of_classes_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^num_classes=10, but the classifier has 7 classes\.$"):
         InceptionScore(nn.Identity()).update(torch.zeros(2, 7))
 
 
-def test_the_judge_has_no_dropout_whoever_trains() -> None:
+def test_the_classifier_has_no_dropout_in_training_mode() -> None:
     metric = InceptionScore(nn.Dropout(0.5))
     nn.ModuleList([metric]).train()
     assert not metric.classifier.training
@@ -168,14 +168,14 @@ def test_the_judge_has_no_dropout_whoever_trains() -> None:
 
 
 def test_two_processes_have_the_values_of_one(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.metrics.scores_in_two_processes", str(tmp_path)]
+    command = [sys.executable, "-m", "tests.helpers.digit_metrics_in_two_processes", str(tmp_path)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}"}
     workers = [subprocess.Popen([*command, str(rank)], env=environment, cwd=ROOT) for rank in range(2)]
     assert [worker.wait(timeout=300) for worker in workers] == [0, 0]
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
     for name, (metric, samples) in metrics().items():
         metric.update(samples)
-        if name == "splits":  # each process deals its own samples out
+        if name == "splits":  # each process assigns its own samples to splits
             metric.reset()
             halves = [InceptionScore(nn.Identity(), splits=7) for _ in range(2)]
             for rank, half in enumerate(halves):
@@ -190,3 +190,42 @@ def test_two_processes_have_the_values_of_one(tmp_path: Path) -> None:
             assert torch.equal(first[name][key], second[name][key])
             torch.testing.assert_close(first[name][key], value, rtol=1e-12, atol=1e-13)
     assert first["modes states"]["counts"].sum() == 1001
+
+
+# --- label accuracy
+
+
+def test_label_accuracy_counts_predictions_that_are_the_label() -> None:
+    """Logits are the images: 3 of 4 in the first update and 0 of 1 in the second are right."""
+    metric = LabelAccuracy(nn.Identity)
+    metric.update(one_hot(torch.tensor([0, 1, 2, 3]), 4), labels=torch.tensor([0, 1, 2, 0]))
+    metric.update(one_hot(torch.tensor([1]), 4), labels=torch.tensor([2]))
+    assert float(metric.compute()) == 3 / 5
+    metric.reset()
+    assert math.isnan(float(metric.compute()))
+
+
+def test_label_accuracy_makes_its_classifier_at_the_first_update() -> None:
+    made: list[nn.Module] = []
+
+    def make() -> nn.Module:
+        made.append(nn.Flatten())
+        made[0].test_error = 0.01
+        return made[0]
+
+    metric = LabelAccuracy(make, gray=True)
+    assert not made and metric.protocol == {}
+    red, blue = torch.zeros(1, 3, 1, 2), torch.zeros(1, 3, 1, 2)
+    red[0, 0, 0, 1], blue[0, 2, 0, 0] = 1, 1
+    for _ in range(2):
+        metric.update(torch.cat([red, blue]), labels=torch.tensor([1, 1]))
+    assert len(made) == 1 and float(metric.compute()) == 0.5
+    assert metric.protocol == {"classifier_error": 0.01} and float(metric.ideal_values()) == pytest.approx(0.99)
+    for labels in (None, torch.zeros(2, 10)):
+        with pytest.raises(ValueError, match="label_accuracy needs samples with labels"):
+            metric.update(torch.cat([red, blue]), labels=labels)
+
+
+def test_low_label_accuracy_comes_with_advice() -> None:
+    assert LabelAccuracy.describe(0.98) == "98.0 % of the samples are classified as the label they were generated with."
+    assert LabelAccuracy.describe(0.28).endswith("generated with; train longer, or with conditioning=concat.")

@@ -38,19 +38,19 @@ def test_one_mode_has_the_largest_divergence_and_equal_counts_none() -> None:
     one[17] = 25_600
     assert float(reverse_kl(one)) == pytest.approx(math.log(1000)) == pytest.approx(6.9078, abs=1e-4)
     assert float(reverse_kl(torch.full((1000,), 25.6))) == pytest.approx(0, abs=1e-12)
-    half = torch.arange(1000) % 2  # half of the modes, equally: missing ones do not count by themselves
+    half = torch.arange(1000) % 2  # half of the modes, equally: missing modes have no term of their own
     assert float(reverse_kl(half)) == pytest.approx(math.log(2))
     assert reverse_kl(one).dtype == torch.float64 and reverse_kl(torch.zeros(5)).isnan()
 
 
-def test_divergence_is_the_sum_over_the_modes_that_were_found() -> None:
+def test_divergence_is_the_sum_over_found_modes() -> None:
     counts = torch.tensor([3, 0, 5, 2])
     expected = sum(n / 10 * math.log(n / 10 / 0.25) for n in (3, 5, 2))
     assert float(reverse_kl(counts)) == pytest.approx(expected, rel=1e-12)
 
 
-def test_what_random_uniform_labels_get() -> None:
-    """25,600 of them: the exact mean, the simulation and the first-order formula agree."""
+def test_values_of_uniform_random_labels() -> None:
+    """For 25,600 labels the exact mean, a simulation and the first-order formula agree."""
     generator = torch.Generator().manual_seed(0)
     draws = torch.randint(1000, (50, 25_600), generator=generator)
     found = torch.stack([reverse_kl(torch.bincount(draw, minlength=1000)) for draw in draws])
@@ -66,7 +66,7 @@ def test_expectations_of_two_labels_by_hand() -> None:
     assert expected_modes(2, 4) == pytest.approx(7 / 4)
 
 
-def test_inception_score_of_constant_and_of_sure_predictions() -> None:
+def test_inception_score_of_constant_and_certain_predictions() -> None:
     assert float(inception_score(*means(torch.tensor([[0.7, 0.2, 0.1]]).double().expand(50, 3)))) == pytest.approx(1)
     uniform = torch.full((10,), 0.1, dtype=torch.float64)
     assert float(inception_score(uniform, torch.tensor(0.0))) == pytest.approx(10)
@@ -86,7 +86,7 @@ def test_mode_score_is_its_definition_and_the_inception_score() -> None:
     assert expected == pytest.approx(float(inception_score(*means(probabilities))), rel=1e-12)
 
 
-def test_penalized_score_is_below_unless_the_classes_have_the_right_shares() -> None:
+def test_penalized_score_is_lower_for_wrong_class_frequencies() -> None:
     probabilities = predictions()
     marginal = probabilities.mean(0)
     score, penalized = inception_score(*means(probabilities)), penalized_mode_score(*means(probabilities), TRAIN)

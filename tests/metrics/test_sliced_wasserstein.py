@@ -1,4 +1,4 @@
-"""The sliced Wasserstein distance: against scipy on tiny images, and what it can and cannot see."""
+"""Sliced Wasserstein distance: against SciPy on tiny images, and the differences it does and does not detect."""
 
 import numpy as np
 import pytest
@@ -12,23 +12,23 @@ from gan_lab.metrics.pixels import quantized
 from gan_lab.metrics.sliced_wasserstein import (
     SlicedWasserstein,
     descriptors,
-    in_own_order,
     laplacian_pyramid,
     normalized,
     scales,
     sliced_wasserstein,
+    sorted_by_hash,
     unit_directions,
 )
 
 KERNEL = np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1])[None, None] / 256
 
 
-def images(n: int, side: int = 32, channels: int = 3, seed: int = 0) -> Tensor:
-    """Noise over smooth pictures in [-1, 1], exactly quantized."""
+def images(n: int, resolution: int = 32, channels: int = 3, seed: int = 0) -> Tensor:
+    """Noise over smooth images in [-1, 1], exactly quantized."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand(n, channels, 4, 4, generator=generator)
-    picture = torch.nn.functional.interpolate(coarse, side, mode="bilinear")
-    noisy = picture + 0.05 * torch.randn(picture.shape, generator=generator)
+    smooth = torch.nn.functional.interpolate(coarse, resolution, mode="bilinear")
+    noisy = smooth + 0.05 * torch.randn(smooth.shape, generator=generator)
     return quantized(2 * noisy - 1).float() / 127.5 - 1
 
 
@@ -48,14 +48,14 @@ def scipy_pyramid(pixels: np.ndarray, levels: int) -> list[np.ndarray]:
     pyramid = []
     for _ in range(levels - 1):
         coarser = convolve(pixels, KERNEL, mode="mirror")[:, :, ::2, ::2]
-        spread = np.zeros_like(pixels)
-        spread[:, :, ::2, ::2] = coarser
-        pyramid.append(pixels - convolve(spread, 4 * KERNEL, mode="mirror"))
+        with_zeros = np.zeros_like(pixels)
+        with_zeros[:, :, ::2, ::2] = coarser
+        pyramid.append(pixels - convolve(with_zeros, 4 * KERNEL, mode="mirror"))
         pixels = coarser
     return [*pyramid, pixels]
 
 
-def test_pyramid_is_that_of_scipy() -> None:
+def test_pyramid_equals_scipy() -> None:
     pixels = 255 * torch.rand(2, 3, 64, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     expected = scipy_pyramid(pixels.numpy(), 3)
     for ours, theirs in zip(laplacian_pyramid(pixels, 3), expected, strict=True):
@@ -64,22 +64,22 @@ def test_pyramid_is_that_of_scipy() -> None:
         np.testing.assert_allclose(ours.numpy(), theirs, rtol=0, atol=1e-4)
 
 
-def test_constant_images_have_nothing_but_the_coarsest_level() -> None:
+def test_constant_images_have_only_the_coarsest_level() -> None:
     fine, middle, coarse = laplacian_pyramid(torch.full((1, 1, 64, 64), 77.0), 3)
     assert not fine.any() and not middle.any() and bool((coarse == 77).all())
 
 
 def test_scales_end_at_sixteen_pixels() -> None:
     assert scales(64) == [64, 32, 16] and scales(16) == [16] and scales(28) == [28] and scales(100) == [100, 50, 25]
-    for side in (8, 15, 33, 66, 84 + 1):
-        with pytest.raises(ValueError, match=f"^Images of {side} pixels have no pyramid"):
-            scales(side)
+    for resolution in (8, 15, 33, 66, 84 + 1):
+        with pytest.raises(ValueError, match=f"^Images of {resolution} pixels have no pyramid"):
+            scales(resolution)
 
 
 # --- descriptors
 
 
-def test_descriptors_are_the_patches_at_their_places() -> None:
+def test_descriptors_are_patches_at_the_drawn_positions() -> None:
     level = torch.rand(3, 2, 16, 16, generator=torch.Generator().manual_seed(0))
     rows, columns = torch.tensor([[0, 9], [4, 1], [9, 9]]), torch.tensor([[9, 0], [2, 7], [9, 0]])
     found = descriptors(level, rows, columns)
@@ -108,7 +108,7 @@ def test_normalized_sets_have_mean_0_and_variance_1_in_each_channel() -> None:
 # --- distance
 
 
-def test_along_every_direction_it_is_the_wasserstein_distance_of_scipy() -> None:
+def test_distance_along_each_direction_equals_scipy() -> None:
     generator = torch.Generator().manual_seed(0)
     a, b = (
         torch.randn(200, 5, dtype=torch.float64, generator=generator),
@@ -119,7 +119,7 @@ def test_along_every_direction_it_is_the_wasserstein_distance_of_scipy() -> None
     assert float(sliced_wasserstein(a, b, directions)) == pytest.approx(np.mean(expected), rel=1e-12)
 
 
-def test_a_shift_is_as_far_as_it_is_along_the_directions() -> None:
+def test_distance_of_a_shift_is_its_mean_projection() -> None:
     points = torch.randn(100, 4, generator=torch.Generator().manual_seed(0)).double()
     assert float(sliced_wasserstein(points, points + 3, torch.eye(4).double())) == pytest.approx(3)
     shuffled = points[torch.randperm(100)]
@@ -133,20 +133,20 @@ def test_directions_are_uniform_and_of_length_1() -> None:
     np.testing.assert_allclose(second.numpy(), np.eye(147) / 147, atol=6 / 147 / np.sqrt(4000))
 
 
-@pytest.mark.parametrize(("count", "floor"), [(1024, 56.0), (4096, 28.0)])
-def test_two_samples_of_one_law_are_apart_by_the_known_floor(count: int, floor: float) -> None:
-    """28.0 thousandths at 4,096 descriptors of 147 normal numbers, and about as 1 / sqrt(n)."""
+@pytest.mark.parametrize(("count", "expected"), [(1024, 56.0), (4096, 28.0)])
+def test_two_samples_of_one_distribution_have_the_known_distance(count: int, expected: float) -> None:
+    """28.0 thousandths for 4,096 descriptors of 147 normal numbers; about proportional to 1 / sqrt(n)."""
     generator = torch.Generator().manual_seed(1)
     a, b = (normalized(torch.randn(count, 3, 7, 7, generator=generator)) for _ in range(2))
     value = 1000 * float(sliced_wasserstein(a, b, unit_directions(147, 512, generator)))
-    assert value == pytest.approx(floor, rel=0.08)
+    assert value == pytest.approx(expected, rel=0.08)
 
 
-# --- the metric
+# --- metric
 
 
-def test_whole_distance_is_that_of_scipy_on_tiny_images() -> None:
-    """Everything but the random draws is computed anew: those of the metric are read off as it makes them."""
+def test_distance_equals_scipy_on_tiny_images() -> None:
+    """Everything is computed independently, except for the metric's random numbers, which are recorded."""
     real, generated = images(5, 32), images(5, 32, seed=1) ** 2
     drawn: list[tuple[Tensor, ...]] = []
     original = module.descriptors, module.unit_directions
@@ -163,13 +163,13 @@ def test_whole_distance_is_that_of_scipy_on_tiny_images() -> None:
         patch.setattr(module, "descriptors", spy_places)
         patch.setattr(module, "unit_directions", spy_directions)
         found = distance(real, generated, patches=4, directions=6)
-    pyramids = [scipy_pyramid(np.float64(in_own_order(quantized(part)).numpy()), 2) for part in (real, generated)]
+    pyramids = [scipy_pyramid(np.float64(sorted_by_hash(quantized(part)).numpy()), 2) for part in (real, generated)]
     expected = {}
-    for level, side in enumerate((32, 16)):
+    for level, resolution in enumerate((32, 16)):
         (directions,), *places = drawn[3 * level : 3 * level + 3]
         rows = []
         for pyramid, (first_row, first_column) in zip(pyramids, places, strict=True):
-            assert first_row.min() >= 0 and first_row.max() <= side - 7
+            assert first_row.min() >= 0 and first_row.max() <= resolution - 7
             patches = np.stack(
                 [
                     pyramid[level][k, :, r : r + 7, c : c + 7]
@@ -180,12 +180,14 @@ def test_whole_distance_is_that_of_scipy_on_tiny_images() -> None:
             patches = (patches - patches.mean((0, 2, 3), keepdims=True)) / patches.std((0, 2, 3), keepdims=True)
             rows.append(patches.reshape(20, 147))
         lines = directions.T.double().numpy()
-        expected[str(side)] = 1000 * np.mean([wasserstein_distance(rows[0] @ line, rows[1] @ line) for line in lines])
+        expected[str(resolution)] = 1000 * np.mean(
+            [wasserstein_distance(rows[0] @ line, rows[1] @ line) for line in lines]
+        )
     expected["mean"] = (expected["32"] + expected["16"]) / 2
     assert found == pytest.approx(expected, rel=1e-4)
 
 
-def test_places_are_spread_over_the_whole_image(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_positions_cover_the_entire_image(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     original = module.descriptors
     monkeypatch.setattr(module, "descriptors", lambda *given: seen.append(given[1:]) or original(*given))
@@ -193,31 +195,31 @@ def test_places_are_spread_over_the_whole_image(monkeypatch: pytest.MonkeyPatch)
     for place in seen[0]:
         counts = torch.bincount(place.flatten(), minlength=10)
         assert len(counts) == 10 and counts.min() > 0.75 * 192  # 1920 draws of 0..9
-        assert len({tuple(row.tolist()) for row in place}) == 30  # other places in every image
+        assert len({tuple(row.tolist()) for row in place}) == 30  # different positions in every image
 
 
-def test_images_in_another_order_are_the_same_set() -> None:
+def test_order_of_images_has_no_effect() -> None:
     real, generated = images(40), images(40, seed=1)
     order = torch.randperm(40, generator=torch.Generator().manual_seed(0))
     assert distance(real, real[order]) == {"32": 0, "16": 0, "mean": 0}
     assert distance(real, generated) == distance(real, generated[order], batch=7) != distance(real, real)
 
 
-def test_a_change_of_brightness_and_contrast_is_not_seen() -> None:
-    """The paper's own normalization: with the same places it is 0, at other places no more than between equal laws."""
+def test_changes_of_brightness_and_contrast_are_not_detected() -> None:
+    """By the paper's normalization: 0 at equal positions, else no more than between sets of one distribution."""
     pixels, like = (quantized(images(100, seed=seed)).double() // 2 for seed in (0, 1))  # 0..127
     changed = 2 * pixels + 1
-    colours = changed + 10 * torch.arange(3.0).view(3, 1, 1)
+    colors = changed + 10 * torch.arange(3.0).view(3, 1, 1)
     rows, columns = torch.randint(10, (2, 100, 8), generator=torch.Generator().manual_seed(1))
     directions = unit_directions(147, 32, torch.Generator().manual_seed(2)).double()
-    for levels in zip(laplacian_pyramid(pixels, 2), laplacian_pyramid(colours, 2), strict=True):
+    for levels in zip(laplacian_pyramid(pixels, 2), laplacian_pyramid(colors, 2), strict=True):
         a, b = (normalized(descriptors(level, rows, columns)) for level in levels)
         assert float(sliced_wasserstein(a, b, directions)) < 1e-12
     first, second, third = ((part / 127.5 - 1).float() for part in (pixels, changed, like))
     assert distance(first, second)["mean"] < 1.1 * distance(first, third)["mean"]
 
 
-def test_blur_is_seen_where_it_is() -> None:
+def test_blur_is_detected_at_its_scale() -> None:
     real, other = images(200, 64), images(200, 64, seed=1)
     blurred = torch.nn.functional.avg_pool2d(other, 5, 1, 2, count_include_pad=False)
     clean, found = distance(real, other), distance(real, blurred)
@@ -225,13 +227,13 @@ def test_blur_is_seen_where_it_is() -> None:
     assert found["mean"] == pytest.approx((found["64"] + found["32"] + found["16"]) / 3)
 
 
-def test_seed_chooses_places_and_directions() -> None:
+def test_seed_determines_positions_and_directions() -> None:
     real, generated = images(40), images(40, seed=1)
     first, second = distance(real, generated), distance(real, generated, seed=1)
     assert first["mean"] != second["mean"] and first["mean"] == pytest.approx(second["mean"], rel=0.3)
 
 
-def test_no_more_images_count_than_asked_for_or_than_there_are_of_the_other_kind() -> None:
+def test_both_sets_are_cut_to_the_same_number_of_images() -> None:
     real, generated = images(60), images(60, seed=1)
     expected = distance(real[:30], generated[:30])
     assert distance(real, generated, images=30, batch=7) == expected
@@ -242,17 +244,17 @@ def test_no_more_images_count_than_asked_for_or_than_there_are_of_the_other_kind
     assert metric.protocol == {"images": 20, "patches": 2, "directions": 3, "seed": 4}
 
 
-def test_grey_images_have_descriptors_of_one_channel() -> None:
+def test_gray_images_have_descriptors_of_one_channel() -> None:
     found = distance(images(20, 28, 1), images(20, 28, 1, seed=1))
     assert set(found) == {"28", "mean"} and 0 < found["mean"] < 1000
 
 
-def test_images_without_any_contrast_are_far_and_not_nan() -> None:
+def test_images_without_contrast_have_a_finite_distance() -> None:
     found = distance(images(50), torch.zeros(50, 3, 32, 32))
     assert 300 < found["32"] < 1000 and 300 < found["16"] < 1000
 
 
-def test_real_images_outlive_the_generated_ones_and_a_run() -> None:
+def test_real_images_survive_a_reset_and_are_saved() -> None:
     real, generated = images(30), images(30, seed=1)
     metric = SlicedWasserstein(patches=16, directions=32)
     metric.update(real, real=True)
@@ -266,7 +268,7 @@ def test_real_images_outlive_the_generated_ones_and_a_run() -> None:
     fresh.update(generated)
     fresh.load_real_state(metric.real_state())
     assert fresh.compute() == expected
-    fresh.load_real_state({"images": quantized(generated)})  # in place of the others, and of the value remembered
+    fresh.load_real_state({"images": quantized(generated)})  # replaces the images and the cached value
     assert float(fresh.compute()["mean"]) == 0
     metric.reset()
     assert metric.protocol["images"] == 0 and not metric.real
@@ -286,7 +288,7 @@ def test_one_set_alone_has_no_distance() -> None:
 
 def test_wrong_shapes_and_settings_are_refused() -> None:
     for shape in ((2, 3, 32, 16), (2, 3, 32)):
-        with pytest.raises(ValueError, match=r"^Pyramids are made of square images"):
+        with pytest.raises(ValueError, match=r"^Pyramids need square images"):
             SlicedWasserstein().update(torch.zeros(shape))
     with pytest.raises(ValueError, match=r"^Images of 8 pixels have no pyramid"):
         SlicedWasserstein().update(torch.zeros(2, 3, 8, 8))

@@ -1,4 +1,4 @@
-"""Averages, schedules and lazy regularization."""
+"""EMA, schedules and lazy regularization."""
 
 import pytest
 import torch
@@ -14,9 +14,9 @@ def test_average_of_a_constant_after_n_steps_is_one_minus_b_to_the_n() -> None:
     average, network = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
     nn.init.zeros_(average.weight)
     nn.init.ones_(network.weight)
-    moving = MovingAverage(average, network, Averaging(half_life_images=10, rampup=None))
+    ema = MovingAverage(average, network, Averaging(half_life_images=10, rampup=None))
     for n in range(1, 8):
-        moving.update(2, images_seen=2 * n)
+        ema.update(2, images_seen=2 * n)
     assert average.weight.item() == pytest.approx(1 - 0.5 ** (7 * 2 / 10), rel=1e-5)
 
 
@@ -25,7 +25,7 @@ def test_half_life_and_decay(half_life: int, decay: float) -> None:
     assert Averaging(half_life, rampup=None).decay(32, 10**9) == pytest.approx(decay, abs=1e-6)
 
 
-def test_rampup_limits_the_half_life_to_a_share_of_the_images_seen() -> None:
+def test_rampup_limits_the_half_life_to_a_fraction_of_the_images_seen() -> None:
     averaging = Averaging(10_000, rampup=0.05)
     assert averaging.decay(32, 2_000) == pytest.approx(0.5 ** (32 / 100))
     assert averaging.decay(32, 10**9) == Averaging(10_000, rampup=None).decay(32, 10**9)
@@ -36,21 +36,21 @@ def test_the_average_is_the_network_until_it_starts() -> None:
     averaging = Averaging(10, rampup=None, start_images=100)
     assert averaging.decay(5, 99) == 0 and averaging.decay(5, 100) == pytest.approx(0.5**0.5)
     average, network = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
-    moving = MovingAverage(average, network, averaging)
+    ema = MovingAverage(average, network, averaging)
     for images_seen, weight, expected in ((50, 3.0, 3.0), (90, 7.0, 7.0), (100, 1.0, 4.0)):
         nn.init.constant_(network.weight, weight)
-        moving.update(10, images_seen)
+        ema.update(10, images_seen)
         assert average.weight.item() == expected
 
 
-def test_biggans_average() -> None:
-    """.9999 for each move of the generator: two batches of 2,048 real images; it starts after 20,000 moves."""
+def test_ema_of_biggan() -> None:
+    """.9999 for each update of the generator: two batches of 2,048 real images; it starts after 20,000 updates."""
     for model in ("biggan", "biggan_deep"):
         cfg = compose(f"model={model}")
         averaging = Averaging(**cfg.averaging)
-        move = cfg.batch_size * cfg.n_critic
-        assert averaging.decay(move, 10**9) == pytest.approx(0.9999, abs=1e-9)
-        assert averaging.start_images == 20_000 * move
+        images = cfg.batch_size * cfg.n_critic
+        assert averaging.decay(images, 10**9) == pytest.approx(0.9999, abs=1e-9)
+        assert averaging.start_images == 20_000 * images
 
 
 def test_buffers_are_copied() -> None:
@@ -68,20 +68,20 @@ def test_linear_schedule() -> None:
 
 def test_exponential_and_warmup() -> None:
     assert Exponential(half_life_images=10)(20) == pytest.approx(0.25)
-    assert Exponential(half_life_images=10, floor_factor=0.5)(20) == 0.5
+    assert Exponential(half_life_images=10, min_factor=0.5)(20) == 0.5
     assert [Warmup(100)(n) for n in (0, 50, 1000)] == [0, 0.5, 1]
 
 
 @pytest.mark.parametrize(
     "make", [lambda: Linear(0), lambda: Linear(10, begin_images=10), lambda: Exponential(0), lambda: Warmup(0)]
 )
-def test_schedules_refuse_empty_spans(make) -> None:
+def test_schedules_refuse_empty_ranges(make) -> None:
     with pytest.raises(ValueError, match="needs"):
         make()
 
 
 def test_lazy_constants() -> None:
-    """k = 16 turns rate .002 and beta .99 into .00188235 and .9905855."""
+    """k = 16 changes learning rate .002 and beta .99 to .00188235 and .9905855."""
     optimizer = torch.optim.Adam([nn.Parameter(torch.zeros(1))], lr=0.002, betas=(0.0, 0.99))
     compensate(optimizer, lazy_factor([16]))
     (group,) = optimizer.param_groups

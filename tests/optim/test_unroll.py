@@ -1,4 +1,4 @@
-"""Unrolled steps against torch's own optimizers, finite differences and a game that can be solved by hand."""
+"""Unrolled steps against torch's optimizers, finite differences and a closed-form bilinear problem."""
 
 import copy
 from functools import partial
@@ -20,14 +20,14 @@ OPTIMIZERS = {
 
 
 class Bowl(nn.Module):
-    """A smooth loss of two tensors, and a third one that it does not look at."""
+    """A smooth loss of two tensors, and a third that it does not depend on."""
 
     def __init__(self) -> None:
         super().__init__()
         stream = torch.Generator().manual_seed(1)
         self.a = nn.Parameter(torch.randn(3, 2, generator=stream, dtype=torch.float64))
         self.b = nn.Parameter(torch.randn(3, generator=stream, dtype=torch.float64))
-        self.idle = nn.Parameter(torch.ones(2, dtype=torch.float64))
+        self.unused = nn.Parameter(torch.ones(2, dtype=torch.float64))
 
     def loss(self, weights: dict[str, Tensor]) -> Tensor:
         return torch.logsumexp(weights["a"] @ torch.tensor([1.0, -2.0]).double() + weights["b"].square(), 0)
@@ -44,7 +44,7 @@ def copied(state: dict) -> dict:
 
 
 def equal(a: object, b: object) -> bool:
-    """Bit for bit, whatever the nesting."""
+    """Bit-identical, at any nesting."""
     if isinstance(a, Tensor):
         return isinstance(b, Tensor) and torch.equal(a, b)
     if isinstance(a, dict):
@@ -57,7 +57,7 @@ def equal(a: object, b: object) -> bool:
 @pytest.mark.parametrize("past", [0, 3])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_five_steps_are_those_of_torch(name: str, past: int) -> None:
-    """From the start and from the middle of a run, whose state is left as it was."""
+    """From the start and from the middle of a run; parameters and optimizer state are not changed."""
     bowl = Bowl()
     optimizer = OPTIMIZERS[name](bowl.parameters())
     bowl.train(optimizer, past)
@@ -70,15 +70,15 @@ def test_five_steps_are_those_of_torch(name: str, past: int) -> None:
     assert not torch.allclose(before[0]["a"], bowl.a, atol=1e-2)
 
 
-def test_no_steps_are_the_parameters() -> None:
+def test_zero_steps_return_the_parameters() -> None:
     bowl = Bowl()
     weights = unroll(OPTIMIZERS["adam"](bowl.parameters()), dict(bowl.named_parameters()), bowl.loss, 0)
     assert all(torch.equal(weights[key], value) for key, value in bowl.named_parameters())
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_one_step_is_differentiable_by_all_that_goes_in(name: str) -> None:
-    """Against finite differences: weight, gradient and what the optimizer remembers."""
+def test_one_step_is_differentiable_in_all_inputs(name: str) -> None:
+    """Against finite differences: weight, gradient and optimizer state."""
     optimizer = OPTIMIZERS[name]([nn.Parameter(torch.zeros(1))])
     (settings,) = optimizer.param_groups
     weight, gradient, first = (torch.randn(4, dtype=torch.float64, requires_grad=True) for _ in range(3))
@@ -86,17 +86,17 @@ def test_one_step_is_differentiable_by_all_that_goes_in(name: str) -> None:
 
     def step(weight: Tensor, gradient: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, ...]:
         if "betas" in settings:
-            memory = {"step": torch.tensor(3.0), "exp_avg": first, "exp_avg_sq": second}
-            moved, memory = adam(weight, gradient, memory, settings)
-            return moved, memory["exp_avg"], memory["exp_avg_sq"]
-        moved, memory = sgd(weight, gradient, {"momentum_buffer": first}, settings)
-        return moved, memory["momentum_buffer"]
+            state = {"step": torch.tensor(3.0), "exp_avg": first, "exp_avg_sq": second}
+            updated, state = adam(weight, gradient, state, settings)
+            return updated, state["exp_avg"], state["exp_avg_sq"]
+        updated, state = sgd(weight, gradient, {"momentum_buffer": first}, settings)
+        return updated, state["momentum_buffer"]
 
     assert torch.autograd.gradcheck(step, (weight, gradient, first, second))
 
 
 def test_gradient_through_several_steps_is_that_of_finite_differences() -> None:
-    """By a number in the loss, through the moments, with torch's own optimizer as the function that is differenced."""
+    """In a number in the loss, through the moments; finite differences of torch's own optimizer."""
 
     def after(height: float) -> float:
         weight = nn.Parameter(torch.tensor([0.3, -0.8], dtype=torch.float64))
@@ -119,18 +119,18 @@ def test_gradient_through_several_steps_is_that_of_finite_differences() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_adam_without_a_past_has_a_finite_gradient_where_the_gradient_is_zero(dtype: torch.dtype) -> None:
-    """The root of the second moment has an infinite slope there; the step itself is 0, as torch's."""
+    """The root of the second moment has an infinite derivative there; the step itself is 0, as in torch."""
     (settings,) = OPTIMIZERS["adam"]([nn.Parameter(torch.zeros(1))]).param_groups
     weight = torch.ones(2, dtype=dtype)
     gradient = torch.tensor([0.0, 1.0], dtype=dtype, requires_grad=True)
-    moved, _ = adam(weight, gradient, {}, settings)
-    assert torch.allclose(moved, torch.tensor([1.0, 0.9], dtype=dtype))
-    (slope,) = torch.autograd.grad(moved.sum(), gradient)
+    updated, _ = adam(weight, gradient, {}, settings)
+    assert torch.allclose(updated, torch.tensor([1.0, 0.9], dtype=dtype))
+    (slope,) = torch.autograd.grad(updated.sum(), gradient)
     assert torch.isfinite(slope).all()
 
 
-def test_bilinear_game_by_hand() -> None:
-    """f = g d: K steps of rate r up f make d + K r g, so that f has the slope d + 2 K r g by g: half of it is second order."""
+def test_bilinear_problem_by_hand() -> None:
+    """f = g d: K ascent steps of size r give d + K r g; df/dg = d + 2 K r g, half of the last term second order."""
     g = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
     d = nn.Parameter(torch.tensor(-0.3, dtype=torch.float64))
     weights = unroll(torch.optim.SGD([d], lr=0.1), {"d": d}, lambda w: -g * w["d"], 5)
@@ -139,7 +139,7 @@ def test_bilinear_game_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "words"),
+    ("make", "message"),
     [
         (torch.optim.RMSprop, "RMSprop cannot be unrolled; set optimizer=adam or sgd"),
         (torch.optim.AdamW, "AdamW cannot be unrolled"),
@@ -147,6 +147,6 @@ def test_bilinear_game_by_hand() -> None:
         (partial(torch.optim.SGD, lr=0.1, maximize=True), r"optimizer\.discriminator\.maximize=false"),
     ],
 )
-def test_other_optimizers_are_refused(make, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
+def test_other_optimizers_are_refused(make, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         require_unrollable(make([nn.Parameter(torch.zeros(1))]))

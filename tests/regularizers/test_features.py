@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gan_lab.regularizers.features import Classification, FeatureMatching
-from tests.regularizers.steps import linear, points, step
+from tests.helpers.critic_steps import linear, points, step
 
 LABELS = torch.tensor([3, 0, 9, 9])
 
@@ -25,14 +25,14 @@ def test_feature_matching_by_hand(form: str, value: float) -> None:
     assert FeatureMatching(form=form)(step(linear(), real, fake)).item() == value
 
 
-def test_feature_matching_moves_the_fakes_only() -> None:
+def test_feature_matching_gradient_reaches_generated_samples_only() -> None:
     real, fake = points(4, 2).requires_grad_(), (points(4, 2) + 1).requires_grad_()
     FeatureMatching()(step(linear(), real, fake)).backward()
     assert real.grad is None and fake.grad is not None
     assert torch.allclose(fake.grad, torch.full((4, 2), 2 / 4, dtype=torch.float64))  # 2 (mean difference 1) / n
 
 
-def test_feature_matching_refuses_other_forms() -> None:
+def test_feature_matching_refuses_unknown_forms() -> None:
     with pytest.raises(ValueError, match="form=cubic is not known; choose squared or absolute"):
         FeatureMatching(form="cubic")
 
@@ -47,27 +47,25 @@ def uniform(features: torch.Tensor) -> torch.Tensor:
     [(Classification(), 2), (Classification(fake=False), 1), (Classification(player="generator"), 1)],
 )
 def test_classification_of_uniform_logits(penalty: Classification, terms: int) -> None:
-    move = step(linear(), points(4, 2), points(4, 2), LABELS, uniform)
-    assert penalty(move).item() == pytest.approx(terms * math.log(10), rel=1e-6)
+    outputs = step(linear(), points(4, 2), points(4, 2), LABELS, uniform)
+    assert penalty(outputs).item() == pytest.approx(terms * math.log(10), rel=1e-6)
     assert math.log(10) == pytest.approx(2.302585, abs=1e-6)
 
 
-def test_who_classifies_what() -> None:
-    """Class logits are the features: real ones name the labels for sure, generated ones never do."""
+def test_classified_samples_by_player() -> None:
+    """Class logits are the features: on real samples they are right with certainty, on generated ones wrong."""
     real = 1000 * torch.nn.functional.one_hot(LABELS, 10).double()
-    move = step(linear(), real, -real, LABELS)
-    assert Classification(fake=False)(move).item() == 0
-    assert Classification()(move).item() == pytest.approx(1000 + math.log(9))
-    assert Classification(player="generator")(move).item() == pytest.approx(1000 + math.log(9))
+    outputs = step(linear(), real, -real, LABELS)
+    assert Classification(fake=False)(outputs).item() == 0
+    assert Classification()(outputs).item() == pytest.approx(1000 + math.log(9))
+    assert Classification(player="generator")(outputs).item() == pytest.approx(1000 + math.log(9))
 
 
-def test_classification_asks_for_labels() -> None:
+def test_classification_needs_labels() -> None:
     with pytest.raises(ValueError, match="regularizer=classification needs labels; choose"):
         Classification()(step(linear(), points(4, 2), points(4, 2)))
 
 
-def test_classification_refuses_what_makes_no_sense() -> None:
-    with pytest.raises(ValueError, match="player=critic is not known; choose discriminator or generator"):
-        Classification(player="critic")
-    with pytest.raises(ValueError, match="fake=false leaves player=generator no samples"):
+def test_classification_refuses_a_generator_without_samples() -> None:
+    with pytest.raises(ValueError, match="fake=false leaves no samples for player=generator"):
         Classification(player="generator", fake=False)

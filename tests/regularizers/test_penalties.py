@@ -12,11 +12,11 @@ from gan_lab.regularizers import functional as F
 from gan_lab.regularizers import penalties
 from gan_lab.regularizers.constraints import WeightClip
 from gan_lab.regularizers.penalties import R1, R2, Consistency, DivergencePenalty, Dragan, Drift, GradientPenalty, LeCam
-from tests.regularizers.steps import W, linear, points, step
+from tests.helpers.critic_steps import W, linear, points, step
 
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.3, 1.0])
-def test_gradient_penalty_of_a_linear_critic_for_any_mixing(epsilon: float) -> None:
+def test_gradient_penalty_of_a_linear_critic_at_any_epsilon(epsilon: float) -> None:
     mixed = F.interpolate(points(6, 2), points(6, 2) + 1, torch.full((6,), epsilon, dtype=torch.float64))
     assert F.gradient_penalty(linear(), mixed).item() == pytest.approx(16, abs=1e-10)
 
@@ -40,7 +40,7 @@ def test_gradient_penalty_with_another_target() -> None:
     assert value.item() == pytest.approx(9.8671111, abs=1e-7)
 
 
-def test_each_sample_has_one_mixing_coefficient() -> None:
+def test_each_sample_has_one_epsilon() -> None:
     ones, zeros = torch.ones(4, 3, 5, 5), torch.zeros(4, 3, 5, 5)
     mixed = F.interpolate(ones, zeros, Noise(0, 4).uniform()).flatten(1)
     assert torch.equal(mixed.min(1).values, mixed.max(1).values)
@@ -73,7 +73,7 @@ def test_r1_of_a_quadratic_form() -> None:
     assert value.item() == pytest.approx(37.5, abs=1e-12)
 
 
-def test_r1_looks_at_real_and_r2_at_generated_samples() -> None:
+def test_r1_uses_real_and_r2_generated_samples() -> None:
     real, fake = points(4, 2), 5 * points(4, 2)
     assert R1()(step(half_square, real, fake)).item() == pytest.approx(0.5 * real.square().sum(1).mean().item())
     assert R2()(step(half_square, real, fake)).item() == pytest.approx(0.5 * fake.square().sum(1).mean().item())
@@ -91,7 +91,7 @@ def half_square(x: Tensor) -> Tensor:
 
 
 def packs(x: Tensor) -> Tensor:
-    """A critic of packs of two samples that follow each other, w (x_1, x_2) with |w| = 5 for each sample."""
+    """A critic of packs of two consecutive samples, w (x_1, x_2) with |w| = 5 for each sample."""
     return x.reshape(len(x) // 2, -1) @ torch.cat([W, W])
 
 
@@ -110,37 +110,37 @@ def test_gradient_of_a_pack_is_that_of_all_its_samples(penalty: Callable, value:
     assert penalty(step(packs, points(6, 2), points(6, 2) + 1)).item() == pytest.approx(value, rel=1e-12)
 
 
-def test_rows_of_the_gradient_are_packs_of_samples_that_follow_each_other() -> None:
+def test_rows_of_the_gradient_are_packs_of_consecutive_samples() -> None:
     x = points(4, 3)
     gradient = F.input_gradient(lambda y: half_square(y).view(2, 2).sum(1), x)
     assert torch.equal(gradient, torch.stack([torch.cat([x[0], x[1]]), torch.cat([x[2], x[3]])]))
     assert torch.equal(F.input_gradient(half_square, x.view(4, 1, 3)), x)
 
 
-def test_interpolation_asks_the_critic_of_real_samples_and_r2_that_of_generated_ones() -> None:
+def test_interpolation_uses_the_critic_of_real_samples_and_r2_that_of_generated_ones() -> None:
     """Their critics differ where logits depend on labels."""
-    move = step(linear(), points(4, 2), points(4, 2))
-    move.fake.critic = linear(2 * W)
-    assert GradientPenalty()(move).item() == pytest.approx(16)
-    assert Dragan()(move).item() == pytest.approx(16)
-    assert R1()(move).item() == pytest.approx(12.5)
-    assert R2()(move).item() == pytest.approx(50)
+    outputs = step(linear(), points(4, 2), points(4, 2))
+    outputs.fake.critic = linear(2 * W)
+    assert GradientPenalty()(outputs).item() == pytest.approx(16)
+    assert Dragan()(outputs).item() == pytest.approx(16)
+    assert R1()(outputs).item() == pytest.approx(12.5)
+    assert R2()(outputs).item() == pytest.approx(50)
 
 
 def test_dragan_of_a_linear_critic() -> None:
-    move = step(linear(), points(6, 2), math.nan * points(6, 2))  # only the real batch enters
-    assert Dragan()(move).item() == pytest.approx(16, abs=1e-10)
-    assert Dragan(target=2)(move).item() == pytest.approx(9, abs=1e-10)
+    outputs = step(linear(), points(6, 2), math.nan * points(6, 2))  # only real samples are used
+    assert Dragan()(outputs).item() == pytest.approx(16, abs=1e-10)
+    assert Dragan(target=2)(outputs).item() == pytest.approx(9, abs=1e-10)
 
 
-def test_dragan_looks_where_it_says() -> None:
+def test_dragan_evaluates_at_its_points() -> None:
     real, noise = points(6, 2), Noise(3, 6)
     expected = (Dragan().points(real, noise).norm(dim=1) - 1).square().mean().item()
     assert Dragan()(step(half_square, real, real, seed=3)).item() == pytest.approx(expected, abs=1e-12)
 
 
 def test_dragan_perturbation() -> None:
-    """Elementwise U[0, 1) of half the standard deviation of the whole batch, then one share for each sample."""
+    """Elementwise U[0, 1) times half the standard deviation of the batch, then one fraction for each sample."""
     samples = 3 * points(500, 3, 4, 4) + 1
     deviation = samples.std(correction=0).item()
     perturbed = F.perturb(samples, Noise(0, 500).uniform(3, 4, 4), 0.5)
@@ -148,11 +148,12 @@ def test_dragan_perturbation() -> None:
     assert ratio.min() >= 0 and 0.49 < ratio.max() < 0.5
     assert ratio.mean().item() == pytest.approx(0.25, abs=0.005)
 
-    moved = (Dragan().points(samples, Noise(0, 500)) - samples) / deviation
-    share = (moved / ratio).flatten(1)  # the same stream: the perturbation is drawn first
-    assert torch.allclose(share, share[:, :1].expand_as(share), atol=1e-6)
-    assert share.min() >= 0 and share.max() < 1 and share[:, 0].std().item() == pytest.approx(12**-0.5, abs=0.02)
-    assert moved.mean().item() == pytest.approx(0.125, abs=0.005)
+    offset = (Dragan().points(samples, Noise(0, 500)) - samples) / deviation
+    fraction = (offset / ratio).flatten(1)  # the same stream: the perturbation is drawn first
+    assert torch.allclose(fraction, fraction[:, :1].expand_as(fraction), atol=1e-6)
+    assert fraction.min() >= 0 and fraction.max() < 1
+    assert fraction[:, 0].std().item() == pytest.approx(12**-0.5, abs=0.02)
+    assert offset.mean().item() == pytest.approx(0.125, abs=0.005)
 
 
 def lecam_step(real: list[float], fake: list[float]):
@@ -162,11 +163,13 @@ def lecam_step(real: list[float], fake: list[float]):
 
 def test_lecam_by_hand() -> None:
     penalty = LeCam(half_life_images=2)  # a batch of two real images halves the past
-    # Averages (1, -1) of this very batch: real 0 and 2 exceed -1 by 1 and 3; fake -3 and 1 lie 4 and 0 below 1.
+    # Averages (1, -1) of this batch: real 0 and 2 exceed -1 by 1 and 3; fake -3 and 1 lie 4 and 0 below 1.
     assert penalty(lecam_step([0.0, 2.0], [-3.0, 1.0])).item() == pytest.approx((1 + 9) / 2 + (16 + 0) / 2)
-    # Averages (1 + 3) / 2 = 2 and (-1 + 5) / 2 = 2: real 3, 3 exceed 2 by 1; fake 5, 5 are above 2 and cost nothing.
-    assert penalty(lecam_step([3.0, 3.0], [5.0, 5.0])).item() == pytest.approx(1)
-    assert (penalty.real_average.item(), penalty.fake_average.item(), penalty.images.item()) == (2, 2, 4)
+    # The batches weigh 1/4 and 1/2, in all 3/4: averages (1 + 2 * 4) / 3 = 3 and (-1 + 2 * 5) / 3 = 3.
+    # Real 4, 4 exceed 3 by 1; fake 5, 5 are above 3 and add 0.
+    assert penalty(lecam_step([4.0, 4.0], [5.0, 5.0])).item() == pytest.approx(1)
+    assert (penalty.real_average.item(), penalty.fake_average.item()) == pytest.approx((3, 3))
+    assert penalty.images.item() == 4
 
 
 def test_lecam_averages_are_constants() -> None:
@@ -180,25 +183,38 @@ def test_lecam_decay_of_the_authors() -> None:
     penalty = LeCam(half_life_images=50 * math.log(0.5) / math.log(0.99))
     penalty(lecam_step([0.0] * 50, [0.0] * 50))
     penalty(lecam_step([1.0] * 50, [2.0] * 50))
-    assert (penalty.real_average.item(), penalty.fake_average.item()) == pytest.approx((0.01, 0.02), rel=1e-5)
+    weight = 0.01 / (1 - 0.99**2)  # of the second batch
+    assert (penalty.real_average.item(), penalty.fake_average.item()) == pytest.approx((weight, 2 * weight), rel=1e-4)
 
 
-def test_lecam_begins_late_and_counts_what_passes_between_its_evaluations() -> None:
+def test_lecam_averages_are_the_current_means_until_it_begins() -> None:
+    """As in the authors' code for BigGAN: no memory before, the first average from the last of these means."""
+    penalty = LeCam(half_life_images=2, begin_images=6)  # a batch of two real images halves the past
+    for real, fake in ((8.0, -8.0), (2.0, 1.0)):
+        assert penalty(lecam_step([real] * 2, [fake] * 2)).item() == 0
+        assert (penalty.real_average.item(), penalty.fake_average.item()) == (real, fake)
+    assert penalty(lecam_step([4.0] * 2, [3.0] * 2)).item() == 0  # averages (2 + 4) / 2 and (1 + 3) / 2
+    assert (penalty.real_average.item(), penalty.fake_average.item()) == (3, 2)
+    # Averages (3 + 5) / 2 = 4 and (2 + 4) / 2 = 3: real 5, 5 exceed 3 by 2, and fake 4, 4 are at 4.
+    assert penalty(lecam_step([5.0] * 2, [4.0] * 2)).item() == pytest.approx(4)
+
+
+def test_lecam_begins_late_and_counts_images_between_evaluations() -> None:
     penalty = LeCam(begin_images=6, interval=3)
     assert penalty(lecam_step([1.0, 1.0], [0.0, 0.0])).item() == 0
     assert penalty.images.item() == 6
     assert penalty(lecam_step([1.0, 1.0], [0.0, 0.0])).item() > 0
 
 
-def test_lecam_memory_is_in_the_state_dict() -> None:
+def test_lecam_averages_are_in_the_state_dict() -> None:
     first, second = LeCam(), LeCam()
     first(lecam_step([1.0, 2.0], [0.0, -1.0]))
     second.load_state_dict(first.state_dict())
-    move = lecam_step([0.5, 2.5], [0.1, -2.0])
-    assert first(move).item() == second(move).item() != LeCam()(move).item()
+    outputs = lecam_step([0.5, 2.5], [0.1, -2.0])
+    assert first(outputs).item() == second(outputs).item() != LeCam()(outputs).item()
 
 
-def test_lecam_agrees_with_other_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lecam_averages_over_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(penalties, "mean_over_processes", lambda means: means + 10)
     monkeypatch.setattr(penalties, "num_processes", lambda: 4)
     penalty = LeCam()
@@ -208,25 +224,25 @@ def test_lecam_agrees_with_other_processes(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("key", ["half_life_images", "begin_images"])
 def test_lecam_refuses_negative_durations(key: str) -> None:
-    with pytest.raises(ValueError, match=f"regularizer.lecam.{key}=-1 .* at least 0"):
+    with pytest.raises(ValueError, match=f"^{key}=-1 .* at least 0"):
         LeCam(**{key: -1})
 
 
 def brighten(images: Tensor, noise: Noise) -> Tensor:
-    """Adds one to every pixel."""
+    """Add one to every pixel."""
     return images + 1
 
 
 @pytest.mark.parametrize(("fake_ratio", "value"), [(0.0, 4.0), (1.0, 8.0), (0.5, 6.0)])
 def test_consistency_of_a_linear_critic(fake_ratio: float, value: float) -> None:
-    """w sums to 2, so a shift of every pixel by one moves every logit by 2, and the squared difference is 4."""
+    """w sums to 2, so adding one to every pixel changes every logit by 2, and the squared difference is 4."""
     weights = torch.full((8,), 0.25, dtype=torch.float64)
-    move = step(linear(weights), points(3, 2, 2, 2), points(3, 2, 2, 2) + 5)
-    assert Consistency(brighten, fake_ratio=fake_ratio)(move).item() == pytest.approx(value, abs=1e-12)
-    assert Consistency(lambda images, noise: images, fake_ratio=fake_ratio)(move).item() == 0
+    outputs = step(linear(weights), points(3, 2, 2, 2), points(3, 2, 2, 2) + 5)
+    assert Consistency(brighten, fake_ratio=fake_ratio)(outputs).item() == pytest.approx(value, abs=1e-12)
+    assert Consistency(lambda images, noise: images, fake_ratio=fake_ratio)(outputs).item() == 0
 
 
-def test_consistency_trains_through_both_logits() -> None:
+def test_consistency_gradient_passes_through_both_logits() -> None:
     weights = torch.full((8,), 0.25, dtype=torch.float64, requires_grad=True)
     images = points(3, 2, 2, 2)
     Consistency(lambda x, noise: 2 * x)(step(linear(weights), images, images)).backward()
@@ -234,15 +250,15 @@ def test_consistency_trains_through_both_logits() -> None:
     assert weights.grad is not None and torch.allclose(weights.grad, 2 * (flat @ w) @ flat / 3)
 
 
-def test_plain_consistency_never_looks_at_generated_images() -> None:
+def test_plain_consistency_ignores_generated_images() -> None:
     seen: list[Tensor] = []
 
-    def noted(images: Tensor, noise: Noise) -> Tensor:
+    def record(images: Tensor, noise: Noise) -> Tensor:
         seen.append(images)
         return images
 
     real, fake = points(3, 2, 2, 2), points(3, 2, 2, 2) + 5
-    Consistency(noted)(step(linear(torch.ones(8).double()), real, fake))
+    Consistency(record)(step(linear(torch.ones(8).double()), real, fake))
     assert len(seen) == 1 and torch.equal(seen[0], real)
 
 
@@ -251,7 +267,7 @@ def test_consistency_refuses_a_negative_ratio() -> None:
         Consistency(brighten, fake_ratio=-1)
 
 
-def test_weight_clip_bounds_every_parameter_and_no_buffer() -> None:
+def test_weight_clip_bounds_parameters_but_not_buffers() -> None:
     network = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
     WeightClip(0.01)(network)
     assert all(p.abs().max() <= 0.01 for p in network.parameters())
@@ -259,7 +275,7 @@ def test_weight_clip_bounds_every_parameter_and_no_buffer() -> None:
 
 
 def test_clipped_linear_critic_finds_the_distance_times_the_limit() -> None:
-    """1-D, fakes = reals + 2.5: the best clipped critic -0.01 x reports 0.01 times the exact Wasserstein distance 2.5."""
+    """1-D, fake = real + 2.5: the best clipped critic -0.01 x reports 0.01 times the exact Wasserstein distance 2.5."""
     critic = nn.Linear(1, 1, bias=False)
     real = points(50, 1).float()
     optimizer = torch.optim.SGD(critic.parameters(), lr=0.1)

@@ -1,1 +1,1 @@
-"""What can be said of a data set and of samples by their distances: copies among samples, duplicates in a set."""
+"""Analysis of data sets and samples: memorization, near-duplicates, classifiers of digits."""

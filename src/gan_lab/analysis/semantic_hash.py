@@ -1,4 +1,4 @@
-"""Semantic hashes of images by an autoencoder that learns the very set that it hashes (Radford et al., 2016, section 4.1)."""
+"""Semantic hashes of images by an autoencoder trained on the same images (Radford et al., 2016, section 4.1)."""
 
 from dataclasses import dataclass
 
@@ -8,26 +8,26 @@ from torch.nn import functional as F
 
 from gan_lab.noise import reseed
 
-SIDE = 32  # pixels
-"""Of the images that are hashed."""
+RESOLUTION = 32  # pixels
+"""Resolution of the hashed images."""
 
 _CHUNK = 4096  # images encoded at once
 
 
 @dataclass(frozen=True)
 class Hashing:
-    """How the autoencoder is trained; what the paper does not tell is ours.
+    """Training settings of the autoencoder.
 
-    It tells the layers, 3072-128-3072, that the hidden ones are rectified, and that there is noise on the input and dropout.
+    The paper specifies layers of 3072-128-3072 units, ReLU, input noise and dropout, but not the other values.
 
     Args:
-        bits: Hidden units, which is the length of a hash.
-        epochs: Passes over the images.
-        batch_size: Images in a step.
-        learning_rate: Of Adam.
-        noise: Standard deviation of what is added to the pixels, which are in [-1, 1].
-        dropout: Share of the hidden units that are left out.
-        seed: What the initial weights, the order, the noise and the dropout are functions of.
+        bits: Number of hidden units, which is the length of a hash.
+        epochs: Epochs of training.
+        batch_size: Images in a batch.
+        learning_rate: Learning rate of Adam.
+        noise: Standard deviation of the noise on pixels in [-1, 1].
+        dropout: Dropout probability of the hidden units.
+        seed: Seed of the initial weights, the order, the noise and the dropout.
 
     Raises:
         ValueError: A number is out of range.
@@ -54,26 +54,26 @@ class Hashing:
 
 
 def thumbnails(images: Tensor) -> Tensor:
-    """Images float (n, C, H, W) in [-1, 1] as uint8 (n, C, 32, 32) on the CPU, which is 3 kB for one in colour."""
-    if images.shape[-2:] != (SIDE, SIDE):
-        images = F.interpolate(images.float(), (SIDE, SIDE), mode="bilinear", antialias=True)
+    """Resize images, float (n, C, H, W) in [-1, 1], to uint8 (n, C, 32, 32) on the CPU: 3 kB per color image."""
+    if images.shape[-2:] != (RESOLUTION, RESOLUTION):
+        images = F.interpolate(images.float(), (RESOLUTION, RESOLUTION), mode="bilinear", antialias=True)
     return images.add(1).mul(127.5).round().clamp(0, 255).to("cpu", torch.uint8)
 
 
 def semantic_hashes(images: Tensor, hashing: Hashing = Hashing(), device: torch.device | str = "cpu") -> Tensor:
-    """Train the autoencoder on images, and hash them by which of its hidden units are active.
+    """Train the autoencoder on images, and hash each image by the set of its active hidden units.
 
-    The caller's random state stays as it was. Pixels are taken less their mean image, without which many units would be
-    active for all images or for none.
+    The global random state is restored. The mean image is subtracted, since otherwise many units would be active for
+    all images or for none.
 
-    A hash finds copies, not look-alikes. Of 600 of scikit-learn's digits the two most alike differ in 4 to 6 of 128 bits, by
-    the seed; copies that were saved anew with noise of 8 grey levels in none to 3, and so do most of those that were shifted
-    by an eighth of a thumbnail's pixel; a shift by half of one changes as many bits as another digit does.
+    A hash finds copies, not similar images. Of 600 of scikit-learn's digits, the two most similar ones differ in 4 to 6
+    of 128 bits, depending on the seed. Copies with noise of 8 gray levels differ in 0 to 3 bits, as do most copies
+    shifted by an eighth of a thumbnail's pixel; a shift by half a pixel changes as many bits as another digit.
 
     Args:
         images: uint8 (n, C, H, W), n at least 1; see `thumbnails`.
-        hashing: The settings.
-        device: Where the network is trained.
+        hashing: Training settings.
+        device: Training device.
 
     Returns:
         Booleans (n, bits) on the CPU.
@@ -86,23 +86,23 @@ def semantic_hashes(images: Tensor, hashing: Hashing = Hashing(), device: torch.
     device = torch.device(device)
     rows = images.flatten(1)
     mean = torch.stack([part.double().sum(0) for part in rows.split(_CHUNK)]).sum(0) / len(rows)
-    centre = mean.float().to(device)
+    center = mean.float().to(device)
     with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.enable_grad():
         reseed(hashing.seed, device)
         encoder = nn.Linear(rows.shape[1], hashing.bits, device=device)
-        _train(encoder, rows, centre, hashing)
+        _train(encoder, rows, center, hashing)
     with torch.no_grad():
-        parts = [encoder(_pixels(part, centre)) > 0 for part in rows.split(_CHUNK)]
+        parts = [encoder(_pixels(part, center)) > 0 for part in rows.split(_CHUNK)]
     return torch.cat([part.cpu() for part in parts])
 
 
-def _train(encoder: nn.Linear, rows: Tensor, centre: Tensor, hashing: Hashing) -> None:
-    """Let an encoder and a decoder reproduce the rows, uint8 (n, d), from noisy ones."""
-    decoder = nn.Linear(hashing.bits, rows.shape[1], device=centre.device)
+def _train(encoder: nn.Linear, rows: Tensor, center: Tensor, hashing: Hashing) -> None:
+    """Train an encoder and a decoder to reconstruct rows, uint8 (n, d), from noisy ones."""
+    decoder = nn.Linear(hashing.bits, rows.shape[1], device=center.device)
     optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=hashing.learning_rate)
     for _ in range(hashing.epochs):
         for index in torch.randperm(len(rows)).split(hashing.batch_size):
-            clean = _pixels(rows[index], centre)
+            clean = _pixels(rows[index], center)
             active = F.relu(encoder(clean + hashing.noise * torch.randn_like(clean)))
             loss = F.mse_loss(decoder(F.dropout(active, hashing.dropout)), clean)
             optimizer.zero_grad()
@@ -110,6 +110,6 @@ def _train(encoder: nn.Linear, rows: Tensor, centre: Tensor, hashing: Hashing) -
             optimizer.step()
 
 
-def _pixels(rows: Tensor, centre: Tensor) -> Tensor:
-    """uint8 rows (n, d) less their mean, in units of half the range of pixels."""
-    return (rows.to(centre.device).float() - centre) / 127.5
+def _pixels(rows: Tensor, center: Tensor) -> Tensor:
+    """Convert uint8 rows (n, d) to float32: subtract the mean, divide by half the range of pixels."""
+    return (rows.to(center.device).float() - center) / 127.5

@@ -1,13 +1,15 @@
-"""What every discriminator has, so that parts can be put around any of them."""
+"""Base class of discriminators, and the protocol of wrappers around networks."""
+
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
 
 class Discriminator(nn.Module):
-    """A network that judges samples in two steps: `features`, the last hidden layer, and `head`, the logits from it.
+    """A network that scores samples in two steps: `features`, the last hidden layer, and `head`, the logits.
 
-    A subclass registers `output`, the linear layer to one logit, and defines `features`. Labels matter to those that are
-    conditioned on them; the others ignore them.
+    A subclass registers `output`, the linear layer to one logit, and defines `features`. Unconditional discriminators
+    ignore labels.
     """
 
     output: nn.Linear
@@ -24,3 +26,13 @@ class Discriminator(nn.Module):
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Logits (n,) of samples (n, ...)."""
         return self.head(self.features(x, labels), labels)
+
+
+class Wrapper(Protocol):
+    """A modification of networks of any architecture: of their constructor arguments, then of the network."""
+
+    def network_kwargs(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Constructor arguments of the wrapped network, from those without the wrapper."""
+
+    def __call__(self, network: nn.Module) -> nn.Module:
+        """The wrapped or changed network."""

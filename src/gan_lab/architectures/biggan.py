@@ -22,7 +22,7 @@ GENERATOR = {
     256: (16, 16, 8, 8, 4, 2, 1),
     512: (16, 16, 8, 8, 4, 2, 1, 1),
 }
-"""Channels over the width, by resolution: of the 4x4 map, then after each doubling of the side."""
+"""Channels divided by the width, by resolution: of the 4x4 map, then after each doubling of the resolution."""
 
 DISCRIMINATOR = {
     32: (4, 4, 4, 4),
@@ -31,35 +31,37 @@ DISCRIMINATOR = {
     256: (1, 2, 4, 8, 8, 16, 16),
     512: (1, 1, 2, 4, 8, 8, 16, 16),
 }
-"""Channels over the width, by resolution, from the image on."""
+"""Channels divided by the width, by resolution, in the order of the blocks."""
 
 Maps = list[tuple[int, int]]
-"""Channels and side of feature maps, in the order of the computation."""
+"""Channels and resolution of feature maps, in the order of the computation."""
 
 
 class BigGANGenerator(nn.Module):
-    """Generator of BigGAN: residual blocks whose norms are modulated by a part of the latent and by the label.
+    """Generator of BigGAN: residual blocks with norms that are modulated by a chunk of the latent and by the label.
 
-    The latent is cut into equal chunks. The first goes through a linear layer to the 4x4 map; each other, beside the
-    label's vector if there is one, is the condition of both norms of one block (`ModulatedNorm`). Then norm, ReLU, a 3x3
-    convolution and tanh. All convolutions but those of the attention have biases, and so has the first linear layer.
-    The channels of a map are the width times those of `GENERATOR`.
+    The latent is split into equal chunks. A linear layer maps the first to the 4x4 map; each other chunk, concatenated
+    with the label's embedding if there is one, is the condition of both norms of one block (`ModulatedNorm`). Then
+    norm, ReLU, a 3x3 convolution and tanh. All layers have biases except the convolutions of the attention. The
+    channels of a map are the width times the number in `GENERATOR`.
 
     Args:
-        latent_dim: Size of the input: the latent's coordinates, and behind them `label_dim` of the label's vector.
+        latent_dim: Size of the input: the latent, followed by the label's embedding of size `label_dim`.
         channels: Channels of the images.
-        resolution: Side of the images: 32, 64, 128, 256 or 512.
-        width: What the table multiplies: 96 in the paper, 64 in the authors' code for CIFAR.
+        resolution: Resolution of the images: 32, 64, 128, 256 or 512.
+        width: Factor on the numbers in `GENERATOR`: 96 in the paper, 64 in the authors' code for CIFAR.
         norm: `none`, `batch` or `layer`, see `normalization`.
         init: Scheme of the initial weights, see `initialize`.
-        init_scale: Its scale.
-        hierarchical: Cut the latent. Otherwise all of it goes to the 4x4 map, and the label alone into the norms.
-        label_dim: Coordinates of the input that are the label's; the conditioning sets it.
-        attention_side: Attention after the block that gives a map of this side; smaller images have none. None for no attention.
+        init_scale: Scale of the initial weights.
+        hierarchical: Split the latent. Otherwise all of it is mapped to the 4x4 map, and only the label modulates
+            norms.
+        label_dim: Size of the label's embedding in the input; the conditioning wrapper sets it.
+        attention_resolution: Attention on the map of this resolution, in pixels; smaller images have none. None for no
+            attention.
         attention_form: `code` or `paper`, see `SelfAttention`.
 
     Raises:
-        ValueError: The resolution or one of the words is not one of the allowed, or the latent cannot be cut evenly.
+        ValueError: The resolution or an option is not allowed, or the latent cannot be split evenly.
     """
 
     def __init__(
@@ -73,7 +75,7 @@ class BigGANGenerator(nn.Module):
         init_scale: float = 1.0,
         hierarchical: bool = True,
         label_dim: int = 0,
-        attention_side: int | None = 64,
+        attention_resolution: int | None = 64,
         attention_form: str = "code",
     ) -> None:
         super().__init__()
@@ -84,7 +86,7 @@ class BigGANGenerator(nn.Module):
         condition_dim = label_dim + (chunk if hierarchical else 0)
         self.project = nn.Linear(chunk, 16 * maps[0][0])
         self.blocks = nn.ModuleList(UpBlock(i, o, norm, condition_dim) for (i, _), (o, _) in pairwise(maps))
-        self.attentions = attentions(maps[1:], attention_side, attention_form)
+        self.attentions = attentions(maps[1:], attention_resolution, attention_form)
         self.output_norm = normalization(norm, maps[-1][0], 2)
         self.output = nn.Conv2d(maps[-1][0], channels, 3, 1, 1)
         initialize(self, init, init_scale)
@@ -102,25 +104,25 @@ class BigGANGenerator(nn.Module):
 
 
 class BigGANDiscriminator(Discriminator):
-    """Discriminator of BigGAN: residual blocks without norms, ReLU, the sum over the pixels, and a linear layer.
+    """Discriminator of BigGAN: residual blocks without norms, ReLU, sum over the pixels, and a linear layer.
 
-    Every block halves the side but the last; at 32 pixels only the first two do. Both convolutions of a block have the
-    channels of its output: the width times those of `DISCRIMINATOR`. All convolutions but those of the attention have
-    biases. Spectral normalization and the label's projection are not part of this class.
+    Every block except the last halves the resolution; at 32 pixels only the first two do. Both convolutions of a block
+    have the channels of its output: the width times the number in `DISCRIMINATOR`. All layers have biases except the
+    convolutions of the attention. Spectral normalization and the projection of the label are separate wrappers.
 
     Args:
         channels: Channels of the images.
-        resolution: Side of the images: 32, 64, 128, 256 or 512.
-        width: What the table multiplies, as in the generator.
+        resolution: Resolution of the images: 32, 64, 128, 256 or 512.
+        width: Factor on the numbers in `DISCRIMINATOR`.
         norm: `none`, `batch` or `layer`, see `normalization`; before every ReLU of the blocks after the first.
-            A gradient penalty rules `batch` out.
+            `batch` cannot be combined with a gradient penalty.
         init: Scheme of the initial weights, see `initialize`.
-        init_scale: Its scale.
-        attention_side: Attention after the first block that gives a map of this side, as in the generator.
+        init_scale: Scale of the initial weights.
+        attention_resolution: Attention on the first map of this resolution, as in the generator.
         attention_form: `code` or `paper`, see `SelfAttention`.
 
     Raises:
-        ValueError: The resolution or one of the words is not one of the allowed.
+        ValueError: The resolution or an option is not allowed.
     """
 
     def __init__(
@@ -131,7 +133,7 @@ class BigGANDiscriminator(Discriminator):
         norm: str = "none",
         init: str = "orthogonal",
         init_scale: float = 1.0,
-        attention_side: int | None = 64,
+        attention_resolution: int | None = 64,
         attention_form: str = "code",
     ) -> None:
         super().__init__()
@@ -140,7 +142,7 @@ class BigGANDiscriminator(Discriminator):
         self.blocks = nn.ModuleList(
             DownBlock(i, norm, down=after < before, outputs=o, hidden=o) for (i, before), (o, after) in pairwise(maps)
         )
-        self.attentions = attentions(maps, attention_side, attention_form)
+        self.attentions = attentions(maps, attention_resolution, attention_form)
         self.output = nn.Linear(maps[-1][0], 1)
         initialize(self, init, init_scale)
         use_channels_last(self)
@@ -148,12 +150,12 @@ class BigGANDiscriminator(Discriminator):
     def features(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Summed last hidden layer (n, c) of images (n, channels, resolution, resolution) in [-1, 1]."""
         for block, attention in zip([self.input, *self.blocks], self.attentions, strict=True):
-            x = attention(block(x))  # (n, c', h / 2, w / 2), in the end (n, c, h, w)
+            x = attention(block(x))  # (n, c', h / 2, w / 2); the last blocks keep h and w
         return F.relu(x).sum((2, 3))  # (n, c)
 
 
 class UpBlock(nn.Module):
-    """Residual block that doubles the side: norm, ReLU, upsample, 3x3, norm, ReLU, 3x3; skip: upsample, 1x1.
+    """Residual block that doubles the resolution: norm, ReLU, upsample, 3x3, norm, ReLU, 3x3; skip: upsample, 1x1.
 
     (n, inputs, h, w) and conditions (n, condition_dim) to (n, outputs, 2 h, 2 w).
 
@@ -176,66 +178,68 @@ class UpBlock(nn.Module):
         """(n, outputs, 2 h, 2 w) for (n, inputs, h, w)."""
         h: Tensor = self.conv1(upsample(F.relu(self.norm1(x, condition))))  # (n, outputs, 2 h, 2 w)
         h = self.conv2(F.relu(self.norm2(h, condition)))
-        # A 1x1 convolution and nearest-neighbour upsampling commute; this order costs a quarter.
+        # A 1x1 convolution and nearest-neighbor upsampling commute; this order costs a quarter.
         return h + upsample(self.skip(x))
 
 
 def generator_maps(architecture: str, resolution: int | None, width: int) -> Maps:
-    """The 4x4 map of a generator, then that after each doubling of the side.
+    """The maps of a generator: 4x4, then after each doubling of the resolution.
 
     Raises:
-        ValueError: There is no generator for this resolution.
+        ValueError: No generator supports this resolution.
     """
-    return [(width * k, 4 * 2**i) for i, k in enumerate(GENERATOR[_require_side(architecture, resolution)])]
+    return [(width * k, 4 * 2**i) for i, k in enumerate(GENERATOR[_require_resolution(architecture, resolution)])]
 
 
 def discriminator_maps(architecture: str, resolution: int | None, width: int, halved: bool) -> Maps:
-    """The maps of a discriminator, whose side ends at 4, or at 8 for images of 32 pixels.
+    """The maps of a discriminator, down to 4x4, or 8x8 for images of 32 pixels.
 
     Args:
         architecture: The family's name in the config, for the message.
-        resolution: Side of the images.
-        width: What the table multiplies.
-        halved: Whether the first map has half the side of the image already.
+        resolution: Resolution of the images.
+        width: Factor on the numbers in `DISCRIMINATOR`.
+        halved: The first map has half the resolution of the image.
 
     Raises:
-        ValueError: There is no discriminator for this resolution.
+        ValueError: No discriminator supports this resolution.
     """
-    side = _require_side(architecture, resolution)
-    end = 8 if side == 32 else 4
-    return [(width * k, max(side // 2 ** (i + halved), end)) for i, k in enumerate(DISCRIMINATOR[side])]
+    resolution = _require_resolution(architecture, resolution)
+    end = 8 if resolution == 32 else 4
+    return [(width * k, max(resolution // 2 ** (i + halved), end)) for i, k in enumerate(DISCRIMINATOR[resolution])]
 
 
-def attentions(maps: Maps, side: int | None, form: str) -> nn.ModuleList:
-    """What follows each of the blocks that give these maps: attention after the first of this side, else the identity.
+def attentions(maps: Maps, resolution: int | None, form: str) -> nn.ModuleList:
+    """One layer per map: attention on the first map of this resolution, the identity on the others.
 
     Raises:
-        ValueError: The form is not known, or no network of these families could have a map of this side.
+        ValueError: The form is unknown, or no network of these families has a map of this resolution.
     """
     if form not in FORMS:
         raise ValueError(f"attention_form must be one of {', '.join(FORMS)}, not {form!r}")
     allowed = [4 * 2**k for k in range(8)]
-    if side is not None and side not in allowed:
-        raise ValueError(f"attention_side must be null or one of {', '.join(map(str, allowed))}, not {side}")
+    if resolution is not None and resolution not in allowed:
+        raise ValueError(
+            f"attention_resolution must be null or one of {', '.join(map(str, allowed))}, not {resolution}"
+        )
     layers = nn.ModuleList(nn.Identity() for _ in maps)
-    sides = [each for _, each in maps]
-    if side in sides:
-        place = sides.index(side)
+    resolutions = [each for _, each in maps]
+    if resolution in resolutions:
+        place = resolutions.index(resolution)
         layers[place] = SelfAttention(maps[place][0], form)
     return layers
 
 
 def to_map(x: Tensor) -> Tensor:
-    """(n, c, 4, 4) of (n, 16 c), the channels innermost, so that convolutions get channels_last without a copy."""
+    """Reshape (n, 16 c) to (n, c, 4, 4) with the channels last in memory: channels_last without a copy."""
     return x.unflatten(1, (4, 4, -1)).permute(0, 3, 1, 2)
 
 
 def upsample(x: Tensor) -> Tensor:
-    """(n, c, 2 h, 2 w) of (n, c, h, w), each pixel four times."""
+    """Nearest-neighbor upsampling, (n, c, h, w) to (n, c, 2 h, 2 w)."""
     return F.interpolate(x, scale_factor=2, mode="nearest")
 
 
-def _require_side(architecture: str, resolution: int | None) -> int:
+def _require_resolution(architecture: str, resolution: int | None) -> int:
     allowed = sorted(GENERATOR)
     return require_resolution(architecture, resolution, allowed, f"one of {', '.join(map(str, allowed))}")
 
@@ -243,7 +247,7 @@ def _require_side(architecture: str, resolution: int | None) -> int:
 def _chunk_size(latent_dim: int, chunks: int) -> int:
     if latent_dim < chunks or latent_dim % chunks:
         raise ValueError(
-            f"latent.dim={latent_dim} cannot be cut into {chunks} equal chunks, one for the first layer and one for each "
-            f"block; set latent.dim={20 * chunks}, or architecture.generator.hierarchical=false"
+            f"latent.dim={latent_dim} cannot be split into {chunks} equal chunks, one for the first layer and one for "
+            f"each block; set latent.dim={20 * chunks}, or architecture.generator.hierarchical=false"
         )
     return latent_dim // chunks

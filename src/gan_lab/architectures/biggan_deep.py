@@ -15,25 +15,27 @@ from gan_lab.layers.normalization import normalization
 
 
 class BigGANDeepGenerator(nn.Module):
-    """Generator of BigGAN-deep: blocks with a bottleneck, two for each side, all modulated by the whole input.
+    """Generator of BigGAN-deep: two bottleneck blocks per resolution, all modulated by the complete input.
 
-    The input, latent and label's vector, goes through a linear layer to the 4x4 map, and is the condition of every norm
-    (`ModulatedNorm`). The first block of a side keeps it, the second doubles it; the maps are those of BigGAN. Then norm,
-    ReLU, a 3x3 convolution and tanh. The paper has 128, 256 and 512 pixels; at 32 and 64 these are BigGAN's maps, too.
+    A linear layer maps the input, latent and label embedding, to the 4x4 map; the input is also the condition of every
+    norm (`ModulatedNorm`). The first block of a resolution keeps it, the second doubles it; the maps are those of
+    BigGAN. Then norm, ReLU, a 3x3 convolution and tanh. The paper has 128, 256 and 512 pixels; 32 and 64 use the maps
+    of BigGAN too.
 
     Args:
-        latent_dim: Size of the input: the latent's coordinates, and behind them those of the label's vector.
+        latent_dim: Size of the input: the latent, followed by the label's embedding.
         channels: Channels of the images.
-        resolution: Side of the images: 32, 64, 128, 256 or 512.
-        width: What BigGAN's table multiplies: 128 in the paper.
+        resolution: Resolution of the images: 32, 64, 128, 256 or 512.
+        width: Factor on BigGAN's numbers of channels: 128 in the paper.
         norm: `none`, `batch` or `layer`, see `normalization`.
         init: Scheme of the initial weights, see `initialize`.
-        init_scale: Its scale.
-        attention_side: Attention after the blocks that give a map of this side; smaller images have none. None for no attention.
+        init_scale: Scale of the initial weights.
+        attention_resolution: Attention on the map of this resolution, in pixels; smaller images have none. None for no
+            attention.
         attention_form: `code` or `paper`, see `SelfAttention`.
 
     Raises:
-        ValueError: The resolution or one of the words is not one of the allowed.
+        ValueError: The resolution or an option is not allowed.
     """
 
     def __init__(
@@ -45,7 +47,7 @@ class BigGANDeepGenerator(nn.Module):
         norm: str = "batch",
         init: str = "orthogonal",
         init_scale: float = 1.0,
-        attention_side: int | None = 64,
+        attention_resolution: int | None = 64,
         attention_form: str = "code",
     ) -> None:
         super().__init__()
@@ -53,7 +55,7 @@ class BigGANDeepGenerator(nn.Module):
         self.project = nn.Linear(latent_dim, 16 * maps[0][0])
         self.keeping = nn.ModuleList(DeepUpBlock(i, i, norm, latent_dim, up=False) for i, _ in maps[:-1])
         self.doubling = nn.ModuleList(DeepUpBlock(i, o, norm, latent_dim, up=True) for (i, _), (o, _) in pairwise(maps))
-        self.attentions = attentions(maps[1:], attention_side, attention_form)
+        self.attentions = attentions(maps[1:], attention_resolution, attention_form)
         self.output_norm = normalization(norm, maps[-1][0], 2)
         self.output = nn.Conv2d(maps[-1][0], channels, 3, 1, 1)
         initialize(self, init, init_scale)
@@ -68,25 +70,25 @@ class BigGANDeepGenerator(nn.Module):
 
 
 class BigGANDeepDiscriminator(Discriminator):
-    """Discriminator of BigGAN-deep: a 3x3 convolution, blocks with a bottleneck, two for each side, ReLU, sum, linear.
+    """Discriminator of BigGAN-deep: a 3x3 convolution, two bottleneck blocks per resolution, ReLU, sum, linear layer.
 
-    The first block of a side halves it and widens, the second keeps both; the maps are those of BigGAN, of which the first
-    is that of the convolution. At 32 pixels only two of the three pairs halve. Spectral normalization and the label's
-    projection are not part of this class.
+    The first block of a pair halves the resolution and adds channels, the second keeps both; the maps are those of
+    BigGAN, the first being that of the convolution. At 32 pixels only two of the three pairs halve the resolution.
+    Spectral normalization and the projection of the label are separate wrappers.
 
     Args:
         channels: Channels of the images.
-        resolution: Side of the images: 32, 64, 128, 256 or 512.
-        width: What BigGAN's table multiplies: 128 in the paper.
-        norm: `none`, `batch` or `layer`, see `normalization`; before every ReLU of the blocks. A gradient penalty rules
-            `batch` out.
+        resolution: Resolution of the images: 32, 64, 128, 256 or 512.
+        width: Factor on BigGAN's numbers of channels: 128 in the paper.
+        norm: `none`, `batch` or `layer`, see `normalization`; before every ReLU of the blocks. `batch` cannot be
+            combined with a gradient penalty.
         init: Scheme of the initial weights, see `initialize`.
-        init_scale: Its scale.
-        attention_side: Attention after the blocks that give a map of this side, as in the generator.
+        init_scale: Scale of the initial weights.
+        attention_resolution: Attention on the map of this resolution, as in the generator.
         attention_form: `code` or `paper`, see `SelfAttention`.
 
     Raises:
-        ValueError: The resolution or one of the words is not one of the allowed.
+        ValueError: The resolution or an option is not allowed.
     """
 
     def __init__(
@@ -97,7 +99,7 @@ class BigGANDeepDiscriminator(Discriminator):
         norm: str = "none",
         init: str = "orthogonal",
         init_scale: float = 1.0,
-        attention_side: int | None = 64,
+        attention_resolution: int | None = 64,
         attention_form: str = "code",
     ) -> None:
         super().__init__()
@@ -107,7 +109,7 @@ class BigGANDeepDiscriminator(Discriminator):
             DeepDownBlock(i, o, norm, down=after < before) for (i, before), (o, after) in pairwise(maps)
         )
         self.keeping = nn.ModuleList(DeepDownBlock(o, o, norm, down=False) for o, _ in maps[1:])
-        self.attentions = attentions(maps[1:], attention_side, attention_form)
+        self.attentions = attentions(maps[1:], attention_resolution, attention_form)
         self.output = nn.Linear(maps[-1][0], 1)
         initialize(self, init, init_scale)
         use_channels_last(self)
@@ -116,22 +118,23 @@ class BigGANDeepDiscriminator(Discriminator):
         """Summed last hidden layer (n, c) of images (n, channels, resolution, resolution) in [-1, 1]."""
         x = self.input(x)  # (n, width, resolution, resolution)
         for widen, keep, attention in zip(self.widening, self.keeping, self.attentions, strict=True):
-            x = attention(keep(widen(x)))  # (n, c', h / 2, w / 2), in the end (n, c, h, w)
+            x = attention(keep(widen(x)))  # (n, c', h / 2, w / 2); the last blocks keep h and w
         return F.relu(x).sum((2, 3))  # (n, c)
 
 
 class DeepUpBlock(nn.Module):
-    """Norm, ReLU, 1x1, norm, ReLU, upsample, 3x3, norm, ReLU, 3x3, norm, ReLU, 1x1; between the 1x1 a quarter of the channels.
+    """Generator block with a bottleneck of a quarter of the channels.
 
-    The skip drops the last channels of the input, and upsamples. (n, inputs, h, w) and conditions (n, condition_dim) to
-    (n, outputs, 2 h, 2 w), or without `up` to (n, outputs, h, w).
+    Norm, ReLU, 1x1, norm, ReLU, upsample, 3x3, norm, ReLU, 3x3, norm, ReLU, 1x1; the skip drops the last channels of
+    the input, and upsamples. (n, inputs, h, w) and conditions (n, condition_dim) to (n, outputs, 2 h, 2 w), or without
+    `up` to (n, outputs, h, w).
 
     Args:
         inputs: Channels of the input.
-        outputs: Channels of the output, at most as many.
+        outputs: Channels of the output, at most `inputs`.
         norm: See `normalization`.
         condition_dim: Size of a condition of the norms.
-        up: Whether to double the side.
+        up: Double the resolution.
     """
 
     def __init__(self, inputs: int, outputs: int, norm: str, condition_dim: int, up: bool) -> None:
@@ -161,16 +164,16 @@ class DeepUpBlock(nn.Module):
 
 
 class DeepDownBlock(nn.Module):
-    """ReLU, 1x1, ReLU, 3x3, ReLU, 3x3, ReLU, mean pool, 1x1; between the 1x1 a quarter of the output's channels.
+    """Discriminator block with a bottleneck of a quarter of the output's channels.
 
-    The skip pools and joins further channels to the input, by a 1x1 convolution of it. (n, inputs, h, w) to (n, outputs,
-    h / 2, w / 2), or without `down` to (n, outputs, h, w).
+    ReLU, 1x1, ReLU, 3x3, ReLU, 3x3, ReLU, average pooling, 1x1; the skip pools the input and appends channels from a
+    1x1 convolution of it. (n, inputs, h, w) to (n, outputs, h / 2, w / 2), or without `down` to (n, outputs, h, w).
 
     Args:
         inputs: Channels of the input.
-        outputs: Channels of the output, at least as many.
+        outputs: Channels of the output, at least `inputs`.
         norm: See `normalization`; before every ReLU.
-        down: Whether to halve the side.
+        down: Halve the resolution.
     """
 
     def __init__(self, inputs: int, outputs: int, norm: str, down: bool) -> None:

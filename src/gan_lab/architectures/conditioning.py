@@ -1,4 +1,4 @@
-"""Networks that know the label: parts around generators and discriminators of any architecture."""
+"""Wrappers that condition generators and discriminators of any architecture on labels."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
@@ -15,49 +15,50 @@ from gan_lab.layers.conditional_batch_norm import ConditionalBatchNorm, labels_f
 
 @dataclass(frozen=True)
 class _Conditioning:
-    """What all of them need: a data set with labels.
+    """Base class of label conditioning, which needs a data set with labels.
 
     Args:
-        num_classes: Number of labels; None, of a data set without them, is refused.
+        num_classes: Number of labels; None, for a data set without labels, is an error.
 
     Raises:
-        ValueError: There are no labels, or the part does not fit the network.
+        ValueError: There are no labels, or the network does not support the wrapper.
     """
 
     num_classes: int | None
     choice: ClassVar[str]
-    """The word or words of the config group `conditioning` that lead here."""
+    """The choices of the config group `conditioning` that use this class, for messages."""
 
     def __post_init__(self) -> None:
         if self.num_classes is None:
             raise ValueError(
-                f"conditioning={self.choice} needs labels, and this data set has none; set conditioning=none"
+                f"conditioning={self.choice} needs labels; give dataset.num_classes, if the data set has classes, "
+                "or conditioning=none"
             )
 
     @property
     def classes(self) -> int:
         return cast(int, self.num_classes)
 
-    def words(self, words: dict[str, Any]) -> dict[str, Any]:
-        """The network inside is built as without labels."""
-        return words
+    def network_kwargs(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The kwargs, unchanged."""
+        return kwargs
 
 
 @dataclass(frozen=True)
 class ConcatLatents(_Conditioning):
-    """One-hot label beside the latent of a generator (Mirza & Osindero, 2014, §3.2; Odena et al., 2017, §3)."""
+    """Concatenates one-hot labels to the latents of a generator (Mirza & Osindero, 2014; Odena et al., 2017, §3)."""
 
     choice: ClassVar[str] = "concat or auxiliary_classifier"
 
-    def words(self, words: dict[str, Any]) -> dict[str, Any]:
-        """The network inside gets the label as further coordinates of its latent."""
-        return _beside_latents(words, self.classes)
+    def network_kwargs(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The kwargs with the coordinates of a one-hot label added to the latent."""
+        return _with_label_coordinates(kwargs, self.classes)
 
     def __call__(self, network: nn.Module) -> nn.Module:
-        return _LabelledLatents(network, self.classes)
+        return _LabeledLatents(network, self.classes)
 
 
-class _LabelledLatents(nn.Module):
+class _LabeledLatents(nn.Module):
     def __init__(self, network: nn.Module, num_classes: int) -> None:
         super().__init__()
         self.network = network
@@ -70,10 +71,10 @@ class _LabelledLatents(nn.Module):
 
 @dataclass(frozen=True)
 class SharedEmbedding(_Conditioning):
-    """A learned vector of the label beside the latent of a generator (Brock et al., 2019, section 3.1).
+    """Concatenates a learned embedding of the label to the latents of a generator (Brock et al., 2019, section 3.1).
 
-    BigGAN shares it among all its conditional norms; a network of another family sees it in its first layer. The vectors
-    start as a table with orthonormal rows or columns, as in the authors' code, and are not spectrally normalized.
+    All conditional norms of BigGAN use the same embedding; networks of other families use it in their first layer. The
+    initial table has orthonormal rows or columns, as in the authors' code. It is not spectrally normalized.
 
     Args:
         num_classes: Number of labels.
@@ -88,9 +89,9 @@ class SharedEmbedding(_Conditioning):
         if self.dim < 1:
             raise ValueError(f"wrapper.generator.conditioning.dim={self.dim} is not allowed: it must be at least 1")
 
-    def words(self, words: dict[str, Any]) -> dict[str, Any]:
-        """The network inside gets the vector as further coordinates of its latent."""
-        return _beside_latents(words, self.dim)
+    def network_kwargs(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The kwargs with the coordinates of the embedding added to the latent."""
+        return _with_label_coordinates(kwargs, self.dim)
 
     def __call__(self, network: nn.Module) -> nn.Module:
         return _EmbeddedLabels(network, self.classes, self.dim)
@@ -100,30 +101,32 @@ class _EmbeddedLabels(nn.Module):
     def __init__(self, network: nn.Module, num_classes: int, dim: int) -> None:
         super().__init__()
         self.network = network
-        # No nn.Embedding: spectral normalization and orthogonal regularization would take that for a layer.
+        # Not an nn.Embedding, which spectral normalization and orthogonal regularization would treat as a layer.
         self.vectors = nn.Parameter(nn.init.orthogonal_(torch.empty(num_classes, dim)))
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Samples for latents (n, latent_dim) of labels, int64 (n,)."""
-        return self.network(torch.cat([latents, self.vectors[_given(labels)]], 1), labels)
+        return self.network(torch.cat([latents, self.vectors[_require_labels(labels)]], 1), labels)
 
 
 @dataclass(frozen=True)
 class ConditionalNorm(_Conditioning):
-    """A gain and a shift for each label in every batch norm of a generator (Miyato & Koyama, 2018, §3)."""
+    """Class-conditional batch norm: one gain and shift per label in the batch norms (Miyato & Koyama, 2018, §3).
+
+    In residual generators, the norms of the blocks: their last norm, `output_norm`, stays unconditional, as in the
+    codes of the projection discriminator, SAGAN, WGAN-GP and BigGAN. In all others, which have no published
+    conditional form with batch norm, every norm.
+    """
 
     choice: ClassVar[str] = "projection"
 
     def __call__(self, network: nn.Module) -> nn.Module:
-        complaint = (
-            "conditioning=projection puts the label into the generator's batch norm; "
-            "set architecture.generator.norm=batch"
-        )
-        swap_batch_norms(network, lambda norm: ConditionalBatchNorm(norm, self.classes), complaint)
-        return _LabelledNorms(network)
+        message = "conditioning=projection needs batch norm in the generator; set architecture.generator.norm=batch"
+        swap_batch_norms(network, lambda norm: ConditionalBatchNorm(norm, self.classes), message, ("output_norm",))
+        return _LabeledNorms(network)
 
 
-class _LabelledNorms(nn.Module):
+class _LabeledNorms(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
@@ -136,23 +139,23 @@ class _LabelledNorms(nn.Module):
 
 @dataclass(frozen=True)
 class ConcatMaps(_Conditioning):
-    """One-hot label beside the sample: constant maps beside an image, coordinates beside a point (Mirza & Osindero, 2014).
+    """Concatenates one-hot labels to samples: as constant maps to images, as coordinates to points.
 
-    The paper's fully connected discriminator joins sample and label in its second layer, DCGAN's conditional code joins
-    them in every layer; here only the input has the label.
+    The fully connected discriminator of Mirza & Osindero (2014) joins sample and label in its second layer, the
+    conditional code of DCGAN in every layer; here only the input has the label.
     """
 
     choice: ClassVar[str] = "concat"
 
-    def words(self, words: dict[str, Any]) -> dict[str, Any]:
-        """The network inside sees a channel more for each label."""
-        return words | {"channels": words["channels"] + self.classes}
+    def network_kwargs(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The kwargs with one more channel for each label."""
+        return kwargs | {"channels": kwargs["channels"] + self.classes}
 
     def __call__(self, network: nn.Module) -> nn.Module:
-        return _LabelledSamples(cast(Discriminator, network), self.classes)
+        return _LabeledSamples(cast(Discriminator, network), self.classes)
 
 
-class _LabelledSamples(Wrapped):
+class _LabeledSamples(Wrapped):
     def __init__(self, network: Discriminator, num_classes: int) -> None:
         super().__init__(network)
         self.num_classes = num_classes
@@ -166,13 +169,13 @@ class _LabelledSamples(Wrapped):
 
 @dataclass(frozen=True)
 class Projection(_Conditioning):
-    """Logit plus the inner product of the features with a vector of the label (Miyato & Koyama, 2018, eq. 4).
+    """Adds the inner product of features and label embedding to the logit (Miyato & Koyama, 2018, eq. 4).
 
     f(x, y) = head(phi(x)) + <v_y, phi(x)>.
 
     Args:
         num_classes: Number of labels.
-        init: First vectors: `glorot`, Glorot-uniform numbers as in the authors' code, or `orthogonal`, as in BigGAN's.
+        init: Initial embedding: `glorot` (uniform), as in the authors' code, or `orthogonal`, as in BigGAN's.
     """
 
     init: str = "glorot"
@@ -180,17 +183,18 @@ class Projection(_Conditioning):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.init not in _FIRST_VECTORS:
+        if self.init not in _INITIALIZATIONS:
             raise ValueError(
-                f"wrapper.discriminator.conditioning.init={self.init} is not known; choose {' or '.join(_FIRST_VECTORS)}"
+                f"wrapper.discriminator.conditioning.init={self.init} is not known; "
+                f"choose {' or '.join(_INITIALIZATIONS)}"
             )
 
     def __call__(self, network: nn.Module) -> nn.Module:
-        _refuse_packs(network)
+        _refuse_packing(network)
         return _Projected(cast(Discriminator, network), self.classes, self.init)
 
 
-_FIRST_VECTORS = {"glorot": nn.init.xavier_uniform_, "orthogonal": nn.init.orthogonal_}
+_INITIALIZATIONS = {"glorot": nn.init.xavier_uniform_, "orthogonal": nn.init.orthogonal_}
 
 
 class _Projected(Wrapped):
@@ -198,58 +202,58 @@ class _Projected(Wrapped):
         super().__init__(network)
         weight = innermost(network).output.weight
         self.embedding = nn.Embedding(num_classes, weight.shape[1], device=weight.device, dtype=weight.dtype)
-        _FIRST_VECTORS[init](self.embedding.weight)
+        _INITIALIZATIONS[init](self.embedding.weight)
 
     def head(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
         """Logits (n,) of features (n, d) with labels, int64 (n,)."""
-        vectors = self.embedding(_given(labels))  # (n, d)
+        vectors = self.embedding(_require_labels(labels))  # (n, d)
         return self.network.head(features, labels) + (vectors * features).sum(1)
 
 
 @dataclass(frozen=True)
 class AuxiliaryClassifier(_Conditioning):
-    """A linear classifier of the label beside the logit, on the same features (Odena et al., 2017, §3).
+    """A linear classifier of the label, on the same features as the logit (Odena et al., 2017, §3).
 
-    `classify(features)` gives its logits; whether a sample is real is judged without its label. The classifier's first
-    weights are as large as the output layer's: the paper has both in one layer.
+    `auxiliary(features)` returns its logits; the logit of a sample does not depend on its label. The initial weights of
+    the classifier have the scale of the output layer, because the paper has both in one layer.
     """
 
     choice: ClassVar[str] = "auxiliary_classifier"
 
     def __call__(self, network: nn.Module) -> nn.Module:
-        _refuse_packs(network)
-        return _Classifying(cast(Discriminator, network), self.classes)
+        _refuse_packing(network)
+        return _WithClassifier(cast(Discriminator, network), self.classes)
 
 
-class _Classifying(Wrapped):
+class _WithClassifier(Wrapped):
     def __init__(self, network: Discriminator, num_classes: int) -> None:
         super().__init__(network)
         output = innermost(network).output
         self.classifier = linear_like(output, output.in_features, num_classes)
 
-    def classify(self, features: Tensor) -> Tensor:
+    def auxiliary(self, features: Tensor) -> Tensor:
         """Class logits (n, num_classes) of features (n, d)."""
         return self.classifier(features)
 
 
-def _beside_latents(words: dict[str, Any], size: int) -> dict[str, Any]:
-    """The words of a generator whose latents have the label's coordinates behind them; BigGAN's is told how many."""
-    told = {"label_dim": size} if "label_dim" in words else {}
-    return words | {"latent_dim": words["latent_dim"] + size} | told
+def _with_label_coordinates(kwargs: dict[str, Any], size: int) -> dict[str, Any]:
+    """The kwargs of a generator with `size` label coordinates after its latent; BigGAN also takes their number."""
+    label_dim = {"label_dim": size} if "label_dim" in kwargs else {}
+    return kwargs | {"latent_dim": kwargs["latent_dim"] + size} | label_dim
 
 
-def _given(labels: Tensor | None) -> Tensor:
+def _require_labels(labels: Tensor | None) -> Tensor:
     if labels is None:
         raise ValueError("this network is conditioned on labels: call it with labels, int64 (n,)")
     return labels
 
 
 def _one_hot(labels: Tensor | None, num_classes: int, like: Tensor) -> Tensor:
-    return F.one_hot(_given(labels), num_classes).to(like.dtype)  # (n, K)
+    return F.one_hot(_require_labels(labels), num_classes).to(like.dtype)  # (n, K)
 
 
-def _refuse_packs(network: nn.Module) -> None:
+def _refuse_packing(network: nn.Module) -> None:
     if any(isinstance(part, Packed) for part in network.modules()):
         raise ValueError(
-            "packing judges several samples at once, each with its own label; set conditioning=concat or none"
+            "packing scores several samples at once, but each has its own label; set conditioning=concat or none"
         )

@@ -18,24 +18,24 @@ SLOPE = 0.2
 class DCGANGenerator(nn.Module):
     """DCGAN's generator (Radford et al., 2016, §3 and Fig. 1), with 4x4 kernels in place of the paper's 5x5.
 
-    A linear layer to 4x4, then transposed convolutions (4x4, stride 2) that double the side and halve the channels;
-    norm and ReLU after each but the last, which ends in tanh. At 64 pixels the channels are 8, 4, 2 and 1 times
-    `width`. Under a norm no layer has a bias: the norm's shift stands for it, and the output has none either, as in
-    the common PyTorch version. With `norm="none"` every layer has one.
+    A linear layer to 4x4, then transposed convolutions (4x4, stride 2) that double the resolution and halve the
+    channels; norm and ReLU after each except the last, which ends in tanh. At 64 pixels the channels are 8, 4, 2 and 1
+    times `width`. With a norm, no layer has a bias: the norm's shift replaces it, and the output has none either, as in
+    the common PyTorch implementation. With `norm="none"` every layer has a bias.
 
     Args:
         latent_dim: Size of a latent.
         channels: Channels of the images.
-        resolution: Side of the images: a power of two from 8 to 1024.
+        resolution: Resolution of the images: a power of two from 8 to 1024.
         width: Channels at half the resolution.
         norm: `none`, `batch` or `layer`, see `normalization`.
         init: Scheme of the initial weights, see `initialize`.
-        init_scale: Its scale.
-        max_width: Most channels of a layer. It bounds images above 64 pixels, whose 4x4 layer would be wider than that;
-            64 pixels with a width up to 128, which is the paper's, are not touched.
+        init_scale: Scale of the initial weights.
+        max_width: Maximum number of channels of a layer. It limits the 4x4 layer of images above 64 pixels, but not
+            images of 64 pixels with a width up to 128, as in the paper.
 
     Raises:
-        ValueError: The resolution, norm or init is not one of the allowed.
+        ValueError: The resolution, norm or init is not allowed.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class DCGANGenerator(nn.Module):
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images (n, channels, resolution, resolution) in [-1, 1] for latents (n, latent_dim)."""
         x: Tensor = self.project(latents)  # (n, 16 c)
-        # The channels are innermost, so that the convolutions get channels_last without a copy.
+        # With the channels last in memory, the convolutions get channels_last without a copy.
         x = x.unflatten(1, (4, 4, -1)).permute(0, 3, 1, 2)  # (n, c, 4, 4)
         x = F.relu(self.project_norm(x))
         for conv, norm in zip(self.convs, self.norms, strict=True):
@@ -74,20 +74,20 @@ class DCGANGenerator(nn.Module):
 class DCGANDiscriminator(Discriminator):
     """DCGAN's discriminator (Radford et al., 2016, §3), with 4x4 kernels in place of the paper's 5x5.
 
-    Convolutions (4x4, stride 2) that halve the side and double the channels down to 4x4, each with leaky ReLU of slope
-    0.2, the first without a norm; then one 4x4 convolution to a logit. Biases as in the generator.
+    Convolutions (4x4, stride 2) that halve the resolution and double the channels down to 4x4, each with leaky ReLU of
+    slope 0.2, the first without a norm; then one 4x4 convolution to a logit. Biases as in the generator.
 
     Args:
         channels: Channels of the images.
-        resolution: Side of the images: a power of two from 8 to 1024.
+        resolution: Resolution of the images: a power of two from 8 to 1024.
         width: Channels at half the resolution.
         norm: `none`, `batch` or `layer`, see `normalization`.
         init: Scheme of the initial weights, see `initialize`.
-        init_scale: Its scale.
-        max_width: Most channels of a layer, as in the generator.
+        init_scale: Scale of the initial weights.
+        max_width: Maximum number of channels of a layer, as in the generator.
 
     Raises:
-        ValueError: The resolution, norm or init is not one of the allowed.
+        ValueError: The resolution, norm or init is not allowed.
     """
 
     def __init__(
@@ -101,13 +101,13 @@ class DCGANDiscriminator(Discriminator):
         max_width: int = 1024,
     ) -> None:
         super().__init__()
-        require_norm(norm)  # at 8 pixels there is none to build
+        require_norm(norm)  # at 8 pixels no norm is built that would check it
         widths = _widths(resolution, width, max_width)  # at resolution / 2, ..., 4
         bias = norm == "none"
         self.input = nn.Conv2d(channels, widths[0], 4, 2, 1, bias=bias)
         self.convs = nn.ModuleList(nn.Conv2d(i, o, 4, 2, 1, bias=bias) for i, o in pairwise(widths))
         self.norms = nn.ModuleList(normalization(norm, o, 2) for o in widths[1:])
-        # On features of 4x4 a valid 4x4 convolution is this linear layer.
+        # Equivalent to a 4x4 convolution without padding on 4x4 features.
         self.output = nn.Linear(4 * 4 * widths[-1], 1, bias=bias)
         initialize(self, init, init_scale)
         use_channels_last(self)
@@ -122,6 +122,6 @@ class DCGANDiscriminator(Discriminator):
 
 def _widths(resolution: int | None, width: int, max_width: int) -> list[int]:
     """Channels at half the resolution, a quarter, ..., 4 pixels."""
-    side = require_power_of_two("dcgan", resolution, 8, 1024)
-    levels = (side // 4).bit_length() - 1
+    resolution = require_power_of_two("dcgan", resolution, 8, 1024)
+    levels = (resolution // 4).bit_length() - 1
     return [min(width * 2**level, max_width) for level in range(levels)]

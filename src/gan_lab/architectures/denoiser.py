@@ -1,4 +1,4 @@
-"""A network that takes noise away from the features of a discriminator."""
+"""Denoiser of the features of a discriminator."""
 
 from itertools import pairwise
 
@@ -13,18 +13,19 @@ from gan_lab.layers.normalization import normalization
 class Denoiser(nn.Module):
     """Fully connected denoiser of a discriminator's features (Warde-Farley & Bengio, 2017, section 5).
 
-    `depth` times linear, norm, ReLU; then a linear layer back to the features. A linear layer before a norm has no bias.
+    `depth` times linear, norm, ReLU; then a linear layer back to the size of the features. Linear layers before a norm
+    have no bias.
 
     Args:
-        discriminator: Whose features, in whatever wrappers; only the size of its output layer is read.
+        discriminator: The discriminator, with any wrappers; only the input size of its output layer is read.
         width: Units of a hidden layer.
         norm: `none`, `batch` or `layer`, see `normalization`.
         init: Scheme of the initial weights, see `initialize`.
-        init_scale: Its scale.
+        init_scale: Scale of the initial weights.
         depth: Number of hidden layers; with 0 the denoiser is affine.
 
     Raises:
-        ValueError: The norm, init or depth is not one of the allowed.
+        ValueError: The norm, init or depth is not allowed.
     """
 
     def __init__(
@@ -50,5 +51,5 @@ class Denoiser(nn.Module):
         initialize(self, init, init_scale)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features (n, d) without their noise."""
+        """Denoised features (n, d)."""
         return self.output(self.hidden(features))

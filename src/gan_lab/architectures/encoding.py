@@ -1,4 +1,4 @@
-"""Networks that read latents off samples, made of discriminators of any architecture."""
+"""Wrapper that turns a discriminator of any architecture into an encoder from samples to latents."""
 
 from dataclasses import dataclass
 from typing import Any, cast
@@ -11,10 +11,10 @@ from gan_lab.architectures.wrapped import innermost, linear_like
 
 @dataclass(frozen=True)
 class Encoding:
-    """An encoder: a discriminator with a linear layer to a latent in the place of the one to a logit.
+    """An encoder: a discriminator whose output layer is replaced by a linear layer to a latent.
 
-    Che et al. (2017) and Srivastava et al. (2017) map samples to latents with networks like their discriminators. The new
-    layer starts at the scale that the architecture gave its output layer.
+    Che et al. (2017) and Srivastava et al. (2017) use encoders like their discriminators. The new layer starts at the
+    scale of the old output layer.
 
     Args:
         latent_dim: Size of a latent.
@@ -22,9 +22,9 @@ class Encoding:
 
     latent_dim: int
 
-    def words(self, words: dict[str, Any]) -> dict[str, Any]:
-        """The network inside is built as a discriminator."""
-        return words
+    def network_kwargs(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The kwargs, unchanged."""
+        return kwargs
 
     def __call__(self, network: nn.Module) -> nn.Module:
         return _Encoder(cast(Discriminator, network), self.latent_dim)
@@ -34,8 +34,8 @@ class _Encoder(nn.Module):
     def __init__(self, network: Discriminator, latent_dim: int) -> None:
         super().__init__()
         self.network = network
-        owner = innermost(network)
-        owner.output = linear_like(owner.output, owner.output.in_features, latent_dim)
+        inner = innermost(network)
+        inner.output = linear_like(inner.output, inner.output.in_features, latent_dim)
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
         """Latents (n, latent_dim) of samples (n, ...); labels int64 (n,) or None."""

@@ -1,4 +1,4 @@
-"""Discriminators that judge a sample and its latent together."""
+"""Wrapper for discriminators of pairs of sample and latent."""
 
 from dataclasses import dataclass
 from typing import Any, cast
@@ -12,10 +12,10 @@ from gan_lab.architectures.wrapped import Wrapped
 
 @dataclass(frozen=True)
 class WithLatents:
-    """The latent beside the sample: constant maps beside an image, coordinates beside a point.
+    """Concatenates latents to samples: as constant maps to images, as coordinates to points.
 
-    So a discriminator of any architecture judges pairs, as VEEGAN (Srivastava et al., 2017, section 3) needs it. `join`
-    of the result makes of samples and latents what its `features` take. To be put around all other wrappers.
+    So a discriminator of any architecture scores pairs, for VEEGAN (Srivastava et al., 2017, section 3). The method
+    `join` of the result concatenates samples and latents for `features`. Must be the outermost wrapper.
 
     Args:
         latent_dim: Size of a latent.
@@ -23,9 +23,9 @@ class WithLatents:
 
     latent_dim: int
 
-    def words(self, words: dict[str, Any]) -> dict[str, Any]:
-        """The network inside sees a channel more for each coordinate of the latent."""
-        return words | {"channels": words["channels"] + self.latent_dim}
+    def network_kwargs(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The kwargs with one more channel for each coordinate of the latent."""
+        return kwargs | {"channels": kwargs["channels"] + self.latent_dim}
 
     def __call__(self, network: nn.Module) -> nn.Module:
         return _Joint(cast(Discriminator, network))
@@ -37,6 +37,6 @@ class _Joint(Wrapped):
         maps = latents.to(samples.dtype).view(*latents.shape, *[1] * (samples.dim() - 2))
         return torch.cat([samples, maps.expand(-1, -1, *samples.shape[2:])], 1)
 
-    def classify(self, features: Tensor) -> Tensor:
-        """Class logits (n, num_classes) of features (n, d), where the network inside has a classifier."""
-        return cast(Any, self.network).classify(features)
+    def auxiliary(self, features: Tensor) -> Tensor:
+        """Class logits (n, num_classes) of features (n, d), if the wrapped network has a classifier."""
+        return cast(Any, self.network).auxiliary(features)

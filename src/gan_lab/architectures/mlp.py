@@ -14,24 +14,24 @@ SLOPE = 0.2
 
 
 class MLPGenerator(nn.Module):
-    """Fully connected generator; the defaults draw D2GAN's ring of points (Nguyen et al., 2017, code).
+    """Fully connected generator; the defaults are those of D2GAN for a ring of points (Nguyen et al., 2017, code).
 
     `depth` times linear, norm, activation; then a linear layer, with tanh for images and without for points.
-    Goodfellow et al. (2014) drew MNIST with two layers of 1200 ReLU. A linear layer before a norm has no bias.
+    Goodfellow et al. (2014) use two layers of 1200 ReLU units for MNIST. Linear layers before a norm have no bias.
 
     Args:
         latent_dim: Size of a latent.
         channels: Channels of the images, or coordinates of the points.
-        resolution: Side of the images, any; None for points.
+        resolution: Resolution of the images, any; None for points.
         width: Units of a hidden layer.
         norm: `none`, `batch` or `layer`, see `normalization`.
         init: Scheme of the initial weights, see `initialize`.
-        init_scale: Its scale.
+        init_scale: Scale of the initial weights.
         depth: Number of hidden layers, at least 1.
         activation: `relu`, `leaky_relu` (slope 0.2) or `tanh`.
 
     Raises:
-        ValueError: The norm, init, depth or activation is not one of the allowed.
+        ValueError: The norm, init, depth or activation is not allowed.
     """
 
     def __init__(
@@ -69,20 +69,19 @@ class MLPGenerator(nn.Module):
 
 
 class MLPDiscriminator(Discriminator):
-    """Fully connected discriminator; the defaults judge D2GAN's ring of points (Nguyen et al., 2017, code).
+    """Fully connected discriminator; the defaults are those of D2GAN for a ring of points (Nguyen et al., 2017, code).
 
-    Dropout of the flattened input, then `depth` times linear, norm, activation and dropout, then a linear layer.
-    Goodfellow et al. (2014) judged MNIST with two maxout layers of 240 units of 5 pieces and dropout of 0.2 and 0.5.
-    A linear layer before a norm has no bias; `maxout` is linear layer and activation in one, and the norm comes after
-    it.
+    Dropout on the flattened input, then `depth` times linear, norm, activation and dropout, then a linear layer.
+    Goodfellow et al. (2014) use two maxout layers of 240 units with 5 pieces, and dropout of 0.2 and 0.5, for MNIST.
+    Linear layers before a norm have no bias; `maxout` replaces linear layer and activation, and the norm follows it.
 
     Args:
         channels: Channels of the images, or coordinates of the points.
-        resolution: Side of the images, any; None for points.
+        resolution: Resolution of the images, any; None for points.
         width: Units of a hidden layer.
         norm: `none`, `batch` or `layer`, see `normalization`.
         init: Scheme of the initial weights, see `initialize`.
-        init_scale: Its scale.
+        init_scale: Scale of the initial weights.
         depth: Number of hidden layers, at least 1.
         activation: `relu`, `leaky_relu` (slope 0.2), `tanh` or `maxout`.
         pieces: Affine maps per unit of `maxout`; unused otherwise.
@@ -90,7 +89,7 @@ class MLPDiscriminator(Discriminator):
         input_dropout: Probability of dropping an input, in [0, 1].
 
     Raises:
-        ValueError: The norm, init, depth, activation, pieces or a dropout is not one of the allowed.
+        ValueError: The norm, init, depth, activation, pieces or a dropout probability is not allowed.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Discriminators that judge several samples at once."""
+"""Wrapper for discriminators that score several samples at once."""
 
 from dataclasses import dataclass
 from typing import Any, cast
@@ -11,9 +11,9 @@ from gan_lab.architectures.wrapped import Wrapped
 
 @dataclass(frozen=True)
 class Packing:
-    """One logit for `size` samples that are all real or all generated (Lin et al., 2018, PacGAN, §3).
+    """One logit for a pack of `size` samples that are all real or all generated (PacGAN, Lin et al., 2018, §3).
 
-    Samples that follow each other are one pack: their channels (or coordinates) become one sample's. Size 1 changes nothing.
+    Consecutive samples form a pack: their channels (or coordinates) are concatenated. Size 1 changes nothing.
 
     Args:
         size: Samples in a pack.
@@ -28,9 +28,9 @@ class Packing:
         if self.size < 1:
             raise ValueError(f"wrapper.discriminator.packing.size must be at least 1, not {self.size}")
 
-    def words(self, words: dict[str, Any]) -> dict[str, Any]:
-        """The network inside sees the channels of a pack."""
-        return words | {"channels": words["channels"] * self.size}
+    def network_kwargs(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The kwargs with the channels of a pack."""
+        return kwargs | {"channels": kwargs["channels"] * self.size}
 
     def __call__(self, network: nn.Module) -> nn.Module:
         return network if self.size == 1 else Packed(cast(Discriminator, network), self.size)
@@ -40,7 +40,7 @@ class Packed(Wrapped):
     """A discriminator of packs: n samples give n / size features and logits.
 
     Args:
-        network: The discriminator inside, of `size` times the channels.
+        network: The wrapped discriminator, with `size` times the channels.
         size: Samples in a pack.
     """
 
@@ -57,10 +57,10 @@ class Packed(Wrapped):
         if len(x) % self.size:
             raise ValueError(
                 f"wrapper.discriminator.packing.size={self.size} must divide the {len(x)} samples that one process "
-                "judges at a time; change it or batch_size"
+                "scores at a time; change it or batch_size"
             )
         packs = x.unflatten(0, (-1, self.size)).flatten(1, 2)  # (n / size, size C, ...)
-        return self.network.features(packs)  # a pack has no label
+        return self.network.features(packs)  # packs have no labels
 
     def head(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
         """Logits (n / size,) of features (n / size, d)."""

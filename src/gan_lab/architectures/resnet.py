@@ -1,7 +1,7 @@
 """Residual networks of WGAN-GP (Gulrajani et al., 2017, App. F), SN-GAN (Miyato et al., 2018, Tables 4 to 6) and SAGAN.
 
-The first two draw CIFAR images at a constant width; SN-GAN's for larger images, and SAGAN's (Zhang et al., 2019), which
-are these with attention, double the channels with every halving of the side.
+The networks of WGAN-GP and SN-GAN for CIFAR have a constant width. Those of SN-GAN for larger images, and of SAGAN
+(Zhang et al., 2019), which adds attention to them, double the channels with every halving of the resolution.
 """
 
 from itertools import pairwise
@@ -20,40 +20,40 @@ RESOLUTIONS = sorted([2**k for k in range(4, 11)] + [3 * 2**k for k in range(3, 
 WIDTHS = ("constant", "doubling", "sngan")
 HIDDEN = ("input", "output")
 
-# No ReLU here works in place: a block's skip reads the value from before its first ReLU.
+# ReLUs must not be in place: the skip of a block reads its input, before the first ReLU.
 
 
 class ResNetGenerator(nn.Module):
     """Residual generator of WGAN-GP (App. F), SN-GAN (Tables 4 to 6) and SAGAN.
 
-    A linear layer to 4x4, or to 6x6 where the side is three times a power of two, pre-activation blocks that double the
-    side up to the resolution, then norm, ReLU, a 3x3 convolution and tanh. All convolutions but those of the attention
-    have biases, and so has the linear layer.
+    A linear layer to 4x4, or to 6x6 if the resolution is three times a power of two, pre-activation blocks that double
+    the resolution, then norm, ReLU, a 3x3 convolution and tanh. All layers have biases except the convolutions of the
+    attention.
 
-    | widths     | channels of a map of side s                | paper                                                  |
+    | widths     | channels of a map of resolution s          | paper                                                  |
     |------------|--------------------------------------------|--------------------------------------------------------|
     | `constant` | width                                      | CIFAR: WGAN-GP with width 128, SN-GAN with 256         |
     | `doubling` | width min(resolution / s, 16)              | SN-GAN at 48, 64, 128 pixels and SAGAN, with width 64  |
-    | `sngan`    | 4 width up to 32 pixels, above as doubling | all of SN-GAN, with width 64                           |
+    | `sngan`    | 4 width up to 32 pixels, else as doubling  | all of SN-GAN, with width 64                           |
 
     Args:
         latent_dim: Size of a latent.
         channels: Channels of the images.
-        resolution: Side of the images: a power of two from 16 to 1024 or three times one from 24 to 768.
-        width: Channels of every block, or those that `widths` multiplies.
+        resolution: Resolution of the images: a power of two from 16 to 1024 or three times one from 24 to 768.
+        width: Factor on the number of channels, see `widths`.
         norm: `none`, `batch` or `layer`, see `normalization`.
-        init: Scheme of the initial weights, see `initialize`. WGAN-GP's and SN-GAN's code has `glorot` with scale
-            sqrt(2) for the blocks' 3x3 convolutions and 1 for all other layers; SAGAN's has 1 for all.
+        init: Scheme of the initial weights, see `initialize`. The code of WGAN-GP and SN-GAN uses `glorot` with
+            scale sqrt(2) for the blocks' 3x3 convolutions and 1 for all other layers; that of SAGAN 1 for all.
         init_scale: Scale for the blocks' 3x3 convolutions.
-        skip_gain: Times `init_scale`, the scale of all other layers: 1x1 skips, attention, first and last; 1 / sqrt(2)
-            in the first two, 1 in SAGAN.
-        widths: One of the words above.
-        attention_divisor: Attention on the map of side resolution / attention_divisor, after the block that gives it:
-            4 in SAGAN, which looks at 32x32 of 128 pixels. None for no attention.
+        skip_gain: The scale of all other layers (1x1 skips, attention, first, last) is `skip_gain` times `init_scale`:
+            1 / sqrt(2) in WGAN-GP and SN-GAN, 1 in SAGAN.
+        widths: `constant`, `doubling` or `sngan`, see the table.
+        attention_divisor: Attention on the map of resolution / attention_divisor pixels: 4 in SAGAN, that is 32x32 of
+            128 pixels. None for no attention.
         attention_form: `code` or `paper`, see `SelfAttention`.
 
     Raises:
-        ValueError: The resolution or one of the words is not one of the allowed, or no block gives the attention's map.
+        ValueError: The resolution or an option is not allowed, or no block has a map of the attention's size.
     """
 
     def __init__(
@@ -71,11 +71,11 @@ class ResNetGenerator(nn.Module):
         attention_form: str = "code",
     ) -> None:
         super().__init__()
-        maps = _generator_maps(_require_side(resolution), width, widths)
-        (first, self.start), (last, side) = maps[0], maps[-1]
+        maps = _generator_maps(_require_resolution(resolution), width, widths)
+        (first, self.start), (last, resolution) = maps[0], maps[-1]
         self.project = nn.Linear(latent_dim, self.start**2 * first)
         self.blocks = nn.ModuleList(UpBlock(i, norm, o) for (i, _), (o, _) in pairwise(maps))
-        self.attentions = _attentions(maps[1:], side, attention_divisor, attention_form)
+        self.attentions = _attentions(maps[1:], resolution, attention_divisor, attention_form)
         self.output_norm = normalization(norm, last, 2)
         self.output = nn.Conv2d(last, channels, 3, 1, 1)
         _initialize(self, [self.project, self.output], init, init_scale, skip_gain)
@@ -84,7 +84,7 @@ class ResNetGenerator(nn.Module):
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images (n, channels, resolution, resolution) in [-1, 1] for latents (n, latent_dim)."""
         x: Tensor = self.project(latents)  # (n, start^2 c)
-        # The channels are innermost, so that the convolutions get channels_last without a copy.
+        # With the channels last in memory, the convolutions get channels_last without a copy.
         x = x.unflatten(1, (self.start, self.start, -1)).permute(0, 3, 1, 2)  # (n, c, start, start)
         for block, attention in zip(self.blocks, self.attentions, strict=True):
             x = attention(block(x))  # (n, c', 2 h, 2 w)
@@ -94,41 +94,41 @@ class ResNetGenerator(nn.Module):
 class ResNetDiscriminator(Discriminator):
     """Residual discriminator of WGAN-GP (App. F), SN-GAN (Tables 4 to 6) and SAGAN.
 
-    Blocks that halve the side, one or two that keep it, ReLU, a pool over the pixels and a linear layer. The first
-    block has no norm and no ReLU before its first convolution. All convolutions but those of the attention have biases.
-    SN-GAN's spectral normalization is not part of this class.
+    Blocks that halve the resolution, one or two that keep it, ReLU, pooling over the pixels and a linear layer. The
+    first block has no norm, and no ReLU before its first convolution. All convolutions have biases except those of the
+    attention. SN-GAN's spectral normalization is a separate wrapper.
 
-    | widths     | blocks                                         | their channels                        |
-    |------------|------------------------------------------------|---------------------------------------|
-    | `constant` | halve down to 8x8 or 6x6, then two more        | width                                 |
-    | `doubling` | halve down to 4x4 or 3x3, then one more        | width times 1, 2, 4, 8, 16, 16, ...   |
-    | `sngan`    | up to 32 pixels as constant, above as doubling | up to 32 pixels 2 width, above double |
+    | widths     | blocks                                  | channels                               |
+    |------------|-----------------------------------------|----------------------------------------|
+    | `constant` | halve down to 8x8 or 6x6, then two more | width                                  |
+    | `doubling` | halve down to 4x4 or 3x3, then one more | width times 1, 2, 4, 8, 16, 16, ...    |
+    | `sngan`    | constant up to 32 pixels, else doubling | 2 width up to 32 pixels, else doubling |
 
-    6x6 and 3x3 are for sides of three times a power of two. At 64 pixels the last of the doubling blocks halves the
-    side too, to 2x2, as in SN-GAN's code. The words are the papers' as in the generator, but SN-GAN's for CIFAR has a
-    constant width of 128.
+    6x6 and 3x3 are for resolutions of three times a power of two. At 64 pixels the last `doubling` block halves the
+    resolution too, to 2x2, as in SN-GAN's code. Each choice is for the same papers as in the generator, but SN-GAN for
+    CIFAR uses `constant` with width 128.
 
     Args:
         channels: Channels of the images.
-        resolution: Side of the images: a power of two from 16 to 1024 or three times one from 24 to 768.
-        width: Channels of every block, or those that `widths` multiplies.
+        resolution: Resolution of the images: a power of two from 16 to 1024 or three times one from 24 to 768.
+        width: Factor on the number of channels, see `widths`.
         norm: `none`, `batch` or `layer`, see `normalization`; before every ReLU of the blocks after the first.
-            A gradient penalty rules `batch` out.
+            `batch` cannot be combined with a gradient penalty.
         init: Scheme of the initial weights, see `initialize` and the generator.
         init_scale: Scale for the blocks' 3x3 convolutions.
-        skip_gain: Times `init_scale`, the scale of all other layers: 1x1 skips, attention, the last; 1 / sqrt(2) in
-            the first two, 1 in SAGAN.
+        skip_gain: The scale of all other layers (1x1 skips, attention, last) is `skip_gain` times `init_scale`:
+            1 / sqrt(2) in WGAN-GP and SN-GAN, 1 in SAGAN.
         pool: `mean` (WGAN-GP) or `sum` (SN-GAN, SAGAN) over the last pixels.
-        head_bias: Whether the last linear layer has a bias: WGAN-GP's and SAGAN's have, SN-GAN's for CIFAR has not.
-        widths: One of the words above.
-        hidden: Channels between the two convolutions of a block: as many as its `input` has (SN-GAN) or its `output`
-            (SAGAN). The first block has the output's.
-        attention_divisor: Attention on the map of side resolution / attention_divisor, after the first block that gives
-            it, as in the generator. None for no attention.
+        head_bias: Bias of the last linear layer; SN-GAN for CIFAR has none, WGAN-GP and SAGAN have one.
+        widths: `constant`, `doubling` or `sngan`, see the table.
+        hidden: Channels between the two convolutions of a block: those of its `input` (SN-GAN) or its `output` (SAGAN).
+            The first block has those of its output.
+        attention_divisor: Attention on the first map of resolution / attention_divisor pixels, as in the generator.
+            None for no attention.
         attention_form: `code` or `paper`, see `SelfAttention`.
 
     Raises:
-        ValueError: The resolution or one of the words is not one of the allowed, or no block gives the attention's map.
+        ValueError: The resolution or an option is not allowed, or no block has a map of the attention's size.
     """
 
     def __init__(
@@ -148,17 +148,17 @@ class ResNetDiscriminator(Discriminator):
         attention_form: str = "code",
     ) -> None:
         super().__init__()
-        side = _require_side(resolution)
-        _require_word("pool", pool, ("mean", "sum"))
-        _require_word("hidden", hidden, HIDDEN)
-        maps = _discriminator_maps(side, width, widths)
+        resolution = _require_resolution(resolution)
+        _require_choice("pool", pool, ("mean", "sum"))
+        _require_choice("hidden", hidden, HIDDEN)
+        maps = _discriminator_maps(resolution, width, widths)
         self.pool = pool
         self.input = InputBlock(channels, maps[0][0])
         self.blocks = nn.ModuleList(
             DownBlock(i, norm, down=after < before, outputs=o, hidden=i if hidden == "input" else o)
             for (i, before), (o, after) in pairwise(maps)
         )
-        self.attentions = _attentions(maps, side, attention_divisor, attention_form)
+        self.attentions = _attentions(maps, resolution, attention_divisor, attention_form)
         self.output = nn.Linear(maps[-1][0], 1, bias=head_bias)
         _initialize(self, [self.output], init, init_scale, skip_gain)
         use_channels_last(self)
@@ -172,15 +172,15 @@ class ResNetDiscriminator(Discriminator):
 
 
 class UpBlock(nn.Module):
-    """Pre-activation block that doubles the side: norm, ReLU, upsample, 3x3, norm, ReLU, 3x3; skip: upsample, 1x1.
+    """Pre-activation block that doubles the resolution.
 
-    WGAN-GP's App. F upsamples before the second convolution; its code and SN-GAN's do so before the first, as here.
-    (n, inputs, h, w) to (n, outputs, 2 h, 2 w).
+    Norm, ReLU, upsample, 3x3, norm, ReLU, 3x3; skip: upsample, 1x1. App. F of WGAN-GP upsamples before the second
+    convolution; its code and SN-GAN's do so before the first, as here. (n, inputs, h, w) to (n, outputs, 2 h, 2 w).
 
     Args:
         inputs: Channels of the input.
         norm: See `normalization`.
-        outputs: Channels of the output and between the convolutions; None for as many as go in.
+        outputs: Channels of the output and between the convolutions; None for `inputs`.
     """
 
     def __init__(self, inputs: int, norm: str, outputs: int | None = None) -> None:
@@ -196,14 +196,15 @@ class UpBlock(nn.Module):
         """(n, outputs, 2 h, 2 w) for (n, inputs, h, w)."""
         h: Tensor = self.conv1(_upsample(F.relu(self.norm1(x))))  # (n, outputs, 2 h, 2 w)
         h = self.conv2(F.relu(self.norm2(h)))
-        # A 1x1 convolution and nearest-neighbour upsampling commute; this order costs a quarter.
+        # A 1x1 convolution and nearest-neighbor upsampling commute; this order costs a quarter.
         return h + _upsample(self.skip(x))
 
 
 class InputBlock(nn.Module):
-    """First block of the discriminator: 3x3, ReLU, 3x3, pool; the skip is pool, 1x1 (SN-GAN's "optimized" block).
+    """First block of the discriminator: 3x3, ReLU, 3x3, pooling; the skip is pooling, 1x1 (SN-GAN's "optimized" block).
 
-    (n, channels, h, w) to (n, width, h / 2, w / 2). No ReLU comes first: it would cut the negative half off the images.
+    (n, channels, h, w) to (n, width, h / 2, w / 2). It does not start with a ReLU, which would remove the negative
+    values of images.
 
     Args:
         channels: Channels of the images.
@@ -224,17 +225,19 @@ class InputBlock(nn.Module):
 
 
 class DownBlock(nn.Module):
-    """Pre-activation block: norm, ReLU, 3x3, norm, ReLU, 3x3; with `down` a mean pool, and 1x1 and pool as the skip.
+    """Pre-activation block that can halve the resolution.
 
-    (n, inputs, h, w) to (n, outputs, h / 2, w / 2), or without `down` to (n, outputs, h, w). The skip is the identity
-    where neither side nor channels change.
+    Norm, ReLU, 3x3, norm, ReLU, 3x3; with `down` average pooling, and 1x1 and pooling as the skip.
+        (n, inputs, h, w) to (n, outputs, h / 2, w / 2), or without `down` to (n, outputs, h, w). The skip is the
+        identity
+    if neither resolution nor channels change.
 
     Args:
         inputs: Channels of the input.
         norm: See `normalization`.
-        down: Whether to halve the side.
-        outputs: Channels of the output; None for as many as go in.
-        hidden: Channels between the convolutions; None for as many as go in.
+        down: Halve the resolution.
+        outputs: Channels of the output; None for `inputs`.
+        hidden: Channels between the convolutions; None for `inputs`.
     """
 
     def __init__(
@@ -254,15 +257,17 @@ class DownBlock(nn.Module):
         h: Tensor = self.conv1(F.relu(self.norm1(x)))
         h = self.conv2(F.relu(self.norm2(h)))
         if self.down:
-            # A 1x1 convolution and a mean pool commute; this order costs a quarter.
+            # A 1x1 convolution and average pooling commute; this order costs a quarter.
             h, x = F.avg_pool2d(h, 2), F.avg_pool2d(x, 2)  # (n, outputs, h / 2, w / 2)
         return h + self.skip(x)
 
 
-def _require_side(resolution: int | None) -> int:
-    """The resolution, if it is one of `RESOLUTIONS`."""
+def _require_resolution(resolution: int | None) -> int:
+    """Check that the resolution is one of `RESOLUTIONS`, and return it."""
     if resolution is None:
-        raise ValueError("residual networks draw images, and this data set holds points; choose architecture=mlp")
+        raise ValueError(
+            "residual networks generate images and need a resolution, which points do not have; set architecture=mlp"
+        )
     if resolution not in RESOLUTIONS:
         choice = next((size for size in RESOLUTIONS if size > resolution), RESOLUTIONS[-1])
         raise ValueError(
@@ -272,54 +277,54 @@ def _require_side(resolution: int | None) -> int:
     return resolution
 
 
-def _require_word(key: str, word: str, allowed: tuple[str, ...]) -> None:
-    if word not in allowed:
-        raise ValueError(f"{key} must be one of {', '.join(allowed)}, not {word!r}")
+def _require_choice(key: str, choice: str, allowed: tuple[str, ...]) -> None:
+    if choice not in allowed:
+        raise ValueError(f"{key} must be one of {', '.join(allowed)}, not {choice!r}")
 
 
 Maps = list[tuple[int, int]]
-"""Channels and side of feature maps, in the order of the computation."""
+"""Channels and resolution of feature maps, in the order of the computation."""
 
 
-def _generator_maps(side: int, width: int, widths: str) -> Maps:
-    """The map of the linear layer, then that of each block."""
-    _require_word("widths", widths, WIDTHS)
-    start = 6 if side % 3 == 0 else 4
-    sides = [start * 2**k for k in range((side // start).bit_length())]  # start, 2 start, ..., side
-    if _is_constant(widths, side):
-        return [(4 * width if widths == "sngan" else width, s) for s in sides]
-    return [(width * min(side // s, 16), s) for s in sides]
+def _generator_maps(resolution: int, width: int, widths: str) -> Maps:
+    """The maps of a generator: that of the linear layer, then of each block."""
+    _require_choice("widths", widths, WIDTHS)
+    start = 6 if resolution % 3 == 0 else 4
+    resolutions = [start * 2**k for k in range((resolution // start).bit_length())]  # start, 2 start, ..., resolution
+    if _is_constant(widths, resolution):
+        return [(4 * width if widths == "sngan" else width, s) for s in resolutions]
+    return [(width * min(resolution // s, 16), s) for s in resolutions]
 
 
-def _discriminator_maps(side: int, width: int, widths: str) -> Maps:
-    """The map of each block, that of the input block first."""
-    _require_word("widths", widths, WIDTHS)
-    constant = _is_constant(widths, side)
-    end = (6 if side % 3 == 0 else 8) // (1 if constant else 2)
-    halvings = (side // end).bit_length() - 1
-    sides = [side // 2**k for k in range(1, halvings + 1)]  # side / 2, ..., end
+def _discriminator_maps(resolution: int, width: int, widths: str) -> Maps:
+    """The maps of a discriminator: that of the input block, then of each block."""
+    _require_choice("widths", widths, WIDTHS)
+    constant = _is_constant(widths, resolution)
+    end = (6 if resolution % 3 == 0 else 8) // (1 if constant else 2)
+    halvings = (resolution // end).bit_length() - 1
+    resolutions = [resolution // 2**k for k in range(1, halvings + 1)]  # resolution / 2, ..., end
     if constant:
-        return [(2 * width if widths == "sngan" else width, s) for s in [*sides, end, end]]
-    last = 2 if side == 64 else end  # SN-GAN's network for 64 pixels halves once more
-    return [(width * min(2**k, 16), s) for k, s in enumerate([*sides, last])]
+        return [(2 * width if widths == "sngan" else width, s) for s in [*resolutions, end, end]]
+    last = 2 if resolution == 64 else end  # SN-GAN's network for 64 pixels halves the resolution once more
+    return [(width * min(2**k, 16), s) for k, s in enumerate([*resolutions, last])]
 
 
-def _is_constant(widths: str, side: int) -> bool:
-    return widths == "constant" or (widths == "sngan" and side <= 32)
+def _is_constant(widths: str, resolution: int) -> bool:
+    return widths == "constant" or (widths == "sngan" and resolution <= 32)
 
 
 def _attentions(maps: Maps, resolution: int, divisor: int | None, form: str) -> nn.ModuleList:
-    """What follows each block, of which these are the maps: once attention, else the identity."""
-    _require_word("attention_form", form, FORMS)
+    """One layer per map: attention on the map of resolution / divisor pixels, the identity on the others."""
+    _require_choice("attention_form", form, FORMS)
     layers = nn.ModuleList(nn.Identity() for _ in maps)
     if divisor is None:
         return layers
-    sides = [side for _, side in maps]
-    allowed = {resolution // side: side for side in sides}
+    sizes = [size for _, size in maps]
+    allowed = {resolution // size: size for size in sizes}
     if divisor not in allowed:
         choices = ", ".join(f"{d} ({s}x{s})" for d, s in sorted(allowed.items()))
         raise ValueError(f"attention_divisor must be null or one of {choices} at {resolution} pixels, not {divisor}")
-    place = sides.index(allowed[divisor])
+    place = sizes.index(allowed[divisor])
     layers[place] = SelfAttention(maps[place][0], form)
     return layers
 
@@ -329,7 +334,7 @@ def _upsample(x: Tensor) -> Tensor:
 
 
 def _initialize(network: nn.Module, ends: list[nn.Module], scheme: str, scale: float, skip_gain: float) -> None:
-    """Initial weights: `scale` for the 3x3 convolutions of the blocks, `skip_gain * scale` for all other layers."""
+    """Initialize with `scale` for the 3x3 convolutions of the blocks, and `skip_gain * scale` for all other layers."""
     initialize(network, scheme, scale)
     skips = [block.skip for block in network.modules() if isinstance(block, UpBlock | InputBlock | DownBlock)]
     attentions = [layer for layer in network.modules() if isinstance(layer, SelfAttention)]

@@ -1,4 +1,4 @@
-"""Networks of spectrally normalized weights."""
+"""Wrapper for spectral normalization."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,13 +12,13 @@ from gan_lab.layers.spectral_norm import spectrally_normalize
 class SpectralNormalization:
     """Every linear layer, convolution and embedding divided by its largest singular value (Miyato et al., 2018, §2).
 
-    In a discriminator as in SN-GAN, and in a generator as in SAGAN (Zhang et al., 2019, §3.2). See
-    `gan_lab.layers.spectral_norm`. The last of all wrappers, because it changes the layers that others bring.
+    SN-GAN uses it in the discriminator, SAGAN in the generator too (Zhang et al., 2019, §3.2). See
+    `gan_lab.layers.spectral_norm`. Apply it after all other wrappers, because it also changes the layers that they add.
     """
 
-    def words(self, words: dict[str, Any]) -> dict[str, Any]:
-        """The network is built as without it."""
-        return words
+    def network_kwargs(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The kwargs, unchanged."""
+        return kwargs
 
     def __call__(self, network: nn.Module) -> nn.Module:
         spectrally_normalize(network)

@@ -1,4 +1,4 @@
-"""Networks whose batch norm is over all processes."""
+"""Wrapper for batch norm over the samples of all processes."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +11,12 @@ from gan_lab.layers.synchronized_batch_norm import synchronized
 
 @dataclass(frozen=True)
 class SynchronizedBatch:
-    """Every batch norm of a network over the samples of all processes, as large batches want it (Brock et al., 2019).
+    """Synchronize every batch norm of a network over all processes, as in BigGAN (Brock et al., 2019).
 
-    One process is not changed by it. Micro-batches of `accumulate` stay apart.
+    With one process it changes nothing. Micro-batches of `accumulate` are still normalized separately.
 
     Args:
-        network: What messages call it: `generator` or `discriminator`.
+        network: `generator` or `discriminator`, for messages.
 
     Raises:
         ValueError: The network has no batch norm.
@@ -24,14 +24,14 @@ class SynchronizedBatch:
 
     network: str
 
-    def words(self, words: dict[str, Any]) -> dict[str, Any]:
-        """The network is built as without it."""
-        return words
+    def network_kwargs(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The kwargs, unchanged."""
+        return kwargs
 
     def __call__(self, network: nn.Module) -> nn.Module:
-        complaint = (
-            f"wrapper.{self.network}.synchronized_batch_norm is for batch norm, and this {self.network} has none; "
-            f"set architecture.{self.network}.norm=batch, or leave it out"
+        message = (
+            f"wrapper.{self.network}.synchronized_batch_norm needs batch norm, and this {self.network} has none; "
+            f"set architecture.{self.network}.norm=batch, or remove the wrapper"
         )
-        swap_batch_norms(network, synchronized, complaint)
+        swap_batch_norms(network, synchronized, message)
         return network

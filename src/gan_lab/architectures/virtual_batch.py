@@ -1,4 +1,4 @@
-"""Generators whose batch norm compares with a fixed reference batch."""
+"""Wrapper for virtual batch norm: generators that normalize with a fixed reference batch."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,21 +12,22 @@ from gan_lab.layers.virtual_batch_norm import VirtualBatchNorm
 
 @dataclass(frozen=True)
 class VirtualBatch:
-    """Virtual batch norm in the place of every batch norm of a generator (Salimans et al., 2016, §3.5).
+    """Replace every batch norm of a generator by virtual batch norm (Salimans et al., 2016, §3.5).
 
-    A generated sample then depends on its own latent and a reference batch, which is drawn once for the run and goes
-    through the network together with every batch: a batch as large as the reference costs double.
+    A generated sample then depends on its own latent and a reference batch, which is sampled once per run and passed
+    through the network with every batch: a batch as large as the reference costs double.
 
     Args:
         size: Latents in the reference batch.
-        latent_dim: Size of a latent, without a label.
+        latent_dim: Size of a latent, without the label.
         distribution: `normal` for N(0, 1), `uniform` for U(-bound, bound).
         bound: Half the width of the uniform distribution.
-        num_classes: Number of labels, of which the reference batch has uniform ones; None where nothing is conditioned
-            on labels.
+        num_classes: Number of labels, for uniform labels of the reference batch; None without labels.
+        condition: Name of the class of the condition.
 
     Raises:
-        ValueError: The size is below 1, the distribution is neither, or the network has no batch norm.
+        ValueError: The size is below 1, the distribution is unknown, the condition is not a label, or the network has
+            no batch norm.
     """
 
     size: int
@@ -34,23 +35,29 @@ class VirtualBatch:
     distribution: str
     bound: float
     num_classes: int | None
+    condition: str = "Labels"
 
     def __post_init__(self) -> None:
         if self.size < 1:
             raise ValueError(f"wrapper.generator.virtual_batch_norm.size must be at least 1, not {self.size}")
+        if not self.condition.endswith("Labels"):
+            raise ValueError(
+                "wrapper/generator=[virtual_batch_norm] has a reference batch of latents and labels, and this "
+                "generator takes another condition; remove the wrapper, or set conditioning=none"
+            )
         if self.distribution not in ("normal", "uniform"):
             raise ValueError(f"latent.distribution={self.distribution} is not known; choose normal or uniform")
 
-    def words(self, words: dict[str, Any]) -> dict[str, Any]:
-        """The network is built as without it."""
-        return words
+    def network_kwargs(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The kwargs, unchanged."""
+        return kwargs
 
     def __call__(self, network: nn.Module) -> nn.Module:
-        complaint = (
-            "wrapper=virtual_batch_norm takes the place of the generator's batch norm, and this one has none; "
+        message = (
+            "wrapper/generator=[virtual_batch_norm] replaces batch norm, and this generator has none; "
             "set architecture.generator.norm=batch"
         )
-        swap_batch_norms(network, lambda norm: VirtualBatchNorm(norm, self.size), complaint)
+        swap_batch_norms(network, lambda norm: VirtualBatchNorm(norm, self.size), message)
         latents = torch.empty(self.size, self.latent_dim)
         if self.distribution == "normal":
             latents.normal_()
@@ -61,7 +68,7 @@ class VirtualBatch:
 
 
 class _WithReference(nn.Module):
-    """A generator that sees the reference batch before every batch, and returns the samples of the latter."""
+    """A generator that prepends the reference batch to every batch and drops its samples from the output."""
 
     latents: Tensor
     labels: Tensor | None

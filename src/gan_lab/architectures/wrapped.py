@@ -1,4 +1,4 @@
-"""What the parts that are put around a network share."""
+"""Helpers of wrappers."""
 
 from collections.abc import Callable
 
@@ -9,10 +9,10 @@ from gan_lab.architectures.base import Discriminator
 
 
 class Wrapped(Discriminator):
-    """A discriminator around another one, whose steps it passes on; a subclass changes one of them.
+    """A discriminator that delegates to another one; a subclass changes one of the steps.
 
     Args:
-        network: The discriminator inside.
+        network: The wrapped discriminator.
     """
 
     def __init__(self, network: Discriminator) -> None:
@@ -29,16 +29,16 @@ class Wrapped(Discriminator):
 
 
 def innermost(network: Discriminator) -> Discriminator:
-    """The architecture inside all wrappers: the one that owns `output`."""
+    """The discriminator inside all wrappers, which has the layer `output`."""
     while isinstance(network, Wrapped):
         network = network.network
     return network
 
 
 def linear_like(output: nn.Linear, in_features: int, out_features: int) -> nn.Linear:
-    """A linear layer on the device of `output`, with N(0, s^2) weights for its root mean square s, and biases of 0.
+    """A linear layer like `output`: N(0, s^2) weights with the root mean square s of its weights, and zero biases.
 
-    So a part that stands beside the output layer starts at the scale that the architecture's initialization gave that.
+    So a layer next to the output layer starts at the scale of the architecture's initialization.
     """
     weight = output.weight.detach()
     layer = nn.Linear(in_features, out_features, output.bias is not None, weight.device, weight.dtype)
@@ -50,18 +50,27 @@ def linear_like(output: nn.Linear, in_features: int, out_features: int) -> nn.Li
 
 
 def swap_batch_norms(
-    network: nn.Module, make: Callable[[nn.BatchNorm1d | nn.BatchNorm2d], nn.Module], complaint: str
+    network: nn.Module,
+    make: Callable[[nn.BatchNorm1d | nn.BatchNorm2d], nn.Module],
+    message: str,
+    keep: tuple[str, ...] = (),
 ) -> None:
-    """Put `make(norm)` in the place of every batch norm of a network, in place.
+    """Replace every batch norm of a network by `make(norm)`, in place.
+
+    Args:
+        network: The network.
+        make: Returns the replacement of a batch norm.
+        message: Text of the error.
+        keep: Attribute names of batch norms that are not replaced.
 
     Raises:
-        ValueError: There is none; the complaint is the message.
+        ValueError: There are none; its text is `message`.
     """
     found = False
-    for parent in list(network.modules()):  # a list: what is put in is not searched again
+    for parent in list(network.modules()):  # a list: replacements are not searched
         for name, child in list(parent.named_children()):
-            if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):
+            if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d) and name not in keep:
                 setattr(parent, name, make(child))
                 found = True
     if not found:
-        raise ValueError(complaint)
+        raise ValueError(message)

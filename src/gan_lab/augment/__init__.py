@@ -1,1 +1,1 @@
-"""What is done to every image before the discriminator sees it."""
+"""Augmentations of all images, real and generated, at the input of the discriminator."""

@@ -1,4 +1,4 @@
-"""How adaptive discriminator augmentation finds its probability."""
+"""Controller of the probability of adaptive discriminator augmentation (ADA)."""
 
 import torch
 from torch import Tensor, nn
@@ -7,22 +7,24 @@ from gan_lab.processes import mean_over_processes
 
 
 class Controller(nn.Module):
-    """Raises the probability of augmentation while the discriminator overfits: Karras et al. (2020b), section 3.2.
+    """Controller that raises the augmentation probability p on overfitting: Karras et al. (2020b), section 3.2.
 
-    Overfitting is r = E[sign(logits of real images less the boundary)], in [-1, 1], over `interval` batches. Then
-    p <- clamp(p + sign(r - target) * images / adapt_images, 0, 1), where `images` counts those of these batches.
+    Overfitting is measured by r = E[sign(logits of real images - boundary)], in [-1, 1], over `interval` batches. Then
+    p <- max(0, p + sign(r - target) * images / adapt_images) with the number of `images` in these batches. As in the
+    authors' code there is no upper bound: above 1, where every transform is applied to every image, p counts how long
+    it stays there.
 
-    All is in the state: `p`, the last `r` as `signal`, the sums over batches and the images pending, so that a run
-    resumed between two adjustments takes the same steps. The sums are over all processes after every batch, not only
-    where p is adjusted: one process writes the checkpoint, and DDP copies its buffers to the others.
+    The state contains `p`, the last `r` as `signal`, the sums over batches and the pending images, so that a run
+    resumed between two adjustments makes the same ones. The sums are over all processes after every batch, not only at
+    adjustments, because one process writes the checkpoint and DDP copies its buffers to the others.
 
     Args:
         batch_size: Images in a batch over all processes.
-        target: r at which p rests.
+        target: Value of r at which p does not change.
         adapt_images: Real images in which p can rise from 0 to 1.
-        interval: Batches from one adjustment to the next.
+        interval: Batches between adjustments.
         p_start: p before the first adjustment.
-        fixed: Leave p where it is.
+        fixed: Keep p constant.
 
     Raises:
         ValueError: An option is out of its range.
@@ -43,9 +45,9 @@ class Controller(nn.Module):
     ) -> None:
         super().__init__()
         if not 0 <= p_start <= 1:
-            raise ValueError(f"augment.p_start must be a probability, from 0 to 1, not {p_start}")
+            raise ValueError(f"augment.p_start must be in [0, 1], not {p_start}")
         if not -1 < target < 1:
-            raise ValueError(f"augment.target must lie between -1 and 1, not {target}")
+            raise ValueError(f"augment.target must be between -1 and 1, not {target}")
         for name, value in {"adapt_images": adapt_images, "interval": interval, "batch_size": batch_size}.items():
             if value < 1:
                 raise ValueError(f"augment.{name} must be at least 1, not {value}")
@@ -53,21 +55,21 @@ class Controller(nn.Module):
         self.adapt_images = adapt_images
         self.images_between = interval * batch_size
         self.fixed = fixed
-        self.pending_images = 0  # a number of Python's: the decision to adjust must not wait for the device
+        self.pending_images = 0  # a Python number, so that the decision to adjust does not wait for the device
         self.register_buffer("p", torch.tensor(float(p_start)))
         self.register_buffer("signal", torch.zeros(()))
-        self.register_buffer("sums", torch.zeros(2))  # of signs, and of logits
+        self.register_buffer("sums", torch.zeros(2))  # sum of signs, number of logits
 
     @torch.no_grad()
-    def learn(self, margins: Tensor, images: int) -> dict[str, Tensor]:
-        """Count a batch, and adjust p when it is time.
+    def adapt(self, margins: Tensor, images: int) -> dict[str, Tensor]:
+        """Count a batch, and adjust p every `interval` batches.
 
         Args:
-            margins: Logits of this process's real images less the boundary, (n,).
+            margins: Logits minus the boundary of this process's real images, (n, ...).
             images: Number of images in the batch over all processes.
 
         Returns:
-            New `p` and the `signal` r, scalars, where p was adjusted; nothing otherwise.
+            New `p` and the `signal` r, scalars, if p was adjusted; otherwise empty.
         """
         if self.fixed:
             return {}
@@ -77,15 +79,15 @@ class Controller(nn.Module):
         if self.pending_images < self.images_between:
             return {}
         self.signal.copy_(self.sums[0] / self.sums[1])
-        self.p.add_((self.signal - self.target).sign() * (self.pending_images / self.adapt_images)).clamp_(0, 1)
+        self.p.add_((self.signal - self.target).sign() * (self.pending_images / self.adapt_images)).clamp_(min=0)
         self.sums.zero_()
         self.pending_images = 0
         return {"p": self.p.clone(), "signal": self.signal.clone()}
 
     def get_extra_state(self) -> dict[str, int]:
-        """What a state dict holds beside the buffers."""
+        """State besides the buffers."""
         return {"pending_images": self.pending_images}
 
     def set_extra_state(self, state: dict[str, int]) -> None:
-        """Take up what `get_extra_state` gave."""
+        """Restore the value of `get_extra_state`."""
         self.pending_images = state["pending_images"]

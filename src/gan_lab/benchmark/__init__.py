@@ -1,1 +1,1 @@
-"""Speed of a run, beside a bare PyTorch loop over the same step."""
+"""Speed of a training step, compared with a bare PyTorch loop over the same step."""

@@ -1,7 +1,7 @@
-"""The loop that a user would write by hand: plain PyTorch over the same networks, losses, penalties and optimizers.
+"""Bare training loop: plain PyTorch with the same networks, losses, penalties and optimizers as the framework.
 
-No Lightning, no averaged weights, no logging, no checkpoints, no seeded streams. What a framework costs is measured
-against this.
+It has no Lightning, averaged weights, logging, checkpoints or seeded streams; the overhead of the framework is measured
+against it.
 """
 
 import time
@@ -18,23 +18,25 @@ from gan_lab.gans.base import AdversarialModule
 from gan_lab.gans.d2gan import D2GAN
 from gan_lab.gans.gan import GAN
 from gan_lab.layers.spectral_norm import power_iterations
+from gan_lab.losses.dual import Dual
 from gan_lab.noise import Noise
-from gan_lab.types import Judged, Step
+from gan_lab.step import DiscriminatorOutputs, Samples, Step
+from gan_lab.types import Batch
 
 Batches = Iterator[tuple[Tensor, Tensor | None]]
-"""Real samples, float32 in [-1, 1] or points, and their labels, int64 (n,), where there are any."""
+"""Real samples, float32 in [-1, 1] or points, and their labels, int64 (n,), or None."""
 
 PRECISIONS = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 class BareLoop:
-    """Trains the two networks of a two-player game by hand.
+    """Bare training loop of a two-player GAN.
 
     Args:
-        gan: Whose networks, loss, penalties, constraints and optimizers are used.
+        gan: Provides networks, loss, penalties, constraints and optimizers.
         batches: Real images and their labels, as from `real_batches`.
-        batch_size: Images in each.
-        device: Where it runs.
+        batch_size: Images in a batch.
+        device: Device of the loop.
         precision: A key of `PRECISIONS`.
     """
 
@@ -54,7 +56,7 @@ class BareLoop:
         self.step = 0
 
     def run(self, seconds: float, warmup: int) -> float:
-        """Train for about `seconds` after `warmup` batches; returns real images per second."""
+        """Train for about `seconds` after `warmup` batches; return real images per second."""
         for _ in range(warmup):
             self.train_step()
         synchronize(self.device)
@@ -66,20 +68,20 @@ class BareLoop:
         return steps * self.batch_size / (time.perf_counter() - start)
 
     def train_step(self) -> None:
-        """One batch: a move of the discriminator and, when it is due, one of the generator."""
+        """One batch: an update of the discriminator and, when it is due, one of the generator."""
         self.step += 1
         image, label = next(self.batches)
-        image = self.gan.prepare({"image": image})["image"]
+        batch: Batch = {"image": image} if label is None else {"image": image, "label": label}
+        real = self.gan.real_samples(self.gan.prepare(batch))
         self._noise = Noise(self.step, self.batch_size, device=self.device)
-        labels = self.gan.labels.of(label)
-        self._discriminator_step(self._judged(lambda: (image, labels)))
+        self._discriminator_step(self._outputs(lambda: real))
         if self.step % self.gan.parts.n_critic == 0:
-            self._generator_step(self._judged(lambda: (image, labels)))
+            self._generator_step(self._outputs(lambda: real))
 
-    def _discriminator_step(self, real: Judged) -> None:
+    def _discriminator_step(self, real: DiscriminatorOutputs) -> None:
         with torch.no_grad(), self._autocast():
-            samples, labels = self._fake(1)
-        fake = self._judged(lambda: (samples.float(), labels))
+            samples = self._fake(1)
+        fake = self._outputs(lambda: samples)
         for iterate in self.iterations["discriminator"]:
             iterate()
         self.d_optimizer.zero_grad()
@@ -89,37 +91,42 @@ class BareLoop:
         for constraint in self.gan.parts.constraints.values():
             constraint(self.gan.discriminator)
 
-    def _generator_step(self, real: Judged) -> None:
+    def _generator_step(self, real: DiscriminatorOutputs) -> None:
         gan = self.gan
         gan.discriminator.requires_grad_(False)
         for iterate in self.iterations["generator"]:
             iterate()
         self.g_optimizer.zero_grad()
-        fake = self._judged(lambda: self._fake(gan.parts.generator_batches))
+        fake = self._outputs(lambda: self._fake(gan.parts.generator_batches))
         with self._autocast():
             relative = [real.logits.repeat(gan.parts.generator_batches)] if gan.parts.loss.relative else []
             loss = gan.parts.adversarial_weight * gan.parts.loss.generator(fake.logits, *relative)
         self._finish("generator", loss, real, fake)
         gan.discriminator.requires_grad_(True)
 
-    def _finish(self, player: str, loss: Tensor, real: Judged, fake: Judged) -> None:
-        """Add the penalties that are due, differentiate, and step."""
-        move = Step(getattr(self.gan, player), real, fake, self._noise)
-        for penalty in self.gan.penalties.values():
-            if penalty.player == player and self.step % penalty.interval == 0:
-                loss = loss + penalty.interval * penalty.weight * penalty(move)
+    def _finish(self, player: str, loss: Tensor, real: DiscriminatorOutputs, fake: DiscriminatorOutputs) -> None:
+        """Add the penalties that are due, run the backward pass, and take an optimizer step."""
+        step = Step(getattr(self.gan, player), real, fake, self._noise)
+        for penalty in self.gan.penalties.of(player).values():
+            if self.step % penalty.interval == 0:
+                loss = loss + penalty.interval * penalty.weight * penalty(step)
         optimizer = self.d_optimizer if player == "discriminator" else self.g_optimizer
         self.scaler.scale(loss).backward()
         self.scaler.step(optimizer)
         self.scaler.update()
 
-    def _judged(self, draw: Callable[[], tuple[Tensor, Tensor | None]]) -> Judged:
-        return Judged(self.gan.discriminator, draw, lambda samples: self.gan.augment(samples, self._noise))
+    def _outputs(self, draw: Callable[[], Samples]) -> DiscriminatorOutputs:
+        return DiscriminatorOutputs(
+            self.gan.discriminator, draw, lambda samples: self.gan.augment(samples, self._noise)
+        )
 
-    def _fake(self, batches: int) -> tuple[Tensor, Tensor | None]:
-        count, classes = batches * self.batch_size, self.gan.labels.num_classes
-        labels = torch.randint(classes, (count,), device=self.device) if classes else None
-        return self.gan.generator(self._latents(count), labels), labels
+    def _fake(self, batches: int) -> Samples:
+        count = batches * self.batch_size
+        latents, condition = (
+            self._latents(count),
+            self.gan.condition.sample(Noise(self.step, count, device=self.device)),
+        )
+        return Samples(self.gan.generator(latents, condition).float(), condition, latents)
 
     def _latents(self, count: int) -> Tensor:
         draw = torch.randn if self.gan.latent.distribution == "normal" else torch.rand
@@ -130,54 +137,59 @@ class BareLoop:
 
 
 class BareD2GAN(BareLoop):
-    """Trains the three networks of a D2GAN by hand, without penalties; for the arguments see `BareLoop`."""
+    """Bare training loop of a D2GAN, without penalties; for the arguments see `BareLoop`."""
 
     gan: D2GAN
 
-    def _discriminator_step(self, real: Judged) -> None:
+    def _discriminator_step(self, real: DiscriminatorOutputs) -> None:
         with torch.no_grad(), self._autocast():
-            samples, labels = self._fake(1)
-        fake = self._judged(lambda: (samples.float(), labels))
+            samples = self._fake(1)
+        fake = self._outputs(lambda: samples)
         self.d_optimizer.zero_grad()
         with self._autocast():
-            loss = self.gan.dual.first(real.logits, fake.logits)
-            loss = loss + self.gan.dual.second(self._second(real).logits, self._second(fake).logits)
+            loss = self._dual.first(real.logits, fake.logits)
+            loss = loss + self._dual.second(self._second(real).logits, self._second(fake).logits)
         self._finish("discriminator", loss, real, fake)
 
-    def _generator_step(self, real: Judged) -> None:
-        judges = self.gan.judges().requires_grad_(False)
+    def _generator_step(self, real: DiscriminatorOutputs) -> None:
+        discriminators = self.gan.players()["discriminator"].network.requires_grad_(False)
         self.g_optimizer.zero_grad()
-        fake = self._judged(lambda: self._fake(1))
+        fake = self._outputs(lambda: self._fake(1))
         with self._autocast():
-            loss = self.gan.dual.generator(fake.logits, self._second(fake).logits)
+            loss = self._dual.generator(fake.logits, self._second(fake).logits)
         self._finish("generator", loss, real, fake)
-        judges.requires_grad_(True)
+        discriminators.requires_grad_(True)
 
-    def _second(self, judged: Judged) -> Judged:
-        return Judged(self.gan.second_discriminator, lambda: (judged.samples, judged.labels))
+    @property
+    def _dual(self) -> Dual:
+        return cast(Dual, self.gan.parts.loss)
+
+    def _second(self, outputs: DiscriminatorOutputs) -> DiscriminatorOutputs:
+        return outputs.with_discriminator(self.gan.second_discriminator)
 
 
 def bare_loop(
     gan: AdversarialModule, batches: Batches, batch_size: int, device: torch.device, precision: str
 ) -> BareLoop | None:
-    """The bare loop of a game, or None where none is written for it or for the precision; see `BareLoop`.
+    """Bare loop of an algorithm, or None if there is none for the algorithm or the precision; see `BareLoop`.
 
-    Networks that grow stay at the stage in which they are.
+    Growing networks stay at their current stage.
     """
     kind = type(gan)
-    if precision not in PRECISIONS or (kind is D2GAN and cast(D2GAN, gan).penalties):
+    if precision not in PRECISIONS or (kind is D2GAN and cast(D2GAN, gan).parts.penalties):
         return None
     loops: dict[type, type[BareLoop]] = {GAN: BareLoop, D2GAN: BareD2GAN}
     return loops[kind](cast(GAN, gan), batches, batch_size, device, precision) if kind in loops else None
 
 
 def real_batches(data: TrainingData, batch_size: int, device: torch.device) -> Batches:
-    """Real batches for ever: float32 in [-1, 1], (n, C, H, W), or points (n, 2); and their labels (n,), if there are any."""
+    """Endless real batches: float32 (n, C, H, W) in [-1, 1] or points (n, 2), with labels (n,) or None."""
     if isinstance(data, MixtureData):
-        centres, std = torch.tensor(data.mixture.centres, device=device), data.mixture.std
+        centers, std = torch.tensor(data.mixture.centers, device=device), data.mixture.std
+        weights = data.mixture.weights.to(device)
         while True:
-            modes = torch.randint(len(centres), (batch_size,), device=device)
-            yield centres[modes] + std * torch.randn(batch_size, 2, device=device), modes
+            modes = torch.multinomial(weights, batch_size, replacement=True)
+            yield centers[modes] + std * torch.randn(batch_size, 2, device=device), modes
     loader: Any = data.train_dataloader()
     while isinstance(loader, MemoryLoader):
         images, labels = loader.data.images, loader.data.labels
@@ -190,6 +202,6 @@ def real_batches(data: TrainingData, batch_size: int, device: torch.device) -> B
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait for what was started on a GPU; on a CPU nothing is pending."""
+    """Wait for pending work of a GPU; no effect on a CPU."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

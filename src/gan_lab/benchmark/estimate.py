@@ -1,4 +1,4 @@
-"""What a step takes in memory and operations, found without taking it: no data, no device, a few seconds."""
+"""Estimate of a training step's memory and operations, from fake tensors: without data or device, in seconds."""
 
 import math
 import weakref
@@ -17,7 +17,6 @@ from torch.utils.flop_counter import flop_registry
 from gan_lab.benchmark.bare import bare_loop
 from gan_lab.config.build import build_module
 from gan_lab.gans.base import AdversarialModule
-from gan_lab.gans.gan import GAN
 from gan_lab.types import DataSpec
 
 CPU = torch.device("cpu")
@@ -25,17 +24,17 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Estimate:
-    """Memory of one device and operations, of the bare loop's step.
+    """Memory on one device and operations of the bare loop's step.
 
-    What a device needs beside that is not in it: PyTorch itself, scratch memory of convolutions, gaps between blocks of
-    memory, buckets of DDP, and a data set that is kept there.
+    Not included: PyTorch itself, workspaces of convolutions, memory fragmentation, buckets of DDP, and a data set on
+    the device.
 
     Attributes:
-        devices: Processes that share a batch.
+        devices: Processes that a batch is split over.
         images: Real images of a micro-batch on one device.
-        resident_bytes: What stays between steps: weights, their average, gradients and moments of the optimizers.
-        peak_bytes: The most at any time, that included.
-        operations: Floating-point operations of convolutions and matrix products, for one real image.
+        resident_bytes: Memory between steps: weights, averaged weights, gradients and optimizer moments.
+        peak_bytes: Peak memory, resident memory included.
+        operations: Floating-point operations of convolutions and matrix products, per real image.
     """
 
     devices: int
@@ -45,11 +44,11 @@ class Estimate:
     operations: float
 
     def lines(self, images_per_second: float | None, tflops: float | None) -> list[str]:
-        """As they are printed.
+        """Lines of the report.
 
         Args:
-            images_per_second: As measured on one device, if it was: gives the speed at which it computes.
-            tflops: Speed to assume of each device, in 1e12 operations per second; gives the time.
+            images_per_second: Measured speed on one device, to report operations per second; None if not measured.
+            tflops: Assumed speed of each device in 1e12 operations per second, to report the time; None for no time.
         """
         shared = f" on each of {self.devices} devices" if self.devices > 1 else ""
         lines = [
@@ -61,51 +60,51 @@ class Estimate:
             lines.append(f"computing at             {images_per_second * self.operations / 1e9:10.4g} GFLOP per second")
         if tflops is not None:
             seconds = self.operations / 1e9 / (tflops * self.devices)
-            lines.append(
-                f"estimated time           {seconds:10.4g} seconds for 1000 images, at {tflops:g} TFLOP per second of each device"
-            )
+            speed = f"{tflops:g} TFLOP per second of each device"
+            lines.append(f"estimated time           {seconds:10.4g} seconds for 1000 images, at {speed}")
         return lines
 
 
 def estimate(cfg: DictConfig) -> Estimate | None:
-    """The estimate for a resolved config, with its precision, devices and micro-batches; None without a bare loop.
+    """Estimate for a resolved config, with its precision, devices and micro-batches; None without a bare loop.
 
-    The step runs on tensors that have shapes and no numbers.
+    The step runs on fake tensors, which have shapes but no values.
     """
     devices = devices_of(cfg)
     images = max(1, cfg.batch_size // (devices * cfg.accumulate))
     with torch.device("meta"):
         module = build_module(cfg)
     module.train()
-    precision = "bf16-mixed" if cfg.hardware.precision == "16-mixed" else cfg.hardware.precision  # no scaler to ask
+    # Fake tensors have no values for a gradient scaler.
+    precision = "bf16-mixed" if cfg.hardware.precision == "16-mixed" else cfg.hardware.precision
     spec = DataSpec(cfg.dataset.channels, cfg.dataset.resolution, cfg.dataset.num_classes)
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
-        _without_numbers(module, mode)
+        _make_fake(module, mode)
         loop = bare_loop(module, _batches(spec, images), images, CPU, precision)
         if loop is None:
             return None
         cycle = _cycle(module)
         with Meter() as meter:
             meter.add(*module.parameters(), *module.buffers())
-            for _ in range(2 * cycle):  # the optimizers make their moments in the first moves
+            for _ in range(2 * cycle):  # the optimizers allocate their moments in the first updates
                 loop.train_step()
         return Estimate(devices, images, meter.live, meter.peak, meter.operations / (2 * cycle * images))
 
 
 def devices_of(cfg: DictConfig) -> int:
-    """Processes of a run, as far as the config says it: where it leaves that to the machine, one."""
+    """Number of processes of a run in its config; 1 if the config leaves it to the machine."""
     devices = cfg.hardware.devices
     count = int(devices) if str(devices).isdigit() else 1 if isinstance(devices, str | int) else len(devices)
     return max(1, count) * cfg.hardware.num_nodes
 
 
 class Meter(TorchDispatchMode):
-    """Counts the bytes of tensors that are alive and the operations that are made, while it is on.
+    """Context manager that counts live bytes of tensors and floating-point operations.
 
     Attributes:
-        live: Bytes now, of what was made since or given to `add`.
-        peak: The most bytes so far.
-        operations: Floating-point operations so far, of those that PyTorch has a formula for.
+        live: Bytes of live tensors that were created inside the context or passed to `add`.
+        peak: Largest `live` so far.
+        operations: Floating-point operations so far, of operators that PyTorch has a formula for.
     """
 
     def __init__(self) -> None:
@@ -116,7 +115,7 @@ class Meter(TorchDispatchMode):
         self._known: dict[int, int] = {}
 
     def add(self, *tensors: Tensor) -> None:
-        """Count these, too; tensors that share their memory once."""
+        """Count these tensors, too; shared memory is counted once."""
         for tensor in tensors:
             storage = tensor.untyped_storage()
             key = storage._cdata
@@ -138,8 +137,8 @@ class Meter(TorchDispatchMode):
         return result
 
 
-def _without_numbers(module: AdversarialModule, mode: FakeTensorMode) -> None:
-    """Put tensors of the same shapes that pass for ones on the CPU in the place of a module's on the meta device."""
+def _make_fake(module: AdversarialModule, mode: FakeTensorMode) -> None:
+    """Replace a module's meta tensors by fake CPU tensors of the same shapes."""
     made: dict[Tensor, nn.Parameter] = {}
     for part in module.modules():
         for name, parameter in part._parameters.items():
@@ -150,7 +149,7 @@ def _without_numbers(module: AdversarialModule, mode: FakeTensorMode) -> None:
         for name, buffer in part._buffers.items():
             if buffer is not None:
                 part._buffers[name] = FakeTensor(mode, buffer, CPU)
-    del module.runner  # whose players hold the parameters of before
+    del module.runner  # its players hold the old parameters
 
 
 def _batches(spec: DataSpec, count: int) -> Iterator[tuple[Tensor, Tensor | None]]:
@@ -160,6 +159,5 @@ def _batches(spec: DataSpec, count: int) -> Iterator[tuple[Tensor, Tensor | None
 
 
 def _cycle(module: AdversarialModule) -> int:
-    """Batches after which every phase has been played."""
-    assert isinstance(module, GAN)
-    return math.lcm(module.parts.n_critic, *(penalty.interval for penalty in module.penalties.values()))
+    """Number of batches after which every phase has run."""
+    return math.lcm(*(update.interval for update in module.runner.updates))

@@ -1,4 +1,4 @@
-"""The same step inside the framework, timed in its Trainer."""
+"""Timing of a training step inside the framework, in a Lightning Trainer."""
 
 import time
 from collections import defaultdict
@@ -9,17 +9,18 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.profilers import Profiler
 
 from gan_lab.benchmark.bare import synchronize
+from gan_lab.callbacks.budget import Budget
 from gan_lab.callbacks.profiling import part_of
 from gan_lab.config.build import Experiment
 from gan_lab.gans.base import AdversarialModule
 
 
 class Stopwatch(Callback):
-    """Times the batches after a warm-up and stops the Trainer after some seconds.
+    """Callback that times the batches after a warmup and stops the Trainer after some seconds.
 
     Args:
-        seconds: Of the measurement.
-        warmup: Batches before it.
+        seconds: Length of the measurement.
+        warmup: Batches before the measurement.
     """
 
     def __init__(self, seconds: float, warmup: int) -> None:
@@ -47,12 +48,12 @@ class Stopwatch(Callback):
 
     @property
     def measured_batches(self) -> int:
-        """Batches in `elapsed`."""
+        """Number of batches in the time `elapsed`."""
         return self.batches - self.warmup
 
 
 class PhaseProfiler(Profiler):
-    """Adds up wall time by action name, waiting for the GPU at both ends of each."""
+    """Profiler that sums wall-clock time by action name, synchronizing the GPU before and after each action."""
 
     def __init__(self, device: torch.device) -> None:
         super().__init__()
@@ -72,10 +73,11 @@ class PhaseProfiler(Profiler):
 def run_framed(
     experiment: Experiment, seconds: float, warmup: int, profile: bool = False
 ) -> tuple[float, dict[str, float]]:
-    """Train for about `seconds`; returns real images per second and, if profiled, seconds per batch by part."""
+    """Train for about `seconds`; return real images per second and, if profiled, seconds per batch by part."""
     trainer: Any = experiment.trainer
     stopwatch = Stopwatch(seconds, warmup)
-    trainer.callbacks = [*(c for c in trainer.callbacks if not isinstance(c, Stopwatch)), stopwatch]
+    others = [callback for callback in trainer.callbacks if not isinstance(callback, Stopwatch | Budget)]
+    trainer.callbacks = [*others, stopwatch]  # ends the run instead of the budget
     profiler = PhaseProfiler(trainer.strategy.root_device)
     if profile:
         trainer.profiler = profiler

@@ -1,4 +1,4 @@
-"""The speed of one kind of step: both loops in turn, and where the time goes."""
+"""Measured speed of a training step: the framework and the bare loop in turn, and the time of each part."""
 
 import resource
 import statistics
@@ -16,39 +16,40 @@ from gan_lab.data.base import TrainingData
 from gan_lab.errors import ConfigError
 
 CALLBACKS = ("train_log", "progress")
-"""The callbacks of a run that work on every batch; pictures and checkpoints come too seldom to be timed in seconds."""
+"""Callbacks that run on every batch; figures and checkpoints are too rare to be timed within seconds."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What `gan-lab bench` measured.
+    """Measured speed and memory of a training step.
 
     Attributes:
         images_per_second: Real images, median over the rounds.
-        bare_images_per_second: The same for the bare loop; None where there is none for this game.
-        ratios: Framed over bare, one for each round; the two are measured one right after the other.
-        shares: Part of a step to its share of the time; `penalty` is the difference to a run without penalties.
-        peak_memory_bytes: Of the GPU, or of the whole process on a CPU.
+        bare_images_per_second: The same for the bare loop; None if the algorithm has no bare loop.
+        ratios: Framework speed over bare speed in each round; both are measured one right after the other.
+        time_fractions: Fraction of a step's time by part; `penalty` is the difference to a run without penalties.
+        peak_memory_bytes: Peak memory of the GPU, or of the process on a CPU.
     """
 
     images_per_second: float
     bare_images_per_second: float | None
     ratios: list[float]
-    shares: dict[str, float]
+    time_fractions: dict[str, float]
     peak_memory_bytes: int
 
     def lines(self) -> list[str]:
-        """As they are printed."""
+        """Lines of the report."""
         lines = [
             f"images per second        {self.images_per_second:10.1f}",
             f"seconds per 1000 images  {1000 / self.images_per_second:10.3f}",
             f"peak memory              {self.peak_memory_bytes / 2**20:10.0f} MiB",
         ]
         if self.bare_images_per_second is not None:
-            spread = f"rounds {', '.join(f'{ratio:.3f}' for ratio in self.ratios)}"
+            rounds = f"rounds {', '.join(f'{ratio:.3f}' for ratio in self.ratios)}"
             lines.append(f"bare PyTorch loop        {self.bare_images_per_second:10.1f} images per second")
-            lines.append(f"ratio to the bare loop   {statistics.median(self.ratios):10.3f} ({spread})")
-        lines.append("share of a step          " + ", ".join(f"{k} {100 * v:.1f} %" for k, v in self.shares.items()))
+            lines.append(f"ratio to the bare loop   {statistics.median(self.ratios):10.3f} ({rounds})")
+        parts = ", ".join(f"{name} {100 * fraction:.1f} %" for name, fraction in self.time_fractions.items())
+        lines.append(f"time of a step           {parts}")
         return lines
 
 
@@ -60,18 +61,18 @@ def bench(cfg: DictConfig) -> Report:
     """
     if cfg.hardware.devices not in (1, "1", "auto"):
         raise ConfigError(
-            f"hardware.devices={cfg.hardware.devices} cannot be measured, for bench times one process; "
-            "bench.rounds=0 estimates the memory on each device."
+            f"hardware.devices={cfg.hardware.devices} is not allowed, since bench measures one process: choose "
+            "hardware.devices=1, or bench.rounds=0 to only estimate the memory on each device."
         )
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     with tempfile.TemporaryDirectory() as folder:
         cfg = _without_rare_callbacks(cfg, folder)
         data = build(cfg).data
-        framed, bare, ratios = _in_turn(cfg, data)
-        shares = _shares(cfg, data)
+        framed, bare, ratios = _alternate(cfg, data)
+        fractions = _time_fractions(cfg, data)
     return Report(
-        statistics.median(framed), statistics.median(bare) if bare else None, ratios, shares, _peak_memory()
+        statistics.median(framed), statistics.median(bare) if bare else None, ratios, fractions, _peak_memory()
     )  # fmt: skip
 
 
@@ -84,8 +85,8 @@ def _without_rare_callbacks(cfg: DictConfig, folder: str) -> DictConfig:
     return cfg
 
 
-def _in_turn(cfg: DictConfig, data: TrainingData) -> tuple[list[float], list[float], list[float]]:
-    """Images per second of the framework and of the bare loop, round by round, and their ratios."""
+def _alternate(cfg: DictConfig, data: TrainingData) -> tuple[list[float], list[float], list[float]]:
+    """Images per second of the framework and of the bare loop in each round, and their ratios."""
     framed, bare = [], []
     settings = cfg.bench
     for _ in range(settings.rounds):
@@ -93,7 +94,7 @@ def _in_turn(cfg: DictConfig, data: TrainingData) -> tuple[list[float], list[flo
         framed.append(run_framed(experiment, settings.seconds, settings.warmup_batches)[0])
         if (loop := _bare_loop(experiment)) is not None:
             bare.append(loop.run(settings.seconds, settings.warmup_batches))
-    return framed, bare, [ours / theirs for ours, theirs in zip(framed, bare, strict=False)]
+    return framed, bare, [ours / plain for ours, plain in zip(framed, bare, strict=False)]
 
 
 def _bare_loop(experiment: Experiment) -> BareLoop | None:
@@ -103,7 +104,8 @@ def _bare_loop(experiment: Experiment) -> BareLoop | None:
     return bare_loop(build_module(cfg), batches, cfg.batch_size, device, cfg.hardware.precision)
 
 
-def _shares(cfg: DictConfig, data: TrainingData) -> dict[str, float]:
+def _time_fractions(cfg: DictConfig, data: TrainingData) -> dict[str, float]:
+    """Fraction of a step's time by part."""
     settings = cfg.bench
     _, parts = run_framed(build(cfg, data), settings.seconds, settings.warmup_batches, profile=True)
     step = parts.pop("step")

@@ -1,8 +1,8 @@
-"""What processes send each other in a training step, and how long it takes, with either strategy.
+"""Communication between processes in a training step, and the time of the step, for both DDP strategies.
 
     torchrun --standalone --nproc-per-node=2 -m gan_lab.benchmark.traffic hardware=ddp_cpu model=dcgan
 
-Further words are those of `gan-lab train`.
+It takes the overrides of `gan-lab train`.
 """
 
 import statistics
@@ -25,19 +25,19 @@ from gan_lab import processes
 from gan_lab.benchmark.bare import synchronize
 from gan_lab.config.build import build
 from gan_lab.config.compose import compose
-from gan_lab.config.fit import quiet_lightning
 from gan_lab.strategies import BY_PLAYER
+from gan_lab.training.fit import quiet_lightning
 
 STRATEGIES = ("ddp_find_unused_parameters_true", BY_PLAYER)
 COUNTED = 20
-"""Batches over which messages are counted, and over which a step is timed."""
+"""Batches in which messages are counted, and in which steps are timed."""
 ROUNDS = 5
 WARMUP = 5
-"""Batches before either."""
+"""Batches before the timing."""
 
 
 class Messages(Callback):
-    """Counts the messages that a process gives away in `COUNTED` batches: to be averaged, and buffers from the first process."""
+    """Callback that counts the messages of a process in `COUNTED` batches: reductions and broadcast buffers."""
 
     def __init__(self) -> None:
         self.number = self.bytes = 0
@@ -59,13 +59,13 @@ class Messages(Callback):
         cast(Any, processes.torch.distributed).all_reduce = self._reduce
 
     def add(self, tensors: Sequence[Tensor]) -> None:
-        """Note one message."""
+        """Count one message."""
         self.number += 1
         self.bytes += sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
-    def _counted_reduce(self, tensor: Tensor, *words: Any, **named: Any) -> Any:
+    def _counted_reduce(self, tensor: Tensor, *args: Any, **kwargs: Any) -> Any:
         self.add([tensor])
-        return self._reduce(tensor, *words, **named)
+        return self._reduce(tensor, *args, **kwargs)
 
 
 def _counted_hook(messages: Messages, bucket: GradBucket) -> Future[Tensor]:
@@ -74,7 +74,7 @@ def _counted_hook(messages: Messages, bucket: GradBucket) -> Future[Tensor]:
 
 
 class Clock(Callback):
-    """Times the batches after the first ones, and ends the run after a number that is the same on all processes."""
+    """Callback that times `COUNTED` batches after a warmup, then ends the run after the same batch on all processes."""
 
     def __init__(self, warmup: int) -> None:
         self.warmup = warmup
@@ -94,7 +94,7 @@ class Clock(Callback):
 
 
 def main() -> None:
-    """Measure the strategies in turn, and print from the first process."""
+    """Measure the strategies in turn; print in the first process."""
     quiet_lightning()
     with tempfile.TemporaryDirectory() as folder:
         configs = {name: _config(sys.argv[1:], name, folder) for name in STRATEGIES}
@@ -107,13 +107,16 @@ def main() -> None:
         for name in STRATEGIES:
             rounds = ", ".join(f"{1000 * value:.1f}" for value in seconds[name])
             print(
-                f"{name:32} {counts[name].bytes / COUNTED / 1e6:8.3f} MB in {counts[name].number / COUNTED:.2f} messages, "
+                f"{name:32} {counts[name].bytes / COUNTED / 1e6:8.3f} MB in "
+                f"{counts[name].number / COUNTED:.2f} messages, "
                 f"{1000 * statistics.median(seconds[name]):.1f} ms a step ({rounds})"
             )
 
 
-def _config(words: Sequence[str], strategy: str, folder: str) -> DictConfig:
-    cfg = compose(*words, f"hardware.strategy={strategy}", f"run.dir={folder}", "budget.images=1000000000", "logger=[]")
+def _config(overrides: Sequence[str], strategy: str, folder: str) -> DictConfig:
+    cfg = compose(
+        *overrides, f"hardware.strategy={strategy}", f"run.dir={folder}", "budget.images=1000000000", "logger=[]"
+    )
     with open_dict(cfg):
         cfg.callbacks = {}
     return cfg

@@ -1,1 +1,1 @@
-"""What watches a run: budget, logs, progress, sample grids, checkpoints."""
+"""Callbacks: budget, logs, progress bar, sample grids, evaluation, checkpoints, preemption, detection of collapse."""

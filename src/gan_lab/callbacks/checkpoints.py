@@ -1,49 +1,55 @@
-"""Checkpoints that hold plain data and are never half-written."""
+"""Checkpoints: plain data only, written atomically."""
 
 import logging
 import os
-import shutil
+import pickle
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from lightning.fabric.plugins.io import TorchCheckpointIO
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 
+from gan_lab.callbacks.base import Callback
 from gan_lab.callbacks.every import Every
 from gan_lab.errors import CheckpointError, ConfigError
+from gan_lab.files import atomic_write, copy_file, link_file, remove_temporary_files
 from gan_lab.gans.base import AdversarialModule
-from gan_lab.processes import largest_of_processes
+from gan_lab.loggers.csv import MetricsFile
+from gan_lab.processes import max_over_processes
+from gan_lab.runs.checkpoints import Checkpoint, numbered_checkpoints, read_archive
+from gan_lab.runs.plain_yaml import parse_yaml
 
 log = logging.getLogger(__name__)
 
 ASIDE = ".aside"
-"""Added to the names of checkpoints that a run had left behind the one from which it goes on."""
+"""Suffix of checkpoints that are later than the one that the run was resumed from."""
 
 
 class Checkpoints(Callback):
-    """Writes `images_<images seen>.ckpt` every so many images and minutes, and `last.ckpt` at each of those times and at the end.
+    """Write `images_<images seen>.ckpt` and `last.ckpt` at intervals of images and of time, and at the end.
 
-    A checkpoint also carries the resolved config as YAML text under `gan_lab.config`, so that it can be rebuilt alone.
-    Where a run goes on from an earlier checkpoint than its newest, the later ones get `.aside` after their names.
+    A checkpoint contains the resolved config as YAML text under `gan_lab.config`, so that it can be loaded on its own.
+    If a run is resumed from a checkpoint that is not its newest, `.aside` is appended to the names of the later ones.
 
     Args:
-        folder: Where the checkpoints go.
-        config_file: The run's resolved config, copied into every checkpoint.
+        folder: Folder of the checkpoints.
+        config_file: The run's resolved config, which is copied into every checkpoint.
         budget_images: Length of the run in real images.
-        every_images: Images from one checkpoint to the next; by default a fifth of the budget.
-        every_minutes: Minutes of wall-clock time from one checkpoint to the next, beside those; None for no such ones.
-        keep: Numbered checkpoints that are kept, the newest; at least 1.
-        best: Log key of `train_log` of which the checkpoint with the best value is kept as `best.ckpt`; None to keep none.
-        best_mode: `min` or `max`: which value of it is the best.
-        copy_to: A second folder, best on another disk: `<copy_to>/<name of the run folder>/last.ckpt` is a copy of the newest.
-            Where it cannot be written the run warns and goes on.
+        every_images: Images between checkpoints; None for a fifth of the budget.
+        every_minutes: Additional checkpoints at this interval of wall-clock time, in minutes; None for none.
+        keep: Number of the newest numbered checkpoints to keep; at least 1.
+        best: Log key of `train_log`; the checkpoint with its best value is kept as `best.ckpt`. None for none.
+        best_mode: `min` or `max`: which value is the best.
+        copy_to: A second folder, preferably on another disk: `<copy_to>/<name of the run folder>/last.ckpt` is a copy
+            of the newest checkpoint. If it cannot be written, the run logs a warning and continues.
 
     Raises:
-        ConfigError: A number or word is not allowed.
+        ConfigError: A value is not allowed; at the start of training: the folder contains checkpoints of another run.
     """
 
     def __init__(
@@ -64,10 +70,10 @@ class Checkpoints(Callback):
         self.keep = keep
         self.copy = None if copy_to is None else copy_folder(copy_to, self.folder.parent)
         self._every = Every(every_images or budget_images // 5)
-        self._seconds = None if every_minutes is None else 60 * every_minutes
-        self._saved_when = time.monotonic()
-        self._saved_at = -1
-        self._best = None if best is None else _BestLogged(best, best_mode)
+        self._every_seconds = None if every_minutes is None else 60 * every_minutes
+        self._saved_time = time.monotonic()
+        self._saved_images = -1
+        self._best = None if best is None else _BestValue(best, best_mode)
 
     def state_dict(self) -> dict[str, Any]:
         return {} if self._best is None else {self._best.key: self._best.value}
@@ -77,101 +83,102 @@ class Checkpoints(Callback):
             self._best.value = state.get(self._best.key)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        checkpoint["gan_lab"] = {"config": self.config_file.read_text()}
+        rows = next((logger.rows_on_disk() for logger in trainer.loggers if isinstance(logger, MetricsFile)), None)
+        hardware = {"device": trainer.strategy.root_device.type, "processes": trainer.world_size}
+        config = self.config_file.read_text(encoding="utf-8")
+        checkpoint["gan_lab"] = {"config": config, "rows": rows, "hardware": hardware}
 
-    def on_train_start(self, trainer: Trainer, module: AdversarialModule) -> None:  # type: ignore[override]
+    def on_train_start(self, trainer: Trainer, module: AdversarialModule) -> None:
         self._every.start(module.images_seen)
-        self._saved_when = time.monotonic()
+        self._saved_time = time.monotonic()
+        _refuse_checkpoints_of_another_run(self.folder, self.config_file.parent)
         if trainer.is_global_zero:
-            self._clear_the_way(module.images_seen)
+            self._set_aside_later(module.images_seen)
 
-    def on_train_batch_end(self, trainer: Trainer, module: AdversarialModule, *_: object) -> None:  # type: ignore[override]
-        if self._best is not None and self._best.beaten(module):
-            with self._told(module):
+    def on_train_batch_end(self, trainer: Trainer, module: AdversarialModule, *_: object) -> None:
+        if self._best is not None and self._best.is_improved(module):
+            with self._explained_errors(module):
                 trainer.save_checkpoint(self.folder / "best.ckpt")
         passed = self._every.due(module.images_seen)
-        # The last batch is saved here and not when training has ended, for by then Lightning counts the epoch as whole.
-        if passed or trainer.should_stop or self._minutes_have_passed():
+        # The last batch is saved here and not in on_train_end, where Lightning already counts the epoch as complete.
+        if passed or trainer.should_stop or self._is_time_due():
             self._save(trainer, module)
 
-    def on_train_end(self, trainer: Trainer, module: AdversarialModule) -> None:  # type: ignore[override]
-        if module.images_seen != self._saved_at and not module.interrupted:  # ended by something else than the budget
+    def on_train_end(self, trainer: Trainer, module: AdversarialModule) -> None:
+        if module.images_seen != self._saved_images and not module.interrupted:  # not ended by the budget
             self._save(trainer, module)
 
-    def _minutes_have_passed(self) -> bool:
-        if self._seconds is None:
+    def _is_time_due(self) -> bool:
+        if self._every_seconds is None:
             return False
-        return bool(largest_of_processes(time.monotonic() - self._saved_when >= self._seconds))
+        return bool(max_over_processes(time.monotonic() - self._saved_time >= self._every_seconds))
 
-    def _clear_the_way(self, images_seen: int) -> None:
-        """Put aside what is damaged or later than where the run goes on, and remove what a killed run was writing."""
-        for file in self.folder.glob("images_*.ckpt"):
-            if _number(file) > images_seen:
+    def _set_aside_later(self, images_seen: int) -> None:
+        """Rename checkpoints later than `images_seen`, and remove temporary files of a killed run."""
+        for file in numbered_checkpoints(self.folder):
+            if _images_seen(file) > images_seen:
                 file.replace(file.with_name(file.name + ASIDE))
-        for draft in self.folder.glob(".*.ckpt.*"):
-            draft.unlink()
+        remove_temporary_files(self.folder)
 
     def _save(self, trainer: Trainer, module: AdversarialModule) -> None:
-        with module.profile("checkpoint"), self._told(module):
+        with module.profile("checkpoint"), self._explained_errors(module):
             numbered = self.folder / f"images_{module.images_seen:010d}.ckpt"
             trainer.save_checkpoint(numbered)
             if trainer.is_global_zero:
-                _same_file(numbered, self.folder / "last.ckpt")
-                for old in sorted(self.folder.glob("images_*.ckpt"))[: -self.keep]:
+                link_file(numbered, self.folder / "last.ckpt")
+                for old in numbered_checkpoints(self.folder)[: -self.keep]:
                     old.unlink()
                 self._copy(numbered)
-        self._saved_at, self._saved_when = module.images_seen, time.monotonic()
+        self._saved_images, self._saved_time = module.images_seen, time.monotonic()
 
     def _copy(self, file: Path) -> None:
         if self.copy is not None:
             try:
-                self.copy.mkdir(parents=True, exist_ok=True)
-                with _complete(self.copy / "last.ckpt") as temporary:
-                    shutil.copyfile(file, temporary)
+                copy_file(file, self.copy / "last.ckpt")
             except OSError as error:
                 reason = error.strerror or type(error).__name__
                 log.warning(
-                    "%s cannot be written (%s): the run goes on without a copy.", self.copy / "last.ckpt", reason
+                    "%s cannot be written (%s): training continues without a copy.", self.copy / "last.ckpt", reason
                 )
 
     @contextmanager
-    def _told(self, module: AdversarialModule) -> Iterator[None]:
-        """Turn the disk's word into a sentence that says what is left."""
+    def _explained_errors(self, module: AdversarialModule) -> Iterator[None]:
+        """Convert an `OSError` into a `CheckpointError` that names the last valid checkpoint."""
         try:
             yield
         except OSError as error:
             last = self.folder / "last.ckpt"
-            left = (
-                f"{last} is whole, and the same command goes on from it"
+            advice = (
+                f"{last} is valid; the same command resumes from it."
                 if last.is_file()
-                else "there is none before it"
+                else "There is no earlier checkpoint."
             )
             raise CheckpointError(
                 f"{error.filename or self.folder} cannot be written: {error.strerror}; the run stops after "
-                f"{module.images_seen:,} images. {left[0].upper()}{left[1:]}."
+                f"{module.images_seen:,} images. {advice}"
             ) from error
 
 
-class _BestLogged:
-    """The best value so far of a key that `TrainLog` logs."""
+class _BestValue:
+    """Best value so far of a log key of `TrainLog`."""
 
     def __init__(self, key: str, mode: str) -> None:
         self.key = key
         self.sign = {"min": 1.0, "max": -1.0}[mode]
         self.value: float | None = None
 
-    def beaten(self, module: AdversarialModule) -> bool:
-        """Whether there is a new value and it is the best.
+    def is_improved(self, module: AdversarialModule) -> bool:
+        """Whether a new value was logged in this batch and is the best so far.
 
         Raises:
-            ConfigError: There is no such key.
+            ConfigError: The key is not logged.
         """
         logged = module.latest
         if not logged or logged["progress/images_seen"] != module.images_seen:
             return False
         if self.key not in logged:
-            known = ", ".join(key for key in logged if key.startswith("train/"))
-            raise ConfigError(f"callbacks.checkpoints.best={self.key} is not logged: choose from {known}.")
+            allowed = ", ".join(key for key in logged if key.startswith("train/"))
+            raise ConfigError(f"callbacks.checkpoints.best={self.key} is not logged: choose from {allowed}.")
         newest = self.sign * logged[self.key]
         if not newest < (float("inf") if self.value is None else self.value):  # NaN is never the best
             return False
@@ -180,11 +187,40 @@ class _BestLogged:
 
 
 def copy_folder(copy_to: str, run: Path) -> Path:
-    """Where the second copy of a run's newest checkpoint is."""
+    """Folder in `copy_to` with the copy of the newest checkpoint of a run."""
     return Path(copy_to) / run.resolve().name
 
 
-def _number(file: Path) -> int:
+def _refuse_checkpoints_of_another_run(folder: Path, run: Path) -> None:
+    """Refuse a folder outside the run folder that contains checkpoints of other runs, since the callback removes files.
+
+    Args:
+        folder: Folder of the run's checkpoints; may be a link.
+        run: The run folder.
+
+    Raises:
+        ConfigError: The folder contains a checkpoint of another run, or of an unknown run.
+    """
+    if folder.resolve().parent == run.resolve():
+        return
+    for file in sorted(folder.glob("*.ckpt")):
+        if _run_folder_of(file) != run.resolve():
+            raise ConfigError(
+                f"callbacks.checkpoints.folder={folder} contains {file.name} of another run, which would be "
+                "replaced or removed: choose an empty folder."
+            )
+
+
+def _run_folder_of(file: Path) -> Path | None:
+    """Folder of the run that wrote a checkpoint; None if the file does not contain it."""
+    try:
+        checkpoint = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+        return Path(parse_yaml(checkpoint["gan_lab"]["config"])["run"]["dir"]).resolve()
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        return None
+
+
+def _images_seen(file: Path) -> int:
     return int(file.stem.rpartition("_")[2])
 
 
@@ -196,63 +232,44 @@ def _check(every_images: int | None, every_minutes: float | None, keep: int, bes
     if every_minutes is not None and every_minutes <= 0:
         raise ConfigError(f"{key}.every_minutes={every_minutes} is not allowed: it must be greater than 0, or null.")
     if best_mode not in ("min", "max"):
-        raise ConfigError(f"{key}.best_mode={best_mode} is not known: choose min or max.")
+        raise ConfigError(f"{key}.best_mode={best_mode} is not allowed: choose min or max.")
     if best is not None and best.startswith("eval/"):
         raise ConfigError(
-            f"{key}.best={best} is for what is logged in training: use evaluation.best for what is measured."
+            f"{key}.best={best} is not allowed: it must be a key of train_log; use evaluation.best for metrics."
         )
 
 
-def _same_file(source: Path, target: Path) -> None:
-    """Make `target` a second name of `source`, or a copy where the file system has no second names, in one step."""
-    with _complete(target) as temporary:
-        try:
-            os.link(source, temporary)
-        except OSError:
-            shutil.copyfile(source, temporary)
-
-
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes to a temporary name beside the target, flushes to the disk, and renames: a reader sees all of a file or none."""
+    """Checkpoint reader and writer: files appear complete or not at all, and are verified when read.
+
+    Attributes:
+        preloaded: A checkpoint that was already read, returned once when its file is loaded.
+    """
+
+    preloaded: Checkpoint | None = None
+
+    def load_checkpoint(
+        self, path: str | os.PathLike[str], map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """Contents of a checkpoint, verified, on the CPU."""
+        preloaded, self.preloaded = self.preloaded, None
+        if preloaded is not None and preloaded.file == Path(path):
+            return preloaded.take()
+        return read_archive(Path(path))
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
     ) -> None:
         target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with _complete(target) as temporary, temporary.open("wb") as file:
+            with atomic_write(target) as file:
                 torch.save(checkpoint, file)
         except (OSError, RuntimeError) as error:
-            raise _word_of_the_disk(error, target) from error
+            raise _os_error(error, target) from error
 
 
-@contextmanager
-def _complete(target: Path) -> Iterator[Path]:
-    """A name to write to, which becomes `target` once the block has ended and everything is on the disk."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    try:
-        yield temporary
-        _flush(temporary)
-        temporary.replace(target)
-        with suppress(OSError):  # not every file system can do this to a folder
-            _flush(target.parent)  # the new name
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _flush(path: Path) -> None:
-    """Wait until the disk has a file, or the names in a folder."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _word_of_the_disk(error: BaseException, target: Path) -> BaseException:
-    """What the disk said, which PyTorch's writer covers with an error of its own, or the error itself."""
+def _os_error(error: BaseException, target: Path) -> BaseException:
+    """The `OSError` behind an error of PyTorch's writer; the error itself if there is none."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, OSError):
         cause = cause.__cause__ or cause.__context__

@@ -1,113 +1,145 @@
-"""Notices a collapse while a run goes on, by signals that cost next to nothing."""
+"""Detection of mode collapse and gradient explosion during training, from signals that are cheap to compute."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from lightning.pytorch import Callback, Trainer
 from torch import Tensor
 
-from gan_lab.callbacks.drawing import in_chunks
+from gan_lab.callbacks.base import Callback
 from gan_lab.callbacks.every import Every
+from gan_lab.callbacks.sampling import sample_in_chunks
 from gan_lab.errors import CollapseError, ConfigError
 from gan_lab.gans.base import AdversarialModule
+from gan_lab.ranges import require_at_least
 
 log = logging.getLogger(__name__)
 
 LATENTS = 0x434F4C4C
-"""Key of the fixed latents; any number will do, so long as it stays the same."""
+"""Key of the fixed latents: an arbitrary constant."""
 
-SIDE = 8
-"""Images are compared at so many pixels a side: noise of single pixels is no diversity."""
+IN_CLASS = 4
+"""Fewest samples of a label that are compared with each other."""
+
+RESOLUTION = 8
+"""Images are compared at this resolution: noise in single pixels is not diversity."""
 
 
 @dataclass(frozen=True)
-class Look:
-    """The signals at one time.
+class Signals:
+    """Signals of one check.
 
     Attributes:
-        images_seen: When.
-        diversity: Mean distance of two samples, as a share of that of two real ones.
-        gradients: Norm of each player's gradient, by name, as far as the log has it.
+        images_seen: Real images seen at the check.
+        diversity: Mean pairwise distance of samples, divided by that of real samples.
+        gradients: Gradient norm of each player, by name, if logged.
+        in_class: The same as `diversity` for samples of one label, averaged over labels; None without labels.
     """
 
     images_seen: int
     diversity: float
     gradients: dict[str, float] = field(default_factory=dict)
+    in_class: float | None = None
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> "Signals":
+        """Read one from a checkpoint."""
+        norms = {str(name): float(norm) for name, norm in state["gradients"].items()}
+        in_class = state["in_class"]
+        found = None if in_class is None else float(in_class)
+        return cls(int(state["images_seen"]), float(state["diversity"]), norms, found)
+
+
+ACTIONS = ("warn", "stop", "rollback")
+"""What a run does when it has collapsed."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """When signals are those of a collapse.
+    """Criterion for a collapse.
 
-    After `grace_images` it is one if, at `looks` times in a row, the diversity is below `diversity`, or the norm of a player's
-    gradient is more than `explosion` times what it was when half as many images had been seen.
+    A collapse is detected if, in `patience` consecutive checks after `warmup_images`, the diversity is below
+    `diversity`, that within classes below `in_class`, or the gradient norm of one player is more than `explosion` times
+    its value at half as many images seen.
 
     Args:
         diversity: In (0, 1).
+        in_class: In (0, 1).
         explosion: More than 1.
-        looks: At least 1.
-        grace_images: At least 0.
+        patience: At least 1.
+        warmup_images: At least 0.
     """
 
     diversity: float
+    in_class: float
     explosion: float
-    looks: int
-    grace_images: int
+    patience: int
+    warmup_images: int
 
     def __post_init__(self) -> None:
         allowed = {
             "diversity": (0 < self.diversity < 1, "between 0 and 1"),
+            "in_class": (0 < self.in_class < 1, "between 0 and 1"),
             "explosion": (self.explosion > 1, "more than 1"),
-            "looks": (self.looks >= 1, "at least 1"),
-            "grace_images": (self.grace_images >= 0, "at least 0"),
+            "patience": (self.patience >= 1, "at least 1"),
+            "warmup_images": (self.warmup_images >= 0, "at least 0"),
         }
-        for name, (holds, words) in allowed.items():
-            if not holds:
+        for name, (valid, requirement) in allowed.items():
+            if not valid:
                 raise ConfigError(
-                    f"callbacks.collapse.{name}={getattr(self, name)} is not allowed: it must be {words}."
+                    f"callbacks.collapse.{name}={getattr(self, name)} is not allowed: it must be {requirement}."
                 )
 
-    def broken_by(self, history: list[Look]) -> tuple[str, int] | None:
-        """What the newest looks show, in words, and the images seen when it began; None for nothing."""
-        newest = history[-self.looks :]
-        if len(newest) < self.looks or newest[0].images_seen < self.grace_images:
+    def find_collapse(self, history: list[Signals]) -> tuple[str, int] | None:
+        """Description of a collapse in the latest checks, and the images seen at the first of them; None if healthy."""
+        newest = history[-self.patience :]
+        if len(newest) < self.patience or newest[0].images_seen < self.warmup_images:
             return None
-        if all(look.diversity < self.diversity for look in newest):
-            share = newest[-1].diversity
-            return f"two samples differ {share:.2g} times as much as two real ones do", newest[0].images_seen
+        if all(signals.diversity < self.diversity for signals in newest):
+            ratio = newest[-1].diversity
+            return f"two samples differ {ratio:.2g} times as much as two real ones do", newest[0].images_seen
+        if all(signals.in_class is not None and signals.in_class < self.in_class for signals in newest):
+            times = f"{newest[-1].in_class:.2g} times"
+            found = f"two samples of one class differ {times} as much as two real ones of one class do"
+            return found, newest[0].images_seen
         for name, norm in newest[-1].gradients.items():
-            if all(self._exploded(name, look, history) for look in newest):
+            if all(self._exploded(name, signals, history) for signals in newest):
                 return f"the norm of the {name}'s gradient has exploded, to {norm:.3g}", newest[0].images_seen
         return None
 
-    def _exploded(self, name: str, look: Look, history: list[Look]) -> bool:
-        before = [other for other in history if 2 * other.images_seen <= look.images_seen and name in other.gradients]
-        if not before or name not in look.gradients:
+    def _exploded(self, name: str, signals: Signals, history: list[Signals]) -> bool:
+        earlier = [s for s in history if 2 * s.images_seen <= signals.images_seen and name in s.gradients]
+        if not earlier or name not in signals.gradients:
             return False
-        return look.gradients[name] > self.explosion * max(before[-1].gradients[name], 1e-12)
+        return signals.gradients[name] > self.explosion * max(earlier[-1].gradients[name], 1e-12)
 
 
 class Collapse(Callback):
-    """Looks at a run every so many images, and warns, stops or asks for a rollback when it collapses; see `Rule`.
+    """Check for a collapse at fixed intervals of images, and warn, stop or request a rollback; see `Rule`.
 
-    `collapse/diversity` is the mean distance of two samples of the raw generator, from latents that stay the same, as a share of
-    that of two real samples; of images, at 8x8 pixels. `collapse/logit_gap` is how far apart the discriminator holds real and
-    generated samples: it is logged, and no part of the rule, for it grows a hundredfold in healthy runs as well.
+    `collapse/diversity` is the mean pairwise distance of samples of the raw generator from fixed latents, divided by
+    that of real samples; images are compared at 8x8 pixels. With labels `collapse/diversity_in_class` compares samples
+    of one label with real ones of this label: a generator with one image for each class is diverse as a whole. The
+    labels are the first ones, at most a quarter as many as `samples`. `collapse/logit_gap` is the distance between the
+    mean logits of real and of generated samples. It is logged only: it grows a hundredfold in healthy runs as well.
 
-    A warning comes once for each time that it begins.
+    A collapse that lasts is reported once.
 
     Args:
         budget_images: Length of the run in real images.
-        action: `warn`; `stop`, which ends the run with an error; or `rollback`, which leaves the next step to what runs it.
-        every_images: Images from one look to the next; None for a hundredth of the budget, but 1,000 or more.
-        samples: Samples that are compared.
-        diversity: See `Rule`, also for the others.
-        explosion: Of a gradient.
-        looks: In a row.
-        grace_images: None for a tenth of the budget, but 30,000 or more: samples of a healthy run are all alike before.
+        action: `warn`; `stop`: end the run with an error; `rollback`: raise the same error, so that the run is
+            restarted from an earlier checkpoint.
+        every_images: Images between checks; None for a hundredth of the budget, but at least 1,000.
+        samples: Number of samples that are compared.
+        diversity: See `Rule`.
+        in_class: See `Rule`.
+        explosion: See `Rule`.
+        patience: See `Rule`.
+        warmup_images: None for a tenth of the budget, but at least 30,000: early samples of a healthy run are all
+            alike.
 
     Raises:
         ConfigError: A value is not allowed.
@@ -120,79 +152,112 @@ class Collapse(Callback):
         every_images: int | None = None,
         samples: int = 64,
         diversity: float = 0.25,
+        in_class: float = 0.5,
         explosion: float = 50.0,
-        looks: int = 3,
-        grace_images: int | None = None,
+        patience: int = 3,
+        warmup_images: int | None = None,
     ) -> None:
         if samples < 2:
             raise ConfigError(f"callbacks.collapse.samples={samples} is not allowed: it must be at least 2.")
+        if action not in ACTIONS:
+            raise ConfigError(f"callbacks.collapse.action={action} is not known: choose from {', '.join(ACTIONS)}.")
+        if every_images is not None:
+            require_at_least("callbacks.collapse.every_images", every_images, 1)
         self.action = action
         self.samples = samples
-        grace_images = max(30_000, budget_images // 10) if grace_images is None else grace_images
-        self.rule = Rule(diversity, explosion, looks, grace_images)
+        warmup_images = max(30_000, budget_images // 10) if warmup_images is None else warmup_images
+        self.rule = Rule(diversity, in_class, explosion, patience, warmup_images)
         self._every = Every(every_images or max(1000, budget_images // 100))
-        self._history: list[Look] = []
-        self._alarmed = False
-        self._real: float | None = None
+        self._history: list[Signals] = []
+        self._warned = False
+        self._real_distance: float | None = None
+        self._real_in_class: dict[int, float] = {}
+        """Mean pairwise distance of real samples of each label that is checked."""
 
     def state_dict(self) -> dict[str, Any]:
-        return {"history": [asdict(look) for look in self._history], "alarmed": self._alarmed}
+        return {"history": [asdict(signals) for signals in self._history], "warned": self._warned}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._history, self._alarmed = [Look(**look) for look in state["history"]], state["alarmed"]
+        self._history = [Signals.from_state(signals) for signals in state["history"]]
+        self._warned = bool(state["warned"])
 
-    def on_train_start(self, trainer: Trainer, module: AdversarialModule) -> None:  # type: ignore[override]
+    def on_train_start(self, trainer: Any, module: AdversarialModule) -> None:
         self._every.start(module.images_seen)
         if trainer.is_global_zero:
-            data = trainer.datamodule  # type: ignore[attr-defined]
-            self._real = spread(data.real_batch(min(self.samples, data.size)))
+            data = trainer.datamodule
+            self._real_distance = mean_pairwise_distance(data.real_batch(min(self.samples, data.size)))
+            if module.condition.num_classes is not None:
+                self._real_in_class = self._distances_of_classes(data, module)
 
-    def on_train_batch_end(self, trainer: Trainer, module: AdversarialModule, *_: object) -> None:  # type: ignore[override]
+    def _distances_of_classes(self, data: Any, module: AdversarialModule) -> dict[int, float]:
+        """Mean pairwise distance of real samples by label, without labels that have fewer than two different ones."""
+        examples = module.condition.examples(max(1, self.samples // IN_CLASS))
+        labels = [] if examples is None else examples.tolist()
+        each = 2 * self.samples // max(1, len(labels))
+        groups = dict(zip(labels, data.reals_by_class(labels, each), strict=True))
+        distances = {k: mean_pairwise_distance(group) for k, group in groups.items() if len(group) > 1}
+        return {label: distance for label, distance in distances.items() if distance > 0}
+
+    def on_train_batch_end(self, trainer: Any, module: AdversarialModule, *_: object) -> None:
         if not self._every.due(module.images_seen):
             return
-        news = None
+        collapse = None
         if trainer.is_global_zero:
             with module.profile("collapse"):
-                self._look(trainer, module)
-            if found := self.rule.broken_by(self._history):
-                news = _sentence(module, *found), self._look_before(found[1])
-                if not self._alarmed:
-                    log.warning("%s", news[0])
-            self._alarmed = found is not None
-        # The first process alone has looked; all must end, and go back to the same checkpoint.
-        if self.action != "warn" and (news := trainer.strategy.broadcast(news)):
-            raise CollapseError(*news)
+                self._record_signals(trainer, module)
+            if found := self.rule.find_collapse(self._history):
+                collapse = _message(module, *found), self._last_check_before(found[1])
+                if not self._warned:
+                    log.warning("%s", collapse[0])
+            self._warned = found is not None
+        # Only the first process checks; all must stop, and roll back to the same checkpoint.
+        if self.action != "warn" and (collapse := trainer.strategy.broadcast(collapse)):
+            raise CollapseError(*collapse)
 
-    def _look_before(self, images_seen: int) -> int:
-        return max((look.images_seen for look in self._history if look.images_seen < images_seen), default=0)
+    def _last_check_before(self, images_seen: int) -> int:
+        return max((signals.images_seen for signals in self._history if signals.images_seen < images_seen), default=0)
 
-    def _look(self, trainer: Trainer, module: AdversarialModule) -> None:
-        samples = torch.cat([chunk.cpu() for chunk, _ in in_chunks(module, *self._inputs(module), average=False)])
-        share = spread(samples) / max(self._real or 0.0, 1e-12)
-        beginning = "train/grad_norm/"
-        norms = {k.removeprefix(beginning): v for k, v in module.latest.items() if k.startswith(beginning)}
-        self._history.append(Look(module.images_seen, share, norms))
-        signals = {"collapse/diversity": share, "progress/images_seen": float(module.images_seen)}
+    def _record_signals(self, trainer: Any, module: AdversarialModule) -> None:
+        inputs = module.sample_inputs(self.samples, module.seed, LATENTS)
+        samples = torch.cat([chunk.cpu() for chunk, _ in sample_in_chunks(module, *inputs, average=False)])
+        diversity = mean_pairwise_distance(samples) / max(self._real_distance or 0.0, 1e-12)
+        prefix = "train/grad_norm/"
+        norms = {k.removeprefix(prefix): v for k, v in module.latest.items() if k.startswith(prefix)}
+        in_class = self._in_class(module)
+        self._history.append(Signals(module.images_seen, diversity, norms, in_class))
+        row = {"collapse/diversity": diversity, "progress/images_seen": float(module.images_seen)}
+        if in_class is not None:
+            row["collapse/diversity_in_class"] = in_class
         real, fake = (module.latest.get(f"train/logits/{kind}") for kind in ("real", "fake"))
         if real is not None and fake is not None:
-            signals["collapse/logit_gap"] = abs(real - fake)
+            row["collapse/logit_gap"] = abs(real - fake)
         for logger in trainer.loggers:
-            logger.log_metrics(signals, step=module.images_seen)
+            logger.log_metrics(row, step=module.images_seen)
 
-    def _inputs(self, module: AdversarialModule) -> tuple[Tensor, Tensor | None]:
-        key = (module.seed, LATENTS)
-        return module.sample_latents(self.samples, *key), module.sample_labels(self.samples, *key)
+    def _in_class(self, module: AdversarialModule) -> float | None:
+        """Mean over labels of the mean pairwise distance of samples relative to real ones; None without labels."""
+        if not self._real_in_class:
+            return None
+        each = max(2, self.samples // len(self._real_in_class))
+        latents, _ = module.sample_inputs(each * len(self._real_in_class), module.seed, LATENTS)
+        labels = torch.tensor(list(self._real_in_class), device=latents.device).repeat_interleave(each)
+        samples = torch.cat([chunk.cpu() for chunk, _ in sample_in_chunks(module, latents, labels, average=False)])
+        ratios = [
+            mean_pairwise_distance(group) / real
+            for group, real in zip(samples.split(each), self._real_in_class.values(), strict=True)
+        ]
+        return sum(ratios) / len(ratios)
 
 
-def spread(samples: Tensor) -> float:
-    """Mean distance of two different samples: points (n, C), or images (n, C, H, W) at no more than 8x8 pixels."""
-    if samples.dim() == 4 and samples.shape[-1] > SIDE:
-        samples = F.adaptive_avg_pool2d(samples.float(), SIDE)
+def mean_pairwise_distance(samples: Tensor) -> float:
+    """Mean Euclidean distance of all pairs of samples: points (n, C), or images (n, C, H, W), reduced to 8x8 pixels."""
+    if samples.dim() == 4 and samples.shape[-1] > RESOLUTION:
+        samples = F.adaptive_avg_pool2d(samples.float(), RESOLUTION)
     return torch.pdist(samples.float().flatten(1)).mean().item()
 
 
-def _sentence(module: AdversarialModule, found: str, since: int) -> str:
+def _message(module: AdversarialModule, found: str, since: int) -> str:
     return (
-        f"After {module.images_seen:,} images the run shows the signs of a collapse, since {since:,}: {found}. Look at the "
-        "samples, and go back to a checkpoint before that."
+        f"After {module.images_seen:,} images the run shows signs of a collapse, since {since:,}: {found}. Check the "
+        "samples, and resume from an earlier checkpoint."
     )

@@ -1,18 +1,17 @@
-"""What large GANs show before they collapse: the spectra of their weights, and a discriminator that learns by heart."""
+"""Early signs of collapse in large GANs: growing singular values, and memorization by the discriminator."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, Trainer
-from torch import Tensor, nn
 
+from gan_lab.callbacks.base import Callback
 from gan_lab.callbacks.every import Every
 from gan_lab.errors import ConfigError
-from gan_lab.gans.base import AdversarialModule, evaluation_mode
-from gan_lab.layers.singular_values import top_singular_values, weights_of
-from gan_lab.types import Judged
+from gan_lab.gans.base import AdversarialModule
+from gan_lab.layers.singular_values import top_singular_values, weight_matrices
+from gan_lab.types import Batch
 
 log = logging.getLogger(__name__)
 
@@ -20,29 +19,47 @@ VALUES = 3
 """Singular values of each layer that are logged."""
 
 FIRST = 10
-"""Looks before the first warning: a network that has just begun leaves its initial weights quickly."""
+"""Number of the first check that may warn: weights change quickly at the start of training."""
+
+
+def largest_growth(history: Sequence[tuple[int, dict[str, float]]]) -> tuple[str, float]:
+    """Layer whose value grew most since half as many images, and the ratio of both values.
+
+    Args:
+        history: Images seen and a value by layer, of each check so far.
+
+    Returns:
+        An empty name and 0 before check number `FIRST`, or without a check at half as many images.
+    """
+    images_seen, values = history[-1]
+    earlier = [before for seen, before in history if 2 * seen <= images_seen]
+    if len(history) < FIRST or not earlier:
+        return "", 0.0
+    ratios = {name: value / max(earlier[-1][name], 1e-12) for name, value in values.items()}
+    return max(ratios.items(), key=lambda item: item[1])
 
 
 class CollapseWatch(Callback):
-    """Every so many images, logs the largest singular values of all layers, and how well the discriminator knows its images.
+    """Log singular values of all layers and the discriminator's accuracy on training and held-out images.
 
     `spectra/<player>/<layer>/1` to `/3` are the three largest singular values of each layer's weight before spectral
-    normalization, which Brock et al. (2019, section 4) watch. `accuracy/train` and `accuracy/held_out` are the shares of real images
-    that the discriminator calls real, of those that it is trained on and of others: far apart, it knows the first by heart.
+    normalization, the quantities that Brock et al. (2019, section 4) monitor. `accuracy/train` and `accuracy/held_out`
+    are the fractions of training images and of held-out images that the discriminator classifies as real; a large gap
+    means that it has memorized the training images.
 
-    It warns once when a largest singular value of the generator is more than `growth` times what it was when half as many
-    images had been seen. Steady growth at most doubles it in that time; before a collapse it explodes. The accuracies
-    are no part of the rule: they are far apart in healthy runs as well.
+    A warning is logged once, when the largest singular value of a layer of the generator is more than `growth` times
+    its value at half as many images seen. Steady growth at most doubles it in that time; before a collapse it explodes.
+    The accuracies never cause a warning: their gap is large in healthy runs as well.
 
-    The first process does all of it. Nothing of the training changes.
+    Only the first process computes them, and training is not affected.
 
     Args:
         budget_images: Length of the run in real images.
-        every_images: Images from one look to the next; None for a hundredth of the budget.
+        every_images: Images between checks; None for a hundredth of the budget.
         growth: See above; more than 1.
-        images: Real images of each kind that the discriminator is shown.
-        held_out: Data that are not trained on, for instance a test split; None to leave this accuracy out.
-        batch_size: Images that it is shown at a time.
+        images: Number of training images, and of held-out images, for the accuracies.
+        held_out: Data module of held-out images, for instance a test split; None to omit `accuracy/held_out`.
+        batch_size: Images in one forward pass of the discriminator.
 
     Raises:
         ConfigError: A number is out of range.
@@ -67,85 +84,84 @@ class CollapseWatch(Callback):
         self.batch_size = batch_size
         self.held_out = held_out
         self._every = Every(every_images or budget_images // 100)
-        self._history: list[tuple[int, dict[str, float]]] = []  # images seen, and each layer's largest value
+        self._history: list[tuple[int, dict[str, float]]] = []  # images seen, largest value by layer
         self._warned = False
 
     def state_dict(self) -> dict[str, Any]:
         return {"history": self._history, "warned": self._warned}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._history, self._warned = state["history"], state["warned"]
+        self._history = [
+            (int(images), {str(layer): float(value) for layer, value in values.items()})
+            for images, values in state["history"]
+        ]
+        self._warned = bool(state["warned"])
 
-    def on_train_start(self, trainer: Trainer, module: AdversarialModule) -> None:  # type: ignore[override]
+    def on_train_start(self, trainer: Any, module: AdversarialModule) -> None:
         self._every.start(module.images_seen)
         if trainer.is_global_zero and self.held_out is not None:
             self.held_out.prepare_data()
             self.held_out.setup("fit")
 
-    def on_train_batch_end(self, trainer: Trainer, module: AdversarialModule, *_: object) -> None:  # type: ignore[override]
+    def on_train_batch_end(self, trainer: Any, module: AdversarialModule, *_: object) -> None:
         if self._every.due(module.images_seen) and trainer.is_global_zero:
             with module.profile("collapse_watch"):
                 values = self._spectra(module) | self._accuracies(trainer, module)
-            line = values | {"progress/images_seen": module.images_seen}
+            row = values | {"progress/images_seen": module.images_seen}
             for logger in trainer.loggers:
-                logger.log_metrics(line, step=module.images_seen)
+                logger.log_metrics(row, step=module.images_seen)
 
     def _spectra(self, module: AdversarialModule) -> dict[str, float]:
         weights = {
-            f"{player}/{layer}": weight
-            for player, moves in module.runner.players.items()
-            for layer, weight in weights_of(moves.network).items()
+            f"{name}/{layer}": weight
+            for name, player in module.runner.players.items()
+            for layer, weight in weight_matrices(player.network).items()
         }
-        # One transfer from the device for all of them.
-        found = torch.stack([top_singular_values(weight, VALUES) for weight in weights.values()]).tolist()
+        # A single transfer from the device.
+        spectra = torch.stack([top_singular_values(weight, VALUES) for weight in weights.values()]).tolist()
         largest = {
-            name: values[0] for name, values in zip(weights, found, strict=True) if name.startswith("generator/")
+            name: values[0] for name, values in zip(weights, spectra, strict=True) if name.startswith("generator/")
         }
         self._history.append((module.images_seen, largest))
-        self._warn(module.images_seen, largest)
+        if not self._warned:
+            self._warn_of_growth()
         return {
             f"spectra/{name}/{k + 1}": values[k]
-            for name, values in zip(weights, found, strict=True)
+            for name, values in zip(weights, spectra, strict=True)
             for k in range(VALUES)
         }
 
-    def _warn(self, images_seen: int, largest: dict[str, float]) -> None:
-        earlier = [values for seen, values in self._history if 2 * seen <= images_seen]
-        if self._warned or len(self._history) < FIRST or not earlier:
-            return
-        ratios = {name: value / max(earlier[-1][name], 1e-12) for name, value in largest.items()}
-        name, ratio = max(ratios.items(), key=lambda item: item[1])
+    def _warn_of_growth(self) -> None:
+        name, ratio = largest_growth(self._history)
         if ratio > self.growth:
             self._warned = True
+            images_seen, values = self._history[-1]
             log.warning(
-                "After %s images the largest singular value of %s is %.3g, %.1f times that after half as many, which is a "
-                "sign of collapse: look at the samples, and go back to a checkpoint before it.",
-                f"{images_seen:,}", name, largest[name], ratio,
+                "After %s images the largest singular value of %s is %.3g, %.1f times its value at half as many "
+                "images, which is a sign of collapse. Check the samples, and resume from an earlier checkpoint.",
+                f"{images_seen:,}", name, values[name], ratio,
             )  # fmt: skip
 
-    def _accuracies(self, trainer: Trainer, module: AdversarialModule) -> dict[str, float]:
-        """Nothing in games without a discriminator of single samples, or with a loss that fixes only differences."""
-        parts, network = getattr(module, "parts", None), getattr(module, "discriminator", None)
-        boundary = None if parts is None else parts.loss.boundary
-        if boundary is None or not isinstance(network, nn.Module) or hasattr(network, "join"):
+    def _accuracies(self, trainer: Any, module: AdversarialModule) -> dict[str, float]:
+        """Accuracies by log key; empty if single samples have no logit or the loss fixes only differences of logits."""
+        boundary = module.boundary
+        if boundary is None:
             return {}
-        sources = {"train": trainer.datamodule, "held_out": self.held_out}  # type: ignore[attr-defined]
-        with evaluation_mode(network), torch.no_grad():
-            return {
-                f"accuracy/{name}": self._share_called_real(module, network, data, boundary)
-                for name, data in sources.items()
-                if data is not None
-            }
+        sources = {"train": trainer.datamodule, "held_out": self.held_out}
+        fractions = {
+            name: self._fraction_classified_real(module, data, boundary)
+            for name, data in sources.items()
+            if data is not None
+        }
+        return {f"accuracy/{name}": value for name, value in fractions.items() if value is not None}
 
-    def _share_called_real(self, module: AdversarialModule, network: nn.Module, data: Any, boundary: float) -> float:
-        called = [(_logits(network, images, labels) > boundary).float() for images, labels in self._real(module, data)]
-        return torch.cat(called).mean().item()
-
-    def _real(self, module: AdversarialModule, data: Any) -> Iterator[tuple[Tensor, Tensor | None]]:
+    def _fraction_classified_real(self, module: AdversarialModule, data: Any, boundary: float) -> float | None:
+        classified_real = []
         for images, labels in data.reals(min(self.images, data.size), self.batch_size):
-            known = module.labels.of(labels)
-            yield images.to(module.device), None if known is None else known.to(module.device)
-
-
-def _logits(network: nn.Module, images: Tensor, labels: Tensor | None) -> Tensor:
-    return Judged(network, lambda: (images, labels)).logits
+            batch: Batch = {"image": images} if labels is None else {"image": images, "label": labels}
+            condition = module.condition.of(batch)
+            logits = module.score(images.to(module.device), None if condition is None else condition.to(module.device))
+            if logits is None:
+                return None
+            classified_real.append((logits > boundary).float())
+        return torch.cat(classified_real).mean().item()

@@ -1,11 +1,11 @@
-"""When something that happens every so many images is due."""
+"""Interval in real images seen."""
 
 
 class Every:
-    """True once for each multiple of `images` that a run passes, however large its batches are.
+    """Interval whose `due` is true in the first batch that reaches or passes a multiple of `images`.
 
     Args:
-        images: Real images from one time to the next; at least 1.
+        images: Length of the interval in real images; at least 1.
     """
 
     def __init__(self, images: int) -> None:
@@ -13,11 +13,11 @@ class Every:
         self._passed = 0
 
     def start(self, images_seen: int) -> None:
-        """Forget the multiples before `images_seen`, for a run that starts there."""
+        """Skip the multiples up to `images_seen`, where the run starts."""
         self._passed = images_seen // self.images
 
     def due(self, images_seen: int) -> bool:
-        """Whether a multiple was passed since the last call."""
+        """Whether a multiple was passed since the previous call."""
         passed = images_seen // self.images
         due, self._passed = passed > self._passed, passed
         return due

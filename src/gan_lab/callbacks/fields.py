@@ -1,35 +1,20 @@
-"""What a discriminator thinks of single points."""
-
-from collections.abc import Callable
+"""Discriminator logits on a grid of 2-D points."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from gan_lab.gans.base import AdversarialModule, evaluation_mode
-from gan_lab.types import Judged
+from gan_lab.gans.base import AdversarialModule
 
 
-@torch.no_grad()
-def judgement(module: AdversarialModule, points: Tensor) -> Tensor | None:
-    """Logits (n,) of points (n, 2) on the CPU, by the game's `discriminator` in evaluation mode.
+def logits_of_points(module: AdversarialModule, points: Tensor) -> Tensor | None:
+    """Discriminator logits (n,) on the CPU of points (n, 2).
 
-    None where a single point has no logit: the game has no network of that name, or its discriminator judges packs, or
-    pairs with latents (it has a `join`), or looks at the other samples of the batch.
+    None if single points have no logit: `score` returns None, or the logit depends on the other samples of the batch.
     """
-    network = getattr(module, "discriminator", None)
-    if not isinstance(network, nn.Module) or hasattr(network, "join"):
-        return None
-
-    def judge(points: Tensor) -> Tensor:
-        return Judged(network, lambda: (points, None)).logits
-
     points = points.to(module.device)
-    with evaluation_mode(network):
-        return judge(points).float().cpu() if _judges_alone(judge, points) else None
-
-
-def _judges_alone(judge: Callable[[Tensor], Tensor], points: Tensor) -> bool:
-    """Whether a few points get the same logits among others as among themselves."""
-    few, others = points[:16], points[-16:]
-    logits = judge(torch.cat([few, others]))
-    return len(logits) == len(few) + len(others) and torch.allclose(logits[: len(few)], judge(few), atol=1e-4)
+    first, last = points[:16], points[-16:]
+    separate, joint = module.score(first), module.score(torch.cat([first, last]))
+    if separate is None or joint is None or not torch.allclose(joint[: len(first)], separate, atol=1e-4):
+        return None
+    logits = module.score(points)
+    return None if logits is None else logits.float().cpu()

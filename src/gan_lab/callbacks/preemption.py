@@ -1,4 +1,4 @@
-"""Ends a run before its end so that it can go on later: at a signal, or when its time is over."""
+"""Early stop of a run that can be resumed later: on a signal, or at a time limit."""
 
 import logging
 import os
@@ -8,133 +8,138 @@ import signal
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Trainer
 
+from gan_lab.callbacks.base import Callback
 from gan_lab.errors import ConfigError
 from gan_lab.gans.base import AdversarialModule
-from gan_lab.processes import is_first_process, largest_of_processes
+from gan_lab.processes import max_over_processes
+from gan_lab.ranks import is_first_process
 
 log = logging.getLogger(__name__)
 
 STARTED = time.monotonic()
-"""When this process began, but for the seconds that Python and PyTorch take to load."""
+"""Start of this process, apart from the seconds that Python and PyTorch take to load."""
 
-NAMES = ("SIGTERM", "SIGUSR1", "SIGUSR2", "SIGINT")
+NAMES = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGINT")
 SIGNALS = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
 
 OUT_OF_TIME = 1000
-"""Stands for the time limit among the numbers of signals."""
+"""Code of the time limit, beside the signal numbers."""
 
-ASKS_FOR_MORE = {"SIGUSR1", "SIGUSR2", "time_limit"}
-"""What tells a job of SLURM that its time is nearly over. SIGTERM and Ctrl-C are orders to end, after which SLURM itself knows
-whether the job is to run again."""
+REQUEUE_REASONS = {"SIGUSR1", "SIGUSR2", "time_limit"}
+"""Reasons after which a SLURM job is requeued: its time is nearly over. After SIGTERM and Ctrl-C, SLURM itself decides
+whether the job runs again."""
 
 
 class StopSignals:
-    """For the time of a `with` block, notes a signal and lets the program go on.
+    """Context manager that records stop signals instead of ending the program.
 
-    A second Ctrl-C ends it as usual. A signal that is ignored, as by `nohup`, stays so.
+    A second Ctrl-C raises `KeyboardInterrupt`. Signals that were ignored before, as with `nohup`, stay ignored.
     """
 
     def __init__(self) -> None:
         self.received = 0
-        self._before: dict[int, Any] = {}
+        self._earlier_handlers: dict[int, Any] = {}
         self._process = os.getpid()
 
     def __enter__(self) -> "StopSignals":
         if threading.current_thread() is threading.main_thread():
-            found = {number: signal.getsignal(number) for number in SIGNALS}
-            self._before = {number: handler for number, handler in found.items() if handler != signal.SIG_IGN}
+            handlers = {number: signal.getsignal(number) for number in SIGNALS}
+            self._earlier_handlers = {
+                number: handler for number, handler in handlers.items() if handler != signal.SIG_IGN
+            }
             self.listen()
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._earlier_handlers.items():
             signal.signal(number, handler)
 
     def listen(self) -> None:
-        """Take the signals again, after Lightning has taken some for itself."""
-        for number in self._before:
-            signal.signal(number, self._note)
+        """Install the handler again, after Lightning has replaced it for some signals."""
+        for number in self._earlier_handlers:
+            signal.signal(number, self._record)
 
-    def hand_on(self) -> None:
-        """Tell the handler that was there before, such as that of a launcher which submits the job again."""
-        handler = self._before.get(self.received)
+    def call_earlier_handler(self) -> None:
+        """Call the handler that was installed before, such as that of a launcher which resubmits the job."""
+        handler = self._earlier_handlers.get(self.received)
         if callable(handler) and handler is not signal.default_int_handler:
             handler(self.received, None)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if os.getpid() != self._process:  # a forked process that the signal was not meant for
+    def _record(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:  # a forked process, for which the signal is not meant
             return
         if number == signal.SIGINT == self.received:
             raise KeyboardInterrupt
         if not self.received and is_first_process():
-            again = "; once more to end at once" if number == signal.SIGINT else ""
-            os.write(
-                2, f"\n{signal.Signals(number).name}: this batch ends, and a checkpoint is written{again}.\n".encode()
-            )
+            hint = " Press Ctrl-C again to stop immediately." if number == signal.SIGINT else ""
+            name = signal.Signals(number).name
+            with suppress(OSError):  # the terminal may be closed, which SIGHUP reports
+                os.write(2, f"\n{name}: stopping after this batch with a checkpoint.{hint}\n".encode())
         self.received = number
 
 
 class Preemption(Callback):
-    """At a signal or when its time is over, ends the run after the batch, in all processes after the same one.
+    """Stop the run on a signal or at a time limit, after the same batch in all processes.
 
-    It sets `interrupted` of the module, so that other callbacks leave out what belongs to the end of a run. `Checkpoints`
+    It sets `interrupted` of the module, so that other callbacks skip their work at the end of a run. `Checkpoints`
     writes a checkpoint at that batch.
 
     Args:
-        time_limit: Wall-clock time from the start of the process, `hh:mm:ss`, `d-hh:mm:ss` or seconds; None for no limit. The run
-            ends when the longest time from one batch to the next so far, with what was drawn, measured and saved between
-            them, no longer fits.
-        requeue: In a job of SLURM, have it queued again (`scontrol requeue`) at SIGUSR1, SIGUSR2 and the time limit.
+        time_limit: Wall-clock time from the start of the process, `hh:mm:ss`, `d-hh:mm:ss` or seconds; None for no
+            limit. The run stops when the remaining time is shorter than the longest time between two batches so far,
+            which includes figures, evaluations and checkpoints.
+        requeue: Requeue a SLURM job (`scontrol requeue`) on SIGUSR1, SIGUSR2 and at the time limit.
 
     Raises:
-        ConfigError: `time_limit` is no time.
+        ConfigError: `time_limit` is not a valid time.
     """
 
     def __init__(self, time_limit: str | None = None, requeue: bool = True) -> None:
-        self.time_limit = None if time_limit is None else seconds_of(time_limit)
+        self.time_limit = None if time_limit is None else parse_seconds(time_limit)
         self.requeue = requeue
         self.signals = StopSignals()
-        self._longest = 0.0
+        self._longest_interval = 0.0
         self._batch_ended = time.monotonic()
 
-    def on_train_start(self, trainer: Trainer, module: AdversarialModule) -> None:  # type: ignore[override]
+    def on_train_start(self, trainer: Trainer, module: AdversarialModule) -> None:
         self.signals.listen()
         self._batch_ended = time.monotonic()
-        self._stop_if_told(trainer, module)
+        self._stop_if_requested(trainer, module)
 
-    def on_train_batch_end(self, trainer: Trainer, module: AdversarialModule, *_: object) -> None:  # type: ignore[override]
+    def on_train_batch_end(self, trainer: Trainer, module: AdversarialModule, *_: object) -> None:
         now = time.monotonic()
-        self._longest, self._batch_ended = max(self._longest, now - self._batch_ended), now
-        self._stop_if_told(trainer, module)
+        self._longest_interval, self._batch_ended = max(self._longest_interval, now - self._batch_ended), now
+        self._stop_if_requested(trainer, module)
 
-    def _stop_if_told(self, trainer: Trainer, module: AdversarialModule) -> None:
-        if trainer.should_stop:  # the run is over anyway
+    def _stop_if_requested(self, trainer: Trainer, module: AdversarialModule) -> None:
+        if trainer.should_stop:  # the run ends anyway
             return
-        reason = largest_of_processes(self.signals.received or (OUT_OF_TIME if self._out_of_time() else 0))
+        reason = max_over_processes(self.signals.received or (OUT_OF_TIME if self._out_of_time() else 0))
         if reason:
             module.interrupted = "time_limit" if reason == OUT_OF_TIME else signal.Signals(reason).name
             trainer.should_stop = True
 
     def _out_of_time(self) -> bool:
-        return self.time_limit is not None and time.monotonic() - STARTED + self._longest >= self.time_limit
+        return self.time_limit is not None and time.monotonic() - STARTED + self._longest_interval >= self.time_limit
 
-    def conclude(self, reason: str) -> None:
-        """What is left to do once everything is written."""
-        if self.requeue and reason in ASKS_FOR_MORE and is_first_process():
+    def after_training(self, reason: str) -> None:
+        """Requeue the SLURM job and call the earlier signal handler, once all files are written."""
+        if self.requeue and reason in REQUEUE_REASONS and is_first_process():
             requeue()
-        self.signals.hand_on()
+        self.signals.call_earlier_handler()
 
 
-def seconds_of(text: str) -> float:
-    """Seconds in `hh:mm:ss`, `d-hh:mm:ss` or a number of seconds.
+def parse_seconds(text: str) -> float:
+    """Seconds in a text `hh:mm:ss`, `d-hh:mm:ss` or `<seconds>`.
 
     Raises:
-        ConfigError: It is none of these, or is not greater than 0.
+        ConfigError: The text has none of these forms, or the time is not greater than 0.
     """
     found = re.fullmatch(r"(?:(?:(\d+)-)?(\d+):([0-5]\d):)?(\d+(?:\.\d+)?)", str(text))
     days, hours, minutes, seconds = (float(part or 0) for part in found.groups()) if found else (0.0,) * 4
@@ -147,18 +152,18 @@ def seconds_of(text: str) -> float:
 
 
 def requeue() -> None:
-    """Have the job of SLURM that this process belongs to queued again; nothing outside one, and in an interactive one."""
+    """Requeue the SLURM job of this process; does nothing outside of SLURM and in an interactive job."""
     job = os.environ.get("SLURM_JOB_ID")
     if job is None or os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive"):
         return
     if "SLURM_ARRAY_JOB_ID" in os.environ:
         job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
-    tool = shutil.which("scontrol")
-    if tool is None:
-        log.warning("SLURM job %s is not queued again: there is no scontrol here.", job)
+    scontrol = shutil.which("scontrol")
+    if scontrol is None:
+        log.warning("SLURM job %s is not requeued: the command scontrol was not found.", job)
         return
-    done = subprocess.run([tool, "requeue", job], capture_output=True, text=True)
+    done = subprocess.run([scontrol, "requeue", job], capture_output=True, text=True)
     if done.returncode:
-        log.warning("SLURM job %s is not queued again: %s", job, done.stderr.strip() or f"status {done.returncode}")
+        log.warning("SLURM job %s is not requeued: %s", job, done.stderr.strip() or f"status {done.returncode}")
     else:
-        log.info("SLURM job %s is queued again.", job)
+        log.info("SLURM job %s is requeued.", job)

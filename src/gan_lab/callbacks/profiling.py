@@ -1,4 +1,4 @@
-"""Where the time of a run goes, measured in every run."""
+"""Fractions of the wall-clock time by part of a training step, measured in every run."""
 
 import time
 from collections import defaultdict, deque
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from lightning.pytorch.profilers import PassThroughProfiler
 
-_NOTHING: AbstractContextManager[Any] = nullcontext()
+_UNMEASURED: AbstractContextManager[Any] = nullcontext()
 
 PARTS = {
     "train_dataloader_next": "data",
@@ -16,36 +16,36 @@ PARTS = {
     "on_after_batch_transfer": "data",
     "ema": "ema",
     "logging": "logging",
-    "sample_grids": "pictures",
-    "stage_grids": "pictures",
+    "sample_grids": "figures",
+    "stage_grids": "figures",
     "evaluation": "evaluation",
     "collapse": "watch",
     "collapse_watch": "watch",
     "checkpoint": "checkpoints",
     "save_checkpoint": "checkpoints",
 }
-"""Last word of an action of the Trainer's profiler, to the part of the time that it belongs to."""
+"""Part of the time by the last component of the name of a profiler action."""
 
-KEPT = 100_000
-"""Most blocks that are kept where nobody asks for the shares."""
+MAX_SPANS = 100_000
+"""Largest number of measured blocks between two calls of `fractions`; older ones are dropped."""
 
 OTHER = "other"
-"""What belongs to no part: mostly Lightning's loop."""
+"""Time outside of all parts, mostly Lightning's loop."""
 
 
 def part_of(action: str) -> str | None:
-    """The part of the time that an action of the profiler belongs to: that of a phase is the phase's name; None for no part."""
+    """Part of the time of a profiler action; for a phase its name; None if the action is not measured."""
     if action.startswith("phase/"):
         return action.removeprefix("phase/")
     return PARTS.get(action.rpartition(".")[2])
 
 
-class TimeShares(PassThroughProfiler):
-    """Adds up the time of a few blocks of a step, each batch, and waits for nothing.
+class TimeFractions(PassThroughProfiler):
+    """Profiler that measures the main blocks of every training step without synchronization.
 
-    Of the dozens of blocks of a step all others cost one look into a dictionary. On a GPU the marks are events in its
-    stream, so a part is the time that the GPU spent on it or waited in it: what the host does meanwhile costs nothing. Elsewhere
-    they are the clock of the process. Of blocks within each other the outer one counts.
+    Other blocks of a step cost one dictionary lookup. On a GPU the time marks are CUDA events, so a part is the time
+    that the GPU computed or was idle in it; on a CPU they are readings of the process clock. Of nested blocks only the
+    outermost is measured.
     """
 
     def __init__(self) -> None:
@@ -56,31 +56,32 @@ class TimeShares(PassThroughProfiler):
         self.begin(torch.device("cpu"))
 
     def begin(self, device: torch.device) -> None:
-        """Measure from now on a run on this device."""
+        """Start to measure a run on this device."""
         self._on_gpu = device.type == "cuda"
-        self._spans: deque[tuple[str, Any, Any]] = deque(maxlen=KEPT)  # part, and the marks before and after it
-        self._busy = False
+        self._spans: deque[tuple[str, Any, Any]] = deque(maxlen=MAX_SPANS)  # part, start mark, end mark
+        self._inside = False
         self._since = self._mark()
 
     def profile(self, action_name: str) -> Any:
-        """A block that measures what it holds, if that is a part of its own."""
+        """Context manager that measures the block, if the action belongs to a part."""
         block = self._blocks.get(action_name)
         if block is None:
             part = part_of(action_name)
-            block = self._blocks[action_name] = _NOTHING if part is None else _Span(self, part)
+            block = self._blocks[action_name] = _UNMEASURED if part is None else _Span(self, part)
         return block
 
-    def shares(self) -> dict[str, float]:
-        """Part of the time since the last call, 0 to 1, by part; they and `other` make 1."""
+    def fractions(self) -> dict[str, float]:
+        """Fraction of the time since the last call, in [0, 1], by part; the values sum to 1 with `other`."""
         now, spans = self._mark(), self._spans
-        whole = self._seconds(self._since, now)
-        self._since, self._spans = now, deque(maxlen=KEPT)
+        since, total = self._since, self._seconds(self._since, now)
+        self._since, self._spans = now, deque(maxlen=MAX_SPANS)
         self._parts |= {part for part, _, _ in spans}
         seconds: dict[str, float] = defaultdict(float)
         for part, start, end in spans:
-            seconds[part] += self._seconds(start, end)
-        shares = {part: seconds[part] / max(whole, 1e-9) for part in sorted(self._parts)}
-        return shares | {OTHER: max(0.0, 1 - sum(shares.values()))}
+            before = max(0.0, self._seconds(start, since))  # of the block in which this was called last
+            seconds[part] += self._seconds(start, end) - before
+        fractions = {part: seconds[part] / max(total, 1e-9) for part in sorted(self._parts)}
+        return fractions | {OTHER: max(0.0, 1 - sum(fractions.values()))}
 
     def _mark(self) -> Any:
         if not self._on_gpu:
@@ -92,25 +93,25 @@ class TimeShares(PassThroughProfiler):
     def _seconds(self, start: Any, end: Any) -> float:
         if not self._on_gpu:
             return end - start
-        end.synchronize()  # only when the log is written, which has waited for the GPU already
+        end.synchronize()  # only when a row is logged, which has already waited for the GPU
         return start.elapsed_time(end) / 1000
 
 
 class _Span:
-    """A block that notes when it begins and ends, unless it is inside another."""
+    """Context manager that marks the start and end of a block, unless it is nested in another."""
 
-    def __init__(self, shares: TimeShares, part: str) -> None:
-        self._shares = shares
+    def __init__(self, profiler: TimeFractions, part: str) -> None:
+        self._profiler = profiler
         self._part = part
         self._start: Any = None
 
     def __enter__(self) -> None:
-        if not self._shares._busy:
-            self._shares._busy = True
-            self._start = self._shares._mark()
+        if not self._profiler._inside:
+            self._profiler._inside = True
+            self._start = self._profiler._mark()
 
     def __exit__(self, *_: object) -> None:
         if self._start is not None:
-            self._shares._spans.append((self._part, self._start, self._shares._mark()))
-            self._shares._busy = False
+            self._profiler._spans.append((self._part, self._start, self._profiler._mark()))
+            self._profiler._inside = False
             self._start = None

@@ -1,45 +1,68 @@
-"""Pictures of the run as it goes."""
+"""Grids of generated samples during training, and animations of them."""
 
 import math
 from pathlib import Path
+from typing import Any
 
 import torch
-from lightning.pytorch import Callback, Trainer
+import torch.nn.functional as F
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from PIL import Image
 from torch import Tensor
 
-from gan_lab.callbacks.drawing import in_chunks
+from gan_lab.callbacks.base import Callback
 from gan_lab.callbacks.every import Every
-from gan_lab.callbacks.fields import judgement
+from gan_lab.callbacks.fields import logits_of_points
+from gan_lab.callbacks.sampling import sample_in_chunks
+from gan_lab.figures import (
+    BACKGROUND,
+    draw_samples,
+    evenly,
+    extent_of,
+    field,
+    numbered_images,
+    plane,
+    read_figure,
+    readable_images,
+    row_names,
+    save_image,
+    strip,
+    with_row_names,
+    write_gif,
+)  # fmt: skip
+from gan_lab.files import copy_file
 from gan_lab.gans.base import AdversarialModule
-from gan_lab.pictures import evenly, extent_of, field, picture, plane, strip, write_gif
+from gan_lab.ranges import require_at_least
 
 FIXED_LATENTS = 0x47524944
-"""Key of the fixed latents; any number will do, so long as it stays the same."""
+"""Key of the fixed latents: an arbitrary constant."""
 
 CLASS_ROWS = 10
-"""Most classes that a grid shows."""
+"""Largest number of classes or codes in a grid."""
 
 STRIP = 8
-"""Most pictures over time in a strip."""
+"""Largest number of figures in `strip.png`."""
 
 
 class SampleGrids(Callback):
-    """Writes grids of samples from the same latents, by the averaged and by the raw generator, and an animation of them.
+    """Write grids of samples of the averaged and of the raw generator from fixed latents, and an animation.
 
-    A game that is conditioned on labels gets a row for each class, at most ten, with the same latents in every row.
-    Files: `real.png`, `ema_<images seen>.png`, `raw_<images seen>.png`, `ema.gif`, and `final.png`. Sets of points
-    become densities, which `strip.png` shows side by side in the end, and `field_<images seen>.png` and `field.gif` have the
-    points of the raw generator over the discriminator's logit, where it judges single points without labels. The pictures
-    also go to the loggers that show pictures.
+    For class-conditional algorithms a grid has one row for each class or code, at most ten, with its name, if there is
+    one, and the same latents in every row, and `real.png` has real images in the same rows; for image-conditional ones
+    a grid shows source, output and target side by side. Files: `real.png`,
+    `ema_<images seen>.png`, `raw_<images seen>.png`, `ema.gif` and `final.png`. 2-D points are shown as densities,
+    together in `strip.png` at the end; `field_<images seen>.png` and `field.gif` show the points of the raw generator
+    over the discriminator's logits, if single points have logits. W&B and TensorBoard receive the figures as well.
+
+    If a run is resumed from a checkpoint that is not its newest, `.aside` is appended to the names of later figures,
+    until the same figures are drawn again.
 
     Args:
-        folder: Where the pictures go.
+        folder: Folder of the figures.
         budget_images: Length of the run in real images.
-        every_images: Images from one grid to the next; by default a twentieth of the budget.
-        count: Images in a grid.
-        points: Points in a density.
+        every_images: Images between grids; None for a twentieth of the budget.
+        count: Number of images in a grid.
+        points: Number of points in a density.
     """
 
     def __init__(
@@ -50,93 +73,168 @@ class SampleGrids(Callback):
         count: int = 100,
         points: int = 10_000,
     ) -> None:
+        for name, value in {"every_images": every_images, "count": count, "points": points}.items():
+            if value is not None:
+                require_at_least(f"callbacks.sample_grids.{name}", value, 1)
         self.folder = Path(folder)
         self.count = count
         self.points = points
         self._every = Every(every_images or budget_images // 20)
         self._last = -1
-        self._number = count
+        self._samples = count
         self._extent: float | None = None
 
-    def on_train_start(self, trainer: Trainer, module: AdversarialModule) -> None:  # type: ignore[override]
+    def on_train_start(self, trainer: Any, module: AdversarialModule) -> None:
         self._every.start(module.images_seen)
         if trainer.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._look_at_the_data(trainer)
+            self._set_aside_later(module.images_seen)
+            self._write_real(trainer, module)
             if module.images_seen == 0:
                 self._write(trainer, module)
 
-    def on_train_batch_end(self, trainer: Trainer, module: AdversarialModule, *_: object) -> None:  # type: ignore[override]
+    def on_train_batch_end(self, trainer: Any, module: AdversarialModule, *_: object) -> None:
         if self._every.due(module.images_seen) and trainer.is_global_zero:
             with module.profile("sample_grids"):
                 self._write(trainer, module)
 
-    def on_train_end(self, trainer: Trainer, module: AdversarialModule) -> None:  # type: ignore[override]
+    def on_train_end(self, trainer: Any, module: AdversarialModule) -> None:
         if trainer.is_global_zero and not module.interrupted:
             if module.images_seen != self._last:
                 self._write(trainer, module)
-            Image.open(self._path("ema", module)).save(self.folder / "final.png")
-            write_gif(self.folder / "ema.gif", sorted(self.folder.glob("ema_*.png")))
+            copy_file(self._path("ema", module), self.folder / "final.png")
+            write_gif(self.folder / "ema.gif", self._frames("ema"))
             if self._extent is not None:
                 self._write_strip()
-            if fields := sorted(self.folder.glob("field_*.png")):
+            if fields := self._frames("field"):
                 write_gif(self.folder / "field.gif", fields)
 
+    def _set_aside_later(self, images_seen: int) -> None:
+        """Rename the figures of later weights, which are not those of this run any more."""
+        for kind in ("ema", "raw", "field"):
+            for file in numbered_images(self.folder, kind):
+                if int(file.stem.rpartition("_")[2]) > images_seen:
+                    file.replace(_aside(file))
+
     def _write_strip(self) -> None:
-        frames = evenly(sorted(self.folder.glob("ema_*.png")), STRIP)
+        frames = evenly(self._frames("ema"), STRIP)
         titles = [f"{int(frame.stem.rpartition('_')[2]):,}" for frame in frames]
-        pictures = [Image.open(frame) for frame in (*frames, self.folder / "real.png")]
-        strip(pictures, [*titles, "truth"]).save(self.folder / "strip.png")
+        figures = [read_figure(frame) for frame in (*frames, self.folder / "real.png")]
+        save_image(strip(figures, [*titles, "truth"]), self.folder / "strip.png")
+
+    def _frames(self, kind: str) -> list[Path]:
+        """The readable figures of one kind, by images seen."""
+        return readable_images(numbered_images(self.folder, kind))
 
     def _path(self, kind: str, module: AdversarialModule) -> Path:
         return self.folder / f"{kind}_{module.images_seen:010d}.png"
 
-    def _look_at_the_data(self, trainer: Trainer) -> None:
-        """Write the real samples, which also set how many are drawn and the scale of the densities."""
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        self._number = self.points if data.spec.resolution is None else self.count
-        real = data.real_batch(min(self._number, data.size))
+    def _write_real(self, trainer: Any, module: AdversarialModule) -> None:
+        """Write `real.png`, and set the number of samples and the extent of the densities."""
+        data = trainer.datamodule
+        self._samples = self.points if data.spec.resolution is None else self.count
+        columns, names = None, []
+        if module.condition.num_classes is not None and data.spec.resolution is not None:
+            real, columns = self._rows_of_classes(data, module)
+            names = _names(trainer, module.condition.examples(CLASS_ROWS), 1)
+        else:
+            real = data.real_batch(min(self._samples, data.size))
         if real.dim() == 2:
             self._extent = extent_of(real)
-        picture(real, extent=self._extent).save(self.folder / "real.png")
+        figure = draw_samples(real, columns, self._extent)
+        save_image(with_row_names(figure, names) if names else figure, self.folder / "real.png")
 
-    def _write(self, trainer: Trainer, module: AdversarialModule) -> None:
-        latents, labels, columns = self._fixed_inputs(module)
+    def _rows_of_classes(self, data: Any, module: AdversarialModule) -> tuple[Tensor, int]:
+        """Real images in the rows of the samples' classes, and their number in a row; empty places are background."""
+        labels = module.condition.examples(CLASS_ROWS)
+        assert labels is not None
+        columns = max(1, self._samples // len(labels))
+        groups = data.reals_by_class(labels.tolist(), columns)
+        blank = torch.full((columns, *data.spec.shape), BACKGROUND / 127.5 - 1)
+        return torch.cat([torch.cat([group, blank])[:columns] for group in groups]), columns
+
+    def _write(self, trainer: Any, module: AdversarialModule) -> None:
+        latents, condition, columns = self._fixed_inputs(module)
         self._last = module.images_seen
         for kind, average in (("ema", True), ("raw", False)):
-            samples = torch.cat([chunk.cpu() for chunk, _ in in_chunks(module, latents, labels, average)])
-            picture(samples, columns, self._extent).save(self._path(kind, module))
-            self._show(trainer, kind, module)
-        if self._extent is not None and labels is None:
+            samples = torch.cat([chunk.cpu() for chunk, _ in sample_in_chunks(module, latents, condition, average)])
+            figure = draw_samples(*_with_sources(module, samples, condition, columns), self._extent)
+            if names := _names(trainer, condition, columns):
+                figure = with_row_names(figure, names)
+            _save(figure, self._path(kind, module))
+            self._send(trainer, kind, module)
+        if self._extent is not None and condition is None:
             self._write_field(trainer, module, samples)
 
-    def _write_field(self, trainer: Trainer, module: AdversarialModule, points: Tensor) -> None:
+    def _write_field(self, trainer: Any, module: AdversarialModule, points: Tensor) -> None:
         assert self._extent is not None
-        places = plane(self._extent)
-        values = judgement(module, places)
-        if values is not None:
-            side = math.isqrt(len(places))
-            field(values.view(side, side), points, self._extent).save(self._path("field", module))
-            self._show(trainer, "field", module)
+        positions = plane(self._extent)
+        logits = logits_of_points(module, positions)
+        if logits is not None:
+            size = math.isqrt(len(positions))
+            _save(field(logits.view(size, size), points, self._extent), self._path("field", module))
+            self._send(trainer, "field", module)
 
-    def _show(self, trainer: Trainer, kind: str, module: AdversarialModule) -> None:
+    def _send(self, trainer: Any, kind: str, module: AdversarialModule) -> None:
         for logger in trainer.loggers:
-            show(logger, f"samples/{kind}", self._path(kind, module), module.images_seen)
+            log_figure(logger, f"samples/{kind}", self._path(kind, module), module.images_seen)
 
     def _fixed_inputs(self, module: AdversarialModule) -> tuple[Tensor, Tensor | None, int | None]:
-        """Latents, labels and the images in a row."""
-        classes = module.labels.num_classes
-        if classes is None or self._extent is not None:
-            key = (module.seed, FIXED_LATENTS)
-            return module.sample_latents(self._number, *key), module.sample_labels(self._number, *key), None
-        rows = min(classes, CLASS_ROWS)
-        columns = max(1, self._number // rows)
-        latents = module.sample_latents(columns, module.seed, FIXED_LATENTS).repeat(rows, 1)
-        return latents, torch.arange(rows, device=module.device).repeat_interleave(columns), columns
+        """Latents, condition and the number of images in a row."""
+        key = (module.seed, FIXED_LATENTS)
+        examples = module.condition.examples(CLASS_ROWS)
+        if examples is None or self._extent is not None:
+            return *module.sample_inputs(self._samples, *key), None
+        columns = max(1, self._samples // len(examples))
+        latents, _ = module.sample_inputs(columns, *key)
+        condition = examples.to(module.device).repeat_interleave(columns, 0)
+        return latents.repeat(len(examples), 1), condition, columns
 
 
-def show(logger: Logger, key: str, path: Path, images_seen: int) -> None:
-    """Hand a picture to a logger, if it is one that shows pictures."""
+def _aside(file: Path) -> Path:
+    """Path of a figure of later weights than those from which the run was resumed."""
+    return file.with_name(f"{file.name}.aside")
+
+
+def _save(figure: Image.Image, file: Path) -> None:
+    """Write a figure, and remove the one that was set aside if it is the same."""
+    save_image(figure, file)
+    if _aside(file).is_file() and _aside(file).read_bytes() == file.read_bytes():
+        _aside(file).unlink()
+
+
+def _names(trainer: Any, condition: Tensor | None, columns: int | None) -> list[str]:
+    """Names of the classes of the rows; empty without labels or names."""
+    if condition is None or columns is None or condition.dim() != 1 or condition.is_floating_point():
+        return []
+    return row_names(condition.tolist(), columns, trainer.datamodule.classes)
+
+
+def _with_sources(
+    module: AdversarialModule, samples: Tensor, condition: Tensor | None, columns: int | None
+) -> tuple[Tensor, int | None]:
+    """Images of a grid and their number in a row; for image conditions, source, output and target of each sample."""
+    if not module.condition.needs_batch or condition is None or condition.dim() != samples.dim() or samples.dim() != 4:
+        return samples, columns
+    channels, resolution = samples.shape[1], samples.shape[-1]
+    targets = module.reals(module.examples(len(samples))).cpu()
+    triples = [
+        _converted(condition.cpu(), channels, resolution),
+        samples,
+        _converted(targets, channels, resolution),
+    ]
+    rows = torch.stack(triples, 1).flatten(0, 1)  # (3 n, C, H, W)
+    return rows, 3 * max(1, round(math.sqrt(len(samples) / 3)))
+
+
+def _converted(images: Tensor, channels: int, resolution: int) -> Tensor:
+    """Images (n, c, h, w) converted to (n, channels, resolution, resolution)."""
+    images = images[:, :channels] if images.shape[1] >= channels else images[:, :1].expand(-1, channels, -1, -1)
+    return images if images.shape[-1] == resolution else F.interpolate(images, size=(resolution, resolution))
+
+
+def log_figure(logger: Logger, key: str, path: Path, images_seen: int) -> None:
+    """Send a figure to W&B or TensorBoard; other loggers are ignored."""
     if isinstance(logger, WandbLogger):
         import wandb
 

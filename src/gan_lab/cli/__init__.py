@@ -1,1 +1,1 @@
-"""The commands of `gan-lab`, one short file each."""
+"""The command line: the table of commands, training, and what they have in common."""

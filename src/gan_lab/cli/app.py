@@ -1,69 +1,70 @@
-"""What all commands share: Hydra, and the user's mistakes told in one sentence."""
+"""Hydra application of a command, with user errors reported in one sentence."""
 
-import difflib
-import errno
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import singledispatch
 from typing import Any
 
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue, OmegaConfBaseException
-from yaml import YAMLError
+from omegaconf.errors import OmegaConfBaseException
 
-from gan_lab.config import schema
+from gan_lab.config import resolvers, schema
+from gan_lab.config.groups import check_choices, use_config_folders
+from gan_lab.config.known_keys import check_keys
+from gan_lab.config.messages import describe
 from gan_lab.config.targets import allowing
 from gan_lab.errors import TrainingError, UserError
+from gan_lab.ranks import rank
+from gan_lab.terminal import discard_unwritten_output, show
 
 EXIT_FAILURE = 1
 EXIT_USER_ERROR = 2
-
-_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
 
 
 def run(command: str, task: Callable[[DictConfig], Any]) -> None:
     """Run `task` as the Hydra application `gan-lab <command>` on `sys.argv`.
 
-    A mistake of the user ends the process with status 2 and one sentence on standard error; a mistake of ours with a
-    traceback. With HYDRA_FULL_ERROR=1 everything has a traceback.
+    A user error ends the process with status 2 and one sentence on standard error, any other error with a traceback.
+    With HYDRA_FULL_ERROR=1 every error has a traceback.
     """
-    schema.register()
-    sys.argv[1:] = sorted(sys.argv[1:], key=_is_override)  # flags may stand anywhere: Hydra wants them first
-    asked = os.environ.get("HYDRA_FULL_ERROR")
-    silent = asked == "1"
+    resolvers.register()
+    sys.argv[1:] = sorted(sys.argv[1:], key=_is_override)  # flags may be anywhere, but Hydra expects them first
+    full_error = os.environ.get("HYDRA_FULL_ERROR")
+    silent = full_error == "1"
     started = False
 
     def job(cfg: DictConfig) -> Any:
         nonlocal started
         started = True
         with (
-            _full_error(asked),
-            _mistakes_told(command, silent),
+            _full_error(full_error),
+            user_errors_reported(command, silent),
             allowing(OmegaConf.select(cfg, "allow_targets") or ()),
         ):
+            check_keys(cfg)
             return task(cfg)
 
     application = hydra.main(config_path=str(schema.CONF), config_name=command, version_base="1.3")(job)
-    # Hydra prints exceptions itself and exits; with a 1 it lets them through to us.
-    with _mistakes_told(command, silent), _full_error("1"):
+    # Hydra prints exceptions itself and exits; with HYDRA_FULL_ERROR=1 it raises them.
+    with user_errors_reported(command, silent), _full_error("1"):
         _refuse_unknown_flags(sys.argv[1:])
+        use_config_folders(sys.argv[1:])
+        check_choices(command, list(filter(_is_override, sys.argv[1:])))
         try:
             application()
-        except ValueError as error:  # Hydra's word for flags that exclude each other
-            if started:
+        except ValueError as error:  # raised by Hydra for flags that exclude each other
+            if started or isinstance(error, OmegaConfBaseException):
                 raise
             raise UserError(str(error)) from error
 
 
 def run_alone(command: str, task: Callable[[DictConfig], Any], cfg: DictConfig) -> None:
-    """Run `task` on a composed config without Hydra, and tell mistakes of the user as `run` does."""
-    with _mistakes_told(command, silent=False):
+    """Run `task` on a composed config without Hydra, and report user errors as `run` does."""
+    with user_errors_reported(command, silent=False):
         task(cfg)
 
 
@@ -78,142 +79,46 @@ def is_multirun() -> bool:
 
 
 def launcher() -> str:
-    """The name of what starts the runs of a sweep: `basic`, `joblib`, `submitit_slurm`, ..."""
+    """Name of the launcher of a sweep's runs: `basic`, `joblib`, `submitit_slurm`, ..."""
     return HydraConfig.get().runtime.choices.get("hydra/launcher") or "basic"
 
 
-def reason(error: BaseException, command: str) -> str:
-    """Why something failed, in one line: the sentence for a mistake of the user, or what Python calls it."""
-    return describe(error, command) or f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-
-
-@singledispatch
-def describe(error: BaseException, command: str) -> str | None:
-    """The sentence for a mistake of the user, or None for anything else."""
-    return None
-
-
-@describe.register(UserError)
-@describe.register(TrainingError)
-def _(error: Exception, command: str) -> str:
-    return str(error)
-
-
-@describe.register
-def _(error: OSError, command: str) -> str | None:
-    """The disk's word, not one on a file that the program itself forgot to make."""
-    if error.errno in _DISK:
-        return f"{error.filename or 'The run folder'} cannot be written: {os.strerror(error.errno)}."
-    return None
-
-
-@describe.register
-def _(error: RuntimeError, command: str) -> str | None:
-    """PyTorch's writer covers the disk's word with its own."""
-    return describe(error.__context__, command) if isinstance(error.__context__, OSError | RuntimeError) else None
-
-
-@describe.register
-def _(error: OverrideParseException, command: str) -> str:
-    reason = error.message.partition("\nSee ")[0].splitlines()[-1]
-    hint = "" if reason.strip("^ ") == "" else f" ({reason})"
-    return f"{error.override} cannot be read{hint}: write key=value, and quotes around a value with special characters."
-
-
-@describe.register
-def _(error: MissingConfigException, command: str) -> str:
-    group, _, choice = str(error.missing_cfg_file).rpartition("/")
-    options = error.options or sorted(file.stem for file in (schema.CONF / group).glob("*.yaml"))
-    return f"{group}={choice} is not known: choose from {', '.join(options)}."
-
-
-@describe.register
-def _(error: MissingMandatoryValue, command: str) -> str:
-    return f"{error.full_key} has no value yet: give one, as in `gan-lab {command} {error.full_key}=...`."
-
-
-@describe.register(HydraException)
-@describe.register(OmegaConfBaseException)
-def _(error: Exception, command: str) -> str:
-    cause = error.__cause__ or error
-    key, reason = getattr(cause, "full_key", None), str(cause).splitlines()[0].rstrip(".")
-    if key and "not in" in reason:
-        guess = difflib.get_close_matches(key, _known_keys(command, key), n=1)
-        hint = f"did you mean {guess[0]}?" if guess else f"`gan-lab {command} --cfg job` prints all keys."
-        return f"{key} is not a key of this config: {hint}"
-    if reason.startswith("Ambiguous value"):
-        word = reason.split("'")[1]
-        return f"{word} are several values: add -m to run once for each, or write [...] around them for a list."
-    return f"{key}: {reason}." if key else f"{' '.join(str(error).split()).rstrip('.')}."
-
-
-@describe.register
-def _(error: InterpolationResolutionError, command: str) -> str | None:
-    """OmegaConf covers with its own words what a resolver of ours refuses."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, UserError):
-        cause = cause.__cause__ or cause.__context__
-    return str(cause) if cause else describe.dispatch(OmegaConfBaseException)(error, command)
-
-
-@describe.register
-def _(error: YAMLError, command: str) -> str:
-    return f"A config file is no YAML: {' '.join(str(error).split())}."
-
-
-def _known_keys(command: str, wrong: str) -> list[str]:
-    """Keys and groups of what the user composed, without the override that is wrong."""
-    groups = [folder.name for folder in schema.CONF.iterdir() if folder.is_dir()]
-    overrides = [word for word in sys.argv[1:] if _is_override(word) and wrong not in word]
-    try:
-        with hydra.initialize_config_dir(str(schema.CONF), version_base="1.3"):
-            return [*groups, *_leaves(hydra.compose(command, overrides=overrides))]
-    except Exception:
-        return groups
-
-
-def _leaves(node: DictConfig, prefix: str = "") -> Iterator[str]:
-    for key in map(str, node):
-        name = f"{prefix}{key}"
-        yield name
-        child = None if OmegaConf.is_missing(node, key) or OmegaConf.is_interpolation(node, key) else node[key]
-        if isinstance(child, DictConfig):
-            yield from _leaves(child, f"{name}.")
-
-
-def _refuse_unknown_flags(words: list[str]) -> None:
+def _refuse_unknown_flags(overrides: list[str]) -> None:
     known = {option for action in get_args_parser()._actions for option in action.option_strings}
-    for word in words:
-        if word.startswith("-") and word.partition("=")[0] not in known:
+    for override in overrides:
+        if override.startswith("-") and override.partition("=")[0] not in known:
             raise UserError(
-                f"{word} is no flag: write settings without dashes, as in lr=1e-4; --hydra-help shows the flags."
+                f"{override} is not a flag: write overrides without dashes, as in lr=1e-4; "
+                "--hydra-help shows the flags."
             )
 
 
-def _is_override(word: str) -> bool:
-    return not word.startswith("-") and ("=" in word or word.startswith("~"))
+def _is_override(override: str) -> bool:
+    return not override.startswith("-") and ("=" in override or override.startswith("~"))
 
 
 @contextmanager
-def _mistakes_told(command: str, silent: bool) -> Iterator[None]:
-    """Turn a mistake of the user into one sentence and the end of the process, unless `silent`."""
+def user_errors_reported(command: str, silent: bool = False) -> Iterator[None]:
+    """Report a user error in one sentence and exit, unless `silent`."""
     try:
         yield
-    except BrokenPipeError:  # the reader of our output has gone, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(1) from None
+    except BrokenPipeError:  # the reader of our output has exited, as `head` does
+        discard_unwritten_output()
+        raise SystemExit(EXIT_FAILURE) from None
+    except KeyboardInterrupt:
+        show(f"gan-lab {command}: interrupted.", sys.stderr)
+        raise SystemExit(EXIT_FAILURE) from None
     except Exception as error:
-        if silent or not (sentence := describe(error, command)):
+        if silent or not (sentence := describe(error, command, list(filter(_is_override, sys.argv[1:])))):
             raise
-        rank = next((os.environ[name] for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK") if name in os.environ), "0")
-        who = f" (process {rank})" if rank != "0" else ""
-        print(f"gan-lab {command}{who}: {sentence}", file=sys.stderr)
+        who = f" (process {rank()})" if rank() else ""
+        show(f"gan-lab {command}{who}: {sentence}", sys.stderr)
         raise SystemExit(EXIT_FAILURE if isinstance(error, TrainingError) else EXIT_USER_ERROR) from None
 
 
 @contextmanager
 def _full_error(value: str | None) -> Iterator[None]:
-    """What Hydra, and every program that this one starts, finds in HYDRA_FULL_ERROR."""
+    """Set HYDRA_FULL_ERROR for Hydra and for child processes within the block."""
     before = os.environ.get("HYDRA_FULL_ERROR")
     try:
         _set_full_error(value)

@@ -1,10 +1,12 @@
-"""Processes that torchrun started find the run folder of the first one. Imports torch only where there are such."""
+"""Run folder shared by the processes that torchrun starts. Imports torch only under torchrun."""
 
 import os
 from typing import Any
 
+from gan_lab.ranks import is_first_process
+
 KEY = "gan_lab/run.dir"
-WORDS_OF_A_FOLDER = ("run.dir=", "run.name=")
+FOLDER_KEYS = ("run.dir=", "run.name=")
 PRINTS_ONLY = (
     "-c",
     "--cfg",
@@ -18,26 +20,30 @@ PRINTS_ONLY = (
     "--version",
     "--resolve",
 )
-"""Flags of commands that make no run folder."""
+"""Flags with which a command creates no run folder."""
 
 
-def with_shared_folder(words: list[str]) -> list[str]:
-    """The words of a command with `run.dir=` of the first process, unless they name a folder or this is that process.
+def with_shared_folder(overrides: list[str]) -> list[str]:
+    """The overrides with `run.dir=` of the first process, unless they name a folder or this is the first process.
 
-    After torchrun has started the processes anew, the first one goes on in its earlier folder, too.
+    After torchrun has restarted the processes, the first one resumes in its earlier folder, too.
     """
-    names_a_folder = any(word.startswith(WORDS_OF_A_FOLDER) for word in words)
-    if not _under_torchrun() or names_a_folder or any(word.partition("=")[0] in PRINTS_ONLY for word in words):
-        return words
+    names_a_folder = any(override.startswith(FOLDER_KEYS) for override in overrides)
+    if (
+        not _under_torchrun()
+        or names_a_folder
+        or any(override.partition("=")[0] in PRINTS_ONLY for override in overrides)
+    ):
+        return overrides
     store = _store()
-    if _is_first() and not store.check([KEY]):
-        return words
-    return [*words, f"run.dir='{store.get(KEY).decode()}'"]  # waits for the first process
+    if is_first_process() and not store.check([KEY]):
+        return overrides
+    return [*overrides, f"run.dir='{store.get(KEY).decode()}'"]  # waits for the first process
 
 
-def tell_folder(folder: str) -> None:
-    """Tell the other processes where this run is kept, if this is the first of several."""
-    if _under_torchrun() and _is_first():
+def publish_folder(folder: str) -> None:
+    """Send the run folder to the other processes, if this is the first of several."""
+    if _under_torchrun() and is_first_process():
         _store().set(KEY, folder)
 
 
@@ -45,12 +51,8 @@ def _under_torchrun() -> bool:
     return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
 
 
-def _is_first() -> bool:
-    return os.environ["RANK"] == "0"
-
-
 def _store() -> Any:
-    """What torchrun keeps for the processes to find each other."""
+    """The key-value store by which torchrun's processes find each other."""
     from torch.distributed import TCPStore
 
     return TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)

@@ -1,63 +1,133 @@
-"""`gan-lab`: picks the command, and answers for help and shell completion. Imports nothing heavy."""
+"""Entry point of `gan-lab`: dispatch to a command, help and shell completion. Imports nothing heavy."""
 
+import difflib
 import os
+import re
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib import import_module
+from itertools import groupby, pairwise
+from typing import TYPE_CHECKING
+
+from gan_lab.terminal import discard_unwritten_output, prepare_streams
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of `gan-lab`.
+
+    Attributes:
+        group: Heading in the help.
+        about: What it does, for the help.
+        target: `module:function`. The function takes the composed config and returns data that prints as text, or an
+            iterator of such parts. The target of `train` is a program of its own.
+        python: Name of the function of `gan_lab` that does the same from Python; None for the command's own name.
+    """
+
+    group: str
+    about: str
+    target: str
+    python: str | None = None
+
 
 COMMANDS = {
-    "train": "train a GAN",
-    "sample": "draw from a checkpoint",
-    "interpolate": "walk through the latents of a checkpoint",
-    "export": "write a generator as one file to give away",
-    "evaluate": "measure a checkpoint or a folder of images",
-    "truncation": "draw fidelity against diversity over thresholds of the latents",
-    "neighbours": "look for copies of training images among samples",
-    "duplicates": "list the near-duplicates of a data set",
-    "prepare": "decode a data set once, at all resolutions of networks that grow",
-    "report": "write a page of a run: report.html",
-    "compare": "put the runs of a sweep side by side",
-    "bench": "measure the speed of training",
-    "list": "show models, losses, data sets and everything else there is to choose; or the runs",
+    "train": Command("Train", "train a GAN", "gan_lab.cli.train:main", "fit"),
+    "bench": Command("Train", "measure the speed of training", "gan_lab.benchmark.report:report"),
+    "sample": Command("Use", "draw samples from a checkpoint", "gan_lab.commands.sample:sample"),
+    "interpolate": Command(
+        "Use", "animate a walk through the latents of a checkpoint", "gan_lab.commands.interpolate:interpolate"
+    ),
+    "export": Command("Use", "write a generator as one file", "gan_lab.commands.export:export"),
+    "evaluate": Command("Measure", "measure a checkpoint or a folder of images", "gan_lab.commands.evaluate:evaluate"),
+    "memorization": Command(
+        "Measure", "search the samples for copies of training images", "gan_lab.commands.memorization:memorization"
+    ),
+    "prepare": Command(
+        "Data", "decode a data set once, at all resolutions of growing networks", "gan_lab.commands.prepare:prepare"
+    ),
+    "duplicates": Command("Data", "list near-duplicates of a data set", "gan_lab.commands.duplicates:duplicates"),
+    "runs": Command(
+        "Runs", "list all runs with state, progress and best number", "gan_lab.commands.runs:runs", "list_runs"
+    ),
+    "report": Command("Runs", "write an HTML page of a run: report.html", "gan_lab.commands.report:report"),
+    "compare": Command("Runs", "compare the runs of a sweep", "gan_lab.commands.compare:compare"),
+    "list": Command(
+        "Discover",
+        "list models, losses, data sets and all other choices",
+        "gan_lab.commands.list:choices",
+        "list_choices",
+    ),
 }
+
+FOLDER_KEYS = {
+    "sample": "run",
+    "interpolate": "run",
+    "export": "run",
+    "evaluate": "run",
+    "memorization": "run",
+    "report": "run",
+    "compare": "runs",
+    "runs": "root",
+}
+"""Keys of folders that may be left out, so that shells complete the path: `gan-lab report runs/x`."""
+
+
+def _command_table() -> str:
+    """The commands below their headings."""
+    lines: list[str] = []
+    for group, names in groupby(COMMANDS, key=lambda name: COMMANDS[name].group):
+        lines += [group, *(f"  {name:14}{COMMANDS[name].about}" for name in names)]
+    return "\n".join(lines)
+
 
 HELP = f"""gan-lab: GANs that compose
 
 usage: gan-lab <command> [group=choice] [key=value] [flags]
 
-commands
-{chr(10).join(f"  {name:12}{text}" for name, text in COMMANDS.items())}
+{_command_table()}
 
-examples
-  gan-lab train                                           DCGAN on handwritten digits, three minutes on a CPU
+Examples
+  gan-lab train                                           handwritten digits by class, under a minute on a CPU
   gan-lab train model=wgan_gp dataset=ring architecture=mlp
   gan-lab train dataset=image_folder dataset.source=photos.zip dataset.resolution=64
   gan-lab train -m model=dcgan,lsgan,wgan_gp seed=0,1,2   a sweep
-  gan-lab sample count=64 seed=7                          more from the newest run
+  gan-lab bench model=dcgan hardware=cpu                  images per second, and time of each part of a step
+  gan-lab sample count=64 seed=7                          samples of the newest run
   gan-lab interpolate seconds=10 out=walk.mp4             a smooth walk through its latents
   gan-lab export out=digits.safetensors                   the newest run's generator as one file
-  gan-lab evaluate metrics=[fd] extractor=efflite0        how far the newest run's samples are from the real images
-  gan-lab truncation extractor=efflite0                   what truncated latents gain in fidelity and lose in diversity
-  gan-lab neighbours extractor=efflite0                   whether the newest run copies its training images
-  gan-lab duplicates dataset=digits                       what a training set holds more than once
-  gan-lab prepare dataset=digits out=prepared/digits      a data set decoded once, at every side from 4 pixels on
-  gan-lab report                                          a page of the newest run, to open in a browser
+  gan-lab evaluate metrics=[fd] extractor=efflite0        how far the newest run's samples are from real images
+  gan-lab evaluate metrics=[fd,pr] extractor=efflite0 truncation=[0.5,1,null]    fidelity against diversity
+  gan-lab memorization extractor=efflite0                 whether the newest run copies its training images
+  gan-lab prepare dataset=digits out=prepared/digits      a data set decoded once, at every resolution from 4 pixels on
+  gan-lab duplicates dataset=digits                       images that a training set contains more than once
+  gan-lab runs                                            all runs, their progress and how they ended
+  gan-lab report                                          an HTML page of the newest run
   gan-lab compare                                         the newest sweep: a table over seeds, curves, samples, a page
-  gan-lab bench model=dcgan hardware=cpu                  images per second, and where the time goes
-  gan-lab list                                            what there is to choose
-  gan-lab list runs                                       all runs, how far they are and how they ended
+  gan-lab list loss                                       all losses
 
-gan-lab <command> --help shows the groups, gan-lab <command> --cfg job every key with its value.
+gan-lab <command> --help shows its keys and config groups, gan-lab <command> --cfg job every key with its value.
 Completion with TAB: eval "$(gan-lab -sc install=bash)"   (also for zsh; fish: gan-lab -sc install=fish | source)
 """
 
 
 def main() -> None:
     """Entry point of the console script."""
-    arguments = sys.argv[1:]
+    prepare_streams()
+    try:
+        _main(sys.argv[1:])
+    finally:
+        discard_unwritten_output()
+
+
+def _main(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(HELP, end="")
     elif arguments[0] == "--version":
-        from gan_lab import __version__
+        from gan_lab.version import __version__
 
         print(f"gan-lab {__version__}")
     elif arguments[0] in ("-sc", "--shell-completion", "--shell_completion"):
@@ -65,33 +135,78 @@ def main() -> None:
     elif arguments[0] in COMMANDS:
         _dispatch(arguments[0], arguments[1:])
     else:
-        print(f"gan-lab: {arguments[0]} is not a command: choose from {', '.join(COMMANDS)}.", file=sys.stderr)
+        print(f"gan-lab: {_unknown_command(arguments[0])}", file=sys.stderr)
         raise SystemExit(2)
 
 
-def _dispatch(command: str, arguments: list[str]) -> None:
-    module = import_module(f"gan_lab.cli.{command}")
-    # Hydra reads sys.argv. Lightning starts further processes as `python -m <name of __main__> <sys.argv>`, so the
-    # command takes the place of this program.
-    sys.argv = [str(module.__file__), *arguments]
-    sys.modules["__main__"].__spec__ = module.__spec__
-    module.main()
+def _unknown_command(name: str) -> str:
+    if "=" in name:
+        return f"{name} is an override, and a command must come first, as in gan-lab train {name}."
+    near = difflib.get_close_matches(name, COMMANDS, n=1)
+    hint = f"did you mean {near[0]}? Choose" if near else "choose"
+    return f"{name} is not a command: {hint} from {', '.join(COMMANDS)}."
+
+
+def _dispatch(name: str, arguments: list[str]) -> None:
+    module, _, function = COMMANDS[name].target.partition(":")
+    if name == "train":
+        _become(module, arguments)
+        return
+    from gan_lab.cli import app
+    from gan_lab.config.early_checks import check_command
+    from gan_lab.terminal import show
+
+    def task(cfg: "DictConfig") -> None:
+        check_command(name, cfg)  # before the import, which takes seconds
+        found = getattr(import_module(module), function)(cfg)
+        for part in found if isinstance(found, Iterator) else [found]:
+            show(part, flush=True)
+
+    sys.argv = [sys.argv[0], *_with_keys(name, arguments)]  # read by Hydra
+    app.run(name, task)
+
+
+def _become(module: str, arguments: list[str]) -> None:
+    """Run a module as `__main__`: Lightning starts worker processes as `python -m <name of __main__> <sys.argv>`."""
+    program = import_module(module)
+    sys.argv = [str(program.__file__), *arguments]
+    sys.modules["__main__"].__spec__ = program.__spec__
+    program.main()
+
+
+def _with_keys(name: str, arguments: list[str]) -> list[str]:
+    """The arguments, with the key added to a bare folder and to the bare group of `list`."""
+    from gan_lab.config.overrides import override
+
+    if key := FOLDER_KEYS.get(name):
+        folders = [argument for before, argument in pairwise(["", *arguments]) if _is_path(argument, before)]
+        others = [argument for argument in arguments if argument not in folders]
+        return [*others, *([override(key, folders[0] if len(folders) == 1 else folders)] if folders else [])]
+    if name == "list" and arguments and re.fullmatch(r"[\w/]+", arguments[0]):
+        return [f"what={arguments[0]}", *arguments[1:]]
+    return arguments
+
+
+def _is_path(argument: str, before: str) -> bool:
+    """Whether an argument is a path rather than an override, a flag, or the value of the flag before it."""
+    flags = argument.startswith(("-", "~")) or before.startswith("-")
+    return not flags and ("=" not in argument or os.path.exists(argument))
 
 
 def _complete(arguments: list[str]) -> None:
-    """Shell completion. Hydra completes the overrides of one application; the command word before them is ours."""
+    """Shell completion: of the command here, of its overrides by Hydra, which knows one application only."""
     if "install=" in arguments[-1]:  # or uninstall=
-        # Hydra names the program to complete after sys.argv[0].
+        # Hydra takes the name of the program to complete from sys.argv[0].
         sys.argv = [sys.argv[0], *arguments]
         import_module("gan_lab.cli.train").main()
         return
     line = os.environ.get("COMP_LINE", "")
-    words = line.split()[1:] + [""] * line.endswith(" ")
-    if len(words) <= 1:
-        print("\n".join(command for command in COMMANDS if command.startswith("".join(words))))
-    elif words[0] in COMMANDS:
-        os.environ["COMP_LINE"] = " ".join(["gan-lab", *words[1:]])
-        _dispatch(words[0], arguments)
+    typed = line.split()[1:] + [""] * line.endswith(" ")
+    if len(typed) <= 1:
+        print("\n".join(command for command in COMMANDS if command.startswith("".join(typed))))
+    elif typed[0] in COMMANDS:
+        os.environ["COMP_LINE"] = " ".join(["gan-lab", *typed[1:]])
+        _dispatch(typed[0], arguments)
 
 
 if __name__ == "__main__":

@@ -2,70 +2,53 @@
 
 import logging
 import os
+import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 
-import yaml
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from gan_lab.cli import app, joining
+from gan_lab.cli.resumed_overrides import with_overrides_of_run
+from gan_lab.config.early_checks import check_command
+from gan_lab.config.messages import describe, reason
+from gan_lab.config.overrides import names_as_typed
 
 log = logging.getLogger(__name__)
 
-OF_ONE_COMMAND = ("run.", "resume", "allow_changes", "allow_targets", "time_limit", "hydra.", "hydra/", "-")
-"""Beginnings of settings that a run which goes on does not take over from the command that began it. Flags and what lets code run
-are no settings: the folder may be somebody else's."""
+OF_A_RUN = ("config.yaml", "state.json", "checkpoints")
+"""What a folder has if a run was ever started in it."""
 
 
 def main() -> None:
     """Entry point."""
-    sys.argv[1:] = joining.with_shared_folder(_with_settings_of_the_run(sys.argv[1:]))
+    with app.user_errors_reported("train"):
+        sys.argv[1:] = joining.with_shared_folder(with_overrides_of_run(names_as_typed(sys.argv[1:])))
     app.run("train", train)
 
 
-def _with_settings_of_the_run(words: list[str]) -> list[str]:
-    """With `resume=<run folder>`, what was typed for that run before what is typed now, and its folder."""
-    typed = {_key(word): word for word in words if "=" in word or word.startswith("~")}
-    run = Path(typed.get("resume", "resume=").partition("=")[2].strip("'\""))
-    notes = run / ".hydra" / "overrides.yaml"
-    if "resume" not in typed or not notes.is_file():
-        return words
-    earlier = [word for word in yaml.safe_load(notes.read_text()) if not _is_replaced(word, typed)]
-    folder = [] if typed.keys() & {"run.dir", "run.name", "run.root"} else [f"run.dir='{os.path.abspath(run)}'"]
-    return [*earlier, *words, *folder]
-
-
-def _is_replaced(word: str, typed: dict[str, str]) -> bool:
-    key = _key(word)
-    another_budget = key.startswith("budget.") and any(other.startswith("budget.") for other in typed)
-    return key.startswith(OF_ONE_COMMAND) or another_budget or (key in typed and not word.startswith("+"))
-
-
-def _key(word: str) -> str:
-    return word.partition("=")[0].lstrip("+~")
-
-
 def train(cfg: DictConfig) -> float | None:
-    """Train what the config describes, in the run folder that Hydra made."""
+    """Train what the config describes, in the run folder that Hydra created."""
     with open_dict(cfg):
-        # In a sweep and in the processes that Lightning starts, Hydra's choice is the true one.
+        # In a sweep and in the processes that Lightning starts, Hydra's output folder is the right one.
         OmegaConf.update(cfg, "run.dir", app.output_folder())
     if app.is_multirun():
         return _trial(cfg)
-    joining.tell_folder(cfg.run.dir)
+    joining.publish_folder(cfg.run.dir)
     _run(cfg)
     return None
 
 
 def train_here(cfg: DictConfig) -> None:
-    """Train in this process, and those that Lightning starts.
+    """Train in this process and those that Lightning starts.
 
     Raises:
-        SystemExit: The run was stopped to go on later.
+        SystemExit: The run was interrupted and can be resumed.
     """
-    from gan_lab.config.fit import fit
-    from gan_lab.config.trials import EXIT_STOPPED
-    from gan_lab.processes import is_first_process
+    from gan_lab.ranks import is_first_process
+    from gan_lab.sweeps.trials import EXIT_STOPPED
+    from gan_lab.training.fit import fit
 
     experiment = fit(cfg)
     if experiment.module.interrupted and is_first_process():
@@ -73,62 +56,79 @@ def train_here(cfg: DictConfig) -> None:
 
 
 def _run(cfg: DictConfig) -> None:
-    """One run by itself. When it fails, its folder says why, unless there was a run in it before."""
-    from gan_lab.config.run_folders import read_state
-    from gan_lab.config.trials import note_failure
+    """One run. A refused run leaves no folder; a failed one records why in its folder unless another run is there."""
+    from gan_lab.errors import UserError
+    from gan_lab.runs.state import note_failure, read_state
 
     folder = Path(cfg.run.dir)
     try:
+        check_command("train", cfg)  # before torch is imported, which takes seconds
         train_here(cfg)
     except Exception as error:
-        if read_state(folder).get("process") in (None, os.getpid()):
-            note_failure(folder, app.reason(error, "train"))
+        if isinstance(error, UserError) and not any((folder / name).exists() for name in OF_A_RUN):
+            _discard(folder)
+        elif read_state(folder).get("process") in (None, os.getpid()):
+            note_failure(folder, reason(error, "train"))
         raise
 
 
+def _discard(folder: Path) -> None:
+    """Remove what Hydra and the lock wrote into the folder of a run that was refused, and the folder if it is empty."""
+    from gan_lab.ranks import is_first_process
+
+    if is_first_process():
+        with suppress(OSError):
+            shutil.rmtree(folder / ".hydra")
+            (folder / ".lock").unlink(missing_ok=True)
+            folder.rmdir()
+
+
 def _trial(cfg: DictConfig) -> float | None:
-    """One run of a sweep: its objective. When it fails, its folder says why, and the sweep goes on; then None.
+    """Train one run of a sweep and return its objective. A failure is recorded in its folder and returns None.
 
     Raises:
-        SystemExit: The run was stopped to go on later, or would have begun after another one was. In a worker it is None too:
-            the launcher would kill the others for it.
+        SystemExit: The run was interrupted, or the sweep was before it began. A worker returns None instead, since
+            the launcher would kill the other workers.
     """
-    from gan_lab.config import stopping
-    from gan_lab.config.trials import EXIT_STOPPED
+    from gan_lab.sweeps import signals
+    from gan_lab.sweeps.trials import EXIT_STOPPED
 
     in_worker = app.launcher() != "basic"
     if in_worker:
-        stopping.listen()
+        signals.listen()
     try:
-        if stopping.told():
+        if signals.is_stopping():
             raise SystemExit(EXIT_STOPPED)
         return _objective(cfg)
     except SystemExit as end:
         if end.code != EXIT_STOPPED or not in_worker:
             raise
-        stopping.tell()
+        signals.request_stop()
         return None
 
 
 def _objective(cfg: DictConfig) -> float | None:
-    """Train one run of a sweep; None when it fails."""
+    """Objective of one run of a sweep; None if it fails."""
     from gan_lab.config.checks import check_multirun
-    from gan_lab.config.objective import objective_value
-    from gan_lab.config.trials import note_failure, starts_processes, train_in_own_process
+    from gan_lab.config.notes import record_command
+    from gan_lab.reports.objective import objective_value
+    from gan_lab.runs.state import note_failure
+    from gan_lab.sweeps.trials import starts_processes, train_in_own_process
 
     try:
         check_multirun(cfg, app.launcher())
         if starts_processes(cfg):
             train_in_own_process(cfg)
+            record_command(cfg)
         else:
             train_here(cfg)
         return objective_value(cfg)
     except Exception as error:
-        if app.describe(error, "train") is None:
+        if describe(error, "train") is None:
             log.exception("%s failed:", cfg.run.dir)
-        reason = app.reason(error, "train")
-        note_failure(Path(cfg.run.dir), reason)
-        log.error("%s failed: %s", cfg.run.dir, reason)
+        why = reason(error, "train")
+        note_failure(Path(cfg.run.dir), why)
+        log.error("%s failed: %s", cfg.run.dir, why)
         return None
 
 

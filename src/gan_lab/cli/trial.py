@@ -1,4 +1,4 @@
-"""`python -m gan_lab.cli.trial <config>`: one run of a sweep in a process of its own, and each process that it starts."""
+"""`python -m gan_lab.cli.trial <config>`: one run of a sweep in a process of its own."""
 
 import logging
 import sys
@@ -7,27 +7,30 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from gan_lab.cli import app
-from gan_lab.config import schema
+from gan_lab.config import resolvers
+from gan_lab.config.messages import reason
+from gan_lab.terminal import PrintableFormatter
 
 
 def main() -> None:
-    """Entry point. The config is a composed one; no override changes it, so that all processes have the same."""
+    """Entry point. Takes a composed config without overrides, so that all processes of the run have the same."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    schema.register()
+    logging.getLogger().handlers[0].setFormatter(PrintableFormatter())
+    resolvers.register()
     cfg = OmegaConf.load(sys.argv[1])
     assert isinstance(cfg, DictConfig)
-    app.run_alone("train", train_or_note, cfg)
+    app.run_alone("train", train_and_record_failure, cfg)
 
 
-def train_or_note(cfg: DictConfig) -> None:
-    """Train; when that fails, the first process notes the reason in the run folder for the sweep, which waits."""
+def train_and_record_failure(cfg: DictConfig) -> None:
+    """Train; on a failure the first process writes the reason into the run folder, for the waiting sweep."""
     from gan_lab.cli.train import train_here
-    from gan_lab.config.trials import note_failure
+    from gan_lab.runs.state import note_failure
 
     try:
         train_here(cfg)
     except Exception as error:
-        note_failure(Path(cfg.run.dir), app.reason(error, "train"))
+        note_failure(Path(cfg.run.dir), reason(error, "train"))
         raise
 
 

@@ -1,7 +1,8 @@
-"""From a config to objects: the only place that calls Hydra's `instantiate`."""
+"""Builds objects from a config; the only module that calls Hydra's `instantiate`."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,18 +16,33 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from gan_lab.callbacks.budget import Budget
 from gan_lab.callbacks.checkpoints import AtomicCheckpointIO, Checkpoints
-from gan_lab.config.checks import budget_images, check_sharing, check_values
+from gan_lab.config.checks import budget_images, check_batch_division, check_values
+from gan_lab.config.default_extractor import check_extractor, with_default_extractor
+from gan_lab.config.interfaces import (
+    check_augmentation,
+    check_data,
+    check_discriminator,
+    check_loss,
+    check_regularizer,
+)
 from gan_lab.config.targets import allowing, check_node
 from gan_lab.data.base import TrainingData
 from gan_lab.errors import ConfigError, UserError
+from gan_lab.files import atomic_write, write_text
 from gan_lab.gans.base import AdversarialModule
 from gan_lab.gans.parts import Parts
 from gan_lab.gans.phases import OptimizerFactory
-from gan_lab.metrics.cache import whole
 from gan_lab.optim.growth import Growth
-from gan_lab.processes import is_first_process
+from gan_lab.ranks import is_first_process
 from gan_lab.strategies import register_strategies
+
+SIZES = {"width", "max_width", "channels", "latent_dim", "resolution", "pieces"}
+"""Options of networks that are at least 1."""
+
+SHAPE_SAMPLES = 4
+"""Samples, or packs of them, that the networks are tried with before a run."""
 
 HARDWARE = ("accelerator", "devices", "num_nodes", "strategy", "precision")
 """The keys of `hardware` that Lightning checks, each against the others and against the machine."""
@@ -34,7 +50,7 @@ HARDWARE = ("accelerator", "devices", "num_nodes", "strategy", "precision")
 
 @dataclass
 class Experiment:
-    """Everything a run needs, built. `config` is resolved: its budget is in images and it holds no interpolation."""
+    """Data, module and trainer of a run. `config` is resolved: its budget is in images, without interpolations."""
 
     config: DictConfig
     data: TrainingData
@@ -43,7 +59,7 @@ class Experiment:
 
 
 def instantiate(node: Any, key: str) -> Any:
-    """What the node's `_target_` makes; lists and mappings inside become plain ones.
+    """Instantiate the node's `_target_`; lists and mappings inside become plain ones.
 
     Raises:
         ConfigError: There is no such target, it does not take these options, or it refuses them; names `key`.
@@ -58,124 +74,258 @@ def instantiate(node: Any, key: str) -> Any:
         cause = error.__cause__
         if isinstance(cause, (UserError, OSError)):
             raise cause from error
-        raise ConfigError(_sentence(key, cause or error)) from error
+        raise ConfigError(_sentence(key, cause or error, config)) from error
+
+
+def _built(node: Any, key: str, check: Callable[[Any], None]) -> Any:
+    """`instantiate`, and a check of the component."""
+    component = instantiate(node, key)
+    check(component)
+    return component
 
 
 def instantiate_each(nodes: Any, key: str) -> dict[str, Any]:
-    """What the nodes of a group make, by name; a node that is null is left out."""
-    return {name: instantiate(node, f"{key}.{name}") for name, node in nodes.items() if node is not None}
+    """Instantiate each node of a group, by name; null nodes are skipped.
+
+    Raises:
+        ConfigError: `nodes` is not a mapping, or a node cannot be built.
+    """
+    if not isinstance(nodes, (Mapping, DictConfig)):
+        raise ConfigError(f"{key}={nodes} is not allowed: it must be a mapping of names to components.")
+    return {str(name): instantiate(node, f"{key}.{name!s}") for name, node in nodes.items() if node is not None}
 
 
-def _sentence(key: str, error: BaseException) -> str:
-    text = str(error).splitlines()[0].rstrip(".!")
-    names_its_keys = isinstance(error, ValueError) and re.search(r"\w=", text)  # as the refusals of gan_lab do
-    return f"{text}." if names_its_keys else f"{key} cannot be built: {text}."
+def _sentence(key: str, error: BaseException, options: Mapping[str, Any] | None = None) -> str:
+    """An error of a constructor with the key of the component; the options if the error does not name one."""
+    text = _first_line(error)
+    names_its_keys = isinstance(error, ValueError) and re.search(r"\w=", text)  # as error messages of gan_lab do
+    if names_its_keys and key.startswith("regularizer.") and re.match(r"\w+=", text):
+        return f"{key}.{text}."  # a regularizer does not know the name that a config gives it
+    if names_its_keys:
+        return f"{text}."
+    given = ", ".join(f"{name}={value}" for name, value in (options or {}).items() if not name.startswith("_"))
+    return f"{key} cannot be built{' with ' if given else ''}{given}: {text}."
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__).rstrip(".!")
 
 
 def build(cfg: DictConfig, data: TrainingData | None = None) -> Experiment:
     """Check the config and build data, module and trainer from it.
 
-    The two halves are `build_data` and `build_training`, for those who look at the resolved config between them.
+    The two halves are `build_data` and `build_training`, for callers that need the resolved config between them.
 
     Args:
         cfg: A composed `train` config; it is not changed.
-        data: Use this and not what the config describes, so that a set is decoded once for several runs.
+        data: Used instead of the configured data, so that a data set is decoded once for several runs.
 
     Raises:
-        UserError: A value, a pair of parts, or the data cannot be used. The message says what is allowed.
+        UserError: A value, a pair of components, or the data cannot be used. The message names what is allowed.
     """
     with allowing(cfg.get("allow_targets", ())):
         return build_training(*build_data(cfg, data))
 
 
 def build_data(cfg: DictConfig, data: TrainingData | None = None) -> tuple[DictConfig, TrainingData]:
-    """Check the config, and build its data. Returns the config resolved, and them.
+    """Check the config and build its data. Returns the resolved config and the data.
 
     Raises:
         UserError: A value or the data cannot be used.
     """
     check_values(cfg)
+    check_extractor(cfg, cfg.dataset)
+    cfg = with_default_extractor(cfg)
     torch.set_float32_matmul_precision(cfg.hardware.float32_matmul_precision)
-    if data is None:
-        data = cast(TrainingData, instantiate(cfg.dataset, "dataset"))
-        data.prepare_data()
-        data.setup("fit")
-    return _with_budget(cfg, data), data
+    if data is not None:
+        return _with_budget(cfg, budget_images(cfg, data.size, data.budget_images)), data
+    data = cast(TrainingData, _built(cfg.dataset, "dataset", check_data))
+    usual = cfg.dataset.get("budget_images") or 1_000_000  # a budget in epochs is not known before the data
+    resolved = _with_budget(cfg, budget_images(cfg, usual, usual))
+    _check_components(resolved, data)
+    data.prepare_data()
+    data.setup("fit")
+    images = budget_images(cfg, data.size, data.budget_images)
+    return resolved if images == resolved.budget.images else _with_budget(cfg, images), data
 
 
-def build_training(cfg: DictConfig, data: TrainingData) -> Experiment:
-    """Module and trainer of a resolved config, which is written into the run folder as `config.yaml`.
+def build_training(
+    cfg: DictConfig, data: TrainingData, check: Callable[[AdversarialModule], None] | None = None
+) -> Experiment:
+    """Module and trainer of a resolved config; writes `config.yaml` into the run folder.
+
+    Args:
+        cfg: The resolved config.
+        data: Its data.
+        check: Called with the new module before anything is written; it may refuse the run.
 
     Raises:
-        UserError: The parts do not fit each other, the data or the machine.
+        UserError: The components do not fit each other, the data or the machine; or what `check` raises.
     """
     data.batch_sizes = _batch_sizes(cfg)
     data.resolutions = _resolutions(cfg)
-    seed_everything(cfg.seed, workers=True, verbose=False)  # the same first weights however often it is called
+    seed_everything(cfg.seed, workers=True, verbose=False)  # the same initial weights in every call
     module = build_module(cfg)
+    if check is not None:
+        check(module)
+    file = Path(cfg.run.dir) / "config.yaml"
+    before = file.read_bytes() if file.is_file() else None
     if is_first_process():
-        with whole(Path(cfg.run.dir) / "config.yaml") as file:
-            file.write(OmegaConf.to_yaml(cfg).encode())
-    trainer = build_trainer(cfg)
-    check_sharing(cfg, trainer.world_size)
+        write_text(file, OmegaConf.to_yaml(cfg))  # loggers read it
+    try:
+        trainer = build_trainer(cfg)
+        check_batch_division(cfg, trainer.world_size)
+    except UserError:
+        if is_first_process():  # a refused run leaves everything as it was
+            _restore(file, before)
+        raise
     return Experiment(cfg, data, module, trainer)
 
 
-def _with_budget(cfg: DictConfig, data: TrainingData) -> DictConfig:
-    images = budget_images(cfg, data.size, data.budget_images)
-    plain = OmegaConf.to_container(cfg, resolve=False)  # leaves the schema's types behind
+def _restore(file: Path, content: bytes | None) -> None:
+    """Give a file its earlier content; None if there was no such file."""
+    if content is None:
+        file.unlink()
+        return
+    with atomic_write(file) as target:
+        target.write(content)
+
+
+def _check_components(cfg: DictConfig, data: TrainingData) -> None:
+    """Build everything that needs no data and discard it, so that a refusal comes before a data set is decoded."""
+    with torch.random.fork_rng(devices=[]):
+        module = build_module(cfg)
+        pack = OmegaConf.select(cfg, "wrapper.discriminator.packing.size") or 1
+        _check_shapes(module, data.spec.shape, SHAPE_SAMPLES * pack)
+        instantiate_each(cfg.callbacks, "callbacks")
+
+
+def _check_shapes(module: AdversarialModule, shape: tuple[int, ...], count: int) -> None:
+    """Pass a few latents through generator and discriminator, whose sizes the config may set separately.
+
+    Raises:
+        ConfigError: A network cannot take its input, or the samples do not have the shape of the data.
+    """
+    if module.condition.needs_batch:  # conditions come from real samples
+        return
+    module.view.advance(0)  # growing networks begin with their first stage
+    latents, condition = module.sample_inputs(count, 0)
+    given = f"latent.dim={module.latent.dim}"
+    with _misfits("generator", given):
+        samples = module.generate(latents, condition)
+    if samples.shape[1:] != shape:
+        raise ConfigError(
+            f"architecture.generator makes samples of {_by(samples.shape[1:])}, and the data set has {_by(shape)}."
+        )
+    with _misfits("discriminator", f"samples of {_by(shape)}"):
+        module.score(module.view(samples), condition)
+
+
+@contextmanager
+def _misfits(network: str, given: str) -> Iterator[None]:
+    """Raise PyTorch's errors on sizes as a ConfigError that names the network and its input."""
+    try:
+        yield
+    except (RuntimeError, ValueError, TypeError, IndexError, ZeroDivisionError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise ConfigError(f"architecture.{network} does not fit {given}: {reason}.") from error
+
+
+def _by(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _with_budget(cfg: DictConfig, images: int) -> DictConfig:
+    plain = OmegaConf.to_container(cfg, resolve=False)  # drops the types of the schema
     resolved = cast(DictConfig, OmegaConf.create(plain))
     resolved.budget = {"images": images, "kimg": None, "epochs": None}
+    resolved.run = OmegaConf.to_container(cfg.run, resolve=True)  # a copy would generate another name
+    resolved.run.name = run_name(resolved.run)
     OmegaConf.resolve(resolved)
     return resolved
 
 
+def run_name(run: DictConfig) -> str:
+    """Name of a run from its folder: the path below `run.root`, or its own name; `<sweep>/<number>` for a trial."""
+    folder, root = Path(run.dir).resolve(), Path(run.root).resolve()
+    parts = folder.relative_to(root).parts if root in folder.parents else folder.parts[-1:]
+    if parts[-1].isdigit() and folder.parent not in (root, Path("/")):
+        parts = (folder.parent.name, parts[-1])
+    return "/".join(parts)
+
+
 def build_module(cfg: DictConfig) -> AdversarialModule:
-    """The game of a resolved config, with its networks freshly initialized.
+    """The algorithm of a resolved config, with its networks freshly initialized.
 
     Raises:
-        ConfigError: The parts do not fit each other.
+        ConfigError: The components do not fit each other.
     """
-    networks = {name: build_network(cfg, name) for name in cfg.architecture}
     parts = build_parts(cfg)
+    networks = {name: build_network(cfg, name) for name in cfg.architecture}
     for name, optimizer in parts.optimizers.items():
-        _refuse_settings(optimizer, f"optimizer.{name}")
+        _check_optimizer(optimizer, f"optimizer.{name}", cfg.optimizer[name])
     try:
-        # Hydra would turn the dataclasses among the parts into dictionaries, so it only prepares the call.
-        module = instantiate({**cfg.game, "_partial_": True}, "game")(**networks, parts=parts)
-        module.configure_optimizers()  # so that an optimizer refuses its settings here, and not in the first step
+        # Hydra would turn dataclasses into dictionaries, so it only prepares the call.
+        module = instantiate({**cfg.algorithm, "_partial_": True}, "algorithm")(**networks, parts=parts)
+        module.configure_optimizers()  # so that an optimizer rejects its options here, and not in the first step
     except (ValueError, TypeError) as error:
-        raise ConfigError(_sentence("game", error)) from error
+        raise ConfigError(_sentence("algorithm", error)) from error
     return module
 
 
 def build_parts(cfg: DictConfig) -> Parts:
-    """What the game of a resolved config is played with, beside its networks."""
-    return Parts(
-        loss=instantiate(cfg.loss, "loss"),
-        optimizers=instantiate_each(cfg.optimizer, "optimizer"),
-        latent=instantiate({**cfg.latent, "_target_": "gan_lab.gans.latents.LatentPrior"}, "latent"),
-        labels=instantiate({**cfg.conditioning, "_target_": "gan_lab.gans.labels.LabelPrior"}, "conditioning"),
-        augment=instantiate(cfg.augment, "augment"),
-        penalties=instantiate_each(cfg.regularizer, "regularizer"),
-        constraints=instantiate_each(cfg.constraint, "constraint"),
-        schedules=instantiate_each(cfg.schedule, "schedule"),
-        growth=build_growth(cfg),
-        selection=instantiate(cfg.selection, "selection") if cfg.selection else None,
-        averaging=instantiate({**cfg.averaging, "_target_": "gan_lab.optim.ema.Averaging"}, "averaging"),
-        n_critic=cfg.n_critic,
-        generator_batches=cfg.generator_batches,
-        adversarial_weight=cfg.adversarial_weight,
-        label_smoothing=cfg.label_smoothing,
-        accumulate=cfg.accumulate,
-        clip_norm=cfg.clip_norm,
-        seed=cfg.seed,
-        check_finite=cfg.check_finite,
-    )
+    """Components of the algorithm of a resolved config, without the networks."""
+    regularizers = build_regularizers(cfg)
+    try:
+        return Parts(
+            loss=_built(cfg.loss, "loss", check_loss),
+            optimizers=instantiate_each(cfg.optimizer, "optimizer"),
+            latent=instantiate({**cfg.latent, "_target_": "gan_lab.gans.latents.LatentPrior"}, "latent"),
+            condition=instantiate(cfg.conditioning, "conditioning"),
+            augment=_built(cfg.augment, "augment", check_augmentation),
+            penalties=regularizers["penalty"],
+            constraints=regularizers["constraint"],
+            schedules=instantiate_each(cfg.schedule, "schedule"),
+            growth=build_growth(cfg),
+            selection=next(iter(regularizers["selection"].values()), None),
+            averaging=instantiate({**cfg.averaging, "_target_": "gan_lab.optim.ema.Averaging"}, "averaging"),
+            n_critic=cfg.n_critic,
+            generator_batches=cfg.generator_batches,
+            adversarial_weight=cfg.adversarial_weight,
+            label_smoothing=cfg.label_smoothing,
+            accumulate=cfg.accumulate,
+            clip_norm=cfg.clip_norm,
+            seed=cfg.seed,
+            check_finite=cfg.trouble.check_finite,
+        )
+    except ValueError as error:
+        raise ConfigError(f"{error}.") from error
+
+
+def build_regularizers(cfg: DictConfig) -> dict[str, dict[str, Any]]:
+    """The penalties, constraints and selections of a resolved config: kind to name to object.
+
+    Raises:
+        ConfigError: One cannot be built or has an unknown kind, or there are two selections.
+    """
+    found: dict[str, dict[str, Any]] = {"penalty": {}, "constraint": {}, "selection": {}}
+    for name, regularizer in instantiate_each(cfg.regularizer, "regularizer").items():
+        kind = getattr(regularizer, "kind", "penalty")
+        if kind not in found:
+            raise ConfigError(
+                f"regularizer.{name} is a {type(regularizer).__name__} of kind {kind}: "
+                f"its kind must be {', '.join(found)}."
+            )
+        check_regularizer(regularizer, f"regularizer.{name}", kind)
+        found[kind][name] = regularizer
+    if len(found["selection"]) > 1:
+        keys = " and ".join(f"regularizer.{name}" for name in found["selection"])
+        raise ConfigError(f"{keys} both select the samples that the generator's loss counts: choose one of them.")
+    return found
 
 
 def build_growth(cfg: DictConfig) -> Growth | None:
-    """When the networks of a resolved config grow; None if they do not."""
+    """Growth schedule of a resolved config; None if the networks do not grow."""
     return instantiate(cfg.growth, "growth") if cfg.get("growth") else None
 
 
@@ -184,34 +334,40 @@ def _batch_sizes(cfg: DictConfig) -> Callable[[int], int] | None:
     growth = build_growth(cfg)
     if growth is None or not growth.batch_sizes:
         return None
-    return partial(growth.batch_size, otherwise=cfg.batch_size)
+    return partial(growth.batch_size, default=cfg.batch_size)
 
 
 def _resolutions(cfg: DictConfig) -> Callable[[int], int] | None:
-    """Real images seen to the side that the next batch is used at; None where it is always the full one."""
+    """Real images seen to the resolution that the next batch is used at; None where it is always the full one."""
     growth = build_growth(cfg)
     return None if growth is None else lambda images_seen: growth.stage(images_seen).resolution
 
 
-def _refuse_settings(optimizer: OptimizerFactory, key: str) -> None:
-    """An optimizer looks at its settings when it is given parameters: here one that is thrown away."""
+def _check_optimizer(optimizer: OptimizerFactory, key: str, options: Mapping[str, Any]) -> None:
+    """Build the optimizer with a temporary parameter, since it checks its options only then."""
     try:
         optimizer([nn.Parameter(torch.zeros(1))])
     except (ValueError, TypeError) as error:
-        raise ConfigError(_sentence(key, error)) from error
+        raise ConfigError(_sentence(key, error, options)) from error
 
 
 def build_network(cfg: DictConfig, name: str) -> nn.Module:
     """One network of a resolved config with its wrappers, freshly initialized: `generator`, `discriminator`, ..."""
     key = f"architecture.{name}"
-    wrappers = instantiate_each(cfg.get("wrapper", {}).get(name) or {}, f"wrapper.{name}")
-    words = OmegaConf.to_container(cfg.architecture[name], resolve=True)
+    node = cfg.get("wrapper", {}).get(name)
+    wrappers = instantiate_each({} if node is None else node, f"wrapper.{name}")
+    if not isinstance(cfg.architecture[name], DictConfig):
+        raise ConfigError(f"{key}={cfg.architecture[name]} is not allowed: it must be a mapping with a _target_.")
+    kwargs = OmegaConf.to_container(cfg.architecture[name], resolve=True)
+    _check_sizes(kwargs, key)
     try:
-        for wrapper in reversed(
-            wrappers.values()
-        ):  # the outermost is the first to change what the network is built for
-            words = wrapper.words(words)
-        network = instantiate(words, key)
+        for wrapper in reversed(wrappers.values()):  # the outermost wrapper changes the arguments first
+            kwargs = wrapper.network_kwargs(kwargs)
+        network = instantiate(kwargs, key)
+        if name in ("generator", "discriminator") and not isinstance(network, nn.Module):
+            raise ConfigError(f"{key} is a {type(network).__name__}: it must be a torch.nn.Module.")
+        if name == "discriminator":
+            check_discriminator(network)
         for wrapper in wrappers.values():
             network = wrapper(network)
     except (ValueError, TypeError) as error:
@@ -219,15 +375,26 @@ def build_network(cfg: DictConfig, name: str) -> nn.Module:
     return network
 
 
+def _check_sizes(kwargs: Any, key: str) -> None:
+    """Refuse sizes of networks below 1, which PyTorch reports without a key, or not at all."""
+    for name in SIZES & kwargs.keys():
+        if type(kwargs[name]) in (int, float) and kwargs[name] < 1:
+            raise ConfigError(f"{key}.{name}={kwargs[name]} is not allowed: it must be at least 1.")
+
+
 def build_trainer(cfg: DictConfig) -> Trainer:
     """The trainer of a resolved config with its callbacks and loggers."""
     callbacks = list(instantiate_each(cfg.callbacks, "callbacks").values())
-    callbacks.sort(key=lambda callback: isinstance(callback, Checkpoints))  # last: they hold what the others have done
+    if not any(
+        isinstance(callback, Budget) for callback in callbacks
+    ):  # ~callbacks.budget: else the run would never end
+        callbacks.append(Budget(cfg.budget.images))
+    callbacks.sort(key=lambda callback: isinstance(callback, Checkpoints))  # last: they contain the state of the others
     loggers = list(instantiate_each(cfg.logger, "logger").values())
     make_trainer = instantiate({**cfg.trainer, "_partial_": True}, "trainer")
     register_strategies()
     try:
         return make_trainer(callbacks=callbacks, logger=loggers or False, plugins=[AtomicCheckpointIO()])
-    except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
+    except (ValueError, TypeError, RuntimeError, MemoryError, MisconfigurationException) as error:
         settings = ", ".join(f"hardware.{name}={cfg.hardware[name]}" for name in HARDWARE)
-        raise ConfigError(f"{settings} cannot be used: {str(error).splitlines()[0].rstrip('.!')}.") from error
+        raise ConfigError(f"{settings} cannot be used: {_first_line(error)}.") from error

@@ -1,20 +1,14 @@
-"""The typed part of the config: what Hydra refuses with the wrong type. Light to import: no torch.
+"""Types of the config keys, for Hydra's type checks. Light to import: no torch.
 
-Types of `train` have no values here, but for a group that may be left out: those of the YAML files count, also in `bench`,
+Keys of `train` have no defaults here, except for optional groups: the values come from the YAML files, also in `bench`,
 whose schema is merged after them.
 """
 
-import itertools
-import os
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, OmegaConf
-
-from gan_lab.errors import DataError
+from omegaconf import MISSING
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 CONF = next(folder for folder in (_PACKAGE / "conf", _PACKAGE.parents[1] / "conf") if (folder / "train.yaml").is_file())
@@ -45,7 +39,15 @@ class Latent:
 @dataclass
 class Rollback:
     times: int = MISSING
-    rate: float = MISSING
+    lr_factor: float = MISSING
+
+
+@dataclass
+class Trouble:
+    on_collapse: str = MISSING
+    on_non_finite: str = MISSING
+    rollback: Rollback = field(default_factory=Rollback)
+    check_finite: bool = MISSING
 
 
 @dataclass
@@ -61,16 +63,10 @@ class Evaluation:
     real_images: int | None = MISSING
     every_images: int | None = MISSING
     times: int = MISSING
-    max_share: float = MISSING
+    max_time_fraction: float = MISSING
     batch_size: int = MISSING
     best: str | None = MISSING
     metrics: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass
-class Conditioning:
-    num_classes: int | None = MISSING
-    prior: str = MISSING
 
 
 @dataclass
@@ -93,7 +89,7 @@ class Hardware:
 
 @dataclass
 class Train:
-    """Top level of `conf/train.yaml`. The groups themselves are free: each is checked against what it builds."""
+    """Top level of `conf/train.yaml`. Nodes of groups are untyped: each is checked against the class it names."""
 
     allow_targets: list[str] = field(default_factory=list)
     seed: int = MISSING
@@ -106,28 +102,24 @@ class Train:
     adversarial_weight: float = MISSING
     accumulate: int = MISSING
     clip_norm: float | None = MISSING
-    on_collapse: str = MISSING
-    on_non_finite: str = MISSING
-    rollback: Rollback = field(default_factory=Rollback)
-    check_finite: bool = MISSING
-    width: int = MISSING
+    trouble: Trouble = field(default_factory=Trouble)
+    width: int | None = MISSING
+    default_width: int = MISSING
     resume: str | None = MISSING
     allow_changes: bool = MISSING
     time_limit: str | None = MISSING
     run: Run = field(default_factory=Run)
     budget: Budget = field(default_factory=Budget)
     latent: Latent = field(default_factory=Latent)
-    conditioning: Conditioning = field(default_factory=Conditioning)
+    conditioning: dict[str, Any] = field(default_factory=dict)
     averaging: Averaging = field(default_factory=Averaging)
     evaluation: Evaluation = field(default_factory=Evaluation)
     extractor: dict[str, Any] | None = None
     objective: Objective = field(default_factory=Objective)
     hardware: Hardware = field(default_factory=Hardware)
-    game: dict[str, Any] = field(default_factory=dict)
+    algorithm: dict[str, Any] = field(default_factory=dict)
     loss: dict[str, Any] = field(default_factory=dict)
     regularizer: dict[str, Any] = field(default_factory=dict)
-    constraint: dict[str, Any] = field(default_factory=dict)
-    selection: dict[str, Any] = field(default_factory=dict)
     augment: dict[str, Any] = field(default_factory=dict)
     wrapper: dict[str, Any] = field(default_factory=dict)
     architecture: dict[str, Any] = field(default_factory=dict)
@@ -141,119 +133,98 @@ class Train:
 
 
 @dataclass
-class Sample:
-    """Top level of `conf/sample.yaml`."""
+class Builds:
+    """Keys of all commands that build objects from a config."""
 
     allow_targets: list[str] = field(default_factory=list)
+
+
+@dataclass
+class LoadsGenerator(Builds):
+    """Keys of all commands that load the generator of a run."""
+
     run: str = MISSING
-    count: int = MISSING
-    seed: int = MISSING
     weights: str = MISSING
-    labels: Any = None
-    truncation: float | None = None
-    truncation_form: str = MISSING
-    batch_norm: str = MISSING
     out: str | None = None
-    columns: int | None = None
-    files: bool = MISSING
+
+
+@dataclass
+class Draws(LoadsGenerator):
+    """Keys of all commands that draw samples of a run."""
+
+    seed: int = MISSING
     device: str | None = None
 
 
 @dataclass
-class Interpolate:
-    """Top level of `conf/interpolate.yaml`."""
+class ReadsData(Builds):
+    """Keys of all commands that read a data set outside training."""
 
-    allow_targets: list[str] = field(default_factory=list)
-    run: str = MISSING
-    count: int = MISSING
-    seconds: float = MISSING
-    fps: float = MISSING
-    smoothing: float = MISSING
-    seed: int = MISSING
-    weights: str = MISSING
-    labels: Any = None
-    truncation: float | None = None
-    truncation_form: str = MISSING
-    columns: int | None = None
-    out: str | None = None
-    device: str | None = None
-
-
-@dataclass
-class Export:
-    """Top level of `conf/export.yaml`."""
-
-    allow_targets: list[str] = field(default_factory=list)
-    run: str = MISSING
-    weights: str = MISSING
-    out: str | None = None
-
-
-@dataclass
-class ReadsData:
-    """What every command has that reads a data set outside training; the schemas of those commands add to it."""
-
-    allow_targets: list[str] = field(default_factory=list)
-    batch_size: int = MISSING
-    width: int = MISSING
-    hardware: dict[str, Any] = field(default_factory=dict)
     dataset: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
-class Evaluate(ReadsData):
-    """Top level of `conf/evaluate.yaml`."""
+class Sample(Draws):
+    """Top level of `conf/sample.yaml`."""
 
-    device: str | None = None
-    extractor: dict[str, Any] | None = None
-    run: str = MISSING
-    images: str | None = None
-    weights: str = MISSING
-    seed: int = MISSING
+    count: int = MISSING
+    labels: Any = None
     truncation: float | None = None
     truncation_form: str = MISSING
     batch_norm: str = MISSING
-    out: str | None = None
+    columns: int | None = None
+    files: bool = MISSING
+
+
+@dataclass
+class Interpolate(Draws):
+    """Top level of `conf/interpolate.yaml`."""
+
+    count: int = MISSING
+    seconds: float = MISSING
+    fps: float = MISSING
+    smoothing: float = MISSING
+    labels: Any = None
+    truncation: float | None = None
+    truncation_form: str = MISSING
+    columns: int | None = None
+
+
+@dataclass
+class Export(LoadsGenerator):
+    """Top level of `conf/export.yaml`."""
+
+
+@dataclass
+class Evaluate(Draws, ReadsData):
+    """Top level of `conf/evaluate.yaml`."""
+
+    extractor: dict[str, Any] | None = None
+    images: str | None = None
+    truncation: Any = None
+    truncation_form: str = MISSING
+    batch_norm: str = MISSING
+    count: int = MISSING
     evaluation: Evaluation = field(default_factory=Evaluation)
 
 
 @dataclass
-class Neighbours(ReadsData):
-    """Top level of `conf/neighbours.yaml`."""
+class Memorization(Draws, ReadsData):
+    """Top level of `conf/memorization.yaml`."""
 
-    device: str | None = None
+    batch_size: int = MISSING
     extractor: dict[str, Any] = field(default_factory=dict)
-    run: str = MISSING
     count: int = MISSING
     nearest: int = MISSING
     samples: int = MISSING
-    seed: int = MISSING
-    weights: str = MISSING
     mirrored: bool | None = None
-    out: str | None = None
-
-
-@dataclass
-class Truncation(ReadsData):
-    """Top level of `conf/truncation.yaml`."""
-
-    device: str | None = None
-    extractor: dict[str, Any] | None = None
-    run: str = MISSING
-    thresholds: list[float] = MISSING
-    truncation_form: str = MISSING
-    batch_norm: str = MISSING
-    weights: str = MISSING
-    seed: int = MISSING
-    count: int = MISSING
-    out: str | None = None
-    evaluation: Evaluation = field(default_factory=Evaluation)
 
 
 @dataclass
 class Duplicates(ReadsData):
     """Top level of `conf/duplicates.yaml`."""
 
+    batch_size: int = MISSING
     device: str | None = None
     extractor: dict[str, Any] = field(default_factory=dict)
     method: str = MISSING
@@ -285,7 +256,7 @@ class Report:
 class Compare:
     """Top level of `conf/compare.yaml`."""
 
-    runs: str = MISSING
+    runs: Any = MISSING
     show: list[str] = MISSING
     columns: int = MISSING
     heatmap: list[str] | None = None
@@ -315,7 +286,15 @@ class List:
 
     what: str = MISSING
     format: str = MISSING
+
+
+@dataclass
+class Runs:
+    """Top level of `conf/runs.yaml`."""
+
     root: str = MISSING
+    sort: str = MISSING
+    filter: str | None = None
 
 
 @dataclass
@@ -332,68 +311,9 @@ class Search:
     storage: str | None = None
 
 
-_made: set[str] = set()  # ids that this process has made up
-_claimed: dict[str, str] = {}  # folders with such names to those that were made for them
-
-
-def run_id() -> str:
-    """Date, time and six random letters; in a step of a SLURM job the numbers of both, which a requeued job has again."""
-    job, step = os.environ.get("SLURM_JOB_ID"), os.environ.get("SLURM_STEP_ID", "")
-    if job and step.isdigit():
-        return f"slurm-{job}-{step}"
-    made = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(3).hex()}"
-    _made.add(made)
-    return made
-
-
-def run_folder(path: str) -> str:
-    """The folder in which Hydra begins. One whose name was made up is made here, in one step, so that nobody shares it."""
-    if not any(made in path for made in _made):
-        return path
-    if path not in _claimed:
-        _claimed[path] = _make(path)
-    return _claimed[path]
-
-
-def _make(path: str) -> str:
-    for number in itertools.count(1):
-        folder = path if number == 1 else f"{path}-{number}"
-        try:
-            os.makedirs(os.path.dirname(folder) or ".", exist_ok=True)
-            os.mkdir(folder)
-        except OSError as error:
-            if not os.path.isdir(folder):  # else somebody was faster
-                raise DataError(f"{error.filename} cannot be written: {error.strerror}.") from error
-        else:
-            return folder
-    raise AssertionError("unreachable")
-
-
-def notes_folder(path: str) -> str:
-    """Where Hydra notes what was typed: apart from the first notes of a run that goes on."""
-    return ".hydra/resumed" if os.path.isfile(os.path.join(path, "config.yaml")) else ".hydra"
-
-
-def prepared(source: str, key: str) -> Any:
-    """What a prepared data set says of itself: `resolution`, the largest, or `channels`."""
-    from gan_lab.data.pyramid import read_description
-
-    pyramid = read_description(source)
-    return {"resolution": pyramid.resolutions[-1], "channels": pyramid.channels}[key]
-
-
-def register() -> None:
-    """Make the schemas and the resolvers of run names, run folders and prepared data sets known to Hydra. May be called again."""
-    OmegaConf.register_new_resolver("run_id", run_id, use_cache=True, replace=True)
-    OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
-    OmegaConf.register_new_resolver("notes_folder", notes_folder, replace=True)
-    OmegaConf.register_new_resolver("prepared", prepared, replace=True)
-    store = ConfigStore.instance()
-    schemas = {
-        "train": Train, "sample": Sample, "interpolate": Interpolate, "export": Export, "evaluate": Evaluate,
-        "truncation": Truncation, "neighbours": Neighbours, "duplicates": Duplicates, "prepare": Prepare, "report": Report,
-        "compare": Compare, "bench": Bench, "list": List,
-    }  # fmt: skip
-    for name, schema in schemas.items():
-        store.store(name=f"{name}_schema", node=schema)
-    store.store(group="hydra/sweeper", name="optuna_schema", node=Search)
+SCHEMAS = {
+    "train": Train, "sample": Sample, "interpolate": Interpolate, "export": Export, "evaluate": Evaluate,
+    "memorization": Memorization, "duplicates": Duplicates, "prepare": Prepare, "report": Report,
+    "compare": Compare, "bench": Bench, "list": List, "runs": Runs,
+}  # fmt: skip
+"""Schema of the config of each command."""

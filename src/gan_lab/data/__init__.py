@@ -1,1 +1,1 @@
-"""Real data: readers of image sets, their decoding and caching, resumable loaders, and the data modules around them."""
+"""Real data: readers of image sets, decoding and caching, resumable loaders, and data modules."""

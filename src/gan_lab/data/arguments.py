@@ -6,23 +6,25 @@ from gan_lab.errors import ConfigError, DataError
 
 
 def check_choice(key: str, value: str, allowed: Sequence[str]) -> None:
-    """Refuse a word that is not among the allowed ones."""
+    """Raise ConfigError if the value is not one of the allowed ones."""
     if value not in allowed:
         raise ConfigError(f"{key}={value} is not known; choose one of {', '.join(allowed)}.")
 
 
 def check_at_least(key: str, value: int, lowest: int) -> None:
-    """Refuse a number below the lowest that makes sense."""
+    """Raise ConfigError if the value is below the lowest allowed one."""
     if value < lowest:
         raise ConfigError(f"{key}={value} is too small; give {lowest} or more.")
 
 
 def require_count(count: int | None) -> int:
-    """The number of real samples to take from a set without an end.
+    """The number of real samples to take from a data set of unlimited size.
 
     Raises:
-        DataError: None is given.
+        DataError: The count is None.
     """
     if count is None:
-        raise DataError("evaluation.real_images=null is all of the data set, but this one has no end; give a number.")
+        raise DataError(
+            "evaluation.real_images=null means the complete data set, but this one is unlimited; give a number."
+        )
     return count

@@ -1,4 +1,4 @@
-"""The whole data set as one uint8 tensor, where memory allows."""
+"""Decoded data sets as one uint8 tensor, and the choice of where to keep it."""
 
 import logging
 import os
@@ -15,12 +15,12 @@ from gan_lab.data.raw import RawImages
 from gan_lab.errors import DataError
 
 CACHES = ("auto", "device", "memory", "none")
-"""Where decoded images are kept: see `choose_cache`."""
+"""Allowed values for where to keep decoded images; see `choose_cache`."""
 
 _CHUNK = 64  # images per task; a future for each image would cost as much as decoding a small one
-_PROGRESS_FROM = 5000  # images; smaller sets are decoded before anyone wonders
+_PROGRESS_FROM = 5000  # images; smaller sets are decoded within seconds
 _NAMED_IN_WARNING = 5
-_UNKNOWN_MEMORY = 8 << 30  # bytes, where the operating system does not tell
+_UNKNOWN_MEMORY = 8 << 30  # bytes, if the operating system does not report it
 
 _logger = logging.getLogger(__name__)
 
@@ -38,12 +38,12 @@ class DecodedImages:
     labels: Tensor | None
 
     def to(self, device: torch.device | str) -> "DecodedImages":
-        """The same set on another device."""
+        """Copy of the set on another device."""
         return DecodedImages(self.images.to(device), None if self.labels is None else self.labels.to(device))
 
 
 def cache_bytes(count: int, channels: int, resolution: int) -> int:
-    """Memory that `count` decoded images take, in bytes."""
+    """Size in bytes of `count` decoded images."""
     return count * channels * resolution * resolution
 
 
@@ -54,7 +54,7 @@ def choose_cache(mode: str, nbytes: int, device: torch.device, processes: int = 
     the main memory if all processes' copies fill at most 25 % of it; else none.
 
     Args:
-        mode: One of `CACHES`; all but "auto" are taken as they are.
+        mode: One of `CACHES`; all except "auto" are used unchanged.
         nbytes: Size of the decoded images.
         device: Where this process trains. On the CPU "device" is the same as "memory".
         processes: Training processes on this machine, each of which holds a copy.
@@ -69,13 +69,13 @@ def choose_cache(mode: str, nbytes: int, device: torch.device, processes: int = 
 
 
 def decode_all(raw: RawImages, decoder: Decoder, on_error: str = "stop", progress: bool = True) -> DecodedImages:
-    """Decode every image in a few threads.
+    """Decode every image, in several threads.
 
     Args:
         raw: The images.
         decoder: Shape of the result.
-        on_error: "stop" at the first unreadable image, or "skip" all of them with one warning.
-        progress: Whether large sets show a progress line on the standard error stream.
+        on_error: "stop" at the first unreadable image, or "skip" unreadable images with one warning.
+        progress: Whether to show a progress bar on standard error for large sets.
 
     Raises:
         DataError: An image cannot be read and `on_error` is "stop", or no image can be read.
@@ -94,7 +94,7 @@ def decode_all(raw: RawImages, decoder: Decoder, on_error: str = "stop", progres
 
 
 def _decode_chunks(raw: RawImages, decoder: Decoder, images: Tensor, progress: bool) -> Iterator[dict[int, DataError]]:
-    """Fill `images`, and yield for each chunk, in order, what could not be read."""
+    """Fill `images`, and yield the errors of each chunk, in order, by position."""
     from tqdm import tqdm
 
     def decode(first: int) -> dict[int, DataError]:
@@ -117,7 +117,7 @@ def _decode_chunks(raw: RawImages, decoder: Decoder, images: Tensor, progress: b
 
 
 def _report(raw: RawImages, failures: dict[int, DataError]) -> None:
-    """Warn of the skipped images, once for all; an empty rest is an error."""
+    """Log one warning about all skipped images; raise DataError if none is left."""
     first = next(iter(failures.values()))
     if len(failures) == len(raw):
         raise DataError(f"None of the {len(raw)} images can be used; the first problem: {first}") from first
@@ -127,7 +127,7 @@ def _report(raw: RawImages, failures: dict[int, DataError]) -> None:
 
 
 def _memory_bytes() -> int:
-    """Main memory that this machine, or the container around this process, has."""
+    """Main memory of this machine, or of the container around this process, in bytes."""
     limits = [_UNKNOWN_MEMORY]
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]

@@ -1,4 +1,4 @@
-"""From a decoded image of any mode and size to a square uint8 tensor."""
+"""Conversion of images of any mode and size to square uint8 tensors."""
 
 import contextlib
 from dataclasses import dataclass
@@ -8,43 +8,63 @@ import torch
 from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
+from gan_lab.data.arguments import check_at_least, check_choice
 from gan_lab.data.raw import RawImages
-from gan_lab.errors import DataError
+from gan_lab.errors import ConfigError, DataError
 
 FITS = ("crop", "pad", "stretch")
-"""How an image is made square: see `to_tensor`."""
+"""Allowed methods to make an image square; see `to_tensor`."""
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 @dataclass(frozen=True)
 class Decoder:
-    """What turns the raw images into tensors of one shape; see `to_tensor` for the arguments.
+    """Conversion of raw images to tensors of one shape; see `to_tensor` for the arguments.
 
     Args:
-        min_side: Images whose shorter side has fewer pixels are refused.
+        min_resolution: Images whose shorter side has fewer pixels are refused.
+
+    Raises:
+        ConfigError: A value is not allowed.
     """
 
     channels: int
     resolution: int
     fit: str = "crop"
     background: int = 255
-    min_side: int = 2
+    min_resolution: int = 2
+
+    def __post_init__(self) -> None:
+        check_at_least("dataset.resolution", self.resolution, 1)
+        if self.channels not in _MODES:
+            raise ConfigError(
+                f"dataset.channels={self.channels} is not possible; choose 1 (gray), 3 (RGB) or 4 (RGBA)."
+            )
+        check_choice("dataset.fit", self.fit, FITS)
+        if not 0 <= self.background <= 255:
+            raise ConfigError(
+                f"dataset.background={self.background} is not a gray value; give one from 0 (black) to 255 (white)."
+            )
+        check_at_least("dataset.min_resolution", self.min_resolution, 1)
 
     def __call__(self, raw: RawImages, position: int) -> Tensor:
         """Decode one image to uint8 (C, H, W).
 
         Raises:
-            DataError: The image cannot be read or is too small.
+            DataError: The image cannot be read, is too small, or has values of an unknown range.
         """
         image = raw.load(position)
         width, height = image.size
-        if min(width, height) < self.min_side:
+        if min(width, height) < self.min_resolution:
             raise DataError(
-                f"{raw.name(position)} is {width}x{height} pixels, smaller than dataset.min_side={self.min_side}; "
-                "remove it, or give a smaller dataset.min_side or dataset.on_error=skip."
+                f"{raw.name(position)} is {width}x{height} pixels, smaller than "
+                f"dataset.min_resolution={self.min_resolution}; remove it, or give a smaller dataset.min_resolution."
             )
-        return to_tensor(image, self.channels, self.resolution, self.fit, self.background)
+        try:
+            return to_tensor(image, self.channels, self.resolution, self.fit, self.background)
+        except ValueError as error:
+            raise DataError(f"{raw.name(position)} cannot be converted: {error}.") from error
 
 
 def to_tensor(image: Image.Image, channels: int, resolution: int, fit: str = "crop", background: int = 255) -> Tensor:
@@ -54,12 +74,12 @@ def to_tensor(image: Image.Image, channels: int, resolution: int, fit: str = "cr
 
     Args:
         image: A loaded image.
-        channels: 1 grey, 3 RGB, 4 RGBA.
-        resolution: Side of the result in pixels.
-        fit: "crop" scales the shorter side to `resolution` and cuts the centre out; "pad" centres on the background and
-            only ever shrinks; "stretch" scales both sides.
-        background: Grey value in 0..255 below transparent pixels and around padded images. With four channels
-            transparency is kept, and the padding is transparent.
+        channels: 1 gray, 3 RGB, 4 RGBA.
+        resolution: Width and height of the result in pixels.
+        fit: "crop" scales the shorter side to `resolution` and crops the center; "pad" centers on the background and
+            never enlarges; "stretch" scales width and height separately.
+        background: Gray value in 0..255 below transparent pixels and around padded images. With four channels
+            transparency stays, and the padding is transparent.
     """
     image = _to_mode(_upright(image), channels, background)
     image = _to_square(image, resolution, fit, background)
@@ -68,7 +88,7 @@ def to_tensor(image: Image.Image, channels: int, resolution: int, fit: str = "cr
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Apply the EXIF orientation; a damaged EXIF block says nothing about the pixels and is ignored."""
+    """Apply the EXIF orientation; a damaged EXIF block is ignored, since the pixels do not depend on it."""
     with contextlib.suppress(Exception):
         if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
             return ImageOps.exif_transpose(image)
@@ -76,11 +96,11 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _to_mode(image: Image.Image, channels: int, background: int) -> Image.Image:
-    """Convert to L, RGB or RGBA, with transparency laid over the background unless there is a channel for it."""
+    """Convert to L, RGB or RGBA, compositing transparency over the background unless there is an alpha channel."""
     if image.mode.startswith("I") or image.mode == "F":
         image = _to_8_bits(image)
     if image.mode == "LAB":
-        image = image.convert("RGB")  # Pillow has no direct way from LAB to grey
+        image = image.convert("RGB")  # Pillow has no direct conversion from LAB to gray
     if channels == 4:
         return image.convert("RGBA")
     if image.has_transparency_data:
@@ -89,7 +109,7 @@ def _to_mode(image: Image.Image, channels: int, background: int) -> Image.Image:
 
 
 def _composite(image: Image.Image, background: int) -> Image.Image:
-    """Lay an RGBA image over a grey value: RGB."""
+    """Composite an RGBA image over a gray value, to RGB."""
     canvas = Image.new("RGBA", image.size, (background, background, background, 255))
     return Image.alpha_composite(canvas, image).convert("RGB")
 
@@ -97,16 +117,24 @@ def _composite(image: Image.Image, background: int) -> Image.Image:
 def _to_8_bits(image: Image.Image) -> Image.Image:
     """Scale I;16, I and F images to L; Pillow's own conversion clips them at 255.
 
-    The modes I and F do not tell the range of their values: what exceeds 255 is taken for 16 bits, and F that stays
-    below 1 for a fraction of white.
+    The modes I and F do not define the range of their values: an image with values above 255 is read as 16 bits, and
+    an F image with values of at most 1 as fractions of white.
+
+    Raises:
+        ValueError: A value is negative, above 65535 or NaN.
     """
     values = np.asarray(image).astype(np.float64)
-    peak = values.max()
+    lowest, peak = values.min(), values.max()
+    if not (lowest >= 0 and peak <= 65535):  # also for NaN
+        raise ValueError(
+            f"its values are from {lowest:g} to {peak:g}, and only values from 0 to 1, to 255 or to 65535 have a "
+            "known range"
+        )
     if image.mode == "F" and peak <= 1:
         values = values * 255
     elif image.mode.startswith("I;16") or image.format in ("PNG", "PPM") or peak > 255:
         values = values / 257
-    return Image.fromarray(np.rint(np.nan_to_num(values)).clip(0, 255).astype(np.uint8))
+    return Image.fromarray(np.rint(values).astype(np.uint8))
 
 
 def _to_square(image: Image.Image, resolution: int, fit: str, background: int) -> Image.Image:
@@ -116,19 +144,19 @@ def _to_square(image: Image.Image, resolution: int, fit: str, background: int) -
         return _pad(image, resolution, background)
     if fit == "stretch":
         return image.resize((resolution, resolution), Image.Resampling.LANCZOS)
-    side = min(width, height)
-    left, top = (width - side) / 2, (height - side) / 2
-    return image.resize((resolution, resolution), Image.Resampling.LANCZOS, box=(left, top, left + side, top + side))
+    size = min(width, height)
+    left, top = (width - size) / 2, (height - size) / 2
+    return image.resize((resolution, resolution), Image.Resampling.LANCZOS, box=(left, top, left + size, top + size))
 
 
 def _pad(image: Image.Image, resolution: int, background: int) -> Image.Image:
-    """Shrink to fit if need be, and centre on the background."""
+    """Shrink to fit if necessary, and center on the background."""
     width, height = image.size
     scale = min(1.0, resolution / max(width, height))
     if scale < 1:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         image = image.resize(size, Image.Resampling.LANCZOS)
-    colour = {"L": (background,), "RGB": (background,) * 3, "RGBA": (background,) * 3 + (0,)}[image.mode]
-    canvas = Image.new(image.mode, (resolution, resolution), colour if len(colour) > 1 else background)
+    color = {"L": (background,), "RGB": (background,) * 3, "RGBA": (background,) * 3 + (0,)}[image.mode]
+    canvas = Image.new(image.mode, (resolution, resolution), color if len(color) > 1 else background)
     canvas.paste(image, ((resolution - image.width) // 2, (resolution - image.height) // 2))
     return canvas

@@ -7,10 +7,10 @@ from gan_lab.data.raw import NumberedNames, RawImages
 
 
 def read_digits(source: str = "scikit-learn") -> RawImages:
-    """scikit-learn's `load_digits`: 8x8 grey images with labels 0 to 9; nothing is downloaded.
+    """scikit-learn's `load_digits`: 8x8 gray images with labels 0 to 9; nothing is downloaded.
 
     Args:
-        source: Only the name of the set in messages; the images always come from the installed scikit-learn.
+        source: Name of the set in messages; the images always come from the installed scikit-learn.
     """
     from sklearn.datasets import load_digits
 

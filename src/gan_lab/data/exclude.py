@@ -1,4 +1,4 @@
-"""A data set without the images that `gan-lab duplicates` lists."""
+"""Exclusion of the images that `gan-lab duplicates` lists from a data set."""
 
 import csv
 from collections.abc import Collection
@@ -10,7 +10,7 @@ from gan_lab.data.raw import RawImages
 from gan_lab.errors import DataError
 
 COLUMN = "dropped"
-"""Of the CSV file: the names of the images to leave out."""
+"""Column of the CSV file with the names of the images to leave out."""
 
 
 def read_excluded(file: str) -> set[str]:
@@ -24,28 +24,28 @@ def read_excluded(file: str) -> set[str]:
             rows = csv.DictReader(lines)
             names = {row[COLUMN] for row in rows} if COLUMN in (rows.fieldnames or ()) else None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or "it is no CSV file"
+        reason = getattr(error, "strerror", None) or "it is not a CSV file"
         raise DataError(f"dataset.exclude={file} cannot be read: {reason}.") from error
     if names is None:
-        raise DataError(f"dataset.exclude={file} has no column {COLUMN}: give a duplicates.csv of gan-lab duplicates.")
+        raise DataError(f"dataset.exclude={file} has no column {COLUMN}; give a duplicates.csv of gan-lab duplicates.")
     return names
 
 
 def without(raw: RawImages, names: Collection[str], file: str) -> RawImages:
-    """The images of a set but those with these names.
+    """The images of a set without those with these names.
 
     Args:
         raw: The set.
-        names: As `raw.name` tells them.
-        file: Where the names come from, for messages.
+        names: As `raw.name` returns them.
+        file: File with the names, for messages.
 
     Raises:
-        DataError: A name is not in the set, so that the file is of another one; or no image is left.
+        DataError: A name is not in the set, so the file belongs to another one; or no image is left.
     """
     all_names = [raw.name(position) for position in range(len(raw))]
     if missing := sorted(set(names).difference(all_names)):
         raise DataError(
-            f"dataset.exclude={file} names {missing[0]}, which is not in the data set: give the duplicates.csv of this very "
+            f"dataset.exclude={file} names {missing[0]}, which is not in the data set; give the duplicates.csv of this "
             "set, made with the same dataset.source."
         )
     kept = [position for position, name in enumerate(all_names) if name not in names]

@@ -1,4 +1,4 @@
-"""Batches decoded from the files as they are needed, for sets that fit in no memory."""
+"""Loader that decodes batches from files on demand, for sets that do not fit in memory."""
 
 import itertools
 import logging
@@ -7,13 +7,13 @@ from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from gan_lab.data.decode import Decoder
 from gan_lab.data.loaders import ResumableLoader
 from gan_lab.data.raw import RawImages
 from gan_lab.data.sampler import ChangingSampler, EpochSampler
-from gan_lab.data.workers import work_to_the_end
+from gan_lab.data.workers import ignore_job_signals
 from gan_lab.errors import DataError
 from gan_lab.types import Batch
 
@@ -21,7 +21,7 @@ _logger = logging.getLogger(__name__)
 
 
 class _Decoded(TypedDict):
-    """What a worker sends: a batch, what it skipped, and the sentence of an error or ""."""
+    """Result of a worker: a batch, the positions that it skipped, and an error message or ""."""
 
     batch: Batch
     skipped: list[int]
@@ -29,18 +29,18 @@ class _Decoded(TypedDict):
 
 
 class FileLoader(ResumableLoader):
-    """Decodes the images of each batch when it is needed, in worker processes if there are any.
+    """Decodes the images of each batch on demand, in worker processes if there are any.
 
     Yields the same batches as a `MemoryLoader` with the same sampler. With `on_error="skip"` an unreadable image is
-    replaced by the next readable one of the data set; `skipped` holds the positions met so far.
+    replaced by the next readable one of the data set; `skipped` holds the unreadable positions found so far.
 
     Args:
         raw: The images.
         labels: int64 (N,) or None.
         decoder: Shape of the images.
-        sampler: The order.
+        sampler: Order of the images.
         on_error: "stop" or "skip".
-        num_workers: Worker processes; 0 decodes in this one.
+        num_workers: Number of worker processes; 0 decodes in this process.
         pin_memory: Use page-locked memory, for a faster copy to a CUDA device.
 
     Raises:
@@ -66,9 +66,9 @@ class FileLoader(ResumableLoader):
         self._loader: DataLoader[_Decoded] | None = None
 
     def close(self) -> None:
-        """End the worker processes, which otherwise wait for the next epoch; an iteration begins new ones.
+        """End the worker processes, which otherwise wait for the next epoch; the next iteration starts new ones.
 
-        Left to the garbage collector, an end may cost seconds: what would tell the workers may be collected first.
+        Garbage collection may take seconds to end them: the queue that stops them may be collected first.
         """
         self._loader = None
 
@@ -76,28 +76,36 @@ class FileLoader(ResumableLoader):
         if self._loader is None:
             self._loader = self._make_loader()
         self._rest.start = start
-        for decoded in self._loader:
-            if decoded["error"]:
-                self.close()
-                raise DataError(decoded["error"])
-            self._note(decoded["skipped"])
-            yield decoded["batch"]
+        try:
+            for decoded in self._loader:
+                if decoded["error"]:
+                    raise DataError(decoded["error"])
+                self._record_skipped(decoded["skipped"])
+                yield decoded["batch"]
+        except DataError:
+            self.close()
+            raise
+        except (OSError, RuntimeError) as error:
+            self.close()
+            if not self.num_workers:
+                raise
+            raise DataError(_worker_failure(error)) from error
 
     def _make_loader(self) -> DataLoader[_Decoded]:
         return DataLoader(
             self._dataset,
             batch_sampler=self._rest,
-            collate_fn=_as_it_is,
+            collate_fn=_identity,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             prefetch_factor=4 if self.num_workers else None,
             pin_memory=self.pin_memory,
-            worker_init_fn=work_to_the_end if self.num_workers else None,
+            worker_init_fn=ignore_job_signals if self.num_workers else None,
             generator=torch.Generator().manual_seed(0),  # keeps the worker seeds off the global random state
         )
 
-    def _note(self, skipped: list[int]) -> None:
-        """Count the unreadable images, and warn at the first."""
+    def _record_skipped(self, skipped: list[int]) -> None:
+        """Record the unreadable images, and log a warning at the first one."""
         if skipped and not self.skipped:
             name = self._dataset.raw.name(skipped[0])
             _logger.warning("%s cannot be used; it and others like it are replaced by the next readable image.", name)
@@ -117,7 +125,7 @@ class _RestOfEpoch:
 
 
 class _BatchDecoder(Dataset[_Decoded]):
-    """Decodes whole batches. Errors travel in the result; an exception would bring a worker's traceback with it."""
+    """Decodes batches. An error is part of the result, since an exception would add a worker's traceback."""
 
     def __init__(self, raw: RawImages, labels: Tensor | None, decoder: Decoder, on_error: str) -> None:
         self.raw = raw
@@ -126,7 +134,7 @@ class _BatchDecoder(Dataset[_Decoded]):
         self.on_error = on_error
 
     def __getitems__(self, positions: list[int]) -> _Decoded:
-        """Called by the data loader with the indices of one batch."""
+        """The batch at these positions; called by the data loader."""
         skipped: list[int] = []
         try:
             pairs = [self._usable(position, skipped) for position in positions]
@@ -136,6 +144,12 @@ class _BatchDecoder(Dataset[_Decoded]):
         batch: Batch = {"image": torch.stack([image for _, image in pairs]), "index": index}
         if self.labels is not None:
             batch["label"] = self.labels[index]
+        try:
+            if get_worker_info() is not None:
+                # The queue would do it in a thread, whose failure the training process never learns of.
+                batch = {key: tensor.share_memory_() for key, tensor in batch.items()}
+        except (RuntimeError, OSError) as error:
+            return {"batch": {}, "skipped": [], "error": _worker_failure(error)}
         return {"batch": batch, "skipped": skipped, "error": ""}
 
     def _usable(self, position: int, skipped: list[int]) -> tuple[int, Tensor]:
@@ -150,5 +164,14 @@ class _BatchDecoder(Dataset[_Decoded]):
         raise DataError(f"None of the {len(self.raw)} images can be used; the first is {self.raw.name(0)}.")
 
 
-def _as_it_is(decoded: Any) -> Any:
-    return decoded  # `__getitems__` has made the batch
+def _worker_failure(error: Exception) -> str:
+    """Message for an error of the system in a worker process, or when the workers start or send a batch."""
+    text = " ".join(str(error).split())
+    is_full = any(sign in text for sign in ("No space left", "shared memory", "Bus error"))  # a full tmpfs
+    cause = "the shared memory in /dev/shm is full" if is_full else text.rstrip(".")
+    advice = ", or enlarge /dev/shm (docker run --shm-size=1g)" if is_full else " or a smaller number"
+    return f"The worker processes that decode images cannot run: {cause}; set hardware.num_workers=0{advice}."
+
+
+def _identity(decoded: Any) -> Any:
+    return decoded  # already a batch, made by `__getitems__`

@@ -1,4 +1,4 @@
-"""Data sets in the layout of the Hugging Face hub, from the hub itself or from a folder, and folders of IDX files."""
+"""Reader of data sets from the Hugging Face hub, from folders in its layout, and from folders of IDX files."""
 
 import contextlib
 import logging
@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -20,23 +20,30 @@ from gan_lab.errors import DataError
 if TYPE_CHECKING:
     from datasets import Dataset
 
+LABEL_NAMES = frozenset({"label", "labels", "class", "class_id", "category", "target", "y"})
+"""Names of columns of integers that are labels, in lower case."""
+
 _PROBE_SECONDS = 8.0
 
 _logger = logging.getLogger(__name__)
 
 
-def read_hub(source: str, split: str = "train", subset: str | None = None) -> RawImages:
+def read_hub(
+    source: str, split: str = "train", subset: str | None = None, image: str | None = None, label: str | None = None
+) -> RawImages:
     """Read one split of a hub data set, of a folder in the same layout, or of a folder of IDX files.
-
-    The images are the first column of images, the labels the first column of class labels or integers.
 
     Args:
         source: Hub id such as "ylecun/mnist", or the path of a folder; `~` is the home folder.
         split: Name of the split.
         subset: Name of the configuration, for hub data sets that have several.
+        image: Name of the column of images; by default the only one.
+        label: Name of the column of labels; by default the first of class labels, else one of integers with a name of
+            `LABEL_NAMES`. Other integers may be anything, such as the person in a photo.
 
     Raises:
-        DataError: The source does not exist or cannot be reached, or has no such split or no images.
+        DataError: The source does not exist, cannot be reached, or lacks the split, images or the named columns; or
+            there are several columns of images and none is named.
     """
     folder = Path(source).expanduser()
     if folder.is_dir() and has_idx(folder):
@@ -46,7 +53,7 @@ def read_hub(source: str, split: str = "train", subset: str | None = None) -> Ra
     if not folder.is_dir() and _looks_like_path(source):
         raise DataError(f"dataset.source={source} does not exist; give a hub id or an existing folder.")
     dataset = _load(str(folder) if folder.is_dir() else source, split, subset, local=folder.is_dir())
-    return _to_raw(dataset, source, split)
+    return _to_raw(dataset, source, split, image, label)
 
 
 class EncodedColumn:
@@ -67,24 +74,24 @@ class EncodedColumn:
 
 
 def _looks_like_path(source: str) -> bool:
-    """Whether a source can be no hub id: those are `name` or `owner/name`."""
+    """Whether a source cannot be a hub id, which is `name` or `organization/name`."""
     return source.startswith((".", "~", "/")) or source.count("/") > 1 or "\\" in source or source.endswith("/")
 
 
 def _load(source: str, split: str, subset: str | None, local: bool) -> "Dataset":
-    """Call `load_dataset` and turn its errors into sentences."""
+    """Call `load_dataset`, and replace its errors by one-line messages."""
     from datasets import load_dataset
     from datasets.exceptions import DatasetNotFoundError
 
-    reachable = local or _hub_answers()
+    reachable = local or _hub_is_reachable()
     if not local:
-        _logger.info("Reading %s from the hub; the first time it is downloaded.", source)
+        _logger.info("Reading %s from the hub; it is downloaded unless it is in the local cache.", source)
     try:
         with _quiet(), contextlib.nullcontext() if reachable else _offline():
             return load_dataset(source, subset, split=split)
     except DatasetNotFoundError as error:
-        raise DataError(f"dataset.source={source} is not on the hub, or is not open to you.") from error
-    except Exception as error:  # the library lets through what its many readers and its HTTP client raise
+        raise DataError(f"dataset.source={source} is not on the hub, or is not accessible to you.") from error
+    except Exception as error:  # the library does not wrap errors of its readers and its HTTP client
         if not reachable or isinstance(error, ConnectionError):
             raise DataError(
                 f"dataset.source={source} is not in the local cache and the hub cannot be reached; "
@@ -96,17 +103,17 @@ def _load(source: str, split: str, subset: str | None, local: bool) -> "Dataset"
 
 
 def _first_line(error: BaseException) -> str:
-    """The first line of the error that started the chain."""
+    """First line of the original error in the chain of causes."""
     while error.__cause__ is not None:
         error = error.__cause__
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(".:") if lines else type(error).__name__
 
 
-def _hub_answers() -> bool:
-    """Whether the hub answers within a few seconds; without this check, its client retries for much longer.
+def _hub_is_reachable() -> bool:
+    """Whether the hub responds within seconds; without this check, its client retries for much longer.
 
-    The request runs in a thread of its own, since no timeout bounds the look-up of the host name.
+    The request runs in a separate thread, since no timeout limits the DNS lookup.
     """
     from huggingface_hub import constants
 
@@ -118,7 +125,7 @@ def _hub_answers() -> bool:
         with contextlib.suppress(OSError, ValueError):
             try:
                 urllib.request.urlopen(constants.ENDPOINT, timeout=_PROBE_SECONDS).close()
-            except urllib.error.HTTPError as error:  # an answer, if not a welcoming one
+            except urllib.error.HTTPError as error:  # also a response
                 error.close()
             answered.set()
 
@@ -130,7 +137,7 @@ def _hub_answers() -> bool:
 
 @contextlib.contextmanager
 def _offline() -> Iterator[None]:
-    """Let the libraries look only into their local cache."""
+    """Restrict the libraries to their local cache."""
     import datasets.config
     from huggingface_hub import constants
 
@@ -144,7 +151,7 @@ def _offline() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the progress bars of the libraries."""
+    """Disable the progress bars of the libraries."""
     import datasets
     from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
@@ -161,41 +168,53 @@ def _quiet() -> Iterator[None]:
             enable_progress_bars()
 
 
-def _to_raw(dataset: "Dataset", source: str, split: str) -> RawImages:
-    """Pick the image and the label column."""
+def _to_raw(dataset: "Dataset", source: str, split: str, image: str | None, label: str | None) -> RawImages:
+    """Select the image and the label column."""
     from datasets import Image
 
-    column = _image_column(dataset.features)
-    if column is None:
-        columns = ", ".join(dataset.column_names)
-        raise DataError(f"dataset.source={source} has no column of images; its columns are {columns}.")
-    labels, classes = _read_labels(dataset)
-    # Encoded bytes, not images: the decoding is ours, and so are the names in its errors.
+    column = _image_column(dataset, source, image)
+    labels, classes = _read_labels(dataset, source, label)
+    # Encoded bytes, not images: `RawImages` decodes them, and its errors name the image.
     items = EncodedColumn(dataset.select_columns([column]).cast_column(column, Image(decode=False)), column)
     return RawImages(items, NumberedNames(f"{source} ({split})", len(dataset)), labels, classes, split)
 
 
-def _image_column(features: dict[str, Any]) -> str | None:
-    """The first column declared as images, else the first struct with a field `bytes`, as plain parquet has it."""
+def _image_column(dataset: "Dataset", source: str, name: str | None) -> str:
+    """The named column of images, or the only one: declared as images, or a struct with `bytes`, as in parquet."""
     from datasets import Image
 
-    declared = [name for name, feature in features.items() if isinstance(feature, Image)]
-    structs = [name for name, feature in features.items() if isinstance(feature, dict) and "bytes" in feature]
-    return next(iter(declared + structs), None)
+    declared = [name for name, feature in dataset.features.items() if isinstance(feature, Image)]
+    structs = [name for name, feature in dataset.features.items() if isinstance(feature, dict) and "bytes" in feature]
+    found = declared or structs
+    if name is None and len(found) == 1:
+        return found[0]
+    if name in found:
+        return str(name)
+    if not found:
+        columns = ", ".join(dataset.column_names)
+        raise DataError(f"dataset.source={source} has no column of images; its columns are {columns}.")
+    given = "" if name is None else f"dataset.reader.image={name} is not one of them: "
+    raise DataError(
+        f"dataset.source={source} has the columns of images {', '.join(found)}; {given}choose one with "
+        f"+dataset.reader.image={found[0]}."
+    )
 
 
-def _read_labels(dataset: "Dataset") -> tuple[Tensor | None, list[str] | None]:
-    """The first column of class labels, else of integers: int64 (N,), and the names of the classes if declared."""
+def _read_labels(dataset: "Dataset", source: str, name: str | None) -> tuple[Tensor | None, list[str] | None]:
+    """The labels, int64 (N,), with the names of the classes if declared; see `read_hub`."""
     from datasets import ClassLabel, Value
 
     features = dataset.features
-    declared = [name for name, feature in features.items() if isinstance(feature, ClassLabel)]
+    declared = [key for key, feature in features.items() if isinstance(feature, ClassLabel)]
     integers = [
-        name
-        for name, feature in features.items()
+        key
+        for key, feature in features.items()
         if isinstance(feature, Value) and feature.dtype.lstrip("u")[:3] == "int"
     ]
-    column = next(iter(declared + integers), None)
+    if name is not None and name not in declared + integers:
+        known = ", ".join(declared + integers) or "none"
+        raise DataError(f"dataset.reader.label={name} is not a column of labels of {source}; these are {known}.")
+    column = name or next(iter(declared + [key for key in integers if key.lower() in LABEL_NAMES]), None)
     if column is None or dataset.data.column(column).null_count:
         return None, None
     labels = torch.tensor(dataset.data.column(column).to_numpy(), dtype=torch.int64)

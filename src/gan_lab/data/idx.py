@@ -1,4 +1,4 @@
-"""IDX files, the format in which MNIST and Fashion-MNIST were first published."""
+"""Reader of IDX files, the original format of MNIST and Fashion-MNIST."""
 
 import gzip
 import zlib
@@ -20,10 +20,10 @@ def has_idx(folder: Path) -> bool:
 
 
 def read_idx_folder(folder: Path, split: str) -> RawImages:
-    """Read `train-images-idx3-ubyte`, `t10k-labels-idx1-ubyte` and so on, each as it is or with `.gz`.
+    """Read `train-images-idx3-ubyte`, `t10k-labels-idx1-ubyte` and so on, uncompressed or with the suffix `.gz`.
 
     Args:
-        folder: Where the files lie.
+        folder: Folder of the files.
         split: "train" or "test".
 
     Raises:
@@ -40,7 +40,7 @@ def read_idx_folder(folder: Path, split: str) -> RawImages:
 
 
 def _find(folder: Path, prefix: str, content: str, rank: int) -> Path | None:
-    """The IDX file of one split, or None. Some copies have a dot in the place of the second hyphen."""
+    """The IDX file of one split, or None. Some copies have a dot instead of the second hyphen."""
     stems = [f"{prefix}-{content}-idx{rank}-ubyte", f"{prefix}-{content}.idx{rank}-ubyte"]
     candidates = [folder / f"{stem}{suffix}" for stem in stems for suffix in ("", ".gz")]
     return next((path for path in candidates if path.is_file()), None)

@@ -1,59 +1,55 @@
-"""The data module of image sets."""
+"""Data module for image data sets."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
+from itertools import islice
 
 import torch
 from torch import Tensor
 
 from gan_lab.data.arguments import check_at_least, check_choice
-from gan_lab.data.base import TrainingData
-from gan_lab.data.cache import CACHES, DecodedImages, cache_bytes, choose_cache, decode_all
-from gan_lab.data.content import fingerprint
-from gan_lab.data.decode import FITS, Decoder
+from gan_lab.data.base import REALS_SEED, REFERENCE, TrainingData
+from gan_lab.data.cache import CACHES, DecodedImages, cache_bytes, decode_all
+from gan_lab.data.content import DataContent, fingerprint, quick_hash
+from gan_lab.data.decode import Decoder
 from gan_lab.data.exclude import read_excluded, without
 from gan_lab.data.file_loader import FileLoader
 from gan_lab.data.loaders import MemoryLoader, ResumableLoader
 from gan_lab.data.pixels import flip_coin, flip_where, to_unit_range
-from gan_lab.data.processes import Processes
 from gan_lab.data.raw import RawImages
 from gan_lab.data.sampler import ChangingSampler, EpochSampler, shuffle
-from gan_lab.errors import ConfigError, DataError
+from gan_lab.errors import DataError
 from gan_lab.noise import mix
 from gan_lab.types import Batch, DataSpec
 
-# In the place of the epoch, for the seeds of `real_batch` and of the images that `max_images` picks.
-_REFERENCE = -1
-_SUBSET = -2
-_REALS = (
-    0x5245414C  # seed of the images that evaluations compare with; any number will do, so long as it stays the same
-)
+_SUBSET = -2  # used instead of an epoch in the seed of the subset of `max_images` images
 
 
 class ImageData(TrainingData):
-    """Reads an image set once per process and yields shuffled batches with images in [-1, 1].
+    """Shuffled batches of an image data set, with images in [-1, 1]; the set is read once per process.
 
     Images stay uint8 until they are on the training device. The order is a function of (seed, epoch), the flip of
-    (seed, epoch, image), so neither depends on the number of processes or on an interruption of the run.
+    (seed, epoch, image): neither depends on the number of processes or on an interruption of the run.
 
     Args:
         source: Where the images are, for the reader.
-        reader: What opens the source, for instance `read_hub` or `read_image_folder`.
-        resolution: Side of the images in pixels, after `fit`.
-        channels: 1 grey, 3 RGB, 4 RGBA.
-        num_classes: Number of labels, or None to train without labels, even if the source has some.
+        reader: Function that reads the source, for instance `read_hub` or `read_image_folder`.
+        resolution: Resolution of the images in pixels, after `fit`.
+        channels: 1 gray, 3 RGB, 4 RGBA.
+        num_classes: Number of classes; None trains without labels, even if the source has some.
         batch_size: Images in a batch over all processes.
-        seed: What the order and the flips are functions of.
-        flip: Mirror each image left to right in half of the epochs, at random.
-        cache: Where decoded images are kept: "auto", "device", "memory" or "none"; see `choose_cache`.
-        fit: How images are made square: "crop", "pad" or "stretch"; see `to_tensor`.
-        background: Grey value 0..255 below transparent pixels and around padded images.
-        min_side: Images whose shorter side has fewer pixels count as unreadable.
+        seed: Seed of the order and of the flips.
+        flip: Mirror each image horizontally with probability 1/2 in each epoch.
+        cache: Where to keep decoded images: "auto", "device", "memory" or "none"; see `choose_cache`.
+        fit: Method to make images square: "crop", "pad" or "stretch"; see `to_tensor`.
+        background: Gray value 0..255 below transparent pixels and around padded images.
+        min_resolution: Images whose shorter side has fewer pixels count as unreadable.
         on_error: "stop" at an unreadable image, or "skip" it with a warning.
-        num_workers: Worker processes that decode, if the images are not cached.
-        max_images: Train on so many images, which the seed picks; None for all.
-        budget_images: How many real images a run sees unless the budget of the run says otherwise; only stored here.
-        exclude: A `duplicates.csv` of `gan-lab duplicates`: the images that it drops are left out, before `max_images`.
+        num_workers: Worker processes for decoding, if the images are not cached.
+        max_images: Train on this many images, chosen by the seed; None for all.
+        budget_images: Default for the number of real images that a run sees; only stored here.
+        exclude: A `duplicates.csv` of `gan-lab duplicates`: its images are excluded, before `max_images` applies.
 
     Raises:
         ConfigError: A value is not allowed.
@@ -72,97 +68,113 @@ class ImageData(TrainingData):
         cache: str = "auto",
         fit: str = "crop",
         background: int = 255,
-        min_side: int = 2,
+        min_resolution: int = 2,
         on_error: str = "stop",
         num_workers: int = 0,
         budget_images: int = 1_000_000,
         max_images: int | None = None,
         exclude: str | None = None,
     ) -> None:
-        super().__init__()
-        _check_arguments(
-            resolution, channels, num_classes, batch_size, background, min_side, num_workers, budget_images
-        )
+        super().__init__(DataSpec(channels, resolution, num_classes), batch_size, seed, budget_images)
+        self._decoder = Decoder(channels, resolution, fit, background, min_resolution)
+        if num_classes is not None:
+            check_at_least("dataset.num_classes", num_classes, 1)
+        check_at_least("dataset.num_workers", num_workers, 0)
         if max_images is not None:
             check_at_least("dataset.max_images", max_images, 1)
         check_choice("dataset.cache", cache, CACHES)
-        check_choice("dataset.fit", fit, FITS)
         check_choice("dataset.on_error", on_error, ("stop", "skip"))
-        self.source = source
+        self.source: str = source
         self.reader = reader
-        self.spec = DataSpec(channels, resolution, num_classes)
-        self.batch_size = batch_size
-        self.seed = seed
         self.flip = flip
         self.cache = cache
         self.on_error = on_error
         self.num_workers = num_workers
-        self.budget_images = budget_images
         self.max_images = max_images
         self.exclude = exclude
-        self._decoder = Decoder(channels, resolution, fit, background, min_side)
-        self._raw: RawImages | None = None
         self._decoded: DecodedImages | None = None
-        self._positions = torch.empty(0, dtype=torch.long)  # in the set before decoding, of the decoded images
+        self._positions = torch.empty(0, dtype=torch.long)  # of the decoded images, in the set before decoding
         self._loader: ResumableLoader | None = None
+
+    @cached_property
+    def _raw(self) -> RawImages:
+        """The set before decoding, after `exclude` and `max_images`; read at the first use."""
+        raw = self.reader(self.source)
+        _check_labels(raw, self.source, self.spec.num_classes)
+        if self.exclude is not None:
+            raw = without(raw, read_excluded(self.exclude), self.exclude)
+        if self.max_images is not None and self.max_images < len(raw):
+            raw = raw.at(shuffle(len(raw), mix(self.seed, _SUBSET))[: self.max_images].sort().values)
+        return raw
 
     @property
     def size(self) -> int:
-        """Images in the set; once it is decoded, without those that were skipped."""
-        return len(self._read()) if self._decoded is None else len(self._decoded.images)
+        """Number of images in the set; after decoding, without the skipped ones."""
+        return len(self._raw) if self._decoded is None else len(self._decoded.images)
 
     @property
     def classes(self) -> list[str] | None:
-        """Names of the labels 0, 1, …, or None where the set has no labels or does not name them."""
-        classes = self._read().classes
+        """Names of the labels 0, 1, …; None if the set has no labels or they have no names."""
+        classes = self._raw.classes
         return None if classes is None or self.spec.num_classes is None else list(classes)
 
+    def summary(self) -> str:
+        """What was found, in one line: images, classes with their counts, sizes and color modes of the files."""
+        parts = [f"{self.size:,} images"]
+        labels = self._kept_labels(self._raw.labels)
+        if labels is not None:
+            counts = labels.bincount(minlength=self.spec.num_classes or 0).tolist()
+            names = self.classes or [str(label) for label in range(len(counts))]
+            parts.append(
+                f"{len(counts)} classes: {shortened([f'{n} ({c:,})' for n, c in zip(names, counts, strict=True)])}"
+            )
+        elif self._raw.labels is not None:
+            parts.append("labels not used, since dataset.num_classes=null")
+        return "; ".join([*parts, self._raw.headers()])
+
     def undecoded(self) -> tuple[RawImages, Decoder]:
-        """The set before decoding, without what `exclude` and `max_images` leave out, and what decodes it.
+        """The set before decoding, after `exclude` and `max_images`, and its decoder.
 
         Raises:
             DataError: The source cannot be read, or the labels do not fit `num_classes`.
         """
-        return self._read(), self._decoder
-
-    def prepare_data(self) -> None:
-        """Let one process per machine download what is not there yet."""
-        self._read()
+        return self._raw, self._decoder
 
     def setup(self, stage: str | None = None) -> None:
-        """Read the set and, inside a trainer, decode it if it is cached; once per process, however often it is called.
+        """Read the set and, inside a trainer, decode it if it is cached; once per process, also if called repeatedly.
 
-        Without a trainer it is not known where and in how many processes the set will be kept, so it is only read.
+        Without a trainer, the device and the number of processes are unknown, so the set is only read.
 
         Raises:
             DataError: The source or an image cannot be read, or the labels do not fit `num_classes`.
         """
-        self._read()
+        super().setup(stage)
         if self.trainer is not None:
             self._decode()
 
     def train_dataloader(self) -> ResumableLoader:
-        """Batches of the set; see `MemoryLoader` for what is in them. Without a trainer for one process on the CPU.
+        """Batches of the set, as described in `MemoryLoader`; without a trainer, for one process on the CPU.
 
         Raises:
-            DataError: The batch does not divide by the processes, or the set has fewer images than a batch.
+            DataError: The batch size is not divisible by the number of processes, or exceeds the size of the set.
         """
         self._decode()
-        processes = Processes.of(self.trainer)
-        sampler = self._sampler(processes.rank, processes.world)
-        pin_memory = processes.device.type == "cuda"
-        if self._decoded is not None:
-            pin_memory = pin_memory and self._decoded.images.device.type == "cpu"
-            self._loader = MemoryLoader(self._decoded, sampler, pin_memory)
-        else:
-            raw, labels = self._read(), self._kept_labels(self._read().labels)
-            self._loader = FileLoader(raw, labels, self._decoder, sampler, self.on_error, self.num_workers, pin_memory)
+        processes = self._processes
+        arguments = (self.seed, processes.rank, processes.world)
+        sampler: EpochSampler | ChangingSampler = (
+            EpochSampler(self.size, self.batch_size, *arguments)
+            if self.batch_sizes is None
+            else ChangingSampler(self.size, self.batch_sizes, *arguments)
+        )
+        self._loader = self._make_loader(sampler, for_cuda=processes.device.type == "cuda")
         return self._loader
 
-    def _sampler(self, rank: int, world: int) -> EpochSampler | ChangingSampler:
-        if self.batch_sizes is None:
-            return EpochSampler(self.size, self.batch_size, self.seed, rank, world)
-        return ChangingSampler(self.size, self.batch_sizes, self.seed, rank, world)
+    def _make_loader(self, sampler: EpochSampler | ChangingSampler, for_cuda: bool) -> ResumableLoader:
+        """Loader of the cached or undecoded images; batches are page-locked if they must be copied to a CUDA device."""
+        if self._decoded is not None:
+            return MemoryLoader(self._decoded, sampler, for_cuda and self._decoded.images.device.type == "cpu")
+        labels = self._kept_labels(self._raw.labels)
+        return FileLoader(self._raw, labels, self._decoder, sampler, self.on_error, self.num_workers, for_cuda)
 
     def teardown(self, stage: str | None = None) -> None:
         """End the worker processes."""
@@ -170,7 +182,7 @@ class ImageData(TrainingData):
             self._loader.close()
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """On the device: flip, and uint8 to float32 in [-1, 1]."""
+        """Flip the images on the device, and convert them from uint8 to float32 in [-1, 1]."""
         images = batch["image"]
         if self.flip:
             epoch = self._loader.sampler.epoch if self._loader is not None else 0
@@ -178,58 +190,78 @@ class ImageData(TrainingData):
         return {**batch, "image": to_unit_range(images)}
 
     def real_batch(self, count: int) -> Tensor:
-        """Images that the seed picks, for reference grids: float32 (count, C, H, W) in [-1, 1] on the CPU.
+        """Images chosen by the seed, for reference grids: float32 (count, C, H, W) in [-1, 1] on the CPU.
 
         Raises:
             DataError: The set has fewer images, or one of these cannot be read.
         """
         self.setup()
         if count > self.size:
-            raise DataError(f"The data set has {self.size} images, fewer than the {count} that are to be shown.")
-        chosen = shuffle(self.size, mix(self.seed, _REFERENCE))
+            raise DataError(f"The data set has {self.size} images, fewer than the {count} to be shown.")
+        chosen = shuffle(self.size, mix(self.seed, REFERENCE))
         if self._decoded is not None:
             images = self._decoded.images
             return to_unit_range(images[chosen[:count].to(images.device)].cpu())
         return to_unit_range(self._decode_first(chosen.tolist(), count))
 
-    def fingerprint(self) -> str:
-        """A hash of the images' bytes, the labels, and how images are decoded."""
-        return fingerprint(self._read(), self._decoder)
+    @cached_property
+    def content(self) -> DataContent:
+        """Number of images, names of the classes, and `quick_hash`."""
+        raw, classes = self._raw, self.classes
+        return DataContent(len(raw), classes, quick_hash(raw, self._kept_labels(raw.labels), classes))
 
-    @property
-    def split(self) -> str | None:
-        """See `TrainingData.split`."""
-        return self._read().split
+    def reals_by_class(self, labels: Sequence[int], count: int) -> list[Tensor]:
+        """See `TrainingData.reals_by_class`; the images are chosen by the seed."""
+        self.setup()
+        known = self._kept_labels(self._raw.labels) if self._decoded is None else self._decoded.labels
+        if known is None:
+            raise DataError(f"{self.source} has no labels.")
+        order = shuffle(self.size, mix(self.seed, REFERENCE))
+        ordered = known.cpu()[order]
+        return [self._images_at(order[ordered == label], count) for label in labels]
+
+    def _images_at(self, places: Tensor, count: int) -> Tensor:
+        """The first `count` images at these places in the set, or fewer; float32 (n, C, H, W) in [-1, 1] on the CPU."""
+        if self._decoded is not None:
+            images = self._decoded.images
+            return to_unit_range(images[places[:count].to(images.device)].cpu())
+        found = list(islice(self._readable(places.tolist()), count))
+        size = self._decoder.resolution
+        return to_unit_range(torch.stack(found) if found else torch.empty(0, self.spec.channels, size, size))
+
+    def fingerprint(self) -> str:
+        """Hash of the images' bytes, the labels and the decoder's settings."""
+        return fingerprint(self._raw, self._decoder)
 
     def reals(self, count: int | None, batch_size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
         """See `TrainingData.reals`."""
         self._decode()
         if count is not None and count > self.size:
             raise DataError(
-                f"evaluation.real_images={count}, but {self.source} has {self.size} images; give a smaller number, or null "
-                "for all of them."
+                f"evaluation.real_images={count}, but {self.source} has {self.size} images; give a smaller number, or "
+                "null for all of them."
             )
-        whole = len(self._read())
-        # Of all images, readable or not, so that the choice is the same whether they were decoded before or not.
-        order = torch.arange(whole) if count is None else shuffle(whole, _REALS)
-        labels = self._kept_labels(self._read().labels)
-        for images, positions in self._parts(order, count, batch_size):
+        total = len(self._raw)
+        # Of all images, readable or not, so that the choice does not depend on whether they were decoded before.
+        order = torch.arange(total) if count is None else shuffle(total, REALS_SEED)
+        labels = self._kept_labels(self._raw.labels)
+        for images, positions in self._chunks(order, count, batch_size):
             yield to_unit_range(images), None if labels is None else labels[positions].to(images.device)
 
     def named(self, batch_size: int) -> Iterator[tuple[Tensor, list[str]]]:
         """See `TrainingData.named`."""
         self._decode()
-        raw = self._read()
-        for images, positions in self._parts(torch.arange(len(raw)), None, batch_size):
+        raw = self._raw
+        for images, positions in self._chunks(torch.arange(len(raw)), None, batch_size):
             yield to_unit_range(images), [raw.name(position) for position in positions.tolist()]
 
-    def _parts(self, order: Tensor, count: int | None, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """The first `count` images uint8 in this order, those that are skipped left out, and their positions in the set."""
-        parts = self._from_files if self._decoded is None else self._from_cache
-        return parts(order, count, batch_size)
+    def _chunks(self, order: Tensor, count: int | None, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Chunks of the first `count` readable images in this order: uint8 images, and their positions in the set."""
+        chunks = self._from_files if self._decoded is None else self._from_cache
+        return chunks(order, count, batch_size)
 
     def _from_cache(self, order: Tensor, count: int | None, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """See `_parts`."""
+        """`_chunks` of the decoded images."""
         assert self._decoded is not None
         images = self._decoded.images
         places = torch.full_like(order, -1)
@@ -239,21 +271,21 @@ class ImageData(TrainingData):
             yield images[chosen.to(images.device)], self._positions[chosen]
 
     def _from_files(self, order: Tensor, count: int | None, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """The same, decoded as they come.
+        """`_chunks`, decoded on demand.
 
         Raises:
-            DataError: An image cannot be read and is not to be skipped, or too few are left.
+            DataError: An image cannot be read and `on_error` is "stop", or fewer than `count` can be read.
         """
         wanted = left = len(order) if count is None else count
         while left and len(order):
             chosen, order = order[: min(batch_size, left)], order[min(batch_size, left) :]
             try:
-                numbered = replace(self._read().at(chosen), labels=chosen)
+                numbered = replace(self._raw.at(chosen), labels=chosen)
                 decoded = decode_all(numbered, self._decoder, self.on_error, progress=False)
             except DataError:
                 if self.on_error == "stop":
                     raise
-                continue  # none of these can be used
+                continue  # none of these can be read
             assert decoded.labels is not None
             left -= len(decoded.images)
             yield decoded.images, decoded.labels
@@ -261,25 +293,12 @@ class ImageData(TrainingData):
             needed = "one" if count is None else f"evaluation.real_images={count}; give a smaller number"
             raise DataError(f"Only {wanted - left} images of {self.source} can be read, fewer than {needed}.")
 
-    def _read(self) -> RawImages:
-        """The set before decoding, read at the first call."""
-        if self._raw is None:
-            raw = self.reader(self.source)
-            _check_labels(raw, self.source, self.spec.num_classes)
-            if self.exclude is not None:
-                raw = without(raw, read_excluded(self.exclude), self.exclude)
-            if self.max_images is not None and self.max_images < len(raw):
-                raw = raw.at(shuffle(len(raw), mix(self.seed, _SUBSET))[: self.max_images].sort().values)
-            self._raw = raw
-        return self._raw
-
     def _decode(self) -> None:
-        """Fill the cache at the first call, if there is to be one."""
-        raw, processes = self._read(), Processes.of(self.trainer)
-        nbytes = cache_bytes(len(raw), self.spec.channels, self._decoder.resolution)
-        place = choose_cache(self.cache, nbytes, processes.device, processes.on_this_machine)
+        """Decode the set at the first call, if it is to be cached."""
+        raw, processes = self._raw, self._processes
+        place = self._choose_cache(self.cache, cache_bytes(len(raw), self.spec.channels, self._decoder.resolution))
         if place != "none" and self._decoded is None:
-            numbered = replace(raw, labels=torch.arange(len(raw)))  # so that it is known which ones were skipped
+            numbered = replace(raw, labels=torch.arange(len(raw)))  # identify the images that were not skipped
             decoded = decode_all(numbered, self._decoder, self.on_error, progress=processes.rank == 0)
             assert decoded.labels is not None
             self._positions = decoded.labels
@@ -292,49 +311,32 @@ class ImageData(TrainingData):
         return None if self.spec.num_classes is None else labels
 
     def _decode_first(self, positions: list[int], count: int) -> Tensor:
-        """The first `count` of these images, or with `on_error="skip"` of the readable ones: uint8 (count, C, H, W)."""
-        images: list[Tensor] = []
-        for position in positions:
-            if len(images) == count:
-                break
-            try:
-                images.append(self._decoder(self._read(), position))
-            except DataError:
-                if self.on_error == "stop":
-                    raise
+        """The first `count` of these images, or with `on_error="skip"` of the readable ones; uint8 (count, C, H, W)."""
+        images = list(islice(self._readable(positions), count))
         if len(images) < count:
             raise DataError(
                 f"Only {len(images)} images of {self.source} can be read, fewer than the {count} to be shown."
             )
         return torch.stack(images)
 
+    def _readable(self, positions: Sequence[int]) -> Iterator[Tensor]:
+        """The images at these positions, uint8 (C, H, W), with `on_error="skip"` without those that cannot be read."""
+        for position in positions:
+            try:
+                yield self._decoder(self._raw, position)
+            except DataError:
+                if self.on_error == "stop":
+                    raise
 
-def _check_arguments(
-    resolution: int,
-    channels: int,
-    num_classes: int | None,
-    batch_size: int,
-    background: int,
-    min_side: int,
-    num_workers: int,
-    budget_images: int,
-) -> None:
-    """Refuse numbers that make no data set."""
-    check_at_least("dataset.resolution", resolution, 1)
-    if channels not in (1, 3, 4):
-        raise ConfigError(f"dataset.channels={channels} is not possible; choose 1 (grey), 3 (RGB) or 4 (RGBA).")
-    if num_classes is not None:
-        check_at_least("dataset.num_classes", num_classes, 1)
-    check_at_least("batch_size", batch_size, 1)
-    if not 0 <= background <= 255:
-        raise ConfigError(f"dataset.background={background} is no grey value; give one from 0 (black) to 255 (white).")
-    check_at_least("dataset.min_side", min_side, 1)
-    check_at_least("dataset.num_workers", num_workers, 0)
-    check_at_least("dataset.budget_images", budget_images, 1)
+
+def shortened(items: Sequence[str], limit: int = 10) -> str:
+    """The first items, and how many more there are."""
+    rest = f", and {len(items) - limit:,} more" if len(items) > limit else ""
+    return ", ".join(items[:limit]) + rest
 
 
 def _check_labels(raw: RawImages, source: str, num_classes: int | None) -> None:
-    """Refuse labels that are not 0..num_classes-1."""
+    """Raise DataError unless the labels are in 0..num_classes-1."""
     if num_classes is None:
         return
     if raw.labels is None:
@@ -344,11 +346,12 @@ def _check_labels(raw: RawImages, source: str, num_classes: int | None) -> None:
     if raw.classes is not None and len(raw.classes) != num_classes:
         found = len(raw.classes)
         raise DataError(
-            f"dataset.num_classes={num_classes}, but {source} has {found} classes; give dataset.num_classes={found}."
+            f"dataset.num_classes={num_classes}, but {source} has {found} classes: {shortened(raw.classes)}. If these "
+            f"are right, give dataset.num_classes={found}."
         )
     lowest, highest = int(raw.labels.min()), int(raw.labels.max())
     if lowest < 0 or highest >= num_classes:
         raise DataError(
-            f"dataset.num_classes={num_classes}, but the labels of {source} go from {lowest} to {highest}; "
-            "they must lie between 0 and num_classes - 1."
+            f"dataset.num_classes={num_classes}, but the labels of {source} range from {lowest} to {highest}; "
+            "they must be between 0 and num_classes - 1."
         )

@@ -1,45 +1,72 @@
-"""A user's own images: a folder or a zip file, with or without one sub-folder per class."""
+"""Reader of a folder or zip file of images."""
 
+import logging
 import os
+import stat
 import zipfile
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-import torch
-from torch import Tensor
+from PIL import features
 
-from gan_lab.data.raw import RawImages
+from gan_lab.data.folder_labels import LABELS_FILE, folder_labels, listed_labels
+from gan_lab.data.raw import MAX_FILE_BYTES, RawImages
+from gan_lab.data.source import existing_path
 from gan_lab.errors import DataError
+from gan_lab.ranks import is_first_process
 
-EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
-"""File names that are taken for images, in lower case."""
+log = logging.getLogger(__name__)
+
+EXTENSIONS = frozenset(
+    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+    | ({".jp2"} if features.check("jpg_2000") else set())
+    | ({".avif"} if "avif" in features.get_supported() else set())
+)
+"""Extensions of the image files that Pillow can decode here, in lower case."""
+
+NOT_IMAGES = frozenset(
+    {".txt", ".json", ".csv", ".tsv", ".xml", ".yaml", ".yml", ".md", ".html", ".db", ".ini", ".log", ""}
+)
+"""Extensions of files that usually lie beside images; they are ignored without a warning."""
+
+NOT_FOLDERS = frozenset({"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"})
+"""Folders that operating systems and network drives create, in lower case; hidden folders are ignored as well."""
 
 
 def read_image_folder(source: str) -> RawImages:
     """Find the images below a folder or inside a zip file, in the order of their names.
 
-    If every image lies in a sub-folder, the first-level sub-folders in alphabetical order are the classes 0, 1, …;
-    a folder that wraps the whole content of a zip file is no class. Hidden files are passed over.
+    A file `dataset.json` at the top, in StyleGAN's format, gives the labels. Without it, if every image is in a
+    subfolder, the first-level subfolders in alphabetical order are the classes 0, 1, …; see `folder_labels`. A folder
+    that contains all images is not a class. Hidden files and the folders of `NOT_FOLDERS` are ignored. A folder that is
+    reached twice through links is read once. Files with other extensions are counted in a warning.
 
     Args:
         source: Path of the folder or zip file; `~` is the home folder.
 
     Raises:
-        DataError: There is no such path, it is neither a folder nor a zip file, or no image is in it.
+        DataError: The path does not exist, is neither a folder nor a zip file, or contains no image; or its labels
+            cannot be determined.
     """
-    path = Path(source).expanduser()
+    path = existing_path(source)
     if path.is_dir():
-        names = _images_below(path)
+        files = _files_below(path)
+        names = _images(files, source)
         items: FolderFiles | ZipMembers = FolderFiles(path, names)
-        tops = _first_folders(names)
-    elif path.is_file():
-        names = _images_in_zip(path)
-        items = ZipMembers(path, names)
-        tops = _first_folders(_without_common_folder(names))
+        listing = (path / LABELS_FILE).read_bytes() if LABELS_FILE in files else None
     else:
-        raise DataError(f"dataset.source={source} does not exist; give the path of a folder or zip file of images.")
+        sizes = _sizes_in_zip(path)
+        names = _images(sizes, source)
+        _refuse_huge(sizes, [*names, LABELS_FILE], path)
+        items = ZipMembers(path, names)
+        listing = ZipMembers(path, [LABELS_FILE])[0] if LABELS_FILE in sizes else None
     if not names:
-        raise DataError(f"dataset.source={source} holds no images; the known extensions are {_extensions()}.")
-    labels, classes = _labels(tops)
+        raise DataError(f"dataset.source={source} contains no images; the supported extensions are {_extensions()}.")
+    if listing is not None:
+        labels, classes = listed_labels(listing, names, f"{source}/{LABELS_FILE}")
+    else:
+        labels, classes = folder_labels(_without_common_folder(names), source)
     return RawImages(items, [f"{path}/{name}" for name in names], labels, classes)
 
 
@@ -56,12 +83,19 @@ class FolderFiles:
     def __getitem__(self, position: int, /) -> Path:
         return self.folder / self.names[position]
 
+    def file_size(self, position: int) -> int:
+        """Size of the file in bytes; 0 if it has disappeared."""
+        try:
+            return self[position].stat().st_size
+        except OSError:
+            return 0
+
 
 class ZipMembers:
     """Members of a zip file, as a sequence of bytes.
 
-    Every process opens the file for itself: after a fork the file position would be shared, and an open file cannot
-    be pickled. Within a process `zipfile` lets several threads read from one handle.
+    Every process opens the file itself: after a fork the file position would be shared, and an open file cannot be
+    pickled. Within a process, `zipfile` supports reads of several threads from one handle.
     """
 
     def __init__(self, path: Path, names: list[str]) -> None:
@@ -73,62 +107,96 @@ class ZipMembers:
         return len(self.names)
 
     def __getitem__(self, position: int, /) -> bytes:
+        return self._archive().read(self.names[position])
+
+    def file_size(self, position: int) -> int:
+        """Size of the unpacked file in bytes, from the directory of the archive."""
+        return self._archive().getinfo(self.names[position]).file_size
+
+    def _archive(self) -> zipfile.ZipFile:
         if self._opened is None or self._opened[0] != os.getpid():
             self._opened = (os.getpid(), zipfile.ZipFile(self.path))
-        return self._opened[1].read(self.names[position])
+        return self._opened[1]
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_opened": None}
 
 
-def _images_below(folder: Path) -> list[str]:
-    """Names of the images relative to the folder, sorted."""
-    names = []
+def _files_below(folder: Path) -> list[str]:
+    """Paths of the regular files, relative to the folder; a folder that is reached twice is entered once."""
+    found: list[str] = []
+    entered: set[tuple[int, int]] = set()
     for root, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        names += [(Path(root) / file).relative_to(folder).as_posix() for file in files]
-    return sorted(name for name in names if _is_image(name))
+        identity = os.stat(root)
+        if (identity.st_dev, identity.st_ino) in entered:
+            folders.clear()
+            continue
+        entered.add((identity.st_dev, identity.st_ino))
+        folders[:] = sorted(name for name in folders if not _is_ignored(name))
+        found += [
+            (Path(root) / file).relative_to(folder).as_posix() for file in files if _is_regular(Path(root) / file)
+        ]
+    return found
 
 
-def _images_in_zip(path: Path) -> list[str]:
-    """Names of the images inside a zip file, sorted."""
+def _is_regular(file: Path) -> bool:
+    """False for pipes and devices, which would never end, and for broken links."""
+    try:
+        return stat.S_ISREG(file.stat().st_mode)
+    except OSError:
+        return False
+
+
+def _sizes_in_zip(path: Path) -> dict[str, int]:
+    """Names of the members of a zip file, and their sizes when unpacked."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return sorted(name for name in archive.namelist() if _is_image(name))
+            return {member.filename: member.file_size for member in archive.infolist() if not member.is_dir()}
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         if path.suffix.lower() == ".zip":
             raise DataError(f"dataset.source={path} is a damaged zip file: {str(error).rstrip('.')}.") from error
         raise DataError(f"dataset.source={path} is neither a folder nor a zip file.") from error
 
 
-def _is_image(name: str) -> bool:
-    """Whether the name has a known extension and neither it nor a folder above it is hidden."""
-    path = PurePosixPath(name)
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-    return path.suffix.lower() in EXTENSIONS and not hidden
+def _refuse_huge(sizes: dict[str, int], names: list[str], path: Path) -> None:
+    for name in names:
+        if sizes.get(name, 0) > MAX_FILE_BYTES:
+            raise DataError(
+                f"{path}/{name} has {sizes[name] / 2**20:,.0f} MiB, more than the limit of {MAX_FILE_BYTES >> 20} MiB; "
+                "remove it from the archive."
+            )
+
+
+def _images(files: Iterable[str], source: str) -> list[str]:
+    """Sorted names of the images; other files are counted in a warning."""
+    names, others = [], Counter[str]()
+    for name in files:
+        path = PurePosixPath(name)
+        if any(map(_is_ignored, path.parts)):
+            continue
+        extension = path.suffix.lower()
+        if extension in EXTENSIONS:
+            names.append(name)
+        elif extension not in NOT_IMAGES:
+            others[extension] += 1
+    if others and is_first_process():
+        counts = ", ".join(f"{count:,} {extension}" for extension, count in others.most_common())
+        log.warning(
+            f"{others.total():,} of the {len(names) + others.total():,} files in {source} were ignored, since their "
+            f"extensions are not supported: {counts}."
+        )
+    return sorted(names)
+
+
+def _is_ignored(part: str) -> bool:
+    return part.startswith(".") or part.lower() in NOT_FOLDERS
 
 
 def _without_common_folder(names: list[str]) -> list[str]:
-    """The names without the folders that all of them share, which zip tools add around the content."""
+    """The names without their common parent folders, which zip tools and downloads add."""
     while names and len({name.partition("/")[0] for name in names}) == 1 and all("/" in name for name in names):
         names = [name.partition("/")[2] for name in names]
     return names
-
-
-def _first_folders(names: list[str]) -> list[str] | None:
-    """The first-level folder of each name, or None if an image lies outside all folders."""
-    if not all("/" in name for name in names):
-        return None
-    return [name.partition("/")[0] for name in names]
-
-
-def _labels(tops: list[str] | None) -> tuple[Tensor | None, list[str] | None]:
-    """Number the folders in alphabetical order: int64 labels (N,) and the names of the classes."""
-    if tops is None:
-        return None, None
-    classes = sorted(set(tops))
-    numbers = {name: number for number, name in enumerate(classes)}
-    return torch.tensor([numbers[top] for top in tops]), classes
 
 
 def _extensions() -> str:

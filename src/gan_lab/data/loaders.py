@@ -1,26 +1,23 @@
-"""Loaders that resume: batches from a cached tensor, from files, or from a distribution."""
+"""Resumable loaders: base class, loader of decoded images, and loader of a distribution."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from gan_lab.data.cache import DecodedImages
-from gan_lab.data.sampler import ChangingSampler, EpochPosition, EpochSampler, check_share
+from gan_lab.data.sampler import ChangingSampler, EpochPosition, EpochSampler, check_divisible
 from gan_lab.noise import Noise, mix
 from gan_lab.types import Batch
 
-if TYPE_CHECKING:
-    from gan_lab.data.mixtures import GaussianMixture
-
 
 class ResumableLoader(ABC):
-    """Yields the batches of one epoch at each iteration and can continue in the middle of one.
+    """Loader whose state is the epoch and the number of batches yielded, so that it can resume within an epoch.
 
-    Lightning saves `state_dict` with every checkpoint. Which epoch and batch an iteration begins with is decided when
-    its first batch is asked for: Lightning makes the iterator before it sets the epoch.
+    Lightning saves `state_dict` with every checkpoint. Each iteration yields one epoch; its epoch and first batch are
+    determined at the first `next`, since Lightning creates the iterator before it sets the epoch.
     """
 
     def __init__(self, sampler: EpochPosition) -> None:
@@ -29,38 +26,38 @@ class ResumableLoader(ABC):
         self._yielded = 0
 
     def __len__(self) -> int:
-        """Batches in a whole epoch."""
+        """Batches in a complete epoch."""
         return len(self.sampler)
 
     def __iter__(self) -> Iterator[Batch]:
         self._epoch = self.sampler.epoch
         self._yielded = self.sampler.take_start()
         for batch in self._batches(self._yielded):
-            self._yielded += 1  # before the batch is handed out: a checkpoint made while it is used counts it
+            self._yielded += 1  # before the yield, so that a checkpoint made during its use counts it
             yield batch
 
     @abstractmethod
     def _batches(self, start: int) -> Iterator[Batch]:
-        """The batches of the sampler's epoch from number `start` on."""
+        """The batches of the sampler's epoch, starting with number `start`."""
 
     def state_dict(self) -> dict[str, int]:
-        """The epoch, and how many of its batches were handed out."""
+        """The epoch, and the number of its batches that were yielded."""
         return {"epoch": self._epoch, "batches": self._yielded}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continue after the last batch that was handed out."""
+        """Continue after the last batch that was yielded."""
         self._epoch, self._yielded = state["epoch"], state["batches"]
         self.sampler.resume(self._epoch, self._yielded)
 
 
 class MemoryLoader(ResumableLoader):
-    """Batches of a decoded image set: one gather per batch, where the set is.
+    """Batches of a decoded image set, gathered on the device of the set.
 
     Yields `image` uint8 (n, C, H, W), `index` int64 (n,) and, if the set has them, `label` int64 (n,).
 
     Args:
         data: The decoded set, in main memory or on the training device.
-        sampler: The order.
+        sampler: Order of the images.
         pin_memory: Gather into page-locked memory, for a faster copy to a CUDA device.
     """
 
@@ -81,7 +78,7 @@ class MemoryLoader(ResumableLoader):
 
 
 def gather(rows: Tensor, index: Tensor, pin_memory: bool) -> Tensor:
-    """Some rows of `wide_rows`, as uint8 (n, bytes), in page-locked memory if wanted."""
+    """Rows of `wide_rows` at the indices, as uint8 (n, bytes), optionally in page-locked memory."""
     if not pin_memory:
         return rows.index_select(0, index).view(torch.uint8)
     out = torch.empty(len(index), rows.shape[1], dtype=rows.dtype, pin_memory=True)
@@ -89,41 +86,51 @@ def gather(rows: Tensor, index: Tensor, pin_memory: bool) -> Tensor:
 
 
 def wide_rows(images: Tensor) -> Tensor:
-    """The same memory as one row per image, of 8-byte elements where they fit.
+    """View of the images with one row per image, of 8-byte elements if the size of an image is a multiple of 8.
 
-    A gather is divided among threads by its number of elements; with bytes, small batches would be divided too, and the
-    threads would wait for each other far longer than they copy.
+    PyTorch parallelizes a gather by its number of elements. With bytes, small batches would be parallelized too, and
+    the threads would synchronize for far longer than they copy.
     """
     rows = images.flatten(1)
     return rows.view(torch.int64) if rows.shape[1] % 8 == 0 else rows
 
 
-class PointLoader(ResumableLoader):
-    """Batches of fresh points, each a function of (seed, epoch, batch in the epoch).
+class Distribution(Protocol):
+    """Interface of the distributions of `DistributionLoader`."""
 
-    Yields `image` float32 (n, 2) and `label` int64 (n,), the mode that a point was drawn from.
+    def sample(self, noise: Noise) -> tuple[Tensor, Tensor]:
+        """Samples (n, ...) and their labels, int64 (n,), where n is the number of rows of the noise."""
+
+
+class DistributionLoader(ResumableLoader):
+    """Batches of fresh samples, each a function of (seed, epoch, batch in the epoch).
+
+    Yields `image`, the unchanged samples of the distribution, and `label` int64 (n,).
 
     Args:
-        mixture: The distribution.
-        batches_per_epoch: Length of an epoch, which a distribution does not have by itself.
-        global_batch: Points in a batch over all processes.
-        seed: What the points are a function of.
-        rank: Number of this process; it takes every `world`-th point.
+        distribution: The distribution to sample.
+        batches_per_epoch: Length of an epoch, which a distribution does not define.
+        global_batch: Samples in a batch over all processes.
+        seed: Seed of the samples.
+        rank: Index of this process, which takes every `world`-th sample.
         world: Number of processes.
+
+    Raises:
+        DataError: The batch size is not divisible by the number of processes.
     """
 
     def __init__(
         self,
-        mixture: "GaussianMixture",
+        distribution: Distribution,
         batches_per_epoch: int,
         global_batch: int,
         seed: int,
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        check_share(global_batch, world)
+        check_divisible(global_batch, world)
         super().__init__(EpochPosition(batches_per_epoch))
-        self.mixture = mixture
+        self.distribution = distribution
         self.global_batch = global_batch
         self.seed = seed
         self.rows = slice(rank, None, world)
@@ -131,5 +138,5 @@ class PointLoader(ResumableLoader):
     def _batches(self, start: int) -> Iterator[Batch]:
         for number in range(start, len(self)):
             noise = Noise(mix(self.seed, self.sampler.epoch, number), self.global_batch, self.rows)
-            points, labels = self.mixture.sample(noise)
-            yield {"image": points, "label": labels}
+            samples, labels = self.distribution.sample(noise)
+            yield {"image": samples, "label": labels}

@@ -1,23 +1,23 @@
-"""Operations on batches of pixels that run where the batch is: scaling and the horizontal flip."""
+"""Scaling and horizontal flip of image batches, on the device of the batch."""
 
 import torch
 from torch import Tensor
 
 
 def to_unit_range(images: Tensor) -> Tensor:
-    """uint8 0..255 to float32 in [-1, 1], of the same shape."""
+    """Convert uint8 0..255 to float32 in [-1, 1], of the same shape."""
     return images.to(torch.float32).div_(127.5).sub_(1)
 
 
 def flip_coin(index: Tensor, key: int) -> Tensor:
-    """One fair coin per image: a hash of the image's position and the key, with no random state.
+    """One fair coin per image: a hash of the image's position and the key, without a random state.
 
-    It is the splitmix64 finalizer of `gan_lab.noise.mix`, in wrapping int64 arithmetic. So the coin does not depend on
-    the batch, the process or the device on which an image is drawn.
+    The hash is the splitmix64 finalizer of `gan_lab.noise.mix`, in wrapping int64 arithmetic. So the coin does not
+    depend on the batch, the process or the device.
 
     Args:
         index: Position in the data set, int64 (n,).
-        key: What the coins are a function of besides the position, for instance `mix(seed, epoch)`.
+        key: Key of the hash, for instance `mix(seed, epoch)`.
 
     Returns:
         Booleans (n,).
@@ -29,7 +29,7 @@ def flip_coin(index: Tensor, key: int) -> Tensor:
 
 
 def flip_where(images: Tensor, coin: Tensor) -> Tensor:
-    """Mirror the images (n, C, H, W) left to right where the coin (n,) is true."""
+    """Mirror the images (n, C, H, W) horizontally where the coin (n,) is true."""
     return torch.where(coin[:, None, None, None], images.flip(-1), images)
 
 

@@ -1,4 +1,4 @@
-"""Writes a prepared pyramid, and goes on where an interrupted run stopped."""
+"""Writer of prepared pyramids, which resumes after an interruption."""
 
 import json
 import os
@@ -16,72 +16,78 @@ from gan_lab.data.decode import Decoder
 from gan_lab.data.pyramid import DESCRIPTION, LABELS, NAMES, Pyramid, array_file, read_description, smaller_images
 from gan_lab.data.raw import RawImages
 from gan_lab.errors import DataError
+from gan_lab.files import write_text
 
 _PROGRESS = "progress.json"
-_BLOCK_BYTES = 1 << 28  # of full-size pixels between two records of progress, and in memory at a time
-_LARGEST_BLOCK = 4096  # images
+_BLOCK_BYTES = 1 << 28  # of full-size pixels in memory, and between two progress records
 
 Images = dict[int, Tensor]
-"""Side to one image of that side, uint8 (C, side, side)."""
+"""From resolution to the image at this resolution, uint8 (C, resolution, resolution)."""
 
 
 def prepare(
-    raw: RawImages, decoder: Decoder, sides: Sequence[int], folder: Path, source: str, on_error: str = "stop"
+    raw: RawImages,
+    decoder: Decoder,
+    resolutions: Sequence[int],
+    folder: Path,
+    source: str,
+    on_error: str = "stop",
+    largest_block: int = 4096,
 ) -> Pyramid:
-    """Decode each image once, and write it at every side.
+    """Decode each image once and write it at every resolution.
 
-    All is written to `<folder>.unfinished`, which takes its final name when it is whole. The same call again continues after
-    the last block of images that is on the disk for certain, or finds that all is done.
+    The files are written to `<folder>.unfinished`, which is renamed to `folder` when it is complete. After an
+    interruption, the same call continues after the last block of images that is durable on disk. It returns the
+    existing description if the pyramid is complete.
 
     Args:
         raw: The images.
-        decoder: Makes each a square of the full resolution.
-        sides: The resolutions to keep, each the full one halved some times.
-        folder: Where the pyramid goes.
-        source: What the images are called in the description.
+        decoder: Decoder to squares of the full resolution.
+        resolutions: Resolutions to write, each the full one divided by a power of two.
+        folder: Folder of the pyramid.
+        source: Name of the images in the description.
         on_error: "stop" at an unreadable image, or "skip" it.
+        largest_block: Largest number of images between two progress records, at least 1; fewer if they are large.
 
     Raises:
-        DataError: The folder holds something else, an image cannot be read and `on_error` is "stop", or none can be read.
+        DataError: The folder has other contents, an image cannot be read and `on_error` is "stop", or no image can.
         OSError: The disk is full or cannot be written.
     """
     pyramid = Pyramid(
         source=source,
         content=fingerprint(raw, decoder),
         decoder=asdict(decoder),
-        resolutions=sorted(sides),
+        resolutions=sorted(resolutions),
         count=len(raw),
         classes=None if raw.classes is None else list(raw.classes),
         split=raw.split,
     )
-    if _holds(folder, pyramid):
+    if _is_complete(folder, pyramid):
         return read_description(str(folder))
-    work = _Work.begun(folder.with_name(f"{folder.name}.unfinished"), pyramid)
-    work.write_images(raw, decoder, on_error)
-    return work.finish(raw, folder)
+    writer = _PyramidWriter.resume_or_start(folder.with_name(f"{folder.name}.unfinished"), pyramid)
+    writer.write_images(raw, decoder, on_error, largest_block)
+    return writer.finish(raw, folder)
 
 
-def _holds(folder: Path, pyramid: Pyramid) -> bool:
-    """Whether the pyramid is there already; refuses a folder of something else."""
+def _is_complete(folder: Path, pyramid: Pyramid) -> bool:
+    """Whether the folder contains the complete pyramid; raises DataError if it has other contents."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
     if not (folder / DESCRIPTION).is_file():
-        raise DataError(f"out={folder} is there already and is no prepared data set: give another name.")
-    if not read_description(str(folder)).is_made_of(pyramid):
-        raise DataError(
-            f"out={folder} holds a data set of another source or other settings: delete it, or give another name."
-        )
+        raise DataError(f"out={folder} exists and is not a prepared data set; give another name.")
+    if not read_description(str(folder)).has_same_content(pyramid):
+        raise DataError(f"out={folder} contains a data set of another source or other settings: give another name.")
     return True
 
 
 @dataclass
-class _Work:
-    """A pyramid that is being written.
+class _PyramidWriter:
+    """State of a pyramid that is being written.
 
     Args:
-        folder: Where its files are.
-        pyramid: What it is to be; `skipped` grows.
-        done: Images that are on the disk for certain, at every side.
+        folder: Folder of the unfinished files.
+        pyramid: Description of the pyramid; `skipped` is filled while images are decoded.
+        done: Number of images that are durable on disk at every resolution.
     """
 
     folder: Path
@@ -89,48 +95,46 @@ class _Work:
     done: int = 0
 
     @classmethod
-    def begun(cls, folder: Path, pyramid: Pyramid) -> "_Work":
-        """What an interrupted run left, or empty arrays."""
+    def resume_or_start(cls, folder: Path, pyramid: Pyramid) -> "_PyramidWriter":
+        """The state that an interrupted call recorded, or a new one with empty arrays."""
         if (folder / _PROGRESS).is_file():
-            record = json.loads((folder / _PROGRESS).read_text())
-            skipped = {int(row): name for row, name in record["pyramid"].pop("skipped").items()}
-            work = cls(folder, Pyramid(**record["pyramid"], skipped=skipped), record["done"])
-            if not work.pyramid.is_made_of(pyramid):
+            try:
+                record = json.loads((folder / _PROGRESS).read_text(encoding="utf-8"))
+                skipped = {int(row): name for row, name in record["pyramid"].pop("skipped").items()}
+                writer = cls(folder, Pyramid(**record["pyramid"], skipped=skipped), int(record["done"]))
+            except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+                raise DataError(f"{folder / _PROGRESS} is damaged; delete {folder}.") from error
+            if not writer.pyramid.has_same_content(pyramid):
                 raise DataError(
-                    f"{folder} was begun with another source or other settings: delete it, or give another name for out."
+                    f"{folder} was started with another source or other settings; delete it, or give another out."
                 )
-            return work
+            return writer
         folder.mkdir(parents=True, exist_ok=True)
-        for side in pyramid.resolutions:
-            with array_file(folder, side).open("wb") as file:
-                header = {"descr": "|u1", "fortran_order": False, "shape": pyramid.shape(side)}
+        for resolution in pyramid.resolutions:
+            with array_file(folder, resolution).open("wb") as file:
+                header = {"descr": "|u1", "fortran_order": False, "shape": pyramid.shape(resolution)}
                 np.lib.format.write_array_header_1_0(file, header)
-        work = cls(folder, pyramid)
-        work.record()
-        return work
+        writer = cls(folder, pyramid)
+        writer.record()
+        return writer
 
     def record(self) -> None:
-        """Note how far the work is. The old record is replaced by a whole one, never by a part."""
-        new = self.folder / f"{_PROGRESS}.new"
-        with new.open("w") as file:
-            json.dump({"done": self.done, "pyramid": asdict(self.pyramid)}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(new, self.folder / _PROGRESS)
+        """Write the progress record; it is replaced atomically."""
+        write_text(self.folder / _PROGRESS, json.dumps({"done": self.done, "pyramid": asdict(self.pyramid)}))
 
-    def write_images(self, raw: RawImages, decoder: Decoder, on_error: str) -> None:
-        """Decode in a few threads and write, from image `done` on, with a record after every block."""
+    def write_images(self, raw: RawImages, decoder: Decoder, on_error: str, largest_block: int) -> None:
+        """Decode in several threads and write, starting at image `done`, with a progress record after every block."""
         from tqdm import tqdm
 
         size = _BLOCK_BYTES // (decoder.channels * decoder.resolution**2)
-        size = min(max(1, size), _LARGEST_BLOCK)
-        sides = self.pyramid.resolutions
+        size = min(max(1, size), largest_block)
+        resolutions = self.pyramid.resolutions
         pool = ThreadPoolExecutor(min(32, max(2, os.cpu_count() or 1)))
         try:
             with tqdm(total=len(raw), initial=self.done, desc="Preparing images", unit="image", mininterval=1) as bar:
                 for first in range(self.done, len(raw), size):
                     block = range(first, min(first + size, len(raw)))
-                    found = list(pool.map(lambda position: _made(raw, position, decoder, sides), block))
+                    found = list(pool.map(lambda position: _decode_at_all(raw, position, decoder, resolutions), block))
                     self._write_block(first, list(self._usable(raw, first, found, on_error)))
                     bar.update(len(block))
         finally:
@@ -139,7 +143,7 @@ class _Work:
     def _usable(
         self, raw: RawImages, first: int, found: list[Images | DataError], on_error: str
     ) -> Iterator[Images | None]:
-        """The images of a block, None for those that are skipped, of which it takes note."""
+        """The images of a block, None for skipped ones, which are recorded in the description."""
         for row, images in enumerate(found, first):
             if isinstance(images, DataError):
                 if on_error == "stop":
@@ -150,12 +154,12 @@ class _Work:
                 yield images
 
     def _write_block(self, first: int, block: list[Images | None]) -> None:
-        for side in self.pyramid.resolutions:
-            empty = torch.zeros(self.pyramid.shape(side)[1:], dtype=torch.uint8)
-            pixels = torch.stack([empty if images is None else images[side] for images in block]).numpy()
-            with array_file(self.folder, side).open("r+b") as file:
+        for resolution in self.pyramid.resolutions:
+            empty = torch.zeros(self.pyramid.shape(resolution)[1:], dtype=torch.uint8)
+            pixels = torch.stack([empty if images is None else images[resolution] for images in block]).numpy()
+            with array_file(self.folder, resolution).open("r+b") as file:
                 np.lib.format.read_magic(file)
-                np.lib.format.read_array_header_1_0(file)  # leaves the file where the first image begins
+                np.lib.format.read_array_header_1_0(file)  # the position is now at the first image
                 file.seek(first * empty.numel(), os.SEEK_CUR)
                 file.write(pixels.tobytes())
                 file.flush()
@@ -164,23 +168,23 @@ class _Work:
         self.record()
 
     def finish(self, raw: RawImages, folder: Path) -> Pyramid:
-        """Add what is beside the images, and give the folder its name."""
+        """Write labels, names and description, and rename the folder."""
         if len(self.pyramid.skipped) == len(raw):
             raise DataError(f"None of the {len(raw)} images of {self.pyramid.source} can be used.")
         if raw.labels is not None:
             np.save(self.folder / LABELS, raw.labels.numpy())
-        (self.folder / NAMES).write_text(json.dumps([raw.name(position) for position in range(len(raw))]))
+        write_text(self.folder / NAMES, json.dumps([raw.name(position) for position in range(len(raw))]))
         self.pyramid.write(self.folder / DESCRIPTION)
         if folder.is_dir():
-            folder.rmdir()  # empty: some systems give no folder the name of another
+            folder.rmdir()  # it is empty; some systems cannot rename to an existing folder
         os.replace(self.folder, folder)
         (folder / _PROGRESS).unlink()
         return self.pyramid
 
 
-def _made(raw: RawImages, position: int, decoder: Decoder, sides: Sequence[int]) -> Images | DataError:
-    """One image at all sides, or why it cannot be read."""
+def _decode_at_all(raw: RawImages, position: int, decoder: Decoder, resolutions: Sequence[int]) -> Images | DataError:
+    """One image at all resolutions, or the error if it cannot be read."""
     try:
-        return smaller_images(decoder(raw, position), sides)
+        return smaller_images(decoder(raw, position), resolutions)
     except DataError as error:
         return error

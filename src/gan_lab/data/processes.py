@@ -1,4 +1,4 @@
-"""Where a data module finds itself among the processes of a run."""
+"""Rank and device of a data module's process within a run."""
 
 from dataclasses import dataclass, field
 
@@ -8,13 +8,13 @@ from lightning.pytorch import Trainer
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among those that train together.
+    """This process and the number of processes that train together.
 
     Args:
-        rank: Number of this process.
+        rank: Index of this process.
         world: Number of processes.
-        on_this_machine: How many of them share this machine's memory.
-        device: Where this process trains.
+        on_this_machine: Number of processes on this machine.
+        device: Training device of this process.
     """
 
     rank: int = 0
@@ -24,7 +24,7 @@ class Processes:
 
     @classmethod
     def of(cls, trainer: Trainer | None) -> "Processes":
-        """What the trainer says; without one, a single process on the CPU."""
+        """The processes of a trainer; without one, a single process on the CPU."""
         if trainer is None:
             return cls()
         return cls(

@@ -1,7 +1,8 @@
-"""Image sets before decoding: where the items are, what they are called and how they are labelled."""
+"""Image sets before decoding: items, names and labels."""
 
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -13,12 +14,15 @@ from torch import Tensor
 
 from gan_lab.errors import DataError
 
+MAX_FILE_BYTES = 2**30
+"""Largest image file that is read; larger ones are not images, or would take all memory."""
+
 Item = bytes | Path | np.ndarray
 """Encoded bytes, the path of an image file, or pixels as uint8 (H, W) or (H, W, 3)."""
 
 
 class Items(Protocol):
-    """A sequence of items, read one at a time and possibly in several threads or worker processes."""
+    """Sequence of items, whose reads may run in several threads or worker processes."""
 
     def __len__(self) -> int: ...
 
@@ -26,7 +30,7 @@ class Items(Protocol):
 
 
 class NumberedNames:
-    """Names of items that have none of their own: "image 17 of mnist (train)"."""
+    """Numbered names for items without names: "image 17 of mnist (train)"."""
 
     def __init__(self, source: str, count: int) -> None:
         self.source = source
@@ -39,8 +43,8 @@ class NumberedNames:
         return f"image {position} of {self.source}"
 
 
-class Chosen:
-    """Some items or names of a sequence, in a given order."""
+class Selection:
+    """The items or names of a sequence at given positions, in their order."""
 
     def __init__(self, sequence: Any, positions: Tensor) -> None:
         self.sequence = sequence
@@ -53,8 +57,15 @@ class Chosen:
         return self.sequence[int(self.positions[position])]
 
 
+def file_size(items: Any, position: int) -> int | None:
+    """Size in bytes of the file of an item, which is not read; None for items that are not files."""
+    while isinstance(items, Selection):
+        items, position = items.sequence, int(items.positions[position])
+    return items.file_size(position) if hasattr(items, "file_size") else None
+
+
 class Names(Protocol):
-    """What the items are called in messages."""
+    """Sequence of the items' names in messages."""
 
     def __len__(self) -> int: ...
 
@@ -63,14 +74,14 @@ class Names(Protocol):
 
 @dataclass(frozen=True)
 class RawImages:
-    """A set of images that are not decoded yet. It can be pickled, so data loader workers can hold it.
+    """An image set before decoding. It can be pickled for the workers of data loaders.
 
     Args:
         items: The images, see `Item`.
         names: One name per image, for messages.
-        labels: int64 (N,), or None where there are none.
-        classes: Names of the labels 0, 1, …, or None where they are not known.
-        split: Which part of a published set these are, such as `train`; None where there are no parts.
+        labels: int64 (N,), or None.
+        classes: Names of the labels 0, 1, …, or None if unknown.
+        split: Split of a published data set, such as `train`; None if it has no splits.
     """
 
     items: Items
@@ -85,28 +96,55 @@ class RawImages:
     def at(self, positions: Tensor) -> "RawImages":
         """The images at these positions, int64 (M,), with their names and labels."""
         labels = None if self.labels is None else self.labels[positions]
-        return replace(self, items=Chosen(self.items, positions), names=Chosen(self.names, positions), labels=labels)
+        return replace(
+            self, items=Selection(self.items, positions), names=Selection(self.names, positions), labels=labels
+        )
 
     def name(self, position: int) -> str:
-        """What messages call the image at this position."""
+        """Name of the image at this position, for messages."""
         return self.names[position]
 
+    def headers(self, count: int = 100) -> str:
+        """Sizes and color modes of `count` evenly spaced images, as text; unreadable ones are skipped."""
+        found = set()
+        chosen = range(0, len(self), max(1, len(self) // count))
+        for position in chosen:
+            with suppress(Exception):  # Pillow's decoders raise many types; `load` reports them
+                found.add(_header(self.items[position]))
+        if not found:
+            return "sizes unknown"
+        sizes = sorted((size for size, _ in found), key=lambda size: size[0] * size[1])
+        (width, height), (widest, highest) = sizes[0], sizes[-1]
+        span = f"{width}x{height}" if len(set(sizes)) == 1 else f"{width}x{height} to {widest}x{highest}"
+        of = "" if len(chosen) == len(self) else f" (in {len(chosen)} of them)"
+        return f"{span} pixels, {' and '.join(sorted({mode for _, mode in found}))}{of}"
+
     def load(self, position: int) -> Image.Image:
-        """Read and decode one image, in whatever mode and size it has.
+        """Read and decode one image, in its own mode and size.
 
         Raises:
-            DataError: It is missing, empty, truncated, damaged, too large or not an image.
+            DataError: The item is missing, empty, truncated, damaged, too large or not an image.
         """
         try:
             return _decode(self.items[position])
-        except Exception as error:  # Pillow's decoders raise whatever the damaged bytes lead them to
+        except Exception as error:  # Pillow's decoders raise many types for damaged bytes
             raise DataError(f"{self.name(position)} cannot be read: {_reason(error)}.") from error
 
 
+def _header(item: Item) -> tuple[tuple[int, int], str]:
+    """Width and height, and Pillow's color mode, without decoding the pixels."""
+    if isinstance(item, np.ndarray):
+        return (item.shape[1], item.shape[0]), "L" if item.ndim == 2 else "RGB"
+    with Image.open(item if isinstance(item, Path) else BytesIO(item)) as image:
+        return image.size, image.mode
+
+
 def _decode(item: Item) -> Image.Image:
-    """Pixels of one item; the file behind a path is closed again."""
+    """Decode one item; the file of a path is closed."""
     if isinstance(item, np.ndarray):
         return Image.fromarray(item)
+    if isinstance(item, Path) and item.stat().st_size > MAX_FILE_BYTES:
+        raise ValueError(f"it has more than {MAX_FILE_BYTES >> 20} MiB, the limit for an image")
     encoded = item.read_bytes() if isinstance(item, Path) else item
     if not encoded:
         raise ValueError("the file is empty")
@@ -116,7 +154,7 @@ def _decode(item: Item) -> Image.Image:
 
 
 def _reason(error: Exception) -> str:
-    """The cause of a failed read in a few words."""
+    """Short description of the cause of a failed read."""
     if isinstance(error, UnidentifiedImageError):
         return "it is not an image that Pillow can decode"
     if isinstance(error, Image.DecompressionBombError):

@@ -1,4 +1,4 @@
-"""The order in which a data set is drawn: a function of (seed, epoch), the same however many processes share it."""
+"""Samplers: the order of a data set as a function of (seed, epoch), for any number of processes."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
@@ -11,9 +11,9 @@ from gan_lab.noise import mix
 
 
 class EpochPosition:
-    """The epoch that is drawn next, and the batch to begin it with.
+    """The next epoch, and the batch at which to start it.
 
-    Lightning calls `set_epoch` before each epoch, through the attribute `sampler` of a loader.
+    Lightning calls `set_epoch` before each epoch, on the attribute `sampler` of a loader.
 
     Args:
         num_batches: Batches in an epoch.
@@ -28,42 +28,42 @@ class EpochPosition:
         return self.num_batches
 
     def set_epoch(self, epoch: int) -> None:
-        """Go to an epoch. Its beginning, unless `resume` has just put the position inside this very epoch."""
+        """Set the epoch. It starts at its first batch, unless `resume` has set a position in this epoch."""
         if epoch != self.epoch:
             self._start = 0
         self.epoch = epoch
 
     def resume(self, epoch: int, batches: int) -> None:
-        """Continue an epoch after `batches` batches; after all of them, with the next epoch."""
+        """Continue an epoch after `batches` batches, or with the next epoch if there are no more."""
         finished = batches >= self.num_batches
         self.epoch = epoch + 1 if finished else epoch
         self._start = 0 if finished else batches
 
     def take_start(self) -> int:
-        """The batch to begin with; the next call gives 0."""
+        """The batch at which to start; resets it to 0."""
         start, self._start = self._start, 0
         return start
 
 
 class EpochSampler(EpochPosition):
-    """Batches of indices, this process's share of each global batch.
+    """Batches of indices: this process's part of each global batch.
 
-    The order of an epoch is a random permutation; what does not fill a global batch at its end is left out. Process r
-    of w takes the positions r, r + w, r + 2w, … of every global batch.
+    The order of an epoch is a random permutation; an incomplete global batch at its end is dropped. Process r of w
+    takes the positions r, r + w, r + 2w, … of every global batch.
 
     Args:
         size: Images in the data set.
         global_batch: Images in a batch over all processes.
         seed: The order is a function of this and the epoch.
-        rank: Number of this process.
+        rank: Index of this process.
         world: Number of processes.
 
     Raises:
-        DataError: The batch does not divide by the processes, or the data set does not fill one batch.
+        DataError: The batch size is not divisible by the number of processes, or exceeds the size of the data set.
     """
 
     def __init__(self, size: int, global_batch: int, seed: int, rank: int = 0, world: int = 1) -> None:
-        check_share(global_batch, world)
+        check_divisible(global_batch, world)
         if size < global_batch:
             raise DataError(
                 f"The data set has {size} images, fewer than batch_size={global_batch}; give a smaller one."
@@ -82,36 +82,37 @@ class EpochSampler(EpochPosition):
         return batches[:, self.rank :: self.world].contiguous()
 
     def __iter__(self) -> Iterator[Tensor]:
-        """Yield the index tensors, int64 (batch_size / world,), from the start position on."""
+        """Yield the index tensors, int64 (batch_size / world,), starting at the start position."""
         yield from self.batches(self.take_start())
 
     def batches(self, start: int = 0, device: torch.device | str = "cpu") -> Sequence[Tensor]:
-        """The same index tensors on a device, from batch `start` on."""
+        """The index tensors on a device, starting with batch `start`."""
         return self.order()[start:].to(device).unbind()  # one copy for all
 
     def seen(self, start: int = 0) -> Sequence[int]:
-        """Real images, over all processes, before each batch of this epoch from `start` on."""
+        """Number of real images, over all processes, before each batch of this epoch, starting with batch `start`."""
         first = self.epoch * self.num_batches
         return [(first + number) * self.global_batch for number in range(start, self.num_batches)]
 
 
 class ChangingSampler(EpochPosition):
-    """Batches of indices like an `EpochSampler`'s, whose size changes with the real images seen.
+    """Batches of indices as in `EpochSampler`, whose size changes with the number of real images seen.
 
-    An epoch ends with the last batch that it fills, so epochs differ in their number of batches. When a batch begins, all
-    batches before it have been seen: its size is a function of the epoch and its number in it, and so is the order.
+    An epoch ends with its last complete batch, so epochs differ in their number of batches. The size of a batch, and
+    the order, are functions of the epoch and of the batch's index in it, since all previous batches have been seen.
 
-    The length is no more than a bound. Lightning asks for it once and takes what there is.
+    The length is only an upper bound: Lightning reads it once, and ends an epoch when the iterator does.
 
     Args:
         size: Images in the data set.
-        batch_size: Real images seen to the images in the next batch, over all processes.
+        batch_size: Function from the number of real images seen to the size of the next batch over all processes.
         seed: The order is a function of this and the epoch.
-        rank: Number of this process.
+        rank: Index of this process.
         world: Number of processes.
 
     Raises:
-        DataError: While iterating: a batch does not divide by the processes, or the data set does not fill it.
+        DataError: While iterating: a batch size is not divisible by the number of processes, or exceeds the size of the
+            data set.
     """
 
     def __init__(self, size: int, batch_size: Callable[[int], int], seed: int, rank: int = 0, world: int = 1) -> None:
@@ -121,15 +122,15 @@ class ChangingSampler(EpochPosition):
         self.seed = seed
         self.rank = rank
         self.world = world
-        self._seen = [0]  # real images before each epoch that is known
+        self._seen = [0]  # real images before each of the first epochs, as far as computed
 
     def resume(self, epoch: int, batches: int) -> None:
-        """Continue an epoch after `batches` batches; after all of them it has none left, and Lightning begins the next."""
+        """Continue an epoch after `batches` batches; if none is left, it is empty and Lightning starts the next."""
         self.epoch = epoch
         self._start = batches
 
     def sizes(self, epoch: int) -> list[int]:
-        """Images in each batch of an epoch, over all processes."""
+        """Sizes of the batches of an epoch, over all processes."""
         while len(self._seen) <= epoch:
             self._seen.append(self._seen[-1] + sum(self._sizes_from(self._seen[-1])))
         return self._sizes_from(self._seen[epoch])
@@ -145,19 +146,19 @@ class ChangingSampler(EpochPosition):
         return sizes
 
     def __iter__(self) -> Iterator[Tensor]:
-        """Yield the index tensors, int64 (a batch's images / world,), from the start position on."""
+        """Yield the index tensors, int64 (size of the batch / world,), starting at the start position."""
         yield from self.batches(self.take_start())
 
     def batches(self, start: int = 0, device: torch.device | str = "cpu") -> Sequence[Tensor]:
-        """The same index tensors on a device, from batch `start` on."""
+        """The index tensors on a device, starting with batch `start`."""
         sizes = self.sizes(self.epoch)
         for batch in set(sizes):
-            check_share(batch, self.world)
+            check_divisible(batch, self.world)
         order = shuffle(self.size, mix(self.seed, self.epoch))[: sum(sizes)].to(device)  # one copy for all
         return [batch[self.rank :: self.world] for batch in order.split(sizes)[start:]]
 
     def seen(self, start: int = 0) -> Sequence[int]:
-        """Real images, over all processes, before each batch of this epoch from `start` on."""
+        """Number of real images, over all processes, before each batch of this epoch, starting with batch `start`."""
         sizes = self.sizes(self.epoch)
         return list(accumulate(sizes[:-1], initial=self._seen[self.epoch]))[start:]
 
@@ -167,7 +168,7 @@ def shuffle(size: int, seed: int) -> Tensor:
     return torch.randperm(size, generator=torch.Generator().manual_seed(seed))
 
 
-def check_share(global_batch: int, world: int) -> None:
-    """Refuse a batch that the processes cannot share equally."""
+def check_divisible(global_batch: int, world: int) -> None:
+    """Raise DataError unless the batch size is divisible by the number of processes."""
     if global_batch % world:
-        raise DataError(f"batch_size={global_batch} does not divide by the {world} processes.")
+        raise DataError(f"batch_size={global_batch} is not divisible by the number of processes, {world}.")

@@ -1,1 +1,1 @@
-"""The games: LightningModules that move the players, and the catalogue of those that have a name."""
+"""GAN algorithms as LightningModules that update players in phases, and the catalog of named GANs."""

@@ -1,4 +1,4 @@
-"""The LightningModule that every game derives from: the loop, the averaged generator and the counters."""
+"""Base class of all algorithms: the training loop, the averaged networks and the counters."""
 
 import copy
 from abc import abstractmethod
@@ -13,170 +13,222 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from gan_lab.gans.labels import LabelPrior
+from gan_lab.gans.conditions import Condition, Labels
 from gan_lab.gans.latents import LatentPrior
 from gan_lab.gans.phases import Phase, PhaseRunner, Player
+from gan_lab.gans.views import View
 from gan_lab.noise import Noise, mix
 from gan_lab.optim.ema import Averaging, MovingAverage
 from gan_lab.types import Batch, Record, Stage
 
-_LABELS = 0x4C41424C
-"""Sets the stream of labels apart from that of the latents of the same key; any number will do."""
+_CONDITION = 0x4C41424C
+"""Arbitrary number, added to a key so that conditions and latents have different random streams."""
 
 
 class AdversarialModule(LightningModule):
-    """Moves players in phases, averages the generator's weights, and counts in real images seen.
+    """A LightningModule that updates players in phases, averages weights, and counts in real images seen.
 
-    A game derives from this class, registers its networks and says who plays and in which phases. `training_step` is
-    the whole loop. The counters and the average are part of the state dict.
+    An algorithm derives from this class, registers its networks and defines players and phases. `training_step` is the
+    complete loop. The counters and the averaged networks are part of the state dict.
 
     Args:
-        generator: `forward(latents, labels)`: latents (n, latent.dim) to samples (n, ...).
+        generator: `forward(latents, condition)`: latents (n, latent.dim) to samples (n, ...).
         latent: The prior of the latents.
-        labels: The prior of the labels of generated samples.
-        averaging: Memory of the averaged generator.
-        accumulate: Micro-batches of a batch.
-        seed: Key of the random stream of the run.
-        check_finite: Stop before a move whose terms or gradient are not finite.
+        condition: Source of the conditions of real and generated samples; by default unconditional.
+        averaging: EMA settings of the averaged networks.
+        accumulate: Micro-batches per batch.
+        seed: Key of the run's random stream.
+        check_finite: Raise before an update whose terms or gradient are not finite.
+        averaged: Extra networks to average, by attribute name; the generator always is.
+        view: Transforms real images into what the networks see; by default the identity.
     """
+
+    real_key = "image"
+    """The key of the real samples in a batch."""
 
     def __init__(
         self,
         generator: nn.Module,
         latent: LatentPrior,
-        labels: LabelPrior,
-        averaging: Averaging,
+        condition: Condition | None = None,
+        averaging: Averaging | None = None,
         accumulate: int = 1,
         seed: int = 0,
         check_finite: bool = True,
+        averaged: Mapping[str, nn.Module] | None = None,
+        view: View | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.generator = generator
-        self.generator_ema = copy.deepcopy(generator).requires_grad_(False).eval()
+        copies = {
+            name: copy.deepcopy(network).requires_grad_(False).eval()
+            for name, network in {"generator": generator, **(averaged or {})}.items()
+        }
+        self.averaged = nn.ModuleDict(copies)
         self.latent = latent
-        self.labels = labels
-        self.averaging = averaging
+        self.condition: Condition = condition or Labels()
+        self.averaging = averaging or Averaging()
         self.accumulate = accumulate
         self.seed = seed
         self.check_finite = check_finite
+        self.view = view or View()
         self.images_seen = 0
         self.batches_seen = 0
         self.averaged_at = 0
-        # Why the run ends before its end, to go on later: the name of a signal, or time_limit.
+        # Why the run stops early, to be resumed later: the name of a signal, or time_limit.
         self.interrupted: str | None = None
-        # What the log callback reads and empties: one record for each batch.
+        # One record per batch; the log callback reads and clears them.
         self.records: deque[Record] = deque(maxlen=1000)
-        # What the log callback last sent to the loggers, for the progress bar.
+        # The latest values that the log callback sent to the loggers; the progress bar shows them.
         self.latest: dict[str, float] = {}
+        self._examples: Batch | None = None
 
     @abstractmethod
     def players(self) -> Mapping[str, Player]:
-        """Who plays, by name."""
+        """The players, by name."""
 
     @abstractmethod
     def phases(self) -> Sequence[Phase]:
-        """The moves, in the order of play."""
+        """The phases, in the order in which they run."""
 
     @cached_property
     def runner(self) -> PhaseRunner:
         return PhaseRunner(self, self.players(), self.phases(), self.accumulate, self.seed, self.check_finite)
 
     @cached_property
-    def moving_average(self) -> MovingAverage:
-        return MovingAverage(self.generator_ema, self.generator, self.averaging)
+    def moving_averages(self) -> list[MovingAverage]:
+        """One for each averaged network. Created at first use, when the networks are on their device."""
+        return [MovingAverage(mean, getattr(self, name), self.averaging) for name, mean in self.averaged.items()]
+
+    @cached_property
+    def _players_with_averages(self) -> set[str]:
+        """The players that update a network which is averaged."""
+        averaged = [getattr(self, name) for name in self.averaged]
+        return {
+            name
+            for name, player in self.runner.players.items()
+            for part in player.network.modules()
+            if part in averaged
+        }
 
     def profile(self, action: str) -> AbstractContextManager[None]:
-        """Times a block for the Trainer's profiler; free without one."""
+        """Context manager that times a block with the Trainer's profiler; without a profiler it costs nothing."""
         return cast(Any, self.trainer).profiler.profile(action)
 
-    def prepare(self, batch: Batch) -> Batch:
-        """What a game does to a batch before it is played; nothing here."""
-        return batch
+    def reals(self, batch: Batch) -> Tensor:
+        """The real samples of a prepared batch, (n, ...). Override this to train on something derived from the data."""
+        return batch[self.real_key]
+
+    def batch_size(self, batch: Batch) -> int:
+        """Number of real samples in this process's part of a batch."""
+        return len(self.reals(batch))
+
+    def prepare(self, batch: Any) -> Batch:
+        """Convert a batch to a mapping and apply the view to its real samples.
+
+        Args:
+            batch: A mapping; a plain data loader may also give samples or (samples, labels).
+        """
+        batch = _as_mapping(batch, self.real_key)
+        return {**batch, self.real_key: self.view(batch[self.real_key])}
 
     def progress(self) -> dict[str, float]:
-        """Where the run is beside its images seen, by name, for the log and the progress bar; nothing here."""
-        return {}
+        """Extra values about the progress of the run, for the log and the progress bar."""
+        return self.view.progress()
 
-    def stage_due(self) -> Stage | None:
-        """How far the networks will have grown in the next batch; None in a game whose networks do not grow."""
-        return None
+    def next_stage(self) -> Stage | None:
+        """The stage of growing networks in the next batch; None if the networks do not grow."""
+        return self.view.next_stage(self.images_seen)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """Play one batch. `batch_idx` restarts with every epoch and is not used; the module has its own counters."""
+    def training_step(self, batch: Any, batch_idx: int) -> None:
+        """Train on one batch. `batch_idx` restarts with every epoch, so the module uses its own counters."""
+        if self.view.advance(self.images_seen):
+            self.runner.reset_optimizers()
         batch = self.prepare(batch)
         self.batches_seen += 1
-        record, moved = self.runner.run(batch, self.batches_seen, self.images_seen)
-        self.images_seen += batch["image"].shape[0] * self.trainer.world_size
-        if "generator" in moved:
-            self._average_generator()
+        record, updated = self.runner.run(batch, self.batches_seen, self.images_seen)
+        self.images_seen += self.batch_size(batch) * self.trainer.world_size
+        if updated & self._players_with_averages:
+            self._update_averages()
         self.records.append(record)
 
-    def _average_generator(self) -> None:
+    def _update_averages(self) -> None:
         with self.profile("ema"):
-            self.moving_average.update(self.images_seen - self.averaged_at, self.images_seen)
+            for average in self.moving_averages:
+                average.update(self.images_seen - self.averaged_at, self.images_seen)
             self.averaged_at = self.images_seen
 
     def on_train_start(self) -> None:
-        # Lightning puts the whole module in training mode; the average is never trained.
-        self.generator_ema.eval()
+        # Lightning puts all submodules in training mode, but averaged networks are never trained.
+        self.averaged.eval()
         loop = self.trainer.fit_loop
         if loop.restarted_mid_epoch and loop.epoch_loop.batch_progress.is_last_batch:
-            # A run that goes on after the last batch of an epoch begins a new one, which Lightning does not count as begun:
-            # it would take the checkpoints of all later epochs for those of complete ones, and forget the loader's position.
+            # A run resumed after the last batch of an epoch starts a new epoch, which Lightning does not count as
+            # started: it would treat checkpoints of all later epochs as those of complete epochs, and lose the position
+            # of the loader.
             loop.reset_restart_stage()
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         self.runner.before_step()
 
     def configure_optimizers(self) -> list[Optimizer]:
-        """One optimizer for each player, with the first value of every scheduled setting kept beside it.
+        """One optimizer for each player.
 
         Raises:
             ValueError: A schedule is for a setting that the optimizer does not have.
         """
-        optimizers = []
-        for player in self.runner.players.values():
-            optimizer = player.optimizer(player.parameters)
-            for setting in player.schedules:
-                for group in optimizer.param_groups:
-                    if setting not in group:
-                        kind = type(optimizer).__name__
-                        raise ValueError(
-                            f"schedule.{setting} is for a setting that {kind} does not have; set schedule=constant"
-                        )
-                    group[f"initial_{setting}"] = group[setting]
-            optimizers.append(optimizer)
-        return optimizers
+        return [player.optimizer() for player in self.runner.players.values()]
 
-    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Samples (n, ...) of the averaged generator for latents (n, latent.dim) and, in a conditional game, labels (n,)."""
-        return self.generate(latents, labels)
+    def forward(self, latents: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Samples (n, ...) of the averaged generator for latents (n, latent.dim) and conditions with n rows, if any."""
+        return self.generate(latents, condition)
 
     @torch.no_grad()
-    def generate(self, latents: Tensor, labels: Tensor | None = None, average: bool = True) -> Tensor:
+    def generate(self, latents: Tensor, condition: Tensor | None = None, average: bool = True) -> Tensor:
         """Samples (n, ...) for latents (n, latent.dim), in evaluation mode.
 
         Args:
             latents: float32 on the module's device.
-            labels: int64 (n,) on the module's device, in a game that is conditioned on labels.
-            average: Take the averaged weights; else those being trained.
+            condition: On the module's device, with n rows, in a conditional algorithm.
+            average: Use the averaged weights instead of those being trained.
         """
-        network = self.generator_ema if average else self.generator
+        network = self.averaged["generator"] if average else self.generator
         with evaluation_mode(network):
-            return network(latents, labels)
+            return network(latents, condition)
 
-    def sample_latents(self, count: int, *key: int) -> Tensor:
-        """`count` latents as a function of `key`, float32 (count, latent.dim) on the module's device.
+    @property
+    def boundary(self) -> float | None:
+        """The logit between real and generated samples; None if only differences of logits are meaningful."""
+        return None
 
-        They are drawn on the CPU, so that a key means the same latents on every device.
+    def score(self, samples: Tensor, condition: Tensor | None = None) -> Tensor | None:
+        """The discriminator's logits (n, ...) of samples (n, ...), in evaluation mode and without gradients.
+
+        None if single samples have no logit: without a discriminator, or with one that scores pairs or packs.
         """
-        return self.latent.sample(Noise(mix(*key), count)).to(self.device)
+        return None
 
-    def sample_labels(self, count: int, *key: int) -> Tensor | None:
-        """`count` labels as a function of `key`, int64 (count,) on the module's device; None in a game without labels."""
-        labels = self.labels.sample(Noise(mix(*key, _LABELS), count))
-        return None if labels is None else labels.to(self.device)
+    def sample_inputs(self, count: int, *key: int) -> tuple[Tensor, Tensor | None]:
+        """Latents (count, latent.dim) and their condition as a function of `key`, on the module's device.
+
+        Image grids, metrics and the collapse watch use them. They are computed on the CPU, so a key gives the same
+        numbers on every device. Conditions from the data are those of the first real samples.
+        """
+        latents = self.latent.sample(Noise(mix(*key), count))
+        batch = self.examples(count) if self.condition.needs_batch else None
+        condition = self.condition.sample(Noise(mix(*key, _CONDITION), count), batch)
+        return latents.to(self.device), None if condition is None else condition.to(self.device)
+
+    def examples(self, count: int) -> Batch:
+        """A batch of `count` real samples, the same at each call; repeated if the data set has fewer."""
+        if self._examples is None:
+            trainer = cast(Any, self.trainer)
+            data = trainer.datamodule
+            found = data.examples(count) if data is not None else next(iter(trainer.train_dataloader))
+            self._examples = self.prepare(found)
+        rows = torch.arange(count) % self.batch_size(self._examples)
+        return {key: value[rows] for key, value in self._examples.items()}
 
     def get_extra_state(self) -> dict[str, int]:
         return {"images_seen": self.images_seen, "batches_seen": self.batches_seen, "averaged_at": self.averaged_at}
@@ -187,9 +239,17 @@ class AdversarialModule(LightningModule):
         self.averaged_at = state["averaged_at"]
 
 
+def _as_mapping(batch: Any, key: str) -> Mapping[str, Tensor]:
+    if isinstance(batch, Mapping):
+        return batch
+    if isinstance(batch, Tensor):
+        return {key: batch}
+    return {key: batch[0]} if len(batch) == 1 else {key: batch[0], "label": batch[1]}
+
+
 @contextmanager
 def evaluation_mode(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode for the time of the block."""
+    """Context manager that puts a network in evaluation mode and restores its mode afterwards."""
     training = network.training
     network.eval()
     try:

@@ -1,117 +1,115 @@
-"""D2GAN: one generator against two discriminators, one for each direction of the Kullback-Leibler divergence."""
+"""D2GAN: a generator and two discriminators, one for each direction of the Kullback-Leibler divergence."""
 
 import copy
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import replace
+from typing import ClassVar, cast
 
-import torch
 from torch import Tensor, nn
 
-from gan_lab.gans.gan import GAN, memories
+from gan_lab.gans import compatibility
+from gan_lab.gans.gan import GAN
 from gan_lab.gans.parts import Parts
+from gan_lab.gans.phases import Player
 from gan_lab.losses.dual import Dual
 from gan_lab.noise import Noise
-from gan_lab.types import Batch, Judged, Step, Terms
-
-
-@dataclass(frozen=True)
-class DualStep(Step):
-    """What a player sees in one move; `real` and `fake` are before the first discriminator.
-
-    Args:
-        second: The same samples before the second one.
-    """
-
-    second: Step
+from gan_lab.regularizers.base import Penalty
+from gan_lab.step import Step
+from gan_lab.types import Batch, Terms
 
 
 class D2GAN(GAN):
-    """The game of Nguyen et al. (2017): the first discriminator likes real samples, the second generated ones.
+    """Nguyen et al. (2017): the first discriminator scores real samples high, the second generated samples.
 
-    They share nothing, see the same samples, each in its own augmentation, and move in one step of one optimizer. The
-    generator moves after them, with fresh latents. Each of them has every penalty of a discriminator, with a memory of
-    its own; one of the generator is the mean of its values before either. What looks at one logit (top-k selection,
-    adaptive augmentation) looks at the first discriminator's.
+    The discriminators have separate weights, see the same samples with the same augmentation and are updated in one
+    step of one optimizer. The generator is updated after them, with new latents. Each discriminator has every penalty
+    of discriminators, with separate state; a penalty of the generator is the mean of its values for both. Top-k
+    selection and adaptive augmentation read the logits of the first discriminator.
 
     Args:
-        generator: `forward(latents, labels)`: latents (n, latent.dim) to samples (n, ...).
-        discriminator: The first, D1; see `gan_lab.types.Judged`. Its values are softplus of its logits.
+        generator: `forward(latents, condition)`: latents (n, latent.dim) to samples (n, ...).
+        discriminator: The first, D1; see `DiscriminatorOutputs`. Its values are softplus of its logits.
         second_discriminator: The second, D2; likewise.
-        parts: The loss `Dual`, optimizers, penalties and all the rest.
+        parts: All other components; the loss must be `Dual`.
 
     Raises:
-        ValueError: The loss is another one, or the parts do not fit each other.
+        ValueError: The loss is not `Dual`, or the parts cannot be combined.
     """
+
+    logits_of_loss: ClassVar[int] = 2
 
     def __init__(
         self, generator: nn.Module, discriminator: nn.Module, second_discriminator: nn.Module, parts: Parts
     ) -> None:
         super().__init__(generator, discriminator, parts)
         self.second_discriminator = second_discriminator
-        self.second_penalties = copy.deepcopy(self.penalties)
-        self.second_memories = memories(self.second_penalties)
-        self._refuse_mixed_samples(second_discriminator)
+        compatibility.check_penalties(self.penalties.of("discriminator"), "second_discriminator", second_discriminator)
+        for player, factor in (("discriminator", 1.0), ("generator", 0.5)):
+            for name, penalty in list(self.penalties.of(player).items()):
+                second = copy.deepcopy(penalty)
+                self.penalties.add(player, name, _PenaltyOfOne("", penalty, factor))
+                self.penalties.add(player, f"second_{name}", _PenaltyOfOne("second_", second, factor))
 
-    def _refuse_loss(self) -> None:
-        if not isinstance(self.parts.loss, Dual):
-            raise ValueError(
-                f"model=d2gan needs loss=dual, and {type(self.parts.loss).__name__} is for one discriminator"
-            )
+    def players(self) -> dict[str, Player]:
+        players = super().players()
+        both = nn.ModuleList([self.discriminator, self.second_discriminator])
+        return players | {"discriminator": replace(players["discriminator"], network=both)}
 
-    @property
-    def dual(self) -> Dual:
-        return cast(Dual, self.parts.loss)
+    def discriminator_step(self, batch: Batch, noise: Noise) -> Step:
+        return self._with_second_outputs(super().discriminator_step(batch, noise))
 
-    def judges(self) -> nn.Module:
-        """Both discriminators. A list made here, and no part of the game's own state: that has them already."""
-        return nn.ModuleList([self.discriminator, self.second_discriminator])
+    def generator_step(self, batch: Batch, noise: Noise) -> Step:
+        return self._with_second_outputs(super().generator_step(batch, noise))
 
-    def discriminator_step(self, batch: Batch, noise: Noise) -> DualStep:
-        return self._before_both(super().discriminator_step(batch, noise), self.second_discriminator)
+    def _with_second_outputs(self, step: Step) -> Step:
+        others = {
+            "second_real": step.real.with_discriminator(self.second_discriminator),
+            "second_fake": step.fake.with_discriminator(self.second_discriminator),
+        }
+        return replace(step, others=others)
 
-    def generator_step(self, batch: Batch, noise: Noise) -> DualStep:
-        return self._before_both(super().generator_step(batch, noise), self.generator)
-
-    def _before_both(self, step: Step, moving: nn.Module) -> DualStep:
-        def judged(by_first: Judged) -> Judged:
-            return self.judged(lambda: (by_first.samples, by_first.labels), step.noise, self.second_discriminator)
-
-        second = Step(moving, judged(step.real), judged(step.fake), step.noise)
-        return DualStep(step.network, step.real, step.fake, step.noise, second)
-
-    def adversarial_terms(self, step: Step) -> Terms:
+    def discriminator_loss(self, step: Step) -> Terms:
         """The losses of both discriminators."""
-        second = _second(step)
+        real, fake = step.others["second_real"], step.others["second_fake"]
+        loss = cast(Dual, self.parts.loss)
         return {
-            "adversarial": self.dual.first(step.real.logits, step.fake.logits),
-            "second_adversarial": self.dual.second(second.real.logits, second.fake.logits),
+            "adversarial": loss.first(step.real.logits, step.fake.logits),
+            "second_adversarial": loss.second(real.logits, fake.logits),
         }
 
-    def generator_loss(self, step: Step) -> Tensor:
-        first, second = step.fake.logits, _second(step).fake.logits
-        if self.parts.selection is not None:
-            kept = self.parts.selection(self.images_seen, first)
-            first, second = first[kept], second[kept]
-        return self.dual.generator(first, second)
+    def generator_criterion(self, step: Step) -> Tensor:
+        kept = self.selected(step.fake.logits)
+        second = step.others["second_fake"].logits
+        return cast(Dual, self.parts.loss).generator(step.fake.logits[kept], second[kept])
 
-    def penalty_terms(self, names: Iterable[str], step: Step) -> Terms:
-        """Penalties before the first and before the second discriminator, weighted."""
-        share = 0.5 if step.network is self.generator else 1.0
-        terms = {}
-        for name in names:
-            terms[name] = share * self.weighted(self.penalties[name], step)
-            terms[f"second_{name}"] = share * self.weighted(self.second_penalties[name], _second(step))
-        return terms
-
-    @torch.no_grad()
-    def observe(self, step: Step) -> None:
-        """Note how sure both discriminators are; the second is high on generated samples."""
-        super().observe(step)
-        second = _second(step)
-        self.runner.observe("logits/second_real", second.real.logits.mean())
-        self.runner.observe("logits/second_fake", second.fake.logits.mean())
+    def observe(self, step: Step) -> dict[str, Tensor]:
+        """Mean logits of both discriminators; those of the second are high for generated samples."""
+        return super().observe(step) | {
+            "logits/second_real": step.others["second_real"].logits.mean(),
+            "logits/second_fake": step.others["second_fake"].logits.mean(),
+        }
 
 
-def _second(step: Step) -> Step:
-    return cast(DualStep, step).second
+class _PenaltyOfOne(nn.Module):
+    """A penalty on the outputs of one of two discriminators.
+
+    Args:
+        prefix: Prefix of the names of this discriminator's outputs in `Step.others`; empty for the first.
+        penalty: The penalty.
+        factor: Factor on its weight.
+    """
+
+    def __init__(self, prefix: str, penalty: Penalty, factor: float) -> None:
+        super().__init__()
+        self.prefix = prefix
+        self.penalty = penalty
+        self.player = penalty.player
+        self.weight = factor * penalty.weight
+        self.interval = penalty.interval
+        self.per_sample = penalty.per_sample
+
+    def forward(self, step: Step) -> Tensor:
+        if not self.prefix:
+            return self.penalty(step)
+        real, fake = step.others[f"{self.prefix}real"], step.others[f"{self.prefix}fake"]
+        network = real.network if self.player == "discriminator" else step.network
+        return self.penalty(replace(step, network=network, real=real, fake=fake))

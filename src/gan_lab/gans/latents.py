@@ -1,4 +1,4 @@
-"""The prior that a generator's input is drawn from."""
+"""Prior distributions of the latents."""
 
 from dataclasses import dataclass
 from math import erf, sqrt
@@ -7,16 +7,21 @@ import torch
 from torch import Tensor
 
 from gan_lab.noise import Noise
+from gan_lab.ranges import require_at_least, require_positive, require_range
 
 
 @dataclass(frozen=True)
 class LatentPrior:
-    """Independent coordinates, normal or uniform.
+    """Prior with independent normal or uniform coordinates.
 
     Args:
-        dim: Number of coordinates.
+        dim: Number of coordinates, at least 1.
         distribution: `normal` for N(0, 1), `uniform` for U(-bound, bound).
-        bound: Half the width of the uniform distribution: 1 in DCGAN's paper, sqrt(3), for unit variance, in the first GAN's code.
+        bound: Half the width of the uniform distribution, greater than 0: 1 in the paper of DCGAN, sqrt(3) (unit
+            variance) in the code of the first GAN.
+
+    Raises:
+        ValueError: An option is not allowed.
     """
 
     dim: int
@@ -26,24 +31,24 @@ class LatentPrior:
     def __post_init__(self) -> None:
         if self.distribution not in ("normal", "uniform"):
             raise ValueError(f"latent.distribution={self.distribution} is not known; choose normal or uniform")
-        if self.dim < 1:
-            raise ValueError(f"latent.dim={self.dim} must be at least 1")
+        require_at_least("latent.dim", self.dim, 1)
+        require_positive("latent.bound", self.bound)
 
     def sample(self, noise: Noise) -> Tensor:
-        """One latent for each row of the stream, float32 (rows, dim)."""
+        """Sample one latent for each row of the stream, float32 (rows, dim)."""
         if self.distribution == "normal":
             return noise.normal(self.dim)
         return noise.uniform(self.dim).mul_(2 * self.bound).sub_(self.bound)
 
     def closed_path(self, noise: Noise, frames: int, smoothing: float) -> Tensor:
-        """For each row of the stream a walk through the latents that ends where it began (Karras et al., 2018, sec. 6.3).
+        """Sample a closed walk through the latents for each row of the stream (Karras et al., 2018, section 6.3).
 
-        Independent normal numbers for each frame are blurred along the time, which goes round, and scaled to variance 1: in
-        every frame the latents are distributed as those of `sample`.
+        Independent normal numbers for each frame are blurred along a periodic time axis and scaled to variance 1, so
+        the latents of every frame have the distribution of `sample`.
 
         Args:
-            noise: A stream of the latents that walk.
-            frames: Points of a walk.
+            noise: One row for each walk.
+            frames: Points per walk.
             smoothing: Standard deviation of the Gaussian blur in frames; 0 for none.
 
         Returns:
@@ -56,28 +61,28 @@ class LatentPrior:
         return path if self.distribution == "normal" else self.bound * torch.erf(path / 2**0.5)
 
 
-FORMS = ("resample", "scale")
+TRUNCATION_FORMS = ("resample", "scale")
 
 
 @dataclass(frozen=True)
 class TruncatedPrior:
-    """A normal prior without its tails: fewer kinds of samples, and better ones (Brock et al., 2019, section 3.1).
+    """Truncated normal prior: trades diversity for quality (Brock et al., 2019, section 3.1).
 
-    | form       | a coordinate                                    | std at threshold 0.5 |
-    |------------|-------------------------------------------------|----------------------|
-    | `resample` | is drawn again until it is within the threshold | 0.284                |
-    | `scale`    | the same within 2, then times the threshold     | 0.440                |
+    | form       | a coordinate is                                   | std at threshold 0.5 |
+    |------------|---------------------------------------------------|----------------------|
+    | `resample` | sampled until it is within the threshold          | 0.284                |
+    | `scale`    | sampled until it is within 2, times the threshold | 0.440                |
 
-    The first is the paper's; the second is that of generators that were published for use. A coordinate within the
-    threshold (or within 2) is that of the prior under the same key.
+    The first is the paper's; the second is used by the published pretrained generators. Coordinates within the
+    threshold (or within 2) equal those of the prior under the same key.
 
     Args:
         prior: The prior that the generator was trained with.
-        threshold: At least 0, where every latent is 0.
-        form: One of the words above.
+        threshold: At least 0; with 0 every latent is 0.
+        form: `resample` or `scale`.
 
     Raises:
-        ValueError: The prior is not normal, or a setting is not allowed.
+        ValueError: The prior is not normal, or an option is not allowed.
     """
 
     prior: LatentPrior
@@ -87,38 +92,37 @@ class TruncatedPrior:
     def __post_init__(self) -> None:
         if self.prior.distribution != "normal":
             raise ValueError(
-                f"truncation={self.threshold} is for normal latents, and this run has latent.distribution="
+                f"truncation={self.threshold} needs normal latents, and this run has latent.distribution="
                 f"{self.prior.distribution}; set truncation=null"
             )
-        if not self.threshold >= 0:
-            raise ValueError(f"truncation={self.threshold} is not allowed: it must be at least 0, or null for none")
-        if self.form not in FORMS:
-            raise ValueError(f"truncation_form={self.form} is not known; choose {' or '.join(FORMS)}")
+        require_range("truncation", self.threshold, self.threshold >= 0, "at least 0, or null for none")
+        if self.form not in TRUNCATION_FORMS:
+            raise ValueError(f"truncation_form={self.form} is not known; choose {' or '.join(TRUNCATION_FORMS)}")
 
     def sample(self, noise: Noise) -> Tensor:
-        """One latent for each row of the stream, float32 (rows, dim)."""
-        latents, places = self.prior.sample(noise), noise.uniform(self.prior.dim)
+        """Sample one latent for each row of the stream, float32 (rows, dim)."""
+        latents, uniform = self.prior.sample(noise), noise.uniform(self.prior.dim)
         if self.form == "scale":
-            return self.threshold * _without_tails(latents, places, 2.0)
-        return _without_tails(latents, places, self.threshold)
+            return self.threshold * _redraw_tails(latents, uniform, 2.0)
+        return _redraw_tails(latents, uniform, self.threshold)
 
     def closed_path(self, noise: Noise, frames: int, smoothing: float) -> Tensor:
-        """See `LatentPrior.closed_path`; coordinates are squeezed smoothly, so that they have the distribution of `sample`."""
+        """See `LatentPrior.closed_path`; a smooth map of each coordinate gives it the distribution of `sample`."""
         path = self.prior.closed_path(noise, frames, smoothing)
         if self.form == "scale":
-            return self.threshold * _between(torch.erf(path / sqrt(2)), 2.0)
-        return _between(torch.erf(path / sqrt(2)), self.threshold)
+            return self.threshold * _truncated_normal(torch.erf(path / sqrt(2)), 2.0)
+        return _truncated_normal(torch.erf(path / sqrt(2)), self.threshold)
 
 
-def _without_tails(latents: Tensor, places: Tensor, threshold: float) -> Tensor:
-    """Normal numbers, those beyond the threshold replaced by what drawing again would end with.
+def _redraw_tails(latents: Tensor, uniform: Tensor, threshold: float) -> Tensor:
+    """Replace normal numbers beyond the threshold by samples of the normal distribution truncated there.
 
-    That has the distribution function of the normal one, cut and stretched: its inverse at uniform `places` needs no loop.
+    This equals rejection sampling in distribution; the inverse distribution function of uniform numbers needs no loop.
     """
-    return torch.where(latents.abs() > threshold, _between(2 * places - 1, threshold), latents)
+    return torch.where(latents.abs() > threshold, _truncated_normal(2 * uniform - 1, threshold), latents)
 
 
-def _between(places: Tensor, threshold: float) -> Tensor:
-    """Places from -1 to 1, of any shape, to where a normal number within the threshold has them in order; float32."""
-    inside = sqrt(2) * torch.erfinv(places.double() * erf(threshold / sqrt(2)))
+def _truncated_normal(centered: Tensor, threshold: float) -> Tensor:
+    """Inverse distribution function of the truncated normal distribution at p = (centered + 1) / 2, float32."""
+    inside = sqrt(2) * torch.erfinv(centered.double() * erf(threshold / sqrt(2)))
     return inside.clamp(-threshold, threshold).float()

@@ -1,47 +1,55 @@
-"""What a game is played with, beside its networks."""
+"""Components of an algorithm beside its networks: loss, optimizers, priors, penalties, schedules."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from gan_lab.augment.base import Augmentation
 from gan_lab.augment.pipelines import NoAugmentation
-from gan_lab.gans.labels import LabelPrior
+from gan_lab.gans.conditions import Condition, Labels
 from gan_lab.gans.latents import LatentPrior
 from gan_lab.gans.phases import OptimizerFactory
+from gan_lab.losses.base import AdversarialLoss
+from gan_lab.optim.base import Schedule
 from gan_lab.optim.ema import Averaging
 from gan_lab.optim.growth import Growth
-from gan_lab.types import AdversarialLoss, Augmentation, Constraint, Penalty, Schedule, Selection
+from gan_lab.ranges import require_at_least, require_positive, require_range
+from gan_lab.regularizers.base import Constraint, Penalty, Selection
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Everything that a two-player game and its relatives have in common; each game takes its networks beside it.
+    """Components that all algorithms take, besides their networks.
 
     Args:
-        loss: What the players minimize.
-        optimizers: Player to a function from parameters to optimizer.
+        loss: The adversarial loss.
+        optimizers: Player to a function that creates its optimizer from parameters.
         latent: The prior of the latents.
-        labels: The prior of the labels of generated samples.
-        augment: What is done to every image that the discriminator sees.
-        penalties: Additions to the players' losses, by name.
+        condition: Source of the conditions of real and generated samples.
+        augment: Augmentation of all images that the discriminator sees.
+        penalties: Terms added to the players' losses, by name.
         constraints: Projections of the discriminator's weights, by name.
-        schedules: Optimizer setting to the factor on it, for all players.
-        growth: When networks that grow do so; None for the full resolution from the start.
-        selection: Picks the generated samples that the generator's loss counts; None for all.
-        averaging: Memory of the averaged generator.
-        n_critic: Moves of the discriminator for each move of the generator.
-        generator_batches: Latents of a generator's move, in batches.
-        adversarial_weight: Factor on the loss in the generator's move; 0 leaves the generator to its penalties.
-        label_smoothing: Share of a real sample's label that says "generated" (Salimans et al., 2016, section 3.4).
-        accumulate: Micro-batches of a batch.
-        clip_norm: Largest norm of each player's gradient, or None.
-        seed: Key of the random stream of the run.
-        check_finite: Stop before a move whose terms or gradient are not finite.
+        schedules: Optimizer setting to the factor on its initial value, for all players.
+        growth: Schedule of growing networks; None for the full resolution from the start.
+        selection: Selects the generated samples that enter the generator's loss; None for all.
+        averaging: EMA settings of the generator's weights.
+        n_critic: Discriminator updates per generator update.
+        generator_batches: Batches of latents in one generator update.
+        adversarial_weight: Factor on the adversarial loss of the generator; with 0 only its penalties remain.
+        label_smoothing: Weight of the label "generated" in the targets of real samples (Salimans et al., 2016, section
+            3.4).
+        accumulate: Micro-batches per batch.
+        clip_norm: Maximum norm of each player's gradient; None for no clipping.
+        seed: Key of the run's random stream.
+        check_finite: Raise before an update whose terms or gradient are not finite.
+
+    Raises:
+        ValueError: A number is out of range; the message names its key in the config.
     """
 
     loss: AdversarialLoss
     optimizers: Mapping[str, OptimizerFactory]
     latent: LatentPrior
-    labels: LabelPrior = field(default_factory=LabelPrior)
+    condition: Condition = field(default_factory=Labels)
     augment: Augmentation = field(default_factory=NoAugmentation)
     penalties: Mapping[str, Penalty] = field(default_factory=dict)
     constraints: Mapping[str, Constraint] = field(default_factory=dict)
@@ -58,7 +66,29 @@ class Parts:
     seed: int = 0
     check_finite: bool = True
 
+    def __post_init__(self) -> None:
+        for key in ("n_critic", "generator_batches", "accumulate"):
+            require_at_least(key, getattr(self, key), 1)
+        require_at_least("adversarial_weight", self.adversarial_weight, 0)
+        require_range("label_smoothing", self.label_smoothing, 0 <= self.label_smoothing < 0.5, "in [0, 0.5)")
+        if self.clip_norm is not None:
+            require_positive("clip_norm", self.clip_norm, or_null="no clipping")
+
     @property
-    def pace(self) -> Mapping[str, Schedule]:
-        """The schedules, with what growth does to the rate."""
-        return self.schedules if self.growth is None else self.growth.paced(self.schedules)
+    def all_schedules(self) -> Mapping[str, Schedule]:
+        """The schedules, including the learning rate schedule of growth."""
+        return self.schedules if self.growth is None else self.growth.with_growth(self.schedules)
+
+    def optimizer(self, player: str, settings: str) -> OptimizerFactory:
+        """The optimizer factory of a player; that of the player `settings` if it has none.
+
+        Raises:
+            ValueError: Neither has one.
+        """
+        found = self.optimizers.get(player) or self.optimizers.get(settings)
+        if found is None:
+            raise ValueError(
+                f"optimizer.{player}=null leaves the {player} without an optimizer; "
+                f"set optimizer.{player}='${{optimizer.generator}}'"
+            )
+        return found

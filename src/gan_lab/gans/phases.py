@@ -1,102 +1,195 @@
-"""Players, phases and the runner that moves them: the only place that calls `backward` and `step`."""
+"""Players, phases and the phase runner, the only code that calls `backward` and `step`."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol, cast
 
 import torch
+from lightning.pytorch import LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_closure
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gan_lab.errors import NonFiniteError
 from gan_lab.layers.spectral_norm import power_iterations
-from gan_lab.noise import Noise, mix, reseed
-from gan_lab.processes import mean_over_processes, texts_of_processes
-from gan_lab.types import Batch, Constraint, Record, Schedule, Terms
-
-if TYPE_CHECKING:
-    from gan_lab.gans.base import AdversarialModule
+from gan_lab.layers.statistics import statistics_buffers
+from gan_lab.noise import Noise, mix, name_hash, reseed
+from gan_lab.optim.base import Schedule
+from gan_lab.optim.lazy import compensate, lazy_factor
+from gan_lab.processes import mean_over_processes, union_over_processes
+from gan_lab.regularizers.base import Constraint, Penalty
+from gan_lab.step import Step
+from gan_lab.types import Batch, Record, Terms
 
 NORM_INTERVAL = 10
-"""Batches from one note of a gradient's norm to the next, where it is not computed for clipping anyway."""
+"""Batches between two records of the gradient norm, unless clipping computes it in every update."""
 
 OptimizerFactory = Callable[[list[nn.Parameter]], Optimizer]
 
 
 @dataclass(frozen=True)
 class Player:
-    """A network with one optimizer.
+    """A network with its optimizer, penalties, constraints and schedules.
 
     Args:
-        network: What moves.
-        optimizer: Makes the optimizer from the list of parameters.
-        schedules: Optimizer setting (`lr`, `momentum`, ...) to the factor on its first value, set before every step.
+        network: The network to update.
+        make_optimizer: Creates the optimizer from the list of parameters.
+        schedules: Optimizer setting (`lr`, `momentum`, ...) to the factor on its initial value, set before every step.
         constraints: Applied to the network after every step.
-        clip_norm: Largest norm of the gradient over all parameters; None for no limit.
+        clip_norm: Maximum norm of the gradient over all parameters; None for no clipping.
+        penalties: Terms added to the loss, by name. A penalty with an interval above 1 is minimized in extra updates,
+            for which the optimizer's settings are compensated.
     """
 
     network: nn.Module
-    optimizer: OptimizerFactory
+    make_optimizer: OptimizerFactory
     schedules: Mapping[str, Schedule] = field(default_factory=dict)
     constraints: Sequence[Constraint] = ()
     clip_norm: float | None = None
+    penalties: Mapping[str, Penalty] = field(default_factory=dict)
 
     @cached_property
     def parameters(self) -> list[nn.Parameter]:
         return list(self.network.parameters())
 
     @cached_property
-    def statistics(self) -> list[Any]:
-        """Layers that keep running statistics of what passes through them."""
-        return [m for m in self.network.modules() if getattr(m, "track_running_stats", False)]
+    def statistics(self) -> list[Tensor]:
+        """Buffers of the layers that keep statistics of their inputs."""
+        return statistics_buffers(self.network)
 
     @cached_property
     def power_iterations(self) -> list[Callable[[], None]]:
-        """One power iteration of each spectral norm, to be made before every move."""
+        """One function per spectral norm that performs a power iteration; called before every update."""
         return power_iterations(self.network)
+
+    def optimizer(self) -> Optimizer:
+        """Create the optimizer, compensated for lazy penalties.
+
+        Its parameter groups keep the initial value of each scheduled setting as `initial_<setting>`.
+
+        Raises:
+            ValueError: A schedule is for a setting that the optimizer does not have.
+        """
+        optimizer = self.make_optimizer(self.parameters)
+        lazy = [penalty.interval for penalty in self.penalties.values() if penalty.interval > 1]
+        if lazy:
+            compensate(optimizer, lazy_factor(lazy))
+        for setting in self.schedules:
+            for group in optimizer.param_groups:
+                if setting not in group:
+                    kind = type(optimizer).__name__
+                    raise ValueError(
+                        f"schedule.{setting} is for a setting that {kind} does not have; set schedule=constant"
+                    )
+                group[f"initial_{setting}"] = group[setting]
+        return optimizer
 
 
 @dataclass(frozen=True)
 class Phase:
-    """One kind of move: who moves, what is minimized, every how many batches.
+    """One kind of update: the player, its inputs, its loss and its interval.
 
     Args:
-        name: First part of the log keys of its terms.
-        player: Who moves.
-        terms: Computes what is minimized from a micro-batch and its rows of the random stream.
-        interval: Batches from one move to the next; batches are counted from 1.
-        gain: Factor on the sum of the terms, for phases that move less often than they count.
+        player: Name of the player to update; also the prefix of the log keys of its terms.
+        step: Computes the player's inputs from a micro-batch and its rows of the random stream.
+        loss: Terms to minimize besides the player's penalties.
+        interval: Batches between updates; batches are counted from 1.
+        penalized: Add the player's penalties to this phase.
+        observe: Scalars for the log, by key.
+        adapt: Updates parts that adapt to the discriminator's outputs; returns scalars for the log, by key.
     """
 
-    name: str
     player: str
-    terms: Callable[[Batch, Noise], Terms]
+    step: Callable[[Batch, Noise], Step]
+    loss: Callable[[Step], Terms]
     interval: int = 1
+    penalized: bool = True
+    observe: Callable[[Step], Mapping[str, Tensor]] | None = None
+    adapt: Callable[[Step], Mapping[str, Tensor]] | None = None
+
+
+@dataclass(frozen=True)
+class Update:
+    """One optimizer step of a phase: its loss with the penalties of every step, or one lazy penalty alone.
+
+    Args:
+        phase: The phase.
+        penalties: The player's penalties in this update, by name.
+        interval: Batches between updates.
+        name: Key of its random stream: unique within a batch, and independent of the other updates.
+        gain: Factor on the sum of the terms.
+        lazy: Omit the phase's own loss.
+    """
+
+    phase: Phase
+    penalties: Mapping[str, Penalty]
+    interval: int
+    name: str
     gain: float = 1.0
+    lazy: bool = False
+
+
+def updates_of(phases: Sequence[Phase], players: Mapping[str, Player]) -> list[Update]:
+    """The updates of all phases, with the penalties of their players.
+
+    A penalty with interval k > 1 is minimized in a separate update after every k-th update of its phase, multiplied by
+    k (Karras et al., 2020, appendix B).
+    """
+    updates = []
+    for number, phase in enumerate(phases):
+        # The second and later phases of a player are numbered.
+        earlier = sum(other.player == phase.player for other in phases[:number])
+        name = f"{phase.player}/{earlier}" if earlier else phase.player
+        penalties = players[phase.player].penalties if phase.penalized else {}
+        always = {name: penalty for name, penalty in penalties.items() if penalty.interval == 1}
+        updates.append(Update(phase, always, phase.interval, name))
+        updates += [
+            Update(
+                phase,
+                {key: penalty},
+                phase.interval * penalty.interval,
+                f"{name}/{key}",
+                gain=penalty.interval,
+                lazy=True,
+            )
+            for key, penalty in penalties.items()
+            if penalty.interval > 1
+        ]
+    return updates
+
+
+class Algorithm(Protocol):
+    """What the runner needs from the module, besides the interface of a LightningModule."""
+
+    def batch_size(self, batch: Batch) -> int:
+        """Number of real samples in a batch."""
+
+    def profile(self, action: str) -> Any:
+        """Context manager that times a block."""
 
 
 class PhaseRunner:
-    """Plays all phases that are due on a batch.
+    """Performs the phases that are due on a batch.
 
-    While a player moves, the others are bystanders: they get no gradient and keep their running statistics and singular
-    vectors, so a phase changes nothing but its own player. The batch is worked off in `accumulate` micro-batches whose gradients are
-    averaged, and the random stream is cut with it: without layers that mix samples, the result is that of the whole batch.
+    While a player is updated, the others get no gradient and keep their statistics and singular vectors, so a phase
+    changes only its own player. The batch is processed in `accumulate` micro-batches whose gradients are averaged, and
+    the random stream is split in the same way: without layers that mix samples, the result equals that of the complete
+    batch.
 
     Args:
-        module: Gives backward, optimizers, device, rank and profiler.
+        module: Provides backward, optimizers, device, rank and profiler; see also `Algorithm`.
         players: By name; the order is that of the optimizers.
-        phases: In the order of play. One of them must be due on every batch.
-        accumulate: Micro-batches of a batch.
-        seed: First part of the key of the random stream.
-        check_finite: Stop before a move whose terms or gradient are not finite, at the price of waiting for the device.
+        phases: In the order in which they run. At least one must have interval 1.
+        accumulate: Micro-batches per batch.
+        seed: First part of the keys of the random streams.
+        check_finite: Raise before an update whose terms or gradient are not finite; this synchronizes with the device.
     """
 
     def __init__(
         self,
-        module: "AdversarialModule",
+        module: LightningModule,
         players: Mapping[str, Player],
         phases: Sequence[Phase],
         accumulate: int,
@@ -104,115 +197,116 @@ class PhaseRunner:
         check_finite: bool = True,
     ) -> None:
         if min(phase.interval for phase in phases) != 1:
-            raise ValueError("one phase must have interval 1, or some batches would move nobody")
+            raise ValueError("at least one phase must have interval 1; otherwise some batches would update no player")
         self.module = module
+        self.algorithm = cast(Algorithm, module)
         self.players = players
-        self.phases = phases
+        self.updates = updates_of(phases, players)
         self.accumulate = accumulate
         self.seed = seed
         self.check_finite = check_finite
-        self._moving: Player | None = None
-        self._terms: dict[str, list[Tensor]] = {}  # of the move that is being made, one for each micro-batch
-        self._where = ""
+        self._player: Player | None = None
+        self._terms: dict[str, list[Tensor]] = {}  # of the current update, one for each micro-batch
+        self._position = ""
         self._record: Record = {}
-        self._notes_norms = False
+        self._record_norms = False
 
     def run(self, batch: Batch, batch_number: int, images_seen: int) -> tuple[Record, set[str]]:
-        """Play the phases that are due; `batch_number` counts from 1.
+        """Perform the phases that are due; `batch_number` counts from 1.
 
-        Returns the terms and observations by log key, and the names of the players that moved.
+        Returns:
+            The terms and observations by log key, and the names of the updated players.
         """
-        # Layers with randomness of their own (dropout) then depend on the position in the run, and on nothing before it.
-        reseed(mix(self.seed, batch_number, self.module.trainer.global_rank), self.module.device)
         self._record = {}
-        self._where = f"batch {batch_number:,}, {images_seen:,} images seen"
-        self._notes_norms = batch_number % NORM_INTERVAL == 0
-        due = [(k, phase) for k, phase in enumerate(self.phases) if batch_number % phase.interval == 0]
-        for position, (k, phase) in enumerate(due):
-            with self.module.profile(f"phase/{phase.name}"):
-                self._move(phase, batch, mix(self.seed, batch_number, k), images_seen, counts=position == 0)
-        return self._record, {phase.player for _, phase in due}
+        self._position = f"batch {batch_number:,}, {images_seen:,} images seen"
+        self._record_norms = batch_number % NORM_INTERVAL == 0
+        due = [update for update in self.updates if batch_number % update.interval == 0]
+        for position, update in enumerate(due):
+            seed = mix(self.seed, batch_number, name_hash(update.name))
+            # Layers that draw from the global generator (dropout) then depend only on the position in the run.
+            reseed(mix(seed, self.module.trainer.global_rank), self.module.device)
+            with self.algorithm.profile(f"phase/{update.phase.player}"):
+                self._update(update, batch, seed, images_seen, counts_as_step=position == 0)
+        return self._record, {update.phase.player for update in due}
 
-    def observe(self, key: str, value: Tensor) -> None:
-        """Note a scalar for the log; the mean over all notes of a key is shown."""
+    def record(self, key: str, value: Tensor) -> None:
+        """Record a scalar for the log; the mean over all values of a key is logged."""
         self._record.setdefault(key, []).append(value.detach())
 
     def optimizer(self, player: str) -> Optimizer:
-        """A player's optimizer, for a look at its state; only the runner steps it."""
+        """A player's optimizer, to read its state; only the runner steps it."""
         return self._wrapped_optimizer(player).optimizer
 
-    def forget(self) -> None:
-        """Empty every optimizer's memory, as if it had never made a step."""
+    def reset_optimizers(self) -> None:
+        """Empty every optimizer's state, as if it had never made a step."""
         for player in self.players:
             self.optimizer(player).state.clear()
 
-    def learned(self) -> list[Tensor]:
-        """What the moving player has of its share of the batch: gradients, and running statistics of its batch norms.
+    def tensors_to_average(self) -> list[Tensor]:
+        """Gradients and statistics of the updated player, computed on this process's part of the batch.
 
-        Processes that share a batch average these before the step.
+        Processes that train on one batch together average these before the step.
         """
-        player = cast(Player, self._moving)
+        player = cast(Player, self._player)
         gradients = [p.grad for p in player.parameters if p.grad is not None]
-        return [
-            *gradients,
-            *(value for layer in player.statistics for value in (layer.running_mean, layer.running_var)),
-        ]
+        return [*gradients, *(buffer for buffer in player.statistics if buffer.is_floating_point())]
 
     def before_step(self) -> None:
-        """Check the moving player's gradient, clip it and note its norm. Called once it is unscaled and synchronized.
+        """Check the gradient, clip it and record its norm. Called after it was unscaled and synchronized.
 
         Raises:
             NonFiniteError: A term or the gradient is not finite.
         """
-        player = cast(Player, self._moving)
-        if player.clip_norm is None and not self._notes_norms and not self.check_finite:
+        player = cast(Player, self._player)
+        if player.clip_norm is None and not self._record_norms and not self.check_finite:
             return
         gradients = [p.grad for p in player.parameters if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         if self.check_finite:
-            self._refuse_non_finite(player, norm)
+            self._require_finite(player, norm)
         if player.clip_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(player.parameters, player.clip_norm, norm)
-        if player.clip_norm is not None or self._notes_norms:
-            self.observe(f"grad_norm/{self._name(player)}", norm)
+        if player.clip_norm is not None or self._record_norms:
+            self.record(f"grad_norm/{self._name(player)}", norm)
 
-    def _refuse_non_finite(self, player: Player, norm: Tensor) -> None:
+    def _require_finite(self, player: Player, norm: Tensor) -> None:
         values = [value for term in self._terms.values() for value in term]
-        # A scaler of half precision tries scales until gradients overflow, and leaves these steps out itself.
+        # The gradient scaler of half precision raises its scale until gradients overflow, and skips these steps itself.
         scaled = getattr(self.module.trainer.precision_plugin, "scaler", None) is not None
         finite = torch.stack(values if scaled else [*values, norm]).isfinite().all()
-        # The processes must agree, or some would wait for the others for ever.
+        # All processes must agree; otherwise some would wait for the others for ever.
         if mean_over_processes(finite.float()) == 1:
             return
         name = self._name(player)
         wrong = {f"term {t}": v for t, each in self._terms.items() for v in each if not v.isfinite()}
-        found = texts_of_processes([f"the {name}'s {what} is {value.item()}" for what, value in wrong.items()])
+        found = union_over_processes([f"the {name}'s {what} is {value.item()}" for what, value in wrong.items()])
         for key, parameter in player.network.named_parameters():
             if not found and parameter.grad is not None and not parameter.grad.isfinite().all():
                 value = parameter.grad[~parameter.grad.isfinite()][0]
                 found = [f"the {name}'s gradient by {key} is {value.item()}"]
-        whole = f"the norm of the {name}'s gradient is {norm.item()}"  # too large a sum of finite squares
-        raise NonFiniteError(f"{', '.join(found) or whole} ({self._where})")
+        total = f"the norm of the {name}'s gradient is {norm.item()}"  # the sum of finite squares overflowed
+        raise NonFiniteError(f"{', '.join(found) or total} ({self._position})")
 
     def _name(self, player: Player) -> str:
         return next(name for name, other in self.players.items() if other is player)
 
-    def _move(self, phase: Phase, batch: Batch, seed: int, images_seen: int, counts: bool) -> None:
-        player = self.players[phase.player]
-        optimizer = self._optimizer(phase.player, counts)
-        self._moving, self._terms = player, {}
-        factor = phase.gain / self.accumulate
-        with self._bystanders(player):
+    def _update(self, update: Update, batch: Batch, seed: int, images_seen: int, counts_as_step: bool) -> None:
+        name = update.phase.player
+        player = self.players[name]
+        optimizer = self._optimizer(name, counts_as_step)
+        self._player, self._terms = player, {}
+        factor = update.gain / self.accumulate
+        with self._others_frozen(player):
             for iterate in player.power_iterations:
                 iterate()
             optimizer.zero_grad()
-            for micro, noise in self._micro_batches(batch, seed):
-                terms = phase.terms(micro, noise)
+            for micro_batch, noise in self._micro_batches(batch, seed):
+                terms = self._terms_of(update, micro_batch, noise)
                 total = reduce(torch.add, terms.values())
                 self.module.manual_backward(total if factor == 1 else total * factor)
-                for name, term in terms.items():
-                    self._terms.setdefault(name, []).append(term.detach())
-                    self.observe(f"{phase.name}/{name}", term)
+                for term, value in terms.items():
+                    self._terms.setdefault(term, []).append(value.detach())
+                    self.record(f"{name}/{term}", value)
             for setting, schedule in player.schedules.items():
                 for group in optimizer.param_groups:
                     group[setting] = group[f"initial_{setting}"] * schedule(images_seen)
@@ -220,42 +314,62 @@ class PhaseRunner:
             for constraint in player.constraints:
                 constraint(player.network)
 
-    def _optimizer(self, player: str, counts: bool) -> LightningOptimizer:
+    def _terms_of(self, update: Update, micro_batch: Batch, noise: Noise) -> Terms:
+        """The terms of an update on a micro-batch, by name; records the observations of its phase."""
+        step = update.phase.step(micro_batch, noise)
+        terms = {} if update.lazy else update.phase.loss(step)
+        # Squares of half-precision gradients overflow: penalties run without autocast, on float32 samples.
+        with torch.autocast(self.module.device.type, enabled=False):
+            for name, penalty in update.penalties.items():
+                own = replace(step, noise=step.noise.child(f"penalty/{name}"))
+                terms[name] = penalty.weight * penalty(own)
+        if not update.lazy:
+            self._record_observations(update.phase, step)
+        return terms
+
+    @torch.no_grad()
+    def _record_observations(self, phase: Phase, step: Step) -> None:
+        for function in (phase.observe, phase.adapt):
+            for key, value in (function(step) if function else {}).items():
+                self.record(key, value)
+
+    def _optimizer(self, player: str, counts_as_step: bool) -> LightningOptimizer:
         optimizer = self._wrapped_optimizer(player)
-        if not counts:
-            # Lightning counts every optimizer's step as a global step, and re-arms these hooks before every training
-            # step. Disarming all but the first makes one training step one global step.
+        if not counts_as_step:
+            # Lightning counts every optimizer step as a global step, and sets these hooks again before every training
+            # step. Disabling all but the first makes one training step one global step.
             optimizer._on_before_step = do_nothing_closure
             optimizer._on_after_step = do_nothing_closure
         return optimizer
 
     def _wrapped_optimizer(self, player: str) -> LightningOptimizer:
-        optimizers = cast("list[LightningOptimizer]", self.module.optimizers())
-        return optimizers[list(self.players).index(player)]
+        optimizers = self.module.optimizers()
+        each = optimizers if isinstance(optimizers, list) else [optimizers]
+        return each[list(self.players).index(player)]
 
     def _micro_batches(self, batch: Batch, seed: int) -> Iterator[tuple[Batch, Noise]]:
-        size = batch["image"].shape[0]
+        size = self.algorithm.batch_size(batch)
         step = size // self.accumulate
         world, rank = self.module.trainer.world_size, self.module.trainer.global_rank
         for start in range(0, size, step):
-            micro = {key: cast(Tensor, value)[start : start + step] for key, value in batch.items()}
+            micro_batch = {key: value[start : start + step] for key, value in batch.items()}
             # Row r + world * j of the global batch is row j of process r, as in the sampler.
             rows = slice(rank + world * start, rank + world * (start + step), world)
-            yield cast(Batch, micro), Noise(seed, size * world, rows, self.module.device)
+            yield micro_batch, Noise(seed, size * world, rows, self.module.device)
 
     @contextmanager
-    def _bystanders(self, player: Player) -> Iterator[None]:
+    def _others_frozen(self, player: Player) -> Iterator[None]:
+        """Context manager that freezes the other players and restores their statistics afterwards."""
         others = [other for other in self.players.values() if other is not player]
-        for other in others:
-            for parameter in other.parameters:
-                parameter.requires_grad_(False)
-            for layer in other.statistics:
-                layer.track_running_stats = False
+        parameters = [parameter for other in others for parameter in other.parameters]
+        statistics = [buffer for other in others for buffer in other.statistics]
+        before = [buffer.clone() for buffer in statistics]
+        for parameter in parameters:
+            parameter.requires_grad_(False)
         try:
             yield
         finally:
-            for other in others:
-                for parameter in other.parameters:
-                    parameter.requires_grad_(True)
-                for layer in other.statistics:
-                    layer.track_running_stats = True
+            for parameter in parameters:
+                parameter.requires_grad_(True)
+            for buffer, value in zip(statistics, before, strict=True):
+                buffer.copy_(value)

@@ -1,17 +1,18 @@
-"""The mode-regularized GAN: an encoder, and a generator that must also reconstruct real samples."""
+"""Mode-regularized GAN: with an encoder, the generator also reconstructs real samples."""
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import cast
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_lab.gans.further import further_player, require_weight
 from gan_lab.gans.gan import GAN
 from gan_lab.gans.parts import Parts
-from gan_lab.gans.phases import Phase, Player
+from gan_lab.gans.phases import Phase
 from gan_lab.noise import Noise
+from gan_lab.ranges import require_at_least
+from gan_lab.step import DiscriminatorOutputs, Samples, Step
 from gan_lab.types import Batch, Terms
 
 DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"squared": F.mse_loss, "absolute": F.l1_loss}
@@ -19,30 +20,35 @@ DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"squared": F.mse_los
 
 
 class RegGAN(GAN):
-    """Reg-GAN of Che et al. (2017), section 3.1: no mode of the data may be out of the generator's reach.
+    """Reg-GAN of Che et al. (2017), section 3.1: reconstructing real samples keeps the generator from missing modes.
 
-    The discriminator moves as in the two-player game. The encoder E minimizes
+    The discriminator is updated as in the two-player GAN. The encoder E minimizes
 
         lambda1 d(x, G(E(x))) - lambda2 log D(G(E(x)))
 
-    and the generator its own loss plus the same. The paper prints + lambda2 log D, which would lower D on reconstructions;
-    the text means them to look real. Another loss puts its generator half in the place of -log D; a relative one compares
-    the reconstruction with its original. Both terms are means over samples, so processes and micro-batches may share the
-    batch; batch norm in any of the networks sees the local share, and reconstructions apart from other samples. With
-    labels, a sample is reconstructed under its own; the encoder is given it too, and ignores it unless a wrapper reads it.
+    and the generator its own loss plus the same terms. The paper prints + lambda2 log D, which would lower D on
+    reconstructions; according to its text they should look real. With another loss, the generator's term replaces -log
+    D; a relative loss compares each reconstruction with its original. Both terms are means over samples, so the batch
+    may be split over processes and micro-batches; batch norm sees the local part, and reconstructions in separate
+    batches. With labels, a sample is reconstructed with its own label; the encoder ignores labels unless a wrapper
+    reads them.
 
     Args:
-        generator: `forward(latents, labels)`: latents (n, latent.dim) to samples (n, ...).
-        discriminator: `features(samples, labels)` and `head(features, labels)`, see `gan_lab.types.Judged`.
-        encoder: `forward(samples, labels)`: samples (n, ...) to latents (n, latent.dim).
-        parts: Loss, optimizers, penalties and all the rest; the encoder moves whenever the generator does.
+        generator: `forward(latents, condition)`: latents (n, latent.dim) to samples (n, ...).
+        discriminator: `features(samples, condition)` and `head(features, condition)`, see `DiscriminatorOutputs`.
+        encoder: `forward(samples, condition)`: samples (n, ...) to latents (n, latent.dim).
+        parts: All other components; the encoder is updated on the same batches as the generator.
         reconstruction_weight: lambda1.
         mode_weight: lambda2.
         distance: d: `squared` or `absolute`, a mean over pixels or coordinates.
+        others: Networks of additional players, by name.
 
     Raises:
-        ValueError: The parts or options are not allowed; the message says what to choose instead.
+        ValueError: The parts or options are not allowed; the message names what to choose instead.
     """
+
+    generator_has_own_terms: ClassVar[bool] = True
+    encoder: nn.Module
 
     def __init__(
         self,
@@ -53,51 +59,53 @@ class RegGAN(GAN):
         reconstruction_weight: float = 0.2,
         mode_weight: float = 0.4,
         distance: str = "squared",
+        **others: nn.Module,
     ) -> None:
-        super().__init__(generator, discriminator, parts)
-        require_weight("reconstruction_weight", reconstruction_weight)
-        require_weight("mode_weight", mode_weight)
+        require_at_least("algorithm.reconstruction_weight", reconstruction_weight, 0)
+        require_at_least("algorithm.mode_weight", mode_weight, 0)
         if distance not in DISTANCES:
-            raise ValueError(f"game.distance={distance} is not known; choose {' or '.join(DISTANCES)}")
-        self.encoder = encoder
+            raise ValueError(f"algorithm.distance={distance} is not known; choose {' or '.join(DISTANCES)}")
+        super().__init__(generator, discriminator, parts, encoder=encoder, **others)
         self.reconstruction_weight = reconstruction_weight
         self.mode_weight = mode_weight
         self.distance = DISTANCES[distance]
 
     @property
-    def judge_of_reconstructions(self) -> nn.Module:
-        """The discriminator to which reconstructions must look real."""
-        return self.discriminator
-
-    def players(self) -> dict[str, Player]:
-        return super().players() | {"encoder": further_player("encoder", self.encoder, self.parts)}
+    def encoder_phase(self) -> Phase:
+        return Phase("encoder", self.reconstruction_step, self.reconstruction_loss, interval=self.parts.n_critic)
 
     def phases(self) -> list[Phase]:
-        *discriminator, generator = super().phases()
-        return [
-            *discriminator,
-            Phase("encoder", "encoder", self.reconstruction_terms, self.parts.n_critic),
-            replace(generator, terms=self.regularized_terms),
-        ]
+        generator = replace(self.generator_phase, step=self.regularized_step, loss=self.regularized_loss)
+        return [self.discriminator_phase, self.encoder_phase, generator]
 
-    def regularized_terms(self, batch: Batch, noise: Noise) -> Terms:
-        """The generator's loss on fresh latents, its penalties, and what it shares with the encoder."""
-        return self.generator_terms(batch, noise) | self.reconstruction_terms(batch, noise)
+    def reconstruction_step(self, batch: Batch, noise: Noise) -> Step:
+        """The encoder's inputs: real samples, and their reconstructions as generated samples, with a gradient."""
+        return Step(self.encoder, self.real_outputs(batch, noise), self.reconstructed_outputs(batch, noise), noise)
 
-    def reconstruction_terms(self, batch: Batch, noise: Noise) -> Terms:
-        """Distance of the reconstructions from their originals, and the loss for looking generated."""
-        labels, originals = self.labels.of(batch.get("label")), batch["image"]
-        images = self.reconstruct(batch)
-        terms = {"reconstruction": self.reconstruction_weight * self.distance(images, originals)}
+    def reconstruction_loss(self, step: Step) -> Terms:
+        """Distance of the reconstructions to their originals, and their adversarial loss."""
+        real, fake, loss = step.real, step.fake, self.parts.loss
+        terms = {"reconstruction": self.reconstruction_weight * self.distance(fake.samples, real.samples)}
         if self.mode_weight:
-            judge, loss = self.judge_of_reconstructions, self.parts.loss
-            logits = [self.judged(lambda: (images, labels), noise, judge).logits]
-            if loss.relative:  # the frozen discriminator leaves no graph behind these
-                logits.append(self.judged(lambda: (originals, labels), noise, judge).logits)
+            logits = [fake.logits, real.logits] if loss.relative else [fake.logits]
             terms["mode"] = self.mode_weight * loss.generator(*logits)
         return terms
 
-    def reconstruct(self, batch: Batch) -> Tensor:
-        """G(E(x)) of a batch, float32 of the shape of its images."""
-        labels = self.labels.of(batch.get("label"))
-        return cast(Tensor, self.generator(self.encoder(batch["image"], labels), labels)).float()
+    def regularized_step(self, batch: Batch, noise: Noise) -> Step:
+        """The generator's inputs: new generated samples, and reconstructions."""
+        others = {"reconstructed": self.reconstructed_outputs(batch, noise)}
+        return replace(self.generator_step(batch, noise), others=others)
+
+    def regularized_loss(self, step: Step) -> Terms:
+        """The generator's loss on new latents, and the terms that the encoder minimizes too."""
+        return self.generator_loss(step) | self.reconstruction_loss(replace(step, fake=step.others["reconstructed"]))
+
+    def reconstructed_outputs(self, batch: Batch, noise: Noise) -> DiscriminatorOutputs:
+        """Discriminator outputs of the reconstructions."""
+        return self.outputs(lambda: self.reconstructed(batch), noise.child("augment/reconstructed"))
+
+    def reconstructed(self, batch: Batch) -> Samples:
+        """Reconstructions G(E(x)) of the real samples of a batch, float32 of the same shape, with their conditions."""
+        values, condition, _ = self.real_samples(batch)
+        latents = self.encoder(values, condition)
+        return Samples(self.generator(latents, condition).float(), condition, latents)

@@ -1,1 +1,1 @@
-"""Parts that networks are made of: initial weights, normalization, and layers that PyTorch does not have."""
+"""Building blocks of networks: initial weights, normalization, and layers missing in PyTorch."""

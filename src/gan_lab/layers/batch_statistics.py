@@ -1,4 +1,4 @@
-"""What batch norms of a trained network normalize by: their running statistics, others, or those of the batch."""
+"""Replacement of a trained network's batch-norm statistics: standing statistics or those of the batch."""
 
 import copy
 from collections.abc import Iterable
@@ -10,13 +10,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 @torch.no_grad()
 def with_standing_statistics(network: nn.Module, batches: Iterable[tuple[Tensor, ...]]) -> nn.Module:
-    """A copy whose batch norms have the mean of the batches' means and variances (Brock et al., 2019).
+    """Copy of a network with standing statistics: means and variances averaged over batches (Brock et al., 2019).
 
-    Each batch passes with its own statistics, as in training; the variances are the unbiased ones.
+    Each batch is normalized with its own statistics, as in training; variances are unbiased.
 
     Args:
         network: In evaluation mode.
-        batches: What the network is called with, one batch after the other.
+        batches: Arguments of the network, one tuple for each batch.
 
     Raises:
         ValueError: The network has no batch norm with running statistics.
@@ -24,7 +24,7 @@ def with_standing_statistics(network: nn.Module, batches: Iterable[tuple[Tensor,
     network, layers = _copy(network)
     for layer in layers:
         layer.reset_running_stats()
-        layer.momentum = None  # the plain mean over the passes
+        layer.momentum = None  # the mean over all batches
         layer.train()
     for inputs in batches:
         network(*inputs)
@@ -32,7 +32,7 @@ def with_standing_statistics(network: nn.Module, batches: Iterable[tuple[Tensor,
 
 
 def with_batch_statistics(network: nn.Module) -> nn.Module:
-    """A copy whose batch norms take the statistics of whatever batch they are given, as in training.
+    """Copy of a network whose batch norms use the statistics of the current batch, as in training.
 
     Raises:
         ValueError: The network has no batch norm with running statistics.

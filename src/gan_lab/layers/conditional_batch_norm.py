@@ -1,4 +1,4 @@
-"""Batch normalization with a gain and a shift for each label, and how the labels reach it."""
+"""Batch normalization with a gain and a shift for each label."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,17 +8,17 @@ from torch import Tensor, nn
 
 
 class ConditionalBatchNorm(nn.Module):
-    """Batch norm whose gain and shift are looked up by label (de Vries et al., 2017; Miyato & Koyama, 2018, §3).
+    """Batch norm with gain and shift by label (de Vries et al., 2017; Miyato & Koyama, 2018, §3).
 
-    The statistics are those of the whole batch, whatever the labels. Every row of the tables `gain` and `shift`,
-    (num_classes, channels), starts as the gain and shift of the given norm: 1 and 0, unless the initialization drew others.
-    So this is "gain[y]", not "1 + gain[y]". Input and output are (n, channels) or (n, channels, h, w) in one dtype.
+    Statistics are over the entire batch, regardless of labels. Every row of the tables `gain` and `shift`,
+    (num_classes, channels), starts as the gain and shift of the given norm: 1 and 0, unless initialized otherwise. The
+    gain is "gain[y]", not "1 + gain[y]". Input and output are (n, channels) or (n, channels, h, w) in one dtype.
 
-    The labels come from `labels_for`, so that a network need not hand them from layer to layer.
+    The labels come from `labels_for`, so that a network need not pass them from layer to layer.
 
     Args:
-        norm: Batch norm that gives statistics, running statistics and epsilon; it becomes the part inside, without its
-            own gain and shift.
+        norm: Batch norm used for the normalization, with its running statistics and epsilon; its own gain and shift are
+            removed.
         num_classes: Number of labels.
     """
 
@@ -38,19 +38,19 @@ class ConditionalBatchNorm(nn.Module):
         """Normalized x, with the gain and shift of each sample's label.
 
         Raises:
-            ValueError: There are no labels, because the call is not made within `labels_for`.
+            ValueError: There are no labels, because the call is outside `labels_for`.
         """
         if self.labels is None:
             raise ValueError("this network is conditioned on labels: call it with labels, int64 (n,)")
         ones = [1] * (x.dim() - 2)
         gain = self.gain[self.labels].unflatten(1, (-1, *ones))  # (n, channels) or (n, channels, 1, 1)
         shift = self.shift[self.labels].unflatten(1, (-1, *ones))
-        return (self.norm(x) * gain + shift).to(x.dtype)  # float32 tables would widen half-precision activations
+        return (self.norm(x) * gain + shift).to(x.dtype)  # float32 tables would promote half-precision activations
 
 
 @contextmanager
 def labels_for(network: nn.Module, labels: Tensor | None) -> Iterator[None]:
-    """Give every conditional batch norm of a network its labels, int64 (n,), for the time of a forward pass."""
+    """Set the labels, int64 (n,), of every conditional batch norm of a network inside the `with` block."""
     layers = [layer for layer in network.modules() if isinstance(layer, ConditionalBatchNorm)]
     for layer in layers:
         layer.labels = labels

@@ -1,4 +1,4 @@
-"""Initial weights by name, with one meaning of "fan" for plain and transposed convolutions."""
+"""Weight initialization by name, with consistent fans for plain and transposed convolutions."""
 
 from math import sqrt
 
@@ -8,7 +8,7 @@ SCHEMES = ("normal", "uniform", "glorot", "he", "orthogonal", "default")
 
 
 def initialize(module: nn.Module, scheme: str, scale: float) -> None:
-    """Draw the weights of every linear, convolution and transposed convolution in `module` anew, in place.
+    """Initialize all linear layers, convolutions and transposed convolutions in `module`, in place.
 
     | scheme       | weights                                        | paper                                       |
     |--------------|------------------------------------------------|---------------------------------------------|
@@ -17,24 +17,26 @@ def initialize(module: nn.Module, scheme: str, scale: float) -> None:
     | `glorot`     | uniform, std = scale sqrt(2/(fan_in+fan_out))  | Glorot & Bengio (2010)                      |
     | `he`         | uniform, std = scale sqrt(2/fan_in)            | He et al. (2015), eq. 10                    |
     | `orthogonal` | scale times a matrix with orthonormal rows or columns | Saxe et al. (2014)                   |
-    | `default`    | what PyTorch gave them; `scale` is not used    |                                             |
+    | `default`    | PyTorch's initialization; `scale` is not used  |                                             |
 
-    The initialization that WGAN-GP's code calls He's, std = sqrt(4/(fan_in+fan_out)), is `glorot` with scale sqrt(2).
-    Fans count the connections of one unit: a stride of s divides a convolution's fan_out by s^2, since an input meets
-    only so many of the taps, and a transposed convolution's fan_in, for the same reason.
+    What WGAN-GP's code calls He initialization, std = sqrt(4/(fan_in+fan_out)), is `glorot` with scale sqrt(2).
+    Fans count the connections of one unit: a stride of s divides a convolution's fan_out by s^2, because each input
+    reaches only this fraction of the taps, and likewise a transposed convolution's fan_in.
     Biases become 0. Gains of normalization layers become 1 and their shifts 0, except that `normal` draws batch-norm
-    gains from N(1, scale^2), as DCGAN's code does. Under `default` nothing is touched.
+    gains from N(1, scale^2), as in DCGAN's code. `default` changes nothing.
 
     Args:
         module: Network or layer; its parameters are overwritten, drawn from PyTorch's global random stream.
-        scheme: One of the words above.
-        scale: Standard deviation, bound or gain, as the table says.
+        scheme: A name from the table.
+        scale: Standard deviation, bound or gain, see the table.
 
     Raises:
-        ValueError: The scheme is none of these words.
+        ValueError: The scheme is not in the table, or the scale is negative.
     """
     if scheme not in SCHEMES:
         raise ValueError(f"init must be one of {', '.join(SCHEMES)}, not {scheme!r}")
+    if scale < 0:
+        raise ValueError(f"init_scale={scale} is not allowed: it must be at least 0")
     if scheme == "default":
         return
     for layer in module.modules():
@@ -63,9 +65,9 @@ def _draw(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d, scheme: str, scale:
 
 
 def fans(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> tuple[float, float]:
-    """Connections per output unit and per input unit.
+    """fan_in and fan_out: connections per output unit and per input unit.
 
-    PyTorch's own count ignores strides and takes a transposed convolution's inputs for its outputs.
+    PyTorch's own count ignores strides, and swaps inputs and outputs of transposed convolutions.
     """
     if isinstance(layer, nn.Linear):
         return layer.in_features, layer.out_features

@@ -1,17 +1,17 @@
-"""Maxout."""
+"""Maxout layer."""
 
 from torch import Tensor, nn
 
 
 class Maxout(nn.Module):
-    """Largest of several affine maps, per unit (Goodfellow et al., 2013, Maxout Networks, §2).
+    """Maximum of several affine maps for each unit (Goodfellow et al., 2013, Maxout Networks, §2).
 
     Input (n, in_features), output (n, out_features), both floating point and unbounded.
 
     Args:
         in_features: Size of the input.
         out_features: Number of units.
-        pieces: Affine maps per unit; 1 makes a linear layer.
+        pieces: Affine maps per unit; 1 gives a linear layer.
 
     Raises:
         ValueError: `pieces` is below 1.

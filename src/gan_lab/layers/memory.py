@@ -1,13 +1,13 @@
-"""How weights lie in memory."""
+"""Memory format of weights."""
 
 import torch
 from torch import nn
 
 
 def use_channels_last(module: nn.Module) -> None:
-    """Store the convolution weights of `module` with the channels innermost, in place; values do not change.
+    """Store the convolution weights of `module` in channels-last format, in place; values do not change.
 
-    Convolutions then compute in that layout whatever the layout of their input. It is several times faster on CPUs,
-    and on GPUs in half precision.
+    Convolutions then compute in this format regardless of the format of their input, which is several times faster on
+    CPUs, and on GPUs in half precision.
     """
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in PyTorch's annotations

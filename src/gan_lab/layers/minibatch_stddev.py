@@ -1,4 +1,4 @@
-"""Minibatch standard deviation."""
+"""Minibatch standard deviation layer."""
 
 from math import gcd
 
@@ -9,20 +9,20 @@ EPSILON = 1e-8
 
 
 class MinibatchStddev(nn.Module):
-    """Appends how much the samples of a group differ, as one more channel (Karras et al., 2018, §3).
+    """Append the standard deviation within a group of samples as one more channel (Karras et al., 2018, §3).
 
-    For each feature (and pixel) the population standard deviation over the group, sqrt(variance + 1e-8), averaged over all
-    of them to one scalar. A group is samples that follow each other; the authors' code takes every (n / group)-th sample.
-    The paper has the whole batch as one group, its TensorFlow code groups of 4. Where `group` does not divide the batch,
-    their greatest common divisor is used.
+    For each feature (and pixel) the population standard deviation over the group, sqrt(variance + 1e-8), averaged over
+    all of them to one scalar. A group is consecutive samples; the authors' code takes every (n / group)-th sample. In
+    the paper the entire batch is one group, in its TensorFlow code groups have 4 samples. If `group` does not divide
+    the batch size, their greatest common divisor is used.
 
-    The layer lets each logit depend on its group, and yet has no `mixes_samples`: ProGAN and StyleGAN2 penalize gradients
-    with it, and take the sum over a group for the sample's own.
+    Each logit depends on its group, but `mixes_samples` is not set: ProGAN and StyleGAN2 use gradient penalties with
+    this layer, and treat the gradient of a group's sum as that of the sample's own logit.
 
-    Input (n, channels, h, w) or (n, features); output one channel or feature more.
+    Input (n, channels, h, w) or (n, features); output with one more channel or feature.
 
     Args:
-        group: Samples in a group; None for the whole batch.
+        group: Samples in a group; None for the entire batch.
 
     Raises:
         ValueError: `group` is below 1.
@@ -32,14 +32,14 @@ class MinibatchStddev(nn.Module):
         super().__init__()
         if group is not None and group < 1:
             raise ValueError(
-                f"wrapper.discriminator.minibatch.group must be at least 1, or null for the whole batch, not {group}"
+                f"wrapper.discriminator.minibatch.group must be at least 1, or null for the entire batch, not {group}"
             )
         self.group = group
 
     def forward(self, x: Tensor) -> Tensor:
         """x (n, c, ...) with the group's mean standard deviation appended: (n, c + 1, ...)."""
         size = len(x) if self.group is None else gcd(self.group, len(x))
-        wide = x.to(torch.promote_types(x.dtype, torch.float32))  # squares of half precision lose too much
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))  # half-precision squares are too inaccurate
         groups = wide.unflatten(0, (-1, size))  # (n / size, size, c, ...)
         stddev = (groups.var(1, unbiased=False) + EPSILON).sqrt().flatten(1).mean(1)  # (n / size,)
         column = stddev.repeat_interleave(size, output_size=len(x)).to(x.dtype)  # (n,)

@@ -1,4 +1,4 @@
-"""Normalization with a gain and a shift that are linear functions of a vector."""
+"""Normalization with gain and shift computed linearly from a condition vector."""
 
 from torch import Tensor, nn
 
@@ -6,10 +6,10 @@ from gan_lab.layers.normalization import normalization
 
 
 class ModulatedNorm(nn.Module):
-    """norm(x) (1 + A c) + B c for a condition c of each sample: conditional norm of BigGAN (Brock et al., 2019, App. B).
+    """norm(x) (1 + A c) + B c for a condition c of each sample: conditional norm of BigGAN (Brock et al., 2019).
 
-    A and B, (channels, condition_dim), have no biases, and the norm inside has no gain and shift of its own: with A c = B c
-    = 0 this is the plain norm. Without a condition (condition_dim 0) it is the plain norm with gain and shift.
+    A and B, (channels, condition_dim), have no biases, and the inner norm has no gain and shift: with A c = B c = 0 the
+    layer is the plain norm. Without a condition (condition_dim 0) it is the plain norm with gain and shift.
     Input and output are (n, channels, h, w) in one dtype.
 
     Args:
@@ -38,7 +38,7 @@ class ModulatedNorm(nn.Module):
 
 
 def _drop_affine(norm: nn.Module) -> None:
-    """Leave a norm without a gain and a shift of its own."""
+    """Remove a norm's gain and shift."""
     if isinstance(norm, nn.BatchNorm2d | nn.GroupNorm):
         norm.register_parameter("weight", None)
         norm.register_parameter("bias", None)

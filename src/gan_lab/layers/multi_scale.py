@@ -1,8 +1,8 @@
-"""Images at all scales at once, as MSG-GAN's networks draw and judge them (Karnewar & Wang, 2020).
+"""Images at all scales at once, for the networks of MSG-GAN (Karnewar & Wang, 2020).
 
-A game holds a sample at all scales as one tensor: the pixels of its images in a row, the smallest image first. So whatever
-is a formula in samples is one in all of their scales. A gradient penalty takes points between real and generated samples
-with one random number for all scales of a sample, and sums the squares of the gradient over them.
+A sample at all scales is one tensor: the pixels of its images concatenated, the smallest image first. So formulas for
+samples apply to all scales at once. A gradient penalty interpolates with one random number for all scales of a sample,
+and its squared gradient norm is the sum over scales.
 """
 
 from collections.abc import Sequence
@@ -12,37 +12,37 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 SMALLEST = 4
-"""Side of the smallest image."""
+"""Resolution of the smallest image."""
 
 
 class MultiScale(nn.Module):
-    """A network that draws or judges images at all sides from 4x4 by doubling up to its full one.
+    """Base of networks that generate or score images at all resolutions 4x4, 8x8, ..., up to the full one.
 
     Args:
-        resolution: Full side of the images, a power of two from 4 on.
+        resolution: Full resolution of the images, a power of two, at least 4.
     """
 
     def __init__(self, resolution: int) -> None:
         super().__init__()
-        self.sides = [SMALLEST * 2**k for k in range((resolution // SMALLEST).bit_length())]
+        self.resolutions = [SMALLEST * 2**k for k in range((resolution // SMALLEST).bit_length())]
 
 
-def multi_scale_parts(network: nn.Module) -> list[MultiScale]:
-    """The network itself or what is such a network inside it, as inside a wrapper."""
-    return [part for part in network.modules() if isinstance(part, MultiScale)]
+def multi_scale_networks(network: nn.Module) -> list[MultiScale]:
+    """All multi-scale networks among a network and its submodules, for instance inside a wrapper."""
+    return [module for module in network.modules() if isinstance(module, MultiScale)]
 
 
-def in_a_row(images: Sequence[Tensor]) -> Tensor:
-    """Images (n, C, s, s) of several sides as one tensor (n, C, sum of s²)."""
+def pack_scales(images: Sequence[Tensor]) -> Tensor:
+    """Concatenate images (n, C, s, s) of several resolutions s to one tensor (n, C, sum of s²)."""
     return torch.cat([image.flatten(2) for image in images], 2)
 
 
-def apart(row: Tensor, sides: Sequence[int]) -> list[Tensor]:
-    """What `in_a_row` joined: images (n, C, s, s) of these sides."""
-    parts = row.split([side * side for side in sides], 2)
-    return [part.unflatten(2, (side, side)) for part, side in zip(parts, sides, strict=True)]
+def unpack_scales(packed: Tensor, resolutions: Sequence[int]) -> list[Tensor]:
+    """Inverse of `pack_scales`: images (n, C, s, s) of these resolutions s."""
+    parts = packed.split([resolution * resolution for resolution in resolutions], 2)
+    return [part.unflatten(2, (resolution, resolution)) for part, resolution in zip(parts, resolutions, strict=True)]
 
 
-def at_all_scales(images: Tensor, sides: Sequence[int]) -> list[Tensor]:
-    """Images (n, C, R, R) at each of the sides, by means of squares of pixels; R a multiple of each side."""
-    return [F.avg_pool2d(images, images.shape[-1] // side) for side in sides]
+def image_pyramid(images: Tensor, resolutions: Sequence[int]) -> list[Tensor]:
+    """Images (n, C, R, R) average-pooled to each resolution; R is a multiple of each."""
+    return [F.avg_pool2d(images, images.shape[-1] // resolution) for resolution in resolutions]

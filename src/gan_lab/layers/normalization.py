@@ -6,10 +6,10 @@ NORMS = ("none", "batch", "layer")
 
 
 def require_norm(name: str) -> None:
-    """Check a name that `normalization` may never see, because the network has no place for a norm.
+    """Check the name of a norm, also for networks without norms, which do not call `normalization`.
 
     Raises:
-        ValueError: The name is none of `none`, `batch`, `layer`.
+        ValueError: The name is not `none`, `batch` or `layer`.
     """
     if name not in NORMS:
         raise ValueError(f"norm must be one of {', '.join(NORMS)}, not {name!r}")
@@ -24,16 +24,16 @@ def normalization(name: str, channels: int, dims: int) -> nn.Module:
     | `batch` | the batch and the pixels, per channel          | Ioffe & Szegedy (2015)                       |
     | `layer` | the channels and the pixels, per sample        | Ba et al. (2016); WGAN-GP's advice for critics |
 
-    `batch` makes each output depend on every sample of the batch, and on the process's share of it; a penalty on the
-    gradient of each sample's logit needs `none` or `layer`.
+    With `batch` each output depends on all samples of this process; a penalty on the gradient of each sample's logit
+    needs `none` or `layer`.
 
     Args:
-        name: One of the words above.
+        name: A name from the table.
         channels: Size of dimension 1.
         dims: Number of dimensions after the channels: 2 for images, 0 for vectors.
 
     Raises:
-        ValueError: The name is none of these words, or `dims` is neither 0 nor 2.
+        ValueError: The name is not in the table, or `dims` is neither 0 nor 2.
     """
     require_norm(name)
     if dims not in (0, 2):
@@ -42,5 +42,5 @@ def normalization(name: str, channels: int, dims: int) -> nn.Module:
         return nn.Identity()
     if name == "batch":
         return nn.BatchNorm2d(channels) if dims == 2 else nn.BatchNorm1d(channels)
-    # One group is the layer norm of an image; nn.LayerNorm would want a gain per pixel and a fixed resolution.
+    # One group is the layer norm of an image; nn.LayerNorm would need a gain per pixel and a fixed resolution.
     return nn.GroupNorm(1, channels) if dims == 2 else nn.LayerNorm(channels)

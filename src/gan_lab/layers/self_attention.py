@@ -1,4 +1,4 @@
-"""Self-attention over the pixels of a feature map, and maps of where it looks."""
+"""Self-attention over the pixels of a feature map, and attention maps."""
 
 import torch
 from torch import Tensor, nn
@@ -7,28 +7,28 @@ FORMS = ("paper", "code")
 
 
 class SelfAttention(nn.Module):
-    """Adds to each pixel a mean of values of all pixels, weighted by how well they match it (Zhang et al., 2019, §3).
+    """Self-attention layer of SAGAN (Zhang et al., 2019, §3): adds to each pixel a weighted mean over all pixels.
 
     Pixel i has a key W_f x_i and a value W_h x_i, pixel j the query W_g x_j; pixel j becomes
 
         y_j = gamma W_v sum_i beta_ji W_h x_i + x_j,    beta_j = softmax_i(<W_f x_i, W_g x_j>).
 
-    gamma starts at 0, where the layer is the identity. No matrix has a bias.
+    gamma starts at 0, so that the layer starts as the identity. No matrix has a bias.
 
-    | form    | keys and values are those of    | channels of keys, queries | of values |
+    | form    | keys and values from            | channels of keys, queries | of values |
     |---------|---------------------------------|---------------------------|-----------|
     | `paper` | each pixel                      | C / 8                     | C / 8     |
-    | `code`  | 2x2 pixels each, by the maximum | C / 8                     | C / 2     |
+    | `code`  | 2x2 pixels each, max-pooled     | C / 8                     | C / 2     |
 
-    `code` is the form of SAGAN's code and of BigGAN; its weights need a quarter of the memory.
-    Input (n, C, h, w) and output alike. Odd sides lose their last row or column of keys in the `code` form.
+    `code` is the form of SAGAN's code and of BigGAN; its attention weights need a quarter of the memory.
+    Input and output are (n, C, h, w). Odd heights and widths lose their last row or column of keys in the `code` form.
 
     Args:
         channels: C. C / 8 is rounded down, but is at least 1, so that narrow networks have attention too.
-        form: One of the words above.
+        form: A name from the table.
 
     Raises:
-        ValueError: There are no channels, or the form is none of these words.
+        ValueError: `channels` is below 1, or the form is not in the table.
     """
 
     def __init__(self, channels: int, form: str) -> None:
@@ -47,7 +47,7 @@ class SelfAttention(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, C, h, w) for (n, C, h, w)."""
+        """Features (n, C, h, w) plus gamma times attention, same shape."""
         values = self.pool(self.value(x)).flatten(2).transpose(1, 2)  # (n, keys, c)
         mean = self.weights(x) @ values  # (n, h w, c)
         mean = mean.transpose(1, 2).unflatten(2, x.shape[2:])  # (n, c, h, w), the channels innermost
@@ -56,9 +56,9 @@ class SelfAttention(nn.Module):
     def weights(self, x: Tensor) -> Tensor:
         """Attention beta (n, queries, keys) of a map (n, C, h, w), in [0, 1]; each row sums to 1.
 
-        There are h w queries and, by the form, h w or (h // 2) (w // 2) keys, both row by row.
+        There are h w queries and, depending on the form, h w or (h // 2) (w // 2) keys, both in row-major order.
         """
-        # Plain products: the fused attention of PyTorch cannot be differentiated twice, as gradient penalties need.
+        # Explicit products: PyTorch's fused attention has no double backward, which gradient penalties need.
         queries = self.query(x).flatten(2).transpose(1, 2)  # (n, h w, C / 8)
         keys = self.pool(self.key(x)).flatten(2)  # (n, C / 8, keys)
         return (queries @ keys).softmax(2)  # (n, h w, keys)
@@ -66,21 +66,21 @@ class SelfAttention(nn.Module):
 
 @torch.no_grad()
 def attention_maps(network: nn.Module, pixel: tuple[int, int], *inputs: Tensor) -> Tensor:
-    """Where a pixel of a network's attention layer looks (Zhang et al., 2019), one map for each sample.
+    """Attention maps of a query pixel in a network's attention layer (Zhang et al., 2019), one for each sample.
 
-    The network is run as it is: whoever wants its moving statistics calls `eval` first.
+    The network runs in its current mode; call `eval` first for running statistics of norms.
 
     Args:
         network: Runs one `SelfAttention` layer, once.
         pixel: Row and column of the query in the layer's input.
-        *inputs: What the network is called with: latents (n, latent_dim) or images (n, C, H, W), and labels.
+        *inputs: Arguments of the network: latents (n, latent_dim) or images (n, C, H, W), and labels.
 
     Returns:
         Attention (n, kh, kw), in [0, 1] with sum 1 for each sample. (kh, kw) is the size of the layer's input in the
         `paper` form and half of it in the `code` form, whose keys are pooled.
 
     Raises:
-        ValueError: Not one attention layer ran, or the pixel is not one of its input's.
+        ValueError: The number of attention layers that ran is not 1, or the pixel is outside the layer's input.
     """
     seen: list[tuple[SelfAttention, Tensor]] = []
     layers = [layer for layer in network.modules() if isinstance(layer, SelfAttention)]
@@ -92,7 +92,7 @@ def attention_maps(network: nn.Module, pixel: tuple[int, int], *inputs: Tensor) 
             hook.remove()
     if len(seen) != 1:
         raise ValueError(
-            f"attention maps are those of a network that runs one SelfAttention, and this one ran {len(seen)}"
+            f"attention maps need a network that runs exactly one SelfAttention layer; this one ran {len(seen)}"
         )
     layer, x = seen[0]
     (row, column), (h, w) = pixel, x.shape[2:]

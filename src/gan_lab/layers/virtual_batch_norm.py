@@ -5,17 +5,18 @@ from torch import Tensor, nn
 
 
 class VirtualBatchNorm(nn.Module):
-    """Batch norm by the statistics of a reference batch that is fixed for the whole run (Salimans et al., 2016, §3.5).
+    """Batch norm with the statistics of a reference batch that is fixed for the run (Salimans et al., 2016, §3.5).
 
-    The input's first `reference` rows are the reference batch at this layer, and are normalized with their own
-    statistics. Each other row is normalized with the statistics of the reference and itself: mean and mean square with the
-    weights R / (R + 1) and 1 / (R + 1). So no row depends on any other row but those of the reference. There are no
-    running statistics, and evaluation is training.
+    The input's first `reference` rows are the features of the reference batch, normalized with their own statistics.
+    Each other row is normalized with the statistics of the reference batch and itself: mean and mean square with
+    weights R / (R + 1) and 1 / (R + 1). So it depends on no other row outside the reference batch. There are no running
+    statistics; training and evaluation mode are the same.
 
-    Input and output are (n, channels) or (n, channels, h, w) with n >= reference, in one dtype; statistics in float32 or wider.
+    Input and output are (n, channels) or (n, channels, h, w) with n >= reference, in one dtype; statistics are float32
+    or wider.
 
     Args:
-        norm: Batch norm that gives gain, shift and epsilon; its parameters are taken over, if it has any.
+        norm: Batch norm whose epsilon and, if it has any, gain and shift are used.
         reference: Rows of the reference batch, R.
     """
 
@@ -33,13 +34,13 @@ class VirtualBatchNorm(nn.Module):
         """Normalized x."""
         size = self.reference
         wide = x.to(torch.promote_types(x.dtype, torch.float32)).reshape(*x.shape[:2], -1)  # (n, channels, pixels)
-        # Around the reference's mean the mean square is a variance, and does not cancel.
+        # Subtracting the reference's mean first avoids cancellation in the variance.
         wide = wide - wide[:size].mean((0, 2), keepdim=True)
         own_mean, own_square = wide.mean(2), wide.square().mean(2)  # (n, channels)
         square = own_square[:size].mean(0)  # (channels,): the reference's variance
-        share = 1 / (size + 1)
-        mean = own_mean[size:] * share  # (n - R, channels)
-        variance = square * (1 - share) + own_square[size:] * share - mean.square()
+        own_weight = 1 / (size + 1)
+        mean = own_mean[size:] * own_weight  # (n - R, channels)
+        variance = square * (1 - own_weight) + own_square[size:] * own_weight - mean.square()
         means = torch.cat([torch.zeros_like(own_mean[:size]), mean])  # (n, channels)
         variances = torch.cat([square.expand(size, -1), variance])
         wide = (wide - means.unsqueeze(2)) * (variances + self.eps).rsqrt().unsqueeze(2)

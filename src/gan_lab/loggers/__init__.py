@@ -1,4 +1,4 @@
-"""Loggers that never stop a run, and that go on where an earlier part of it ended.
+"""Loggers that never stop a run, and that resume together with it.
 
-A logger of gan_lab has `go_on_from(images_seen)`, which is called before anything is logged.
+Loggers of gan_lab may define `resume_from(images_seen, rows)`, which is called before the first row is logged.
 """

@@ -1,20 +1,20 @@
-"""TensorBoard, which shows a run that goes on as one."""
+"""TensorBoard logger that shows a resumed run as one curve."""
 
 from lightning.pytorch.loggers import TensorBoardLogger
 
 
 class EventFiles(TensorBoardLogger):
-    """Lightning's logger for TensorBoard, with the real images seen as steps.
+    """Lightning's TensorBoard logger with the real images seen as steps.
 
-    A run that goes on begins a new file of events. It tells TensorBoard to drop what earlier files have beyond that point.
+    A resumed run starts a new event file, which purges later events of the earlier files.
 
     Args:
-        save_dir: Events go to its folder `tensorboard`.
+        save_dir: Run folder; events are written to its folder `tensorboard`.
     """
 
     def __init__(self, save_dir: str) -> None:
         super().__init__(save_dir, name="tensorboard", version="")
 
-    def go_on_from(self, images_seen: int) -> None:
-        """Hide what was logged after `images_seen`, which the run will log again."""
+    def resume_from(self, images_seen: int, rows: int | None = None) -> None:
+        """Purge events after `images_seen`, which the resumed run logs again."""
         self._kwargs["purge_step"] = images_seen + 1

@@ -1,7 +1,7 @@
-"""The losses a user picks by name. Each is a pair: what the discriminator and what the generator minimize.
+"""Adversarial losses that configs choose by name. Each is a pair of the discriminator's and the generator's loss.
 
-`relative` and `boundary` are those of `gan_lab.types.AdversarialLoss`. A loss that is not relative ignores the logits of
-real samples in the generator's half.
+`gan_lab.losses.base.AdversarialLoss` explains `relative` and `boundary`. The generator's loss of a loss that is not
+relative ignores the logits of real samples.
 """
 
 from abc import ABC, abstractmethod
@@ -11,31 +11,15 @@ from typing import ClassVar
 from torch import Tensor
 
 from gan_lab.losses import functional as F
-
-
-class _Separable(ABC):
-    """A discriminator's loss that is the sum of a real and a fake half."""
-
-    relative: ClassVar[bool] = False
-
-    @abstractmethod
-    def real(self, logits: Tensor) -> Tensor:
-        """Loss for calling samples with these logits (n,) real."""
-
-    @abstractmethod
-    def fake(self, logits: Tensor) -> Tensor:
-        """Loss for calling samples with these logits (n,) generated."""
-
-    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-        """Sum of the two halves; logits (n,), result 0-dim."""
-        return self.real(real_logits) + self.fake(fake_logits)
+from gan_lab.losses.base import Loss
 
 
 @dataclass(frozen=True)
-class Minimax(_Separable):
-    """The zero-sum game of Goodfellow et al. (2014), eq. 1."""
+class Minimax(Loss):
+    """Minimax (zero-sum) loss of Goodfellow et al. (2014), eq. 1."""
 
     boundary: ClassVar[float | None] = 0.0
+    zero_sum: ClassVar[bool] = True
 
     def real(self, logits: Tensor) -> Tensor:
         return F.cross_entropy_real(logits)
@@ -51,16 +35,20 @@ class Minimax(_Separable):
 class NonSaturating(Minimax):
     """Minimax for the discriminator, -log D(G(z)) for the generator: Goodfellow et al. (2014), section 3."""
 
+    zero_sum: ClassVar[bool] = False
+
     def generator(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
         return F.cross_entropy_real(fake_logits)
 
 
 @dataclass(frozen=True)
 class BoundarySeeking(Minimax):
-    """Minimax for the discriminator, (log D - log(1 - D))^2 / 2 for the generator: continuous BGAN, Hjelm et al. (2018).
+    """Minimax for the discriminator, (log D - log(1 - D))^2 / 2 for the generator: BGAN, Hjelm et al. (2018).
 
-    With D = sigmoid(C) the generator's loss is C^2 / 2: it moves samples to where the discriminator cannot tell.
+    With D = sigmoid(C) the generator's loss is C^2 / 2: it pulls samples to the decision boundary D = 1/2.
     """
+
+    zero_sum: ClassVar[bool] = False
 
     def generator(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
         return F.squared_distance(fake_logits, 0.0)
@@ -68,21 +56,23 @@ class BoundarySeeking(Minimax):
 
 @dataclass(frozen=True)
 class BoundaryCrossEntropy(Minimax):
-    """Boundary seeking with a gradient that does not grow with the logit: the other form in Hjelm et al.'s (2018) code."""
+    """Boundary seeking with each logit's gradient bounded by 1/2: the other form in Hjelm et al.'s (2018) code."""
+
+    zero_sum: ClassVar[bool] = False
 
     def generator(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
         return F.boundary_cross_entropy(fake_logits)
 
 
 @dataclass(frozen=True)
-class LeastSquares(_Separable):
+class LeastSquares(Loss):
     """Least squares of Mao et al. (2017), eq. 2.
 
     Args:
-        a: What the discriminator answers on generated samples.
-        b: What it answers on real samples.
-        c: What the generator wants it to answer. (a, b, c) = (0, 1, 1) is the authors' code; (-1, 1, 0) makes the
-            generator minimize a Pearson chi-square divergence.
+        a: Target of the discriminator for generated samples.
+        b: Target of the discriminator for real samples.
+        c: Target of the generator. (a, b, c) = (0, 1, 1) is the authors' code; (-1, 1, 0) makes the generator minimize
+            a Pearson chi-square divergence.
     """
 
     a: float = 0.0
@@ -91,7 +81,7 @@ class LeastSquares(_Separable):
 
     @property
     def boundary(self) -> float:
-        """Halfway between the two answers: the best answer where real and generated samples are equally likely."""
+        """Mean of a and b: the optimal output where real and generated samples are equally likely."""
         return (self.a + self.b) / 2
 
     def real(self, logits: Tensor) -> Tensor:
@@ -105,10 +95,11 @@ class LeastSquares(_Separable):
 
 
 @dataclass(frozen=True)
-class Wasserstein(_Separable):
-    """Difference of mean scores: Arjovsky et al. (2017), algorithm 1, written as minimizations."""
+class Wasserstein(Loss):
+    """Difference of mean scores: Arjovsky et al. (2017), algorithm 1, signs changed for minimization."""
 
     boundary: ClassVar[float | None] = None
+    zero_sum: ClassVar[bool] = True
 
     def real(self, logits: Tensor) -> Tensor:
         return -logits.mean()
@@ -121,7 +112,7 @@ class Wasserstein(_Separable):
 
 
 @dataclass(frozen=True)
-class Hinge(_Separable):
+class Hinge(Loss):
     """Hinge loss of Miyato et al. (2018), eq. 16 and 17."""
 
     boundary: ClassVar[float | None] = 0.0
@@ -137,28 +128,28 @@ class Hinge(_Separable):
 
 
 class _Relative(ABC):
-    """A loss in which both players compare real with generated samples, each wanting its own above the other's."""
+    """Base of losses in which both players compare logits of real samples with those of generated ones."""
 
     relative: ClassVar[bool] = True
     boundary: ClassVar[float | None] = None
 
     @abstractmethod
     def compare(self, higher: Tensor, lower: Tensor) -> Tensor:
-        """Loss of the player who wants the logits `higher` (n,) above `lower` (n,)."""
+        """Loss of the player that raises the logits `higher` (n,) above `lower` (n,)."""
 
     def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-        """The comparison with real samples above; logits (n,), result 0-dim."""
+        """Loss that falls as real logits rise above fake ones; logits (n,), result 0-dim."""
         return self.compare(real_logits, fake_logits)
 
     def generator(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
-        """The comparison with generated samples above; logits (n,), result 0-dim.
+        """Loss that falls as fake logits rise above real ones; logits (n,), result 0-dim.
 
         Raises:
-            ValueError: There are no logits of real samples to compare with.
+            ValueError: `real_logits` is missing.
         """
         if real_logits is None:
             name = type(self).__name__
-            raise ValueError(f"loss={name} compares the two kinds of samples: its generator(...) needs real_logits too")
+            raise ValueError(f"loss={name} compares real with generated samples; pass real_logits to generator(...)")
         return self.compare(fake_logits, real_logits)
 
 
@@ -175,10 +166,10 @@ class Relativistic(_Relative):
 
 @dataclass(frozen=True)
 class RelativisticAverageHinge(_Relative):
-    """RaHinge, the loss of MSG-GAN (Karnewar & Wang, 2020): hinge on each logit less the other side's mean logit.
+    """RaHinge, the loss of MSG-GAN (Karnewar & Wang, 2020): hinge on each logit minus the other kind's mean logit.
 
-    The mean is over the micro-batch of one process, so the loss is that of the share of the batch that is judged at a
-    time: more processes or micro-batches compare with fewer samples.
+    The mean is over the micro-batch of one process, so with more processes or micro-batches each logit is compared with
+    fewer samples.
     """
 
     def compare(self, higher: Tensor, lower: Tensor) -> Tensor:

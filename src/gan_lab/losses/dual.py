@@ -1,4 +1,4 @@
-"""The loss of a game with two discriminators."""
+"""Loss of D2GAN, a GAN with two discriminators."""
 
 import math
 from dataclasses import dataclass
@@ -11,23 +11,24 @@ from gan_lab.losses import functional as F
 
 @dataclass(frozen=True)
 class Dual:
-    """D2GAN of Nguyen et al. (2017), eq. 1: one discriminator likes real samples, the other generated ones.
+    """D2GAN of Nguyen et al. (2017), eq. 1: one discriminator scores real samples high, the other generated ones.
 
     J = alpha E log D1(x) - E D1(G(z)) - E D2(x) + beta E log D2(G(z)) with D = softplus of a logit; the discriminators
-    maximize it and the generator minimizes it. At the best discriminators, D1 = alpha p / q and D2 = beta q / p for
-    densities p of the data and q of the samples, it is alpha KL(p || q) + beta KL(q || p) and a constant.
+    maximize it and the generator minimizes it. For optimal discriminators, D1 = alpha p / q and D2 = beta q / p with
+    densities p of the data and q of the samples, it is alpha KL(p || q) + beta KL(q || p) plus a constant.
 
     Args:
-        alpha: More of it punishes modes that are missing. Less of either makes training steadier.
-        beta: More of it punishes samples where there are no data.
+        alpha: Weight of KL(p || q), which penalizes missing modes. Lower alpha or beta makes training more stable.
+        beta: Weight of KL(q || p), which penalizes samples where there are no data.
 
     Raises:
-        ValueError: One of them is not in (0, 1].
+        ValueError: `alpha` or `beta` is not in (0, 1].
     """
 
     alpha: float = 1.0
     beta: float = 1.0
     relative: ClassVar[bool] = False
+    discriminators: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         for name, value in {"alpha": self.alpha, "beta": self.beta}.items():
@@ -36,17 +37,17 @@ class Dual:
 
     @property
     def boundary(self) -> float:
-        """The first discriminator's best logit where real and generated samples are equally likely: there D1 = alpha."""
+        """The first discriminator's optimal logit where real and generated samples are equally likely: D1 = alpha."""
         return math.log(math.expm1(self.alpha))
 
     def first(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-        """Loss of the first discriminator, of its logits (n,); 0-dim."""
+        """Loss of the first discriminator from its logits (n,); 0-dim."""
         return F.dual_discriminator(real_logits, fake_logits, self.alpha)
 
     def second(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-        """Loss of the second discriminator, of its logits (n,); 0-dim."""
+        """Loss of the second discriminator from its logits (n,); 0-dim."""
         return F.dual_discriminator(fake_logits, real_logits, self.beta)
 
     def generator(self, first_logits: Tensor, second_logits: Tensor) -> Tensor:
-        """Loss of the generator, of the first and of the second discriminator's logits (n,) of its samples; 0-dim."""
+        """Loss of the generator from both discriminators' logits (n,) of generated samples; 0-dim."""
         return F.dual_generator(first_logits, second_logits, self.beta)

@@ -1,1 +1,1 @@
-"""How good samples are: formulas, and the metrics that keep count of samples for them."""
+"""Metrics of generated samples: pure formulas, and torchmetrics that accumulate what the formulas need."""

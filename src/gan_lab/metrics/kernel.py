@@ -1,4 +1,4 @@
-"""Kernel distance between two sets of features."""
+"""Kernel distance (squared maximum mean discrepancy) between two sets of features, as in KID."""
 
 import math
 
@@ -9,29 +9,29 @@ from gan_lab.metrics.features import FeatureMetric, Protocol, require, shuffled
 from gan_lab.noise import mix
 
 DEGREE = 3
-"""Of the polynomial kernel."""
+"""Degree of the polynomial kernel."""
 
 
 def polynomial_kernel(a: Tensor, b: Tensor) -> Tensor:
-    """(a·b / d + 1)³ of all pairs of rows of a (n, d) and b (m, d): (n, m)."""
+    """Kernel matrix (a·b / d + 1)³, (n, m), of the rows of a (n, d) and b (m, d)."""
     return (a @ b.T / a.shape[1] + 1) ** DEGREE
 
 
 def kernel_distance(a: Tensor, b: Tensor, chunk: int = 512) -> Tensor:
-    """Unbiased estimate of the squared maximum mean discrepancy, as in KID (Bińkowski et al., 2018), over all pairs.
+    """Unbiased estimate of the squared maximum mean discrepancy over all pairs, as in KID (Bińkowski et al., 2018).
 
-    Pairs of a row with itself are left out. So its mean is 0 for two sets of one distribution, and half of the time or
-    so it is below 0.
+    Pairs of a row with itself are left out, so the mean is 0 for two sets from the same distribution, and about half of
+    such values are negative.
 
     Args:
         a: Features (n, d), float64, n at least 2.
         b: Features (m, d), m at least 2.
-        chunk: Rows of the kernel that are held at once.
+        chunk: Rows of the kernel matrix in memory at once.
 
     Returns:
         float64 scalar.
     """
-    return _mean_of_others(a, chunk) + _mean_of_others(b, chunk) - 2 * _mean(a, b, chunk)
+    return _mean_off_diagonal(a, chunk) + _mean_off_diagonal(b, chunk) - 2 * _mean(a, b, chunk)
 
 
 def standard_error(a: Tensor, b: Tensor, blocks: int) -> Tensor:
@@ -40,10 +40,10 @@ def standard_error(a: Tensor, b: Tensor, blocks: int) -> Tensor:
     Args:
         a: Features (n, d) in random order, float64.
         b: Features (m, d) in random order.
-        blocks: How many, at least 2.
+        blocks: Number of blocks, at least 2.
 
     Returns:
-        float64 scalar; NaN where a block would have fewer than two rows.
+        float64 scalar; NaN if a block would have fewer than two rows.
     """
     if min(len(a), len(b)) < 2 * blocks:
         return a.new_tensor(math.nan)
@@ -52,19 +52,19 @@ def standard_error(a: Tensor, b: Tensor, blocks: int) -> Tensor:
 
 
 class KernelDistance(FeatureMetric):
-    """Squared maximum mean discrepancy of generated and real features under the kernel of KID (Bińkowski et al., 2018).
+    """Squared maximum mean discrepancy of generated and real features with the kernel of KID (Bińkowski et al., 2018).
 
-    KID is the mean over random subsets, usually of 1,000; here all pairs of images count, which has the same mean and
-    varies less, and no random number enters. It is KID if the extractor is that Inception. Tables often print 1,000
-    times this number. Unlike a Fréchet distance it is unbiased, and may be negative.
+    KID is a mean over random subsets, usually of 1,000 images; here all pairs are used, which has the same expectation,
+    less variance and no randomness. It is the KID if the extractor is `inception`. Tables often print 1,000 times this
+    value. Unlike a Fréchet distance it is unbiased, and may be negative.
 
     Args:
-        extractor: Images (n, ...) to features (n, d); None where the images are features already.
-        blocks: Parts of the images, at random, whose distances give the standard error.
-        seed: What the parts are a function of, together with the features; the order of the images does not matter.
+        extractor: Images (n, ...) to features (n, d); None if the images are features already.
+        blocks: Number of random blocks of images whose distances give the standard error.
+        seed: Determines the blocks, together with the features; the order of the images does not matter.
 
     Raises:
-        ValueError: There are fewer than two blocks.
+        ValueError: `blocks` is below 2.
     """
 
     higher_is_better = False
@@ -75,10 +75,10 @@ class KernelDistance(FeatureMetric):
         self.blocks, self.seed = blocks, seed
 
     def compute(self) -> dict[str, Tensor]:
-        """`distance` over all pairs, and `standard_error`; float64 scalars.
+        """Scalars `distance` over all pairs, and `standard_error`, float64.
 
-        The error is that of the mean over blocks, which leaves out the pairs between them. So it is too large for the
-        distance where both sets are nearly alike, by up to sqrt(blocks), and about right where they differ. It is NaN
+        The error is that of the mean over blocks, which leaves out pairs between blocks. So it overestimates the error
+        of `distance` by up to sqrt(blocks) if both sets are nearly alike, and is about right if they differ. It is NaN
         with fewer than two images in a block.
 
         Raises:
@@ -97,12 +97,12 @@ class KernelDistance(FeatureMetric):
 
 
 def _mean(a: Tensor, b: Tensor, chunk: int) -> Tensor:
-    """Mean of the kernel over all pairs of a row of `a` and one of `b`."""
+    """Mean of the kernel over all pairs of a row of `a` and a row of `b`."""
     sums = [polynomial_kernel(rows, b).sum() for rows in a.split(chunk)]
     return torch.stack(sums).sum() / (len(a) * len(b))
 
 
-def _mean_of_others(a: Tensor, chunk: int) -> Tensor:
+def _mean_off_diagonal(a: Tensor, chunk: int) -> Tensor:
     """Mean of the kernel over all pairs of two different rows."""
     sums = []
     for start in range(0, len(a), chunk):

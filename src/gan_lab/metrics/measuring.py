@@ -1,48 +1,51 @@
-"""From samples to numbers with the protocol that they were made by."""
+"""Measurement of samples by metrics, and the files that store the values with their protocol."""
 
 import csv
 import io
 import json
-import math
+import logging
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from gan_lab.errors import ConfigError
-from gan_lab.metrics.cache import whole
+from gan_lab.errors import ConfigError, DataError
+from gan_lab.files import atomic_write, open_to_append, set_aside, write_text
+from gan_lab.metrics.naming import log_name, values_by_log_key
+from gan_lab.metrics.protocol import Measurement, MeasurementProtocol, read_results
 
-COLUMNS = ("images_seen", "weights", "key", "value", "floor", "protocol")
+log = logging.getLogger(__name__)
 
-_OF_INCEPTION = {"fd": "fid", "kd": "kid"}
+COLUMNS = ("images_seen", "weights", "key", "value", "ideal_value", "protocol")
 
-Labelled = tuple[Tensor, Tensor | None]
+Labeled = tuple[Tensor, Tensor | None]
 """Samples (n, ...) and their labels, int64 (n,), if there are any."""
 
 
 def measure(
-    metrics: Mapping[str, Metric], chunks: Iterable[Labelled], seconds: dict[str, float] | None = None
+    metrics: Mapping[str, Metric], chunks: Iterable[Labeled], seconds: dict[str, float] | None = None
 ) -> dict[str, dict[str, float]]:
-    """The values of every metric on the same generated samples.
+    """Values of every metric on the same generated samples.
 
-    A metric that compares with real samples keeps what it knows of them. One with `takes_labels` is given the labels too.
+    Metrics that compare with real samples keep their real statistics. Metrics with `takes_labels` also receive the
+    labels.
 
     Args:
         metrics: By name.
-        chunks: Generated samples and their labels, a part at a time.
-        seconds: Is added what went by until the `samples` were there, until the metrics had taken them (`features`), and until
-            each metric, by its name, had its value.
+        chunks: Generated samples and their labels, in chunks.
+        seconds: Times are added to it: of generating the `samples`, of updating the metrics (`features`), and of
+            computing each metric, under its name.
 
     Returns:
-        By metric and log key without its prefix, such as `kl_symmetric_10k`, which ends with the number of samples.
+        By metric and by log key without its prefix, such as `kl_symmetric_10k`, which ends with the number of samples.
 
     Raises:
-        ConfigError: A metric refuses the samples, or needs more of them.
+        ConfigError: A metric cannot be computed on the samples, or needs more of them.
     """
     for metric in metrics.values():
         getattr(metric, "reset_generated", metric.reset)()
@@ -50,7 +53,7 @@ def measure(
     count = 0
     for samples, labels in _timed(chunks, seconds):
         count += len(samples)
-        with refusals_told(), _clock(seconds, "features"):
+        with value_errors_as_config_errors(), _clock(seconds, "features"):
             for metric in metrics.values():
                 if getattr(metric, "takes_labels", False):
                     metric.update(samples, labels=labels)
@@ -58,13 +61,13 @@ def measure(
                     metric.update(samples)
     found = {}
     for name, metric in metrics.items():
-        with refusals_told(), _clock(seconds, name):
-            found[name] = by_key(log_name(name, metric), metric.compute(), count)
+        with value_errors_as_config_errors(), _clock(seconds, name):
+            found[name] = values_by_log_key(log_name(name, metric), metric.compute(), count)
     return found
 
 
-def _timed(chunks: Iterable[Labelled], seconds: dict[str, float]) -> Iterator[Labelled]:
-    """The chunks, with the time that each took to come."""
+def _timed(chunks: Iterable[Labeled], seconds: dict[str, float]) -> Iterator[Labeled]:
+    """Yield the chunks, adding the time that each takes to `seconds`."""
     iterator = iter(chunks)
     while True:
         with _clock(seconds, "samples"):
@@ -75,16 +78,16 @@ def _timed(chunks: Iterable[Labelled], seconds: dict[str, float]) -> Iterator[La
 
 
 @contextmanager
-def _clock(seconds: dict[str, float], word: str) -> Iterator[None]:
-    """Add the time that the block takes; work that a GPU is still at counts where it is waited for."""
+def _clock(seconds: dict[str, float], name: str) -> Iterator[None]:
+    """Add the time of the block to `seconds[name]`; unfinished GPU work counts for the block that waits for it."""
     start = time.perf_counter()
     yield
-    seconds[word] = seconds.get(word, 0.0) + time.perf_counter() - start
+    seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - start
 
 
 @contextmanager
-def refusals_told() -> Iterator[None]:
-    """What a metric says of samples that it cannot measure becomes a mistake of the user.
+def value_errors_as_config_errors() -> Iterator[None]:
+    """Turn a ValueError of a metric, such as too few samples, into a ConfigError.
 
     Raises:
         ConfigError: A metric raised a ValueError in the block.
@@ -95,110 +98,114 @@ def refusals_told() -> Iterator[None]:
         raise ConfigError(f"{str(error).rstrip('.')}.") from error
 
 
-def log_name(name: str, metric: Metric) -> str:
-    """`fd_efflite0` for a metric `fd` in the features of `efflite0`; the features of FID and KID give those names."""
-    extractor = getattr(metric, "extractor_name", None)
-    if extractor is None:
-        return name
-    return _OF_INCEPTION.get(name, f"{name}_inception") if extractor == "inception" else f"{name}_{extractor}"
-
-
-def by_key(name: str, values: Tensor | Mapping[str, Tensor], samples: int) -> dict[str, float]:
-    """Values of a metric by log key: the name, the name of the value where there are several, and the number of samples."""
-    named = {f"{name}_{key}": value for key, value in values.items()} if isinstance(values, Mapping) else {name: values}
-    return {f"{key}_{count_word(samples)}": float(value) for key, value in named.items()}
-
-
-def count_word(samples: int) -> str:
-    """10k for 10,000, and 25600 as it is."""
-    return f"{samples // 1000}k" if samples % 1000 == 0 else str(samples)
-
-
-def records(
+def measurements(
     metrics: Mapping[str, Metric],
     values: Mapping[str, Mapping[str, float]],
-    samples: int,
-    protocol: Mapping[str, Any],
-    real: Mapping[str, Any],
-) -> dict[str, dict[str, Any]]:
-    """For each log key the number, what a perfect sampler would get if that is known, and how the number was made.
-
-    A word of a metric's protocol that all numbers have already, such as a seed of its own, gets the metric's name before it.
+    protocol: MeasurementProtocol,
+    real: Mapping[str, str | None],
+) -> dict[str, Measurement]:
+    """Measurements by log key: the value, the value of a perfect sampler if it is known, and the protocol.
 
     Args:
-        metrics: By name, as they were measured; one may have `protocol`, the settings that its value depends on, and `floor`,
-            the values of a perfect sampler in the form of `compute`.
+        metrics: By name, after `measure`. A metric may have `protocol`, the settings that its value depends on, and
+            `ideal_values`, the values of a perfect sampler in the form of `compute`.
         values: What `measure` returned.
-        samples: Number of generated samples.
-        protocol: What all numbers have in common.
-        real: What those that compare with real samples have in common beside that, see `learn_reals`.
+        protocol: Protocol of the samples.
+        real: Protocol entries of the real samples, from `load_or_compute_real_statistics`; for metrics that use them.
     """
-    found = {}
+    assert protocol.samples is not None
+    found: dict[str, Measurement] = {}
+    comparing = replace(protocol, **real)  # type: ignore[arg-type]
     for name, metric in metrics.items():
-        floors = by_key(log_name(name, metric), getattr(metric, "floor", dict)(), samples)
-        common = {"samples": samples, **protocol, **(real if hasattr(metric, "real_state") else {})}
-        own = {f"{name}_{word}" if word in common else word: v for word, v in getattr(metric, "protocol", {}).items()}
-        for key, value in values[name].items():
-            found[key] = {"value": _finite(value), "floor": _finite(floors.get(key)), **common, **own}
+        ideal = values_by_log_key(log_name(name, metric), getattr(metric, "ideal_values", dict)(), protocol.samples)
+        common = comparing if hasattr(metric, "real_state") else protocol
+        own = common.of_metric(name, getattr(metric, "protocol", {}))
+        found |= {key: Measurement(value, ideal.get(key), own) for key, value in values[name].items()}
     return found
 
 
-def _finite(value: float | None) -> float | None:
-    """JSON has no word for infinity: null stands for it and for NaN."""
-    return value if value is not None and math.isfinite(value) else None
-
-
-def append_records(file: Path, images_seen: int, weights: str, found: Mapping[str, Mapping[str, Any]]) -> None:
-    """Add a line for each number to a CSV file, with its protocol as JSON in the last column."""
-    new = not file.exists()
-    with file.open("a", newline="") as lines:
+def append_records(file: Path, images_seen: int, weights: str, found: Mapping[str, Measurement]) -> None:
+    """Append a line for each measurement to a CSV file, with the protocol as JSON in the last column."""
+    before = file.read_bytes() if file.is_file() else b""
+    with open_to_append(file) as lines:
         writer = csv.writer(lines)
-        if new:
+        if not before:
             writer.writerow(COLUMNS)
-        for key, record in found.items():
-            protocol = {entry: value for entry, value in record.items() if entry not in ("value", "floor")}
-            writer.writerow([images_seen, weights, key, record["value"], record["floor"], json.dumps(protocol)])
+        elif not before.endswith(b"\n"):  # half a line, which a full disk has left
+            lines.write("\n")
+        for key, measurement in found.items():
+            numbers = (measurement.to_json()[column] for column in ("value", "ideal_value"))
+            writer.writerow([images_seen, weights, key, *numbers, json.dumps(measurement.protocol.to_json())])
 
 
 def forget_records(file: Path, images_seen: int, again: Collection[tuple[str, str]] = ()) -> None:
-    """Drop the lines that a run wrote after the point from which it is resumed, as it will write them again.
+    """Drop the lines after the point from which a run resumes, since the run will write them again.
 
     Args:
-        file: The CSV file, if there is one.
+        file: The CSV file; it may be missing.
         images_seen: The point.
-        again: Weights and keys of lines at the very point that are written again, too.
+        again: Weights and keys of lines at exactly this point that will be written again, too.
     """
-    if not file.exists():
+    if not file.is_file():
         return
-    with file.open(newline="") as lines:
-        rows = [(int(row["images_seen"]), row) for row in csv.DictReader(lines)]
+    header, *lines = file.read_bytes().decode("utf-8", errors="replace").split("\n")
+    rows = [row for line in lines if (row := _record(line))] if header.strip() == ",".join(COLUMNS) else []
+    if len(rows) < len([line for line in lines if line.strip()]):
+        log.warning("%s has damaged lines: they are left out, and %s is the old file.", file, set_aside(file))
     kept = [
         row
-        for seen, row in rows
-        if seen < images_seen or (seen == images_seen and (row["weights"], row["key"]) not in again)
+        for row in rows
+        if int(row["images_seen"]) < images_seen
+        or (int(row["images_seen"]) == images_seen and (row["weights"], row["key"]) not in again)
     ]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS)
+    new = io.StringIO(newline="")
+    writer = csv.DictWriter(new, COLUMNS)
     writer.writeheader()
     writer.writerows(kept)
-    with whole(file) as target:
-        target.write(text.getvalue().encode())
+    write_text(file, new.getvalue())
 
 
-def write_results(file: Path, found: Mapping[str, Mapping[str, Any]]) -> None:
-    """Write records by log key as JSON; whatever happens, the file is complete."""
-    with whole(file) as target:
-        target.write(json.dumps(found, indent=2).encode() + b"\n")
+def _record(line: str) -> dict[str, str] | None:
+    """Cells of a line by column; None if it is not a complete line, as after a full disk."""
+    try:
+        row = dict(zip(COLUMNS, next(csv.reader([line.rstrip("\r")]), []), strict=True))
+        valid = int(row["images_seen"]) >= 0 and isinstance(json.loads(row["protocol"]), dict)
+    except (csv.Error, ValueError, RecursionError):
+        return None
+    return row if valid else None
+
+
+def forget_results(file: Path, images_seen: int) -> None:
+    """Drop the measurements after the point from which a run resumes: they are of weights that no longer exist.
+
+    Args:
+        file: The `results.json`; it may be missing or damaged.
+        images_seen: The point.
+    """
+    try:
+        found = read_results(file)
+    except DataError:
+        return
+    kept = {key: each for key, each in found.items() if (each.protocol.images_seen or 0) <= images_seen}
+    if len(kept) < len(found):
+        write_results(file, kept)
+
+
+def write_results(file: Path, found: Mapping[str, Measurement]) -> None:
+    """Write measurements by log key as JSON, atomically; see `read_results`."""
+    records = {key: measurement.to_json() for key, measurement in found.items()}
+    with atomic_write(file) as target:
+        target.write(json.dumps(records, indent=2).encode() + b"\n")
 
 
 def to_device(metrics: Mapping[str, Metric], device: torch.device) -> None:
-    """Move metrics, and let them take the samples of this process for all there are: one process measures."""
+    """Transfer metrics to a device and turn off their synchronization, since only one process measures."""
     for metric in metrics.values():
         metric.to(device)
         for part in metric.modules():
             if isinstance(part, Metric):
-                part.distributed_available_fn = _alone
+                part.distributed_available_fn = _not_distributed
 
 
-def _alone() -> bool:
+def _not_distributed() -> bool:
     return False

@@ -1,4 +1,4 @@
-"""Diversity of generated images: how alike two of them are on average."""
+"""MS-SSIM of pairs of generated images, a measure of diversity."""
 
 import math
 
@@ -13,22 +13,22 @@ WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Exponents of the five scales, the finest first (Wang et al., 2003)."""
 
 STEP = 2 ** (len(WEIGHTS) - 1)
-"""Sides of images are multiples of this, so that each scale has half the side of the one before."""
+"""Height and width of images are multiples of this, so that each scale has half the resolution of the one before."""
 
 _WINDOW = 11  # pixels
 _STD = 1.5  # pixels, of the Gaussian in a window of that size
-_LUMINANCE, _CONTRAST = (0.01 * 255) ** 2, (0.03 * 255) ** 2  # keep the quotients from 0 / 0
+_LUMINANCE, _CONTRAST = (0.01 * 255) ** 2, (0.03 * 255) ** 2  # avoid 0 / 0 in the quotients
 _CHUNK = 64  # pairs compared at once
 
 
-# torchmetrics has the same name for another number: it refuses sides up to 160, where these windows shrink, and mirrors the
-# border at the last scale.
+# torchmetrics' function of this name gives other values: it rejects images up to 160 pixels, where these windows
+# shrink, and mirrors the border at the last scale.
 def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
-    """Multi-scale structural similarity of pairs of images (Wang et al., 2003), as ProGAN measures it (Karras et al., 2018).
+    """Multi-scale structural similarity of pairs of images (Wang et al., 2003), as in ProGAN (Karras et al., 2018).
 
-    The product of the mean contrast terms of four scales and of the mean SSIM of the fifth, none below 0, each to the power
-    of its weight. From one scale to the next, 2x2 pixels become their mean. Windows lie inside the image; where it is
-    narrower than 11 pixels, they and the standard deviation of their Gaussian shrink with it.
+    The product of the mean contrast terms of four scales and the mean SSIM of the fifth, each clamped at 0 and raised
+    to the power of its weight. Each scale averages 2x2 pixels of the one before. Windows lie inside the image; if it is
+    narrower than 11 pixels, the windows and the standard deviation of their Gaussian shrink with it.
 
     Args:
         a: Images (n, C, H, W) from 0 to 255, any dtype; H and W multiples of 16.
@@ -38,7 +38,7 @@ def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
         float64 (n,) in [0, 1]; 1 for equal images.
 
     Raises:
-        ValueError: The shapes differ, or a side cannot be halved four times.
+        ValueError: The shapes differ, or height or width cannot be halved four times.
     """
     if a.shape != b.shape:
         raise ValueError(f"MS-SSIM compares images of one shape, but these are {tuple(a.shape)} and {tuple(b.shape)}.")
@@ -67,14 +67,14 @@ def _similarity(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _gaussian(size: int) -> list[float]:
-    """Weights of a window, 1 together."""
+    """Gaussian weights of a window, with sum 1."""
     std = _STD * size / _WINDOW
     weights = [math.exp(-(((place - (size - 1) / 2) / std) ** 2) / 2) for place in range(size)]
     return [weight / sum(weights) for weight in weights]
 
 
 def _check(images: Tensor) -> None:
-    if images.dim() != 4 or any(side == 0 or side % STEP for side in images.shape[-2:]):
+    if images.dim() != 4 or any(size == 0 or size % STEP for size in images.shape[-2:]):
         raise ValueError(
             f"MS-SSIM halves images (n, C, H, W) four times, so H and W must be multiples of {STEP}; these samples are "
             f"{tuple(images.shape)}."
@@ -82,11 +82,12 @@ def _check(images: Tensor) -> None:
 
 
 class MSSSIM(Metric):
-    """Mean MS-SSIM of pairs of generated images: the lower, the more they differ (Odena et al., 2017; Karras et al., 2018).
+    """Mean MS-SSIM of pairs of generated images; lower is more diverse (Odena et al., 2017; Karras et al., 2018).
 
-    The first image is compared with the second, the third with the fourth, and so on, whatever the batches; samples of
-    independent latents so make random pairs. The papers have 10,000. Read it beside the value of real images: noise differs
-    still more. Over several processes each pairs its own images. Images are quantized to 0..255 first. See `ms_ssim`.
+    The first image is compared with the second, the third with the fourth, and so on, across batches; samples from
+    independent latents are thus paired at random. The papers use 10,000 pairs. Compare with the value of real images:
+    pure noise has an even lower value. Each process pairs its own images. Images are quantized to 0..255 first. See
+    `ms_ssim`.
     """
 
     is_differentiable = False
@@ -99,13 +100,13 @@ class MSSSIM(Metric):
         super().__init__()
         self.add_state("total", torch.zeros((), dtype=torch.float64), "sum")
         self.add_state("pairs", torch.tensor(0), "sum")
-        self._waiting: Tensor | None = None  # an image whose partner is still to come, uint8 (1, C, H, W)
+        self._waiting: Tensor | None = None  # an image without a partner so far, uint8 (1, C, H, W)
 
     def update(self, images: Tensor) -> None:
         """Compare images (n, C, H, W) in [-1, 1].
 
         Raises:
-            ValueError: H or W is no multiple of 16.
+            ValueError: H or W is not a multiple of 16.
         """
         _check(images)
         images = quantized(images)
@@ -118,15 +119,15 @@ class MSSSIM(Metric):
         self.pairs += pairs
 
     def compute(self) -> Tensor:
-        """The mean over the pairs, float64 scalar; NaN without a pair."""
+        """Mean over the pairs, float64 scalar; NaN without pairs."""
         return self.total / self.pairs
 
     def reset(self) -> None:
-        """Forget all images."""
+        """Reset the state."""
         super().reset()
         self._waiting = None
 
     @property
     def protocol(self) -> dict[str, float]:
-        """The numbers on which the value depends beside the images: to be printed with it."""
+        """Settings that the value depends on, to be reported with it."""
         return {"pairs": int(self.pairs)}

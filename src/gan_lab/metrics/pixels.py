@@ -1,30 +1,30 @@
-"""What the metrics that look at pixels share."""
+"""Pixel operations of image metrics: quantization and separable filters."""
 
 import torch
 from torch import Tensor
 
 
 def quantized(images: Tensor) -> Tensor:
-    """Images in [-1, 1], any float dtype, to uint8 0..255 on their device, as files have them; values outside are clamped.
+    """Quantize images in [-1, 1], any float dtype, to uint8 0..255 as in image files; values outside are clamped.
 
-    The pixels of real images come back as they were, and generated ones lose what no file could keep.
+    Real images get their original pixel values back; generated images lose the precision that a file could not store.
 
     Raises:
-        ValueError: The images are whole numbers, which have another range.
+        ValueError: The images have an integer dtype.
     """
     if not images.is_floating_point():
-        raise ValueError(f"Images are floats in [-1, 1] here; these are {images.dtype}.")
+        raise ValueError(f"Images must be floats in [-1, 1]; these are {images.dtype}.")
     return images.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 def filtered(images: Tensor, weights: list[float]) -> Tensor:
-    """Weighted means over windows outer(weights, weights), wherever one fits into the image.
+    """Filter images with outer(weights, weights), without padding.
 
-    Sums of shifted images: a convolution could be rounded to half of the digits on a GPU.
+    It sums shifted images, since a convolution on a GPU may be computed in reduced precision (TF32).
 
     Args:
         images: (n, C, H, W), any float dtype.
-        weights: As many as a window is wide, at most H and W.
+        weights: Weights along one axis, at most H and W of them.
 
     Returns:
         (n, C, H - k + 1, W - k + 1) for k weights.

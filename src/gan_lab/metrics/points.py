@@ -1,4 +1,4 @@
-"""How well points follow a mixture of Gaussians whose density is known."""
+"""Metrics of 2-D points against a mixture of Gaussians with known density."""
 
 import math
 from abc import abstractmethod
@@ -16,21 +16,21 @@ from gan_lab.noise import Noise, mix
 Values = dict[str, Tensor]
 """Scalars by name."""
 
-FLOOR_DRAWS = 5
-"""Perfect samples whose mean value is the floor of a metric."""
+IDEAL_DRAWS = 5
+"""Perfect samples over which the ideal value of a metric is averaged."""
 
-_FLOOR = 0x464C4F4F52
-"""Sets the draws of floors apart from the points that a metric compares with; any number will do."""
+_IDEAL_KEY = 0x464C4F4F52
+"""Random key of those samples, so that they differ from the points that a metric compares with; arbitrary."""
 
-OUTSIDE = 1e-3
-"""Largest share of a mixture that a histogram may miss."""
+MAX_OUTSIDE_FRACTION = 1e-3
+"""Largest probability mass of a mixture that may lie outside a histogram."""
 
 
 class Mixture(Protocol):
-    """Equally likely Gaussians in the plane with one standard deviation; see `gan_lab.data.mixtures.GaussianMixture`."""
+    """2-D Gaussians with one standard deviation; see `gan_lab.data.mixtures.GaussianMixture`."""
 
     @property
-    def centres(self) -> tuple[tuple[float, float], ...]: ...
+    def centers(self) -> tuple[tuple[float, float], ...]: ...
 
     @property
     def std(self) -> float: ...
@@ -46,10 +46,10 @@ class Mixture(Protocol):
 
 
 class PointMetric(Metric):
-    """Generated points against a known mixture. `update` takes points (n, 2).
+    """Base of metrics that compare generated points with a known mixture. `update` takes points (n, 2).
 
     Args:
-        mixture: What the points should follow; None, for data without a known density, is refused.
+        mixture: Target distribution. None, for data without a known density, raises the error.
 
     Raises:
         ConfigError: There is no mixture.
@@ -63,78 +63,84 @@ class PointMetric(Metric):
         super().__init__()
         if mixture is None:
             raise ConfigError(
-                "metrics=points needs points whose density is known: choose a dataset with a mixture, such as "
+                "metrics=points needs points with a known density: choose a dataset with a mixture, such as "
                 "dataset=ring or grid, or metrics=[]."
             )
         self.mixture = mixture
         self.add_state("seen", torch.tensor(0), "sum")
-        self._floors: dict[int, Values] = {}
+        self._ideal_values: dict[int, Values] = {}
 
     @property
     @abstractmethod
     def protocol(self) -> dict[str, float]:
-        """The numbers on which the value depends beside the points: to be printed with it."""
+        """Settings that the value depends on, to be reported with it."""
 
     @abstractmethod
     def compute(self) -> Values:
-        """The values for all points since the last reset, float64 or int64 scalars."""
+        """Values for all points since the last reset, float64 or int64 scalars."""
 
-    def floor(self) -> Values:
-        """What as many points of the mixture itself would get: the mean over a few draws, computed once for each number."""
+    def ideal_values(self) -> Values:
+        """Mean values of `IDEAL_DRAWS` samples of the mixture with the same number of points, cached by number."""
         size = int(self.seen)
-        if size not in self._floors:
-            draws = [self._of_the_truth(size, draw) for draw in range(FLOOR_DRAWS)]
-            self._floors[size] = {key: torch.stack([draw[key].double() for draw in draws]).mean() for key in draws[0]}
-        return self._floors[size]
+        if size not in self._ideal_values:
+            draws = [self._perfect_values(size, draw) for draw in range(IDEAL_DRAWS)]
+            self._ideal_values[size] = {
+                key: torch.stack([draw[key].double() for draw in draws]).mean() for key in draws[0]
+            }
+        return self._ideal_values[size]
 
-    def _of_the_truth(self, size: int, draw: int) -> Values:
+    def _perfect_values(self, size: int, draw: int) -> Values:
         perfect = self.clone()
-        perfect.distributed_available_fn = _never  # every process draws the same
+        perfect.distributed_available_fn = _not_distributed  # every process draws the same points
         perfect.reset()
-        perfect.update(self.mixture.sample(Noise(mix(_FLOOR, draw), size))[0].to(self.device))
+        perfect.update(self.mixture.sample(Noise(mix(_IDEAL_KEY, draw), size))[0].to(self.device))
         return perfect.compute()
 
 
-def _never() -> bool:
+def _not_distributed() -> bool:
     return False
 
 
 class ModeCoverage(PointMetric):
-    """Modes found and share of good points, the counts of VEEGAN (Srivastava et al., 2017) and PacGAN (Lin et al., 2018).
+    """Number of modes found and fraction of high-quality points.
 
-    A point is of high quality if it lies within `radius_stds` standard deviations of the nearest mode, and a mode is found
-    if it is the nearest to at least one such point. Values: `modes`, a whole number; `high_quality`, in [0, 1].
+    As in VEEGAN (Srivastava et al., 2017) and PacGAN (Lin et al., 2018), a point is of high quality if it lies within
+    `radius_stds` standard deviations of the nearest mode; a mode is found if it is the nearest mode of at least one
+    such point. Values: `modes`, an integer; `high_quality`, in [0, 1].
 
     Args:
-        mixture: What the points should follow.
-        radius_stds: Largest distance of a good point from its mode, in standard deviations; 3 in the papers.
+        mixture: Target distribution.
+        radius_stds: Largest distance of a high-quality point from its mode, in standard deviations; 3 in the papers.
 
     Raises:
         ConfigError: The radius is not above 0, or there is no mixture.
     """
 
     higher_is_better = True
-    centres: Tensor
-    hits: Tensor
+    centers: Tensor
+    counts_per_mode: Tensor
 
     def __init__(self, mixture: Mixture, radius_stds: float = 3.0) -> None:
         super().__init__(mixture)
         _require(radius_stds > 0, f"radius_stds={radius_stds}", "greater than 0")
         self.radius_stds = radius_stds
-        self.register_buffer("centres", torch.tensor(mixture.centres, dtype=torch.float64), persistent=False)
-        self.add_state("hits", torch.zeros(mixture.modes, dtype=torch.int64), "sum")
+        self.register_buffer("centers", torch.tensor(mixture.centers, dtype=torch.float64), persistent=False)
+        self.add_state("counts_per_mode", torch.zeros(mixture.modes, dtype=torch.int64), "sum")
 
     def update(self, points: Tensor) -> None:
         """Count points (n, 2)."""
-        offsets = points.double()[:, None] - self.centres  # (n, modes, 2)
+        offsets = points.double()[:, None] - self.centers  # (n, modes, 2)
         distance, nearest = offsets.square().sum(2).sqrt().min(1)  # (n,)
         good = distance <= self.radius_stds * self.mixture.std
-        self.hits += torch.bincount(nearest[good], minlength=self.mixture.modes)
+        self.counts_per_mode += torch.bincount(nearest[good], minlength=self.mixture.modes)
         self.seen += len(points)
 
     def compute(self) -> Values:
-        """`modes` and `high_quality`, NaN without points."""
-        return {"modes": (self.hits > 0).sum(), "high_quality": self.hits.sum() / self.seen.double()}
+        """`modes` and `high_quality`; the latter is NaN without points."""
+        return {
+            "modes": (self.counts_per_mode > 0).sum(),
+            "high_quality": self.counts_per_mode.sum() / self.seen.double(),
+        }
 
     @property
     def protocol(self) -> dict[str, float]:
@@ -144,19 +150,19 @@ class ModeCoverage(PointMetric):
 class HistogramDivergence(PointMetric):
     """Divergences between the histogram of the points and the exact probabilities of its cells, in nats.
 
-    D2GAN (Nguyen et al., 2017, figure 2) plots the symmetric divergence and states neither cells nor smoothing: here they
-    are settings, and the value depends on them, on `eps` most of all where modes are missing. What lies outside the square
-    is one more cell, so that points that fly away count. Values: `forward`, KL(mixture || points), which missing modes make
-    large; `reverse`, KL(points || mixture), which points between the modes make large; `symmetric`, their sum.
+    D2GAN (Nguyen et al., 2017, figure 2) plots the symmetric divergence and states neither cells nor smoothing: here
+    they are settings. The value depends on them, and most on `eps` if modes are missing. The outside of the square is
+    one more cell, so that distant points count. Values: `forward`, KL(mixture || points), large if modes are missing;
+    `reverse`, KL(points || mixture), large if points lie between the modes; `symmetric`, their sum.
 
     Args:
-        mixture: What the points should follow.
+        mixture: Target distribution.
         bins: Cells along each axis.
-        extent: Half the side of the square around the origin that the cells fill.
-        eps: Added to the probability of every cell, on both sides, before they are normalized again.
+        extent: Half the width of the square around the origin that the cells fill.
+        eps: Added to the probability of every cell, in both histograms, before they are normalized again.
 
     Raises:
-        ConfigError: A number is out of range, the square misses a part of the mixture, or there is no mixture.
+        ConfigError: A number is out of range, too much of the mixture lies outside the square, or there is no mixture.
     """
 
     higher_is_better = False
@@ -171,8 +177,8 @@ class HistogramDivergence(PointMetric):
         self.bins, self.extent, self.eps = bins, extent, eps
         edges = cell_edges(bins, extent)
         expected = with_rest(mixture.cell_probabilities(edges, edges))
-        if expected[-1] > OUTSIDE:
-            enough = max(abs(x) for centre in mixture.centres for x in centre) + 4 * mixture.std
+        if expected[-1] > MAX_OUTSIDE_FRACTION:
+            enough = max(abs(x) for center in mixture.centers for x in center) + 4 * mixture.std
             raise ConfigError(
                 f"extent={extent} leaves {expected[-1]:.1%} of the mixture outside the histogram: "
                 f"choose at least {math.ceil(10 * enough) / 10}."
@@ -197,23 +203,23 @@ class HistogramDivergence(PointMetric):
 
 
 class Wasserstein(PointMetric):
-    """Wasserstein-1 distance between a number of generated points and as many of the mixture, by exact assignment.
+    """Wasserstein-1 distance between generated points and equally many points of the mixture, by exact assignment.
 
-    The first `points` points count; over several processes those of the first process come first. Even for a perfect
-    sampler the distance of two samples is above 0, and modes that one sample met more often than the other make up most of
-    it: compare with the floor. Value: `distance`, in the units of the coordinates.
+    Only the first `points` points are used, starting with those of the first process. Even for a perfect sampler the
+    distance is above 0, mostly because the two samples have different counts per mode: compare with the ideal value.
+    Value: `distance`, in the units of the coordinates.
 
     Args:
-        mixture: What the points should follow.
-        points: Points on either side; the time grows with their third power, and 1000 take a fraction of a second.
-        seed: Key of the points of the mixture.
+        mixture: Target distribution.
+        points: Points of either set; the time is cubic in it, and 1000 points take a fraction of a second.
+        seed: Seed of the mixture's points.
 
     Raises:
         ConfigError: The number of points is below 1, or there is no mixture.
     """
 
     higher_is_better = False
-    kept: list[Tensor]  # becomes one tensor where processes are joined
+    kept: list[Tensor]  # becomes one tensor when processes are synchronized
 
     def __init__(self, mixture: Mixture, points: int = 1000, seed: int = 0) -> None:
         super().__init__(mixture)
@@ -222,13 +228,13 @@ class Wasserstein(PointMetric):
         self.add_state("kept", [], "cat")
 
     def update(self, points: Tensor) -> None:
-        """Keep of points (n, 2) as many as are still wanted."""
+        """Store points (n, 2), up to `points` in total."""
         room = self.points - sum(len(part) for part in self.kept)
         self.kept.append(points[: max(room, 0)].double())
         self.seen += len(points)
 
     def compute(self) -> Values:
-        """`distance`, NaN without points or where one is not finite."""
+        """`distance`; NaN without points, or if one is not finite."""
         generated = dim_zero_cat(self.kept)[: self.points]
         truth, _ = self.mixture.sample(Noise(mix(self.seed), len(generated)))
         return {"distance": wasserstein_1(generated, truth)}

@@ -1,4 +1,4 @@
-"""Precision and recall as a curve, over clusters of the features."""
+"""Precision-recall curves of distributions (PRD) over clusters of features."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -16,21 +16,21 @@ ANGLES = 1001
 """Points of a curve."""
 
 BETA = 8
-"""How many times as much recall counts as precision in F_8, and the other way round in F_1/8."""
+"""The beta of F_beta: F_8 weighs recall 8 times as much as precision, F_1/8 the reverse."""
 
 _EPS = 1e-10  # keeps the angles away from the axes, and F from 0 / 0
-_STARTS = 10  # of k-means in each run, of which the best counts
+_STARTS = 10  # initializations of k-means in each run; the best is used
 
 
 class Curve(NamedTuple):
-    """Pairs of precision and recall, each float64 (ANGLES,) in [0, 1], from all recall to all precision."""
+    """Precision-recall curve, each float64 (ANGLES,) in [0, 1], in the order of the slopes in `prd_curve`."""
 
     precision: Tensor
     recall: Tensor
 
 
 def prd_curve(real: Tensor, generated: Tensor) -> Curve:
-    """Precision and recall of one distribution over k states with respect to another (Sajjadi et al., 2018).
+    """Precision and recall of a discrete distribution with respect to another one (Sajjadi et al., 2018).
 
     For slopes l = tan(angle), precision is the sum of min(l p, q) over the states, and recall is precision / l.
 
@@ -45,25 +45,25 @@ def prd_curve(real: Tensor, generated: Tensor) -> Curve:
     return Curve(precision.clamp(0, 1), recall.clamp(0, 1))
 
 
-def largest_f(curve: Curve, beta: float) -> Tensor:
-    """The largest F_beta = (1 + beta²) precision recall / (beta² precision + recall) on a curve, a scalar.
+def max_f_score(curve: Curve, beta: float) -> Tensor:
+    """Largest F_beta = (1 + beta²) precision recall / (beta² precision + recall) on a curve, a scalar.
 
-    A beta above 1 counts recall beta times as much as precision.
+    A beta above 1 weighs recall beta times as much as precision.
     """
     precision, recall = curve
     return ((1 + beta**2) * precision * recall / (beta**2 * precision + recall + _EPS)).max()
 
 
-def cluster_shares(
+def cluster_fractions(
     real: Tensor, generated: Tensor, clusters: int, seeds: Iterable[int]
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Shares of either set in clusters that mini-batch k-means finds among both, once for each seed.
+    """Fractions of both sets in the clusters that mini-batch k-means finds in their union, for each seed.
 
     Args:
         real: Features (n, d), float64.
         generated: Features (m, d).
-        clusters: How many.
-        seeds: Of k-means, which is else a function of the union of both sets only: not of their order or roles.
+        clusters: Number of clusters.
+        seeds: Seeds of k-means, which otherwise depends only on the union of both sets, not on their order or roles.
 
     Yields:
         Two distributions, float64 (clusters,) on the CPU.
@@ -78,16 +78,16 @@ def cluster_shares(
 
 
 class PrecisionRecallCurve(FeatureMetric):
-    """The summary (F_8, F_1/8) of the precision and recall curve of generated images (Sajjadi et al., 2018).
+    """Summary (F_8, F_1/8) of the precision-recall curve of generated images (Sajjadi et al., 2018).
 
-    The features of both sets are clustered together, several times; each time gives a curve by how both sets are spread
-    over the clusters, and the mean curve counts. `curve` gives it for a chart.
+    The union of both sets is clustered several times. Each clustering gives a curve from the fractions of both sets in
+    the clusters; the curves are averaged. `curve` returns the mean curve, for a chart.
 
     Args:
-        extractor: Images (n, ...) to features (n, d); None where the images are features already.
+        extractor: Images (n, ...) to features (n, d); None if the images are features already.
         clusters: Clusters of k-means.
         runs: Clusterings whose curves are averaged.
-        seed: What the clusterings are a function of, together with the features.
+        seed: Determines the clusterings, together with the features.
 
     Raises:
         ValueError: A number is below 1.
@@ -102,28 +102,28 @@ class PrecisionRecallCurve(FeatureMetric):
         self.clusters, self.runs, self.seed = clusters, runs, seed
 
     def compute(self) -> dict[str, Tensor]:
-        """`f8`, high with all of the real variety, and `f_eighth`, high with none but good images; scalars in [0, 1].
+        """Scalars `f8`, high with good recall, and `f_eighth`, high with good precision, in [0, 1].
 
         Raises:
-            ValueError: There are not as many real as generated images, or fewer than clusters.
+            ValueError: The numbers of real and generated images differ, or are below the number of clusters.
         """
         curve = self.curve()
-        return {"f8": largest_f(curve, BETA), "f_eighth": largest_f(curve, 1 / BETA)}
+        return {"f8": max_f_score(curve, BETA), "f_eighth": max_f_score(curve, 1 / BETA)}
 
     def curve(self) -> Curve:
-        """The mean curve of the images that this process has.
+        """Mean curve of this process's images.
 
         Raises:
-            ValueError: There are not as many real as generated images, or fewer than clusters.
+            ValueError: The numbers of real and generated images differ, or are below the number of clusters.
         """
         real, generated = (in_order(self._all(real, needed=self.clusters)) for real in (True, False))
         if len(real) != len(generated):
             raise ValueError(
-                f"PrecisionRecallCurve needs as many generated as real images, but has {len(generated)} generated and "
-                f"{len(real)} real ones."
+                "PrecisionRecallCurve needs equal numbers of generated and real images, but has "
+                f"{len(generated)} generated and {len(real)} real ones."
             )
         seeds = (mix(self.seed, run) for run in range(self.runs))
-        curves = [prd_curve(*pair) for pair in cluster_shares(real, generated, self.clusters, seeds)]
+        curves = [prd_curve(*pair) for pair in cluster_fractions(real, generated, self.clusters, seeds)]
         return Curve(*(torch.stack(parts).mean(0) for parts in zip(*curves, strict=True)))
 
     @property

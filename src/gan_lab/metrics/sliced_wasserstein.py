@@ -1,4 +1,4 @@
-"""The sliced Wasserstein distance between patches of real and of generated images, scale by scale."""
+"""Sliced Wasserstein distance between patches of real and generated images, at each scale."""
 
 from typing import Any, ClassVar
 
@@ -13,39 +13,41 @@ from gan_lab.metrics.pixels import filtered, quantized
 from gan_lab.noise import mix
 
 PATCH = 7
-"""Side of a descriptor in pixels."""
+"""Width of a descriptor in pixels."""
 
 SMALLEST = 16
-"""Side of the coarsest scale in pixels, or a little more where the images do not lead to it."""
+"""Smallest resolution of the coarsest scale in pixels; the coarsest scale is below twice that."""
 
 _KERNEL = [1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16]
-_IMAGES = 256  # images worked on at once
-_DIRECTIONS = 16  # directions projected on at once: 270 MB of projections with the numbers of the paper
+_IMAGES = 256  # images processed at once
+_DIRECTIONS = 16  # directions projected on at once: 270 MB of projections with the paper's settings
 
 
-def scales(side: int) -> list[int]:
-    """Sides of the levels of a pyramid, the finest first: halved as long as 16 pixels are left.
+def scales(resolution: int) -> list[int]:
+    """Resolutions of the levels of a pyramid, the finest first, halved while at least 16 pixels are left.
 
     Raises:
-        ValueError: The side is below 16, or odd before that.
+        ValueError: The resolution is below 16, or a level that must be halved is odd.
     """
-    sides = [side]
-    while sides[-1] >= 2 * SMALLEST:
-        sides.append(sides[-1] // 2)
-    if side < SMALLEST or side % 2 ** (len(sides) - 1):
+    resolutions = [resolution]
+    while resolutions[-1] >= 2 * SMALLEST:
+        resolutions.append(resolutions[-1] // 2)
+    if resolution < SMALLEST or resolution % 2 ** (len(resolutions) - 1):
         raise ValueError(
-            f"Images of {side} pixels have no pyramid: halves must come out even down to {SMALLEST} or more."
+            f"Images of {resolution} pixels have no pyramid: the resolution must be at least {SMALLEST} and divisible "
+            f"by 2 until it is below {2 * SMALLEST}."
         )
-    return sides
+    return resolutions
 
 
 def laplacian_pyramid(images: Tensor, levels: int) -> list[Tensor]:
-    """What each scale adds to the next coarser one, the finest first, and the coarsest as it is (Burt and Adelson, 1983).
+    """Laplacian pyramid, the finest level first (Burt and Adelson, 1983).
 
-    Both ways the filter is outer([1, 4, 6, 4, 1] / 16), and the border is mirrored without its own pixels.
+    Each level is the difference to the next coarser one, enlarged; the last is the coarsest image itself. The filter is
+    outer([1, 4, 6, 4, 1] / 16) in both directions, with reflected borders.
 
     Args:
-        images: float (n, C, H, W); H and W can be halved `levels - 1` times.
+        images: float (n, C, H, W); H and W must be divisible by 2 `levels - 1` times.
         levels: Number of scales.
     """
     pyramid = []
@@ -61,11 +63,11 @@ def _blurred(images: Tensor) -> Tensor:
 
 
 def _enlarged(images: Tensor) -> Tensor:
-    """Twice the side: zeros between the pixels, blurred, and four times as bright to make up for them."""
+    """Images at twice the resolution: zeros between the pixels, blurred, and times four to keep the brightness."""
     n, channels, height, width = images.shape
-    spread = images.new_zeros(n, channels, 2 * height, 2 * width)
-    spread[..., ::2, ::2] = images
-    return 4 * _blurred(spread)
+    with_zeros = images.new_zeros(n, channels, 2 * height, 2 * width)
+    with_zeros[..., ::2, ::2] = images
+    return 4 * _blurred(with_zeros)
 
 
 def descriptors(level: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
@@ -77,7 +79,7 @@ def descriptors(level: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         columns: First column, int64 (n, p), from 0 to W - 7.
 
     Returns:
-        (n p, C, 7, 7), the patches of an image one after the other.
+        (n p, C, 7, 7), grouped by image.
     """
     windows = level.unfold(2, PATCH, 1).unfold(3, PATCH, 1)  # (n, C, H - 6, W - 6, 7, 7), a view
     image = torch.arange(len(level), device=level.device)[:, None]
@@ -85,25 +87,25 @@ def descriptors(level: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def normalized(patches: Tensor) -> Tensor:
-    """Patches (n, C, 7, 7) to rows (n, 49 C) whose mean is 0 and variance 1 in each channel over the whole set.
+    """Patches (n, C, 7, 7) as rows (n, 49 C), normalized to mean 0 and variance 1 in each channel over the set.
 
-    Each set is normalized by its own statistics. So a change of brightness and contrast of all images at once leaves the
-    distance as it is. A channel that is constant over the set becomes 0.
+    Each set is normalized by its own statistics, so a change of brightness or contrast of all images does not change
+    the distance. A channel that is constant over the set becomes 0.
     """
     variance, mean = torch.var_mean(patches, dim=(0, 2, 3), correction=0, keepdim=True)
     return ((patches - mean) / torch.where(variance > 0, variance.sqrt(), 1)).flatten(1)
 
 
 def unit_directions(dimension: int, count: int, generator: torch.Generator) -> Tensor:
-    """Uniform on the sphere, float32 (dimension, count), on the CPU."""
+    """Uniformly distributed unit vectors as columns, float32 (dimension, count), on the CPU."""
     return F.normalize(torch.randn(dimension, count, generator=generator), dim=0)
 
 
 def sliced_wasserstein(a: Tensor, b: Tensor, directions: Tensor) -> Tensor:
-    """Mean Wasserstein-1 distance of the projections of two sets of as many points (Rabin et al., 2011).
+    """Mean Wasserstein-1 distance of the projections of two sets of n points (Rabin et al., 2011).
 
-    Along a line the best pairing is that of the sorted projections. Two samples of one distribution are about 1 / sqrt(n)
-    apart: 0.028 for 4,096 points with normal coordinates.
+    In one dimension the optimal assignment pairs the sorted projections. Two samples of the same distribution are about
+    1 / sqrt(n) apart: 0.028 for 4,096 points with normal coordinates.
 
     Args:
         a: Points (n, d), float32 or float64.
@@ -121,22 +123,23 @@ def sliced_wasserstein(a: Tensor, b: Tensor, directions: Tensor) -> Tensor:
 
 
 class SlicedWasserstein(Metric):
-    """How far patches of generated images are from patches of real ones, at each scale (Karras et al., 2018, section 5).
+    """Sliced Wasserstein distance of patches of generated and real images (Karras et al., 2018, section 5).
 
-    Images become Laplacian pyramids from their own side down to 16 pixels. At each scale, patches of 7x7 pixels at random
-    places, normalized, are compared by `sliced_wasserstein`. The first `images` of either kind count, and no more than there
-    are of the other kind. What is drawn at random is a function of the seed and of the two sets of images: neither their
-    order nor the number of processes changes the value, and a set has no distance from itself.
+    Images become Laplacian pyramids from their own resolution down to 16 pixels. At each scale, normalized patches of
+    7x7 pixels at random places are compared by `sliced_wasserstein`. The first `images` of either set are used, but
+    equally many of both. The random numbers depend on the seed and on the two sets of images: neither their order nor
+    the number of processes changes the value, and the distance of a set from itself is 0.
 
-    It does not see a change of brightness and contrast of all images; see `normalized`. Compare with the value of two sets
-    of real images: patches of one image are alike, so it is above what `sliced_wasserstein` says of independent points.
-    Images are kept as bytes; `compute` makes float32 patches of one scale at a time, with the paper's numbers 2 x 2,097,152 of them.
+    It is invariant to a change of brightness or contrast of all images; see `normalized`. Compare with the value of two
+    sets of real images, which is above that of independent points, since patches of an image are correlated. Images are
+    stored as uint8; `compute` makes float32 patches of one scale at a time, 2 x 2,097,152 of them with the paper's
+    settings.
 
     Args:
-        images: Images of either kind at most.
+        images: Largest number of images of either set.
         patches: Patches from an image at each scale.
         directions: Directions at each scale.
-        seed: Key of the places and directions.
+        seed: Seed of the places and directions.
 
     Raises:
         ValueError: A number is below 1.
@@ -146,9 +149,9 @@ class SlicedWasserstein(Metric):
     full_state_update = False
     higher_is_better = False
     real_kind: ClassVar[str] = "images"
-    """What is kept of the real images, and its name in `real_state`."""
+    """Key of the real images in `real_state`."""
 
-    real: list[Tensor]  # uint8 (n, C, H, W); these become one tensor where processes are joined
+    real: list[Tensor]  # uint8 (n, C, H, W); both lists become one tensor when processes are synchronized
     generated: list[Tensor]
 
     def __init__(self, images: int = 16_384, patches: int = 128, directions: int = 512, seed: int = 0) -> None:
@@ -161,69 +164,69 @@ class SlicedWasserstein(Metric):
         self.add_state("generated", [], "cat")
 
     def update(self, images: Tensor, real: bool = False) -> None:
-        """Keep of images (n, C, H, H) in [-1, 1] as many as are still wanted, quantized to 0..255.
+        """Store images (n, C, H, H) in [-1, 1], quantized to 0..255, up to `images` in total.
 
         Raises:
-            ValueError: They are not square, or have no pyramid.
+            ValueError: The images are not square, or have no pyramid.
         """
         if images.dim() != 4 or images.shape[2] != images.shape[3]:
-            raise ValueError(
-                f"Pyramids are made of square images (n, C, H, H); these samples are {tuple(images.shape)}."
-            )
+            raise ValueError(f"Pyramids need square images (n, C, H, H); these samples are {tuple(images.shape)}.")
         scales(images.shape[2])
         kept = self.real if real else self.generated
         room = self.images - sum(len(part) for part in kept)
         kept.append(quantized(images[: max(room, 0)]))
 
     def compute(self) -> dict[str, Tensor]:
-        """1000 times the distance at each scale, by its side as `16`, `32`, ..., and their `mean`; float64 scalars.
+        """1000 times the distance at each scale, named by resolution (`16`, `32`, ...), and the `mean`; float64.
 
         Raises:
-            ValueError: One of the sets is empty, or their images have another shape.
+            ValueError: One of the sets is empty, or the shapes of their images differ.
         """
         real, generated = self._sets()
-        sides, values = scales(real.shape[2]), {}
-        for level, side in enumerate(sides):
-            generator = torch.Generator().manual_seed(mix(self.seed, side))
-            places = torch.randint(side - PATCH + 1, (2, len(real), self.patches), generator=generator).to(real.device)
+        resolutions, values = scales(real.shape[2]), {}
+        for level, resolution in enumerate(resolutions):
+            generator = torch.Generator().manual_seed(mix(self.seed, resolution))
+            places = torch.randint(resolution - PATCH + 1, (2, len(real), self.patches), generator=generator).to(
+                real.device
+            )
             directions = unit_directions(real.shape[1] * PATCH**2, self.directions, generator).to(real.device)
-            a, b = (normalized(_patches(images, len(sides), level, places)) for images in (real, generated))
-            values[str(side)] = 1000 * sliced_wasserstein(a, b, directions)
+            a, b = (normalized(_patches(images, len(resolutions), level, places)) for images in (real, generated))
+            values[str(resolution)] = 1000 * sliced_wasserstein(a, b, directions)
         return values | {"mean": torch.stack(list(values.values())).mean()}
 
     def _sets(self) -> tuple[Tensor, Tensor]:
-        """As many real as generated images, uint8 (n, C, H, H), each set in its own order."""
+        """Equally many real and generated images, uint8 (n, C, H, H), each set sorted by a hash."""
         if not (len(self.real) and len(self.generated)):
             raise ValueError("The sliced Wasserstein distance needs real and generated images, but one set is empty.")
         real, generated = dim_zero_cat(self.real), dim_zero_cat(self.generated)
         if real.shape[1:] != generated.shape[1:]:
             raise ValueError(
-                f"The real images are {tuple(real.shape)} and the generated ones {tuple(generated.shape)}; only their "
-                "numbers may differ."
+                f"The real images are {tuple(real.shape)} and the generated ones {tuple(generated.shape)}; their "
+                "shapes must be equal, apart from the number of images."
             )
         count = min(self.images, len(real), len(generated))
-        return in_own_order(real[:count]), in_own_order(generated[:count])
+        return sorted_by_hash(real[:count]), sorted_by_hash(generated[:count])
 
     def real_state(self) -> dict[str, Tensor]:
-        """The real images of this process, uint8 (n, C, H, H) on the CPU, under the name of `real_kind`."""
+        """The real images of this process, uint8 (n, C, H, H) on the CPU, with the key `real_kind`."""
         return {self.real_kind: dim_zero_cat(self.real).cpu()}
 
     def load_real_state(self, state: dict[str, Tensor]) -> None:
-        """Go on with the real images of a state from `real_state` and no others.
+        """Replace the real images by those of a `real_state`.
 
-        Of several processes only one may load it, as their images are joined.
+        Only one of several processes may load it, since their images are joined.
         """
         self.real = [state[self.real_kind][: self.images].to(self.device)]
-        self._computed = None  # the value of other real images
+        self._computed = None  # the cached value belongs to other real images
 
     def reset_generated(self) -> None:
-        """Forget the generated images and keep the real ones; `reset` forgets both."""
+        """Remove the generated images and keep the real ones; `reset` removes both."""
         self.generated = []
         self._computed = None
 
     @property
     def protocol(self) -> dict[str, float]:
-        """The numbers on which the value depends beside the images: to be printed with it."""
+        """Settings that the value depends on, to be reported with it."""
         counts = [sum(len(part) for part in kept) for kept in (self.real, self.generated)]
         return {
             "images": min(self.images, *counts),
@@ -233,10 +236,10 @@ class SlicedWasserstein(Metric):
         }
 
 
-def in_own_order(images: Tensor) -> Tensor:
-    """Images (n, C, H, W), uint8, in an order that is a function of them alone: by a random hash of the pixels.
+def sorted_by_hash(images: Tensor) -> Tensor:
+    """Images (n, C, H, W), uint8, sorted by a random hash of their pixels.
 
-    What is drawn at random for the first, the second and so on thus does not depend on the order of the batches.
+    So the random numbers of each image do not depend on the order of the batches.
     """
     generator = torch.Generator().manual_seed(0)
     weights = torch.randint(1 << 62, (images[0].numel(),), generator=generator).to(images.device)
@@ -251,6 +254,6 @@ def _patches(images: Tensor, levels: int, level: int, places: Tensor) -> Tensor:
 
 
 def _gather(images: Tensor, group: Any = None) -> list[Tensor]:
-    """Images of every process that has any; for a process without, torchmetrics would stand in a float32 (0,)."""
-    shares = gather_all_tensors(images if images.dim() == 4 else images.new_zeros(0, 0, 0, 0, dtype=torch.uint8), group)
-    return [share for share in shares if len(share)]
+    """Images of every process that has any; for one without images torchmetrics would substitute a float32 (0,)."""
+    parts = gather_all_tensors(images if images.dim() == 4 else images.new_zeros(0, 0, 0, 0, dtype=torch.uint8), group)
+    return [part for part in parts if len(part)]

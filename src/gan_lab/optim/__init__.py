@@ -1,1 +1,1 @@
-"""Averages and schedules of training, as functions of the real images seen."""
+"""Optimization: weight averaging and schedules as functions of real images seen, lazy and unrolled updates."""

@@ -1,30 +1,41 @@
-"""Exponential moving average of a network's weights, with its memory counted in images."""
+"""Exponential moving average (EMA) of a network's weights, with a half-life in images."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from gan_lab.ranges import require_at_least, require_positive
+
 
 @dataclass(frozen=True)
 class Averaging:
-    """How fast an average forgets: average <- b * average + (1 - b) * weights with b = 0.5^(images / half-life).
+    """EMA settings: average <- b * average + (1 - b) * weights with b = 0.5^(images / half-life).
 
-    Karras et al. (2020). A constant decay b per step of batch B has the half-life B * log(0.5) / log(b).
+    Karras et al. (2020). A constant decay b per update with batch size B has the half-life B * log(0.5) / log(b).
 
     Args:
-        half_life_images: Real images after which a weight counts half. 0 means no memory: the average is the network.
-        rampup: Limits the half-life to this share of the images seen, so that the average soon forgets the
-            initialization; None for no limit.
-        start_images: Until so many real images are seen the average is the network, as in the code of BigGAN.
+        half_life_images: Real images after which a weight's contribution is halved. 0: the average equals the network.
+        rampup: Upper limit of the half-life as a fraction of the images seen, so that the initial weights are forgotten
+            quickly; None for no limit.
+        start_images: Real images until which the average equals the network, as in the code of BigGAN.
+
+    Raises:
+        ValueError: A number is out of range.
     """
 
     half_life_images: float = 10_000.0
     rampup: float | None = 0.05
     start_images: int = 0
 
+    def __post_init__(self) -> None:
+        require_at_least("averaging.half_life_images", self.half_life_images, 0)
+        if self.rampup is not None:
+            require_positive("averaging.rampup", self.rampup, or_null="no limit")
+        require_at_least("averaging.start_images", self.start_images, 0)
+
     def decay(self, images: int, images_seen: int) -> float:
-        """b of an update made at `images_seen`, `images` after the last one; in [0, 1)."""
+        """Decay b of an update at `images_seen`, `images` after the previous update; in [0, 1)."""
         if images_seen < self.start_images:
             return 0.0
         limit = float("inf") if self.rampup is None else self.rampup * images_seen
@@ -33,14 +44,14 @@ class Averaging:
 
 
 class MovingAverage:
-    """Moves the parameters of one network towards those of another of the same class, and copies its buffers.
+    """EMA of a network's parameters, stored in a second network of the same class; buffers are copied.
 
-    The tensors are looked up once, so make it when both networks are on their device.
+    The tensors are collected once, so construct it when both networks are on their device.
 
     Args:
-        average: What is moved, in place.
-        network: What it follows.
-        averaging: How fast.
+        average: Network that holds the average; updated in place.
+        network: Network that is averaged.
+        averaging: EMA settings.
     """
 
     def __init__(self, average: nn.Module, network: nn.Module, averaging: Averaging) -> None:
@@ -51,7 +62,7 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self, images: int, images_seen: int) -> None:
-        """Move the average, at `images_seen` and `images` after the last time."""
+        """Update the average at `images_seen`, `images` after the previous update."""
         torch._foreach_lerp_(self._average, self._network, 1 - self.averaging.decay(images, images_seen))
         for old, new in self._buffers:
             old.copy_(new)

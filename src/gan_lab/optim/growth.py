@@ -1,30 +1,31 @@
-"""When networks grow: the stage, the batch and the rate as pure functions of the real images seen."""
+"""Growth schedules: stage, batch size and learning-rate factor as pure functions of real images seen."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from gan_lab.optim.base import Schedule
 from gan_lab.optim.schedules import Product
-from gan_lab.types import Schedule, Stage
+from gan_lab.types import Stage
 
 
 @dataclass(frozen=True)
 class Growth:
     """Progressive growing of Karras et al. (2018), section 2 and appendix A.
 
-    Training holds the first resolution, then doubles the side again and again: each new resolution is faded in and held,
-    the last one to the end of the run.
+    Training holds the first resolution, then doubles it repeatedly: each new resolution is faded in and held, the last
+    one to the end of the run.
 
     Args:
-        resolution: Full side of the images in pixels: `first` doubled at least once.
-        first: Side that training begins with, a power of two from 4 on.
+        resolution: Full resolution of the images in pixels: `first` times a power of two, at least 2.
+        first: Resolution that training begins with, a power of two, at least 4.
         hold_images: Real images that each resolution is held for.
-        fade_images: Real images that each new resolution is faded in over, before that; 0 for a sudden change.
-        batch_sizes: Resolution to the real images in a batch, over all processes; the run's own batch where there is none.
-        rates: Resolution to the factor on the rate of all optimizers; 1 where there is none.
-        reset_optimizers: Whether the optimizers forget their moments whenever the resolution changes.
+        fade_images: Real images of each fade-in before that; 0 for a sudden change.
+        batch_sizes: Real images in a batch, over all processes, by resolution; the run's batch size by default.
+        lr_factors: Factor on the learning rates of all optimizers by resolution; 1 by default.
+        reset_optimizers: Whether the optimizers' state is reset when the resolution changes.
 
     Raises:
-        ValueError: A number is not one of the allowed.
+        ValueError: A number is not allowed.
     """
 
     resolution: int | None
@@ -32,24 +33,24 @@ class Growth:
     hold_images: int = 800_000
     fade_images: int = 800_000
     batch_sizes: Mapping[int, int] = field(default_factory=dict)
-    rates: Mapping[int, float] = field(default_factory=dict)
+    lr_factors: Mapping[int, float] = field(default_factory=dict)
     reset_optimizers: bool = True
 
     def __post_init__(self) -> None:
         if self.resolution is None:
-            raise ValueError("growth is for images, and this data set holds points; set growth=none")
-        if not (_is_side(self.first) and _is_side(self.resolution) and self.first < self.resolution):
+            raise ValueError("growth needs images, but this data set contains points; set growth=none")
+        if not (_is_power_of_two(self.first) and _is_power_of_two(self.resolution) and self.first < self.resolution):
             raise ValueError(
-                f"growth.first={self.first} and dataset.resolution={self.resolution} are not allowed: both must be powers "
-                "of two from 4 on, and the second the larger"
+                f"growth.first={self.first} and dataset.resolution={self.resolution} are not allowed: "
+                "both must be powers of two, at least 4, and first must be smaller"
             )
         if self.hold_images < 0 or self.fade_images < 0 or self.hold_images + self.fade_images == 0:
             raise ValueError(
-                f"growth.hold_images={self.hold_images} and growth.fade_images={self.fade_images} are not allowed: they "
-                "must be at least 0, and one of them more"
+                f"growth.hold_images={self.hold_images} and growth.fade_images={self.fade_images} are not allowed: "
+                "they must be at least 0, and not both 0"
             )
         _check_table("batch_sizes", self.batch_sizes, 1)
-        _check_table("rates", self.rates, 0)
+        _check_table("lr_factors", self.lr_factors, 0)
 
     @property
     def doublings(self) -> int:
@@ -62,12 +63,12 @@ class Growth:
         return self.doublings * (self.hold_images + self.fade_images)
 
     @property
-    def whole_images(self) -> int:
-        """Real images until it has been held as long as the others: 13,600,000 at 1024 pixels by default."""
+    def total_images(self) -> int:
+        """Real images until the full resolution has been held as long as the others: 13,600,000 at 1024 by default."""
         return self.grown_images + self.hold_images
 
     def stage(self, images_seen: int) -> Stage:
-        """Where the networks are for a batch that begins when so many real images have been seen."""
+        """Stage of the networks for a batch that begins at `images_seen`."""
         number, images = divmod(images_seen - self.hold_images, self.fade_images + self.hold_images)
         if number < 0:
             return Stage(self.first)
@@ -75,55 +76,58 @@ class Growth:
             return Stage(self.first << self.doublings)
         return Stage(self.first << number + 1, min(images / self.fade_images, 1.0) if self.fade_images else 1.0)
 
-    def batch_size(self, images_seen: int, otherwise: int) -> int:
-        """Real images, over all processes, in a batch that begins then; `otherwise` at a resolution that has none."""
-        return self.batch_sizes.get(self.stage(images_seen).resolution, otherwise)
+    def batch_size(self, images_seen: int, default: int) -> int:
+        """Real images, over all processes, in a batch that begins at `images_seen`; `default` if none is set."""
+        return self.batch_sizes.get(self.stage(images_seen).resolution, default)
 
-    def rate(self, images_seen: int) -> float:
-        """Factor on the optimizers' rates then; a `Schedule`."""
-        return self.rates.get(self.stage(images_seen).resolution, 1.0)
+    def lr_factor(self, images_seen: int) -> float:
+        """Factor on the learning rates at `images_seen`; a `Schedule`."""
+        return self.lr_factors.get(self.stage(images_seen).resolution, 1.0)
 
-    def paced(self, schedules: Mapping[str, Schedule]) -> Mapping[str, Schedule]:
-        """The schedules of a run, by optimizer setting, with this factor on the rate."""
-        if not self.rates:
+    def with_growth(self, schedules: Mapping[str, Schedule]) -> Mapping[str, Schedule]:
+        """The given schedules, by optimizer setting, with this factor on the learning rate."""
+        if not self.lr_factors:
             return schedules
-        return {**schedules, "lr": Product(self.rate, schedules["lr"]) if "lr" in schedules else self.rate}
+        return {**schedules, "lr": Product(self.lr_factor, schedules["lr"]) if "lr" in schedules else self.lr_factor}
 
 
-def evenly(
+def equal_stages(
     resolution: int | None,
     budget_images: int,
     first: int = 4,
     batch_sizes: Mapping[int, int] | None = None,
-    rates: Mapping[int, float] | None = None,
+    lr_factors: Mapping[int, float] | None = None,
     reset_optimizers: bool = True,
 ) -> Growth:
-    """A growth that fits a run of any length: all fades and holds are as long as each other, the last hold at least twice.
+    """Growth schedule for a run of any length: equal fades and holds, except the last hold, at least twice as long.
 
     Args:
-        resolution: See `Growth`, also for the others.
+        resolution: See `Growth`, as for the other arguments.
         budget_images: Length of the run in real images.
-        first: Side that training begins with.
+        first: Resolution that training begins with.
         batch_sizes: By resolution.
-        rates: By resolution.
+        lr_factors: By resolution.
         reset_optimizers: At a change of resolution.
 
     Raises:
-        ValueError: A number is not one of the allowed.
+        ValueError: A number is not allowed.
     """
     probe = Growth(resolution, first)
-    share = max(1, budget_images // (2 * probe.doublings + 2))
-    return Growth(resolution, first, share, share, batch_sizes or {}, rates or {}, reset_optimizers)
+    stage_images = max(1, budget_images // (2 * probe.doublings + 2))
+    return Growth(resolution, first, stage_images, stage_images, batch_sizes or {}, lr_factors or {}, reset_optimizers)
 
 
 def _check_table(name: str, table: Mapping[int, float], least: int) -> None:
-    for side, value in table.items():
-        if not isinstance(side, int) or not _is_side(side):
-            raise ValueError(f"growth.{name} has {side}=... among its sides, which must be powers of two from 4 on")
+    for resolution, value in table.items():
+        if not isinstance(resolution, int) or not _is_power_of_two(resolution):
+            raise ValueError(
+                f"growth.{name} has {resolution}=... among its resolutions, which must be powers of two, at least 4"
+            )
         if value < least or value <= 0:
             allowed = "at least 1" if least else "greater than 0"
-            raise ValueError(f"growth.{name}.{side}={value} is not allowed: it must be {allowed}")
+            raise ValueError(f"growth.{name}.{resolution}={value} is not allowed: it must be {allowed}")
 
 
-def _is_side(side: int) -> bool:
-    return side >= 4 and side & (side - 1) == 0
+def _is_power_of_two(resolution: int) -> bool:
+    """True for powers of two, at least 4."""
+    return resolution >= 4 and resolution & (resolution - 1) == 0

@@ -1,4 +1,4 @@
-"""Lazy regularization: what an optimizer that also makes penalty-only steps must change."""
+"""Lazy regularization: compensation of an optimizer for its additional penalty-only updates."""
 
 from collections.abc import Iterable
 
@@ -6,14 +6,14 @@ from torch.optim import Optimizer
 
 
 def lazy_factor(intervals: Iterable[int]) -> float:
-    """Main steps as a share of all steps, c = 1 / (1 + sum 1/k): k/(k+1) for one interval k (Karras et al., 2020, appendix B)."""
+    """Fraction of main updates, c = 1 / (1 + sum 1/k): k / (k + 1) for one interval k (Karras et al., 2020, app. B)."""
     return 1 / (1 + sum(1 / interval for interval in intervals))
 
 
 def compensate(optimizer: Optimizer, factor: float) -> None:
-    """Scale rate and betas of Adam-like optimizers by lr * c and beta^c, in place, so that extra steps leave the time scale alone.
+    """Change learning rates to lr * c and Adam's betas to beta^c, in place, so that extra updates keep the time scale.
 
-    Karras et al. (2020), appendix B. Optimizers without betas get the rate only.
+    Karras et al. (2020), appendix B. For optimizers without betas only the learning rate is changed.
     """
     for group in optimizer.param_groups:
         group["lr"] *= factor

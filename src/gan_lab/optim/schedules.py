@@ -1,13 +1,13 @@
-"""Factors on an optimizer's settings, as pure functions of the real images seen."""
+"""Schedules: factors on optimizer settings as pure functions of real images seen."""
 
 from dataclasses import dataclass
 
-from gan_lab.types import Schedule
+from gan_lab.optim.base import Schedule
 
 
 @dataclass(frozen=True)
 class Linear:
-    """From 1 at `begin_images` in a straight line to `end_factor` at `end_images`, constant before and after.
+    """Linear from 1 at `begin_images` to `end_factor` at `end_images`; constant before and after.
 
     `end_factor=0` is the decay to zero of Gulrajani et al. (2017) and Miyato et al. (2018).
     """
@@ -29,22 +29,22 @@ class Linear:
 
 @dataclass(frozen=True)
 class Exponential:
-    """Halves every `half_life_images`, down to `floor_factor`: the decay of Goodfellow et al. (2014), by images."""
+    """Exponential decay that halves every `half_life_images`, down to `min_factor`, as in Goodfellow et al. (2014)."""
 
     half_life_images: float
-    floor_factor: float = 0.0
+    min_factor: float = 0.0
 
     def __post_init__(self) -> None:
         if self.half_life_images <= 0:
             raise ValueError(f"an exponential schedule needs half_life_images > 0, not {self.half_life_images}")
 
     def __call__(self, images_seen: int) -> float:
-        return max(0.5 ** (images_seen / self.half_life_images), self.floor_factor)
+        return max(0.5 ** (images_seen / self.half_life_images), self.min_factor)
 
 
 @dataclass(frozen=True)
 class Warmup:
-    """From 0 in a straight line to 1 at `end_images`, then constant: the rate ramp-up of Karras et al. (2018)."""
+    """Linear from 0 to 1 at `end_images`, then constant: the learning-rate ramp-up of Karras et al. (2018)."""
 
     end_images: int
 
@@ -58,7 +58,7 @@ class Warmup:
 
 @dataclass(frozen=True)
 class Product:
-    """Two schedules of one setting at a time."""
+    """Product of two schedules of the same setting."""
 
     first: Schedule
     second: Schedule

@@ -1,1 +1,1 @@
-"""Self-contained web pages: charts as SVG, pictures inside the file, no script or font from elsewhere."""
+"""Self-contained web pages: charts as SVG, embedded images, no external scripts or fonts."""

@@ -1,80 +1,80 @@
-"""Parallel coordinates as SVG: a line for each group of runs through its settings and its results."""
+"""Parallel coordinates as SVG, with one line per group of runs through its settings and results."""
 
 import math
 from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
-from gan_lab.charts import LOGARITHMIC
-from gan_lab.pages.line_chart import Axis
+from gan_lab.charts.axes import LOGARITHMIC, Axis
 
-HEIGHT, TOP, BOTTOM, SIDE, STEP = 340, 44, 24, 90, 170
+HEIGHT, TOP, BOTTOM, MARGIN, STEP = 340, 44, 24, 90, 170
 
 
-def parallel_coordinates(rows: Mapping[str, Mapping[str, str]], axes: Sequence[str], colour: str) -> Markup:
-    """A figure with a vertical axis for each of `axes` and a line for each row.
+def parallel_coordinates(rows: Mapping[str, Mapping[str, str]], axes: Sequence[str], color: str) -> Markup:
+    """Draw a vertical axis for each of `axes`, and a line for each row.
 
-    An axis of numbers is to scale, logarithmic where that helps, and any other has its words at equal distances.
+    Axes of numbers are linear, or logarithmic for wide ranges; other axes have evenly spaced categories.
 
     Args:
-        rows: Values by axis, as text, by the name of the row; a row ends where it has no finite value.
-        axes: From left to right.
-        colour: The axis whose values colour the lines, from the style sheet's `low` to its `high`.
+        rows: Values by axis, as text, by the name of the row; axes without a finite value are skipped.
+        axes: Names of the axes, from left to right.
+        color: Axis whose values determine the colors of the lines, from `low` to `high` of the style sheet.
     """
     scales = {axis: _Scale([row[axis] for row in rows.values() if row.get(axis)]) for axis in axes}
-    places = {axis: SIDE + k * STEP for k, axis in enumerate(axes)}
-    width = 2 * SIDE + (len(axes) - 1) * STEP
+    places = {axis: MARGIN + k * STEP for k, axis in enumerate(axes)}
+    width = 2 * MARGIN + (len(axes) - 1) * STEP
     body = []
     for name, row in rows.items():
         points = [(places[axis], scales[axis].place(row.get(axis, ""))) for axis in axes]
         known = [(x, y) for x, y in points if y is not None]
         if len(known) > 1:
-            share = scales[colour].share(row.get(colour, ""))
-            told = ", ".join(f"{axis}: {row.get(axis) or 'none'}" for axis in axes)
+            fraction = scales[color].fraction(row.get(color, ""))
+            values = ", ".join(f"{axis}: {row.get(axis) or 'none'}" for axis in axes)
             body.append(
-                Markup('<path class="row" style="--share:{}%" d="{}"><title>{} ({})</title></path>').format(
-                    round(100 * share), "M" + "L".join(f"{x} {y}" for x, y in known), name, told
+                Markup('<path class="row" style="--fraction:{}%" d="{}"><title>{} ({})</title></path>').format(
+                    round(100 * fraction), "M" + "L".join(f"{x} {y}" for x, y in known), name, values
                 )
             )
     body += [_axis(axis, scales[axis], places[axis], k) for k, axis in enumerate(axes)]
     return Markup(
-        '<figure class="chart wide"><figcaption>Settings and results</figcaption><p class="note">A line for each group of runs, '
-        'coloured by {}, from blue for the lowest to orange; rest the mouse on one.</p><svg viewBox="0 0 {} {}" style="max-width:{}px" role="img" aria-label="parallel coordinates">{}</svg>'
+        '<figure class="chart wide"><figcaption>Settings and results</figcaption><p class="note">One line per group of '
+        "runs, colored by {} from blue (lowest) to orange (highest); hover over a line for its values.</p>"
+        '<svg viewBox="0 0 {} {}" style="max-width:{}px" role="img" aria-label="parallel coordinates">{}</svg>'
         "</figure>"
-    ).format(colour, width, HEIGHT, max(width * 1.4, 560), Markup("").join(body))
+    ).format(color, width, HEIGHT, max(width * 1.4, 560), Markup("").join(body))
 
 
 class _Scale:
-    """Where the values of one axis are."""
+    """Positions of the values on one axis."""
 
     def __init__(self, values: Sequence[str]) -> None:
         numbers = [_number(value) for value in values]
         self.axis: Axis | None = None
-        self.words: list[str] = []
+        self.categories: list[str] = []
         if values and all(number is not None for number in numbers):
             finite = [number for number in numbers if number is not None and math.isfinite(number)]
             self.axis = _number_axis(finite) if finite else None
         else:
-            self.words = sorted(set(values))
+            self.categories = sorted(set(values))
 
     def place(self, value: str) -> float | None:
-        """Height on the figure, None where there is none."""
+        """Vertical position of a value in pixels; None if it is missing or not finite."""
         if self.axis is not None:
             number = _number(value)
             return None if number is None or not math.isfinite(number) else self.axis(number)
-        if value not in self.words:
+        if value not in self.categories:
             return None
-        room = (HEIGHT - BOTTOM - TOP) / len(self.words)
-        return round(HEIGHT - BOTTOM - (self.words.index(value) + 0.5) * room, 1)
+        room = (HEIGHT - BOTTOM - TOP) / len(self.categories)
+        return round(HEIGHT - BOTTOM - (self.categories.index(value) + 0.5) * room, 1)
 
-    def share(self, value: str) -> float:
-        """0 at the lower end, 1 at the upper one, a half where there is no value."""
+    def fraction(self, value: str) -> float:
+        """Position between the ends of the axis, from 0 (lowest) to 1; 0.5 if the value is missing."""
         place = self.place(value)
         return 0.5 if place is None else (HEIGHT - BOTTOM - place) / (HEIGHT - BOTTOM - TOP)
 
     def labels(self) -> list[tuple[str, float]]:
         if self.axis is None:
-            return [(word, self.place(word) or 0.0) for word in self.words]
+            return [(category, self.place(category) or 0.0) for category in self.categories]
         return [(f"{value:.4g}", self.axis(value)) for value in self.axis.ticks()]
 
 
@@ -103,7 +103,7 @@ def _axis(name: str, scale: _Scale, x: float, number: int) -> Markup:
         ),
     ]
     body += [
-        Markup('<text class="words" x="{}" y="{}">{}</text>').format(
+        Markup('<text class="value" x="{}" y="{}">{}</text>').format(
             x + 6, y + 4, label if len(label) <= 18 else f"{label[:17]}…"
         )
         for label, y in scale.labels()

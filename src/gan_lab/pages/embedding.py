@@ -1,4 +1,4 @@
-"""Pictures inside a page."""
+"""Images embedded in a page."""
 
 import base64
 import io
@@ -7,28 +7,28 @@ from pathlib import Path
 from markupsafe import Markup
 from PIL import Image
 
+from gan_lab.figures import read_figure
 
-def embedded(file: Path, side: int, text: str, link: str = "") -> Markup:
-    """A picture as part of the page, at most `side` pixels wide and high; empty where the file cannot be read.
+
+def embedded(file: Path, size: int, text: str, link: str = "") -> Markup:
+    """An `img` element with an embedded image; empty if the file cannot be read.
 
     Args:
         file: Any format that Pillow reads.
-        side: Larger pictures are made smaller.
-        text: What it shows.
-        link: Relative address of the file, which a click opens; empty for none.
+        size: Largest width and height in pixels; larger images are reduced.
+        text: Description of the image.
+        link: Relative URL of the file, opened by a click; empty for none.
     """
-    try:
-        with Image.open(file) as image:
-            image.load()
-            small = image.convert("RGB")
-    except (OSError, SyntaxError, ValueError):  # a run that was killed may have left half a file
+    image = read_figure(file)
+    if image is None:
         return Markup("")
-    small.thumbnail((side, side), Image.Resampling.LANCZOS)
+    small = image.convert("RGB")
+    small.thumbnail((size, size), Image.Resampling.LANCZOS)
     address = f"data:image/webp;base64,{base64.b64encode(_webp(small)).decode()}"
-    picture = Markup('<img src="{}" width="{}" height="{}" alt="{}" title="{}">').format(
+    element = Markup('<img src="{}" width="{}" height="{}" alt="{}" title="{}">').format(
         address, *small.size, text, text
     )
-    return Markup('<a href="{}">{}</a>').format(link, picture) if link else picture
+    return Markup('<a href="{}">{}</a>').format(link, element) if link else element
 
 
 def _webp(image: Image.Image) -> bytes:

@@ -1,4 +1,4 @@
-"""What somebody who trains GANs looks at, in which order: the one list of it, for the report of a run."""
+"""Sections and charts of a run's report, in their order."""
 
 import re
 from collections.abc import Iterable
@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Panel:
-    """One chart.
+    """Definition of one or several charts.
 
     Args:
-        keys: Regular expression of the log keys whose lines are in it. Its groups are put into `title`: a chart for each of their values.
-        title: With `{}` for each group of `keys`.
-        note: What to look for.
-        zero_to_one: Whether the axis always is from 0 to 1.
-        exact: Whether the numbers are set and not measured, so that they are drawn as they are.
+        keys: Regular expression that matches the log keys of the lines. There is one chart for each distinct value of
+            its groups, which are inserted into `title`.
+        title: Title with `{}` for each group of `keys`.
+        note: Advice for reading the chart.
+        zero_to_one: Whether the value axis is always from 0 to 1.
+        exact: Whether the values are settings rather than measurements, which are drawn without smoothing or clamping.
     """
 
     keys: str
@@ -26,7 +27,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Section:
-    """Charts under one heading. The page shows `folded` ones when asked."""
+    """Charts under one heading; a `folded` section is initially collapsed."""
 
     title: str
     panels: tuple[Panel, ...]
@@ -35,8 +36,8 @@ class Section:
 
 SECTIONS = (
     Section(
-        "Measures of the samples",
-        (Panel(r"eval/(?:raw/)?(?!raw/|seconds)(.+)", "{}", "The averaged generator beside the raw one."),),
+        "Metrics of the samples",
+        (Panel(r"eval/(?:raw/)?(?!raw/|seconds)(.+)", "{}", "The averaged and the raw generator."),),
     ),
     Section(
         "Losses",
@@ -44,27 +45,31 @@ SECTIONS = (
             Panel(
                 r"train/(?!logits/|accuracy/|grad_norm/|lr/)([^/]+)/(?:.+)",
                 "Loss terms: {}",
-                "Each with its weight, as it is minimized.",
+                "Each multiplied by its weight, as minimized.",
             ),
         ),
     ),
     Section(
-        "The discriminator's judgement",
+        "Discriminator outputs",
         (
-            Panel(r"train/logits/.+", "Logits", "Far apart: the discriminator wins. Equal: it knows nothing."),
+            Panel(
+                r"train/logits/.+",
+                "Logits",
+                "Far apart: the discriminator wins. Equal: it cannot distinguish the samples.",
+            ),
             Panel(r"train/accuracy/.+", "Accuracy on the batches", zero_to_one=True),
             Panel(
                 r"accuracy/.+",
-                "Share called real",
-                "Far apart: it knows its training images by heart.",
+                "Fraction classified as real",
+                "Far apart: it has memorized its training images.",
                 zero_to_one=True,
             ),
         ),
     ),
     Section(
-        "Gradients and rates",
+        "Gradients and learning rates",
         (
-            Panel(r"train/grad_norm/.+", "Gradient norms", "A jump by orders of magnitude comes before a collapse."),
+            Panel(r"train/grad_norm/.+", "Gradient norms", "A jump by orders of magnitude precedes a collapse."),
             Panel(r"train/lr/.+", "Learning rates", exact=True),
         ),
     ),
@@ -72,10 +77,10 @@ SECTIONS = (
         "Speed and schedule",
         (
             Panel(r"progress/images_per_second", "Images per second"),
-            Panel(r"time/.+", "Shares of the time", "Since the record before.", zero_to_one=True),
+            Panel(r"time/.+", "Fractions of the time", "Since the previous record.", zero_to_one=True),
             Panel(r"progress/(?!images_seen|images_per_second)(.+)", "{}", exact=True),
             Panel(r"eval/(seconds)", "{} of an evaluation"),
-            Panel(r"alarms/count", "Alarms so far", exact=True),
+            Panel(r"warnings/count", "Warnings so far", exact=True),
         ),
     ),
     Section(
@@ -88,17 +93,17 @@ SECTIONS = (
         folded=True,
     ),
     Section(
-        "Whatever else was logged",
+        "Other logged values",
         (Panel(r"(?!step$|progress/images_seen$|spectra/)([^/]+)(?:/.+)?", "{}"),),
         folded=True,
     ),
 )
-"""Every key is in the first panel that fits it, so that the last shows what no other knows."""
+"""Every key is shown in the first panel that matches it; the last panel matches all remaining keys."""
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A panel with the log keys that a run has for it."""
+    """A chart of a run: a panel with the matching log keys."""
 
     title: str
     keys: tuple[str, ...]
@@ -106,7 +111,7 @@ class Chart:
 
 
 def arranged(keys: Iterable[str]) -> list[tuple[Section, list[Chart]]]:
-    """Sections that have something to show, each with its charts."""
+    """The sections that are not empty, each with its charts."""
     free = sorted(keys)
     found = []
     for section in SECTIONS:
@@ -115,8 +120,8 @@ def arranged(keys: Iterable[str]) -> list[tuple[Section, list[Chart]]]:
             members: dict[str, list[str]] = {}
             for key in free:
                 if match := re.fullmatch(panel.keys, key):
-                    words = [word.replace("_", " ") for word in match.groups()]
-                    members.setdefault(panel.title.format(*words), []).append(key)
+                    parts = [part.replace("_", " ") for part in match.groups()]
+                    members.setdefault(panel.title.format(*parts), []).append(key)
             taken = {key for each in members.values() for key in each}
             free = [key for key in free if key not in taken]
             charts += [Chart(title, tuple(each), panel) for title, each in members.items()]
@@ -126,14 +131,16 @@ def arranged(keys: Iterable[str]) -> list[tuple[Section, list[Chart]]]:
 
 
 def line_name(key: str, chart: Chart) -> str:
-    """What tells a line from the others of its chart: the part of its key that is not shared."""
+    """Name of a line in the legend: its key without the prefix common to the chart."""
     if key.startswith("eval/") and key != "eval/seconds":
         return "raw" if key.startswith("eval/raw/") else "averaged"
     if len(chart.keys) == 1:
-        return key.rpartition("/")[2]
+        return key.rpartition("/")[2].replace("_", " ")
     parts = [each.split("/") for each in chart.keys]
-    shared = 0
-    while len({tuple(each[: shared + 1]) for each in parts}) == 1 and all(len(each) > shared + 1 for each in parts):
-        shared += 1
-    words = key.split("/")[shared:]
-    return "/".join(words[:-1] if key.startswith("spectra/") else words)
+    common = 0
+    while len({tuple(each[: common + 1]) for each in parts}) == 1 and all(len(each) > common + 1 for each in parts):
+        common += 1
+    name = key.split("/")[common:]
+    if key.startswith("spectra/"):
+        return "/".join(name[:-1])  # the name of a layer
+    return ", ".join(name).replace("_", " ")

@@ -1,4 +1,4 @@
-"""Pages from templates. Every text is escaped unless a chart or a picture made it."""
+"""Rendering of pages from templates. All text is escaped, except the markup of charts and images."""
 
 from functools import cache
 from pathlib import Path
@@ -6,7 +6,9 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from gan_lab import __version__
+from gan_lab.charts.palette import DARK, LIGHT
+from gan_lab.files import write_text
+from gan_lab.version import __version__
 
 
 @cache
@@ -22,17 +24,12 @@ def _environment() -> Environment:
 
 
 def write_page(file: Path, template: str, facts: dict[str, Any]) -> None:
-    """Write a page, whole or not at all.
+    """Write a page atomically.
 
     Args:
-        file: Where to.
+        file: File to write.
         template: Name of a file in `templates`.
-        facts: What it is filled with.
+        facts: Variables of the template.
     """
-    text = _environment().get_template(template).render(facts | {"version": __version__})
-    temporary = file.with_name(f".{file.name}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    text = _environment().get_template(template).render(facts | {"version": __version__, "light": LIGHT, "dark": DARK})
+    write_text(file, text)

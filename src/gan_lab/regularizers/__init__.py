@@ -1,1 +1,1 @@
-"""What is put beside the two losses: penalties, constraints on weights, and the choice of samples that count."""
+"""Regularizers: penalties added to losses, constraints on weights, and selection of generated samples."""

@@ -1,4 +1,4 @@
-"""Penalties on what the discriminator's hidden layer says: its means, and the classes that are read off it."""
+"""Penalties on the discriminator's last hidden layer: feature matching and classification."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from gan_lab.regularizers import functional as F
-from gan_lab.regularizers.players import require_player
-from gan_lab.types import Judged, Step
+from gan_lab.regularizers.base import CheckedPenalty
+from gan_lab.step import DiscriminatorOutputs, Step
 
 FORMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "squared": F.squared_feature_distance,
@@ -19,27 +19,30 @@ FORMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 @dataclass(frozen=True)
-class FeatureMatching:
-    """The generator matches the mean of the discriminator's last hidden layer: Salimans et al. (2016), section 3.1.
+class FeatureMatching(CheckedPenalty):
+    """Matching means of the discriminator's last hidden layer, for the generator: Salimans et al. (2016), section 3.1.
 
-    The means are over the micro-batch of one process. The paper trains the generator by this alone: adversarial_weight=0.
+    The means are over the micro-batch of one process. The paper trains the generator with this loss alone:
+    adversarial_weight=0.
 
     Args:
         weight: Factor on the distance.
-        interval: 1; every move of the generator has the penalty.
+        interval: Updates of the generator between evaluations.
         form: `squared` for the paper's squared distance, `absolute` for the mean absolute difference of its CIFAR code.
 
     Raises:
-        ValueError: There is no such form.
+        ValueError: `form` is unknown.
     """
 
     weight: float = 1.0
     interval: int = 1
     form: str = "squared"
+    player: str = "generator"
     per_sample: ClassVar[bool] = False
-    player: ClassVar[str] = "generator"
+    player_kind: ClassVar[str] = "generator"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.form not in FORMS:
             raise ValueError(f"form={self.form} is not known; choose {' or '.join(FORMS)}")
 
@@ -48,21 +51,22 @@ class FeatureMatching:
 
 
 @dataclass(frozen=True)
-class Classification:
+class Classification(CheckedPenalty):
     """Cross entropy of the labels under the discriminator's classifier: AC-GAN, Odena et al. (2017), section 3.
 
-    The discriminator learns to name the class of real and of generated samples; the generator makes samples whose class
-    it can name. The game needs the penalty twice, once for each player.
+    The discriminator learns to classify real and generated samples; the generator learns to make samples that are
+    classified correctly. Add one for each of the two players.
 
     Args:
-        weight: Factor on the cross entropies. Gulrajani et al. (2017) take 1 for the discriminator, 0.1 for the generator.
+        weight: Factor on the cross entropies. Gulrajani et al. (2017) take 1 for the discriminator, 0.1 for the
+            generator.
         interval: Batches from one evaluation to the next.
-        player: `discriminator` or `generator`.
-        fake: Whether the discriminator learns from generated samples too, as in the paper. Without, it is not trained to
-            call them by a label that they do not show.
+        player: The generator, or a discriminator.
+        fake: Whether the discriminator also learns from generated samples, as in the paper. If not, it is not trained
+            on labels that the generated samples do not match.
 
     Raises:
-        ValueError: There is no such player, or nothing is left for it to minimize.
+        ValueError: `fake` is false for the generator, which leaves it no samples.
     """
 
     weight: float = 1.0
@@ -72,9 +76,9 @@ class Classification:
     per_sample: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        require_player(self.player)
+        super().__post_init__()
         if self.player == "generator" and not self.fake:
-            raise ValueError("fake=false leaves player=generator no samples; set fake=true or player=discriminator")
+            raise ValueError("fake=false leaves no samples for player=generator; set fake=true or player=discriminator")
 
     def __call__(self, step: Step) -> Tensor:
         if self.player == "generator":
@@ -83,7 +87,7 @@ class Classification:
         return real + _class_loss(step.fake) if self.fake else real
 
 
-def _class_loss(judged: Judged) -> Tensor:
-    if judged.labels is None:
+def _class_loss(outputs: DiscriminatorOutputs) -> Tensor:
+    if outputs.condition is None:
         raise ValueError("regularizer=classification needs labels; choose a conditioning and a dataset that has them")
-    return cross_entropy(judged.class_logits, judged.labels)
+    return cross_entropy(outputs.auxiliary, outputs.condition)

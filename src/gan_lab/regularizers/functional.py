@@ -1,13 +1,15 @@
-"""The formulas of the penalties: tensors or a critic and points in, scalar out.
+"""Penalty formulas: tensors, or a critic and points, in; scalar out.
 
-A critic maps samples (n, ...) to logits (n,). The gradient of each logit is taken by its own sample, so the critic must
-not mix the samples of a batch. Everything is differentiable by the critic's weights (double backward), and finite with a
-finite gradient where the critic's own gradient is zero.
+A critic maps samples (n, ...) to logits (n,). The gradient of each logit is taken with respect to its own sample, so
+the critic must not mix the samples of a batch. Every formula can be differentiated with respect to the critic's weights
+(double backward); value and gradient are finite where the critic's input gradient is zero.
 """
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import relu
+from torch.nn.functional import cross_entropy, relu
 
 from gan_lab.types import Critic
 
@@ -19,10 +21,10 @@ def interpolate(real: Tensor, fake: Tensor, epsilon: Tensor) -> Tensor:
 
 
 def input_gradient(critic: Critic, points: Tensor) -> Tensor:
-    """Gradient of each logit by what it judges, one row for each logit, with a graph for the double backward.
+    """Gradient of each logit with respect to its input, one row for each logit, with a graph for the double backward.
 
-    A row has the features of one sample, (n, features); or, where the critic gives n / m logits for packs of m samples
-    that follow each other, those of the whole pack, (n / m, m * features): then a norm is that of a pack's gradient.
+    A row is the gradient of one sample, (n, features). If the critic gives n / m logits for packs of m consecutive
+    samples, a row is the gradient of the pack, (n / m, m * features), and so is its norm.
     """
     points = points.detach().requires_grad_()
     logits = critic(points)
@@ -38,7 +40,7 @@ def norm_penalty(critic: Critic, points: Tensor, target: float) -> Tensor:
 
 
 def gradient_penalty(critic: Critic, points: Tensor, target: float = 1.0) -> Tensor:
-    """Mean of (|gradient| - target)^2 / target^2: Gulrajani et al. (2017), eq. 3; the target is Karras et al.'s (2018)."""
+    """Mean of (|gradient| - target)^2 / target^2: Gulrajani et al. (2017), eq. 3; target: Karras et al. (2018)."""
     return norm_penalty(critic, points, target) / target**2
 
 
@@ -48,12 +50,12 @@ def divergence_penalty(critic: Critic, points: Tensor, power: float) -> Tensor:
 
 
 def zero_centered_penalty(critic: Critic, points: Tensor) -> Tensor:
-    """Half the mean of |gradient|^2: R1 on real and R2 on generated points, Mescheder et al. (2018), eq. 9 and 10."""
+    """Half the mean of |gradient|^2: R1 on real, R2 on generated samples: Mescheder et al. (2018), eq. 9 and 10."""
     return 0.5 * input_gradient(critic, points).square().sum(1).mean()
 
 
 def perturb(samples: Tensor, noise: Tensor, scale: float) -> Tensor:
-    """Samples + scale * std * noise, one standard deviation for the whole batch: Kodali et al. (2017), authors' code.
+    """Samples + scale * std * noise, with one standard deviation for the entire batch: Kodali et al. (2017), code.
 
     Args:
         samples: (n, ...).
@@ -64,14 +66,14 @@ def perturb(samples: Tensor, noise: Tensor, scale: float) -> Tensor:
 
 
 def drift(real_logits: Tensor) -> Tensor:
-    """Mean squared logit of real samples, which keeps a Wasserstein critic near zero: Karras et al. (2018), section A.1."""
+    """Mean squared logit of real samples, keeps a Wasserstein critic near zero: Karras et al. (2018), section A.1."""
     return real_logits.square().mean()
 
 
 def lecam(real_logits: Tensor, fake_logits: Tensor, real_average: Tensor, fake_average: Tensor) -> Tensor:
     """Squared excess of real logits over past fake ones, and of past real logits over fake ones: Tseng et al. (2021).
 
-    Only what lies apart on the right side costs, as in the authors' code.
+    As in the authors' code, differences of the other sign cost nothing.
 
     Args:
         real_logits: (n,).
@@ -83,7 +85,7 @@ def lecam(real_logits: Tensor, fake_logits: Tensor, real_average: Tensor, fake_a
 
 
 def consistency(logits: Tensor, transformed_logits: Tensor) -> Tensor:
-    """Mean squared difference of the logits (n,) of samples and of the same transformed: Zhang et al. (2020)."""
+    """Mean squared difference of the logits (n,) of samples and of their transformed copies: Zhang et al. (2020)."""
     return torch.square(logits - transformed_logits).mean()
 
 
@@ -93,17 +95,52 @@ def squared_feature_distance(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def absolute_feature_distance(real: Tensor, fake: Tensor) -> Tensor:
-    """Mean over the features of |E f(x) - E f(G(z))|, features (n, d) and (m, d): Salimans et al. (2016), CIFAR code."""
+    """Mean over features of |E f(x) - E f(G(z))| of features (n, d), (m, d): Salimans et al. (2016), CIFAR code."""
     return torch.abs(real.mean(0) - fake.mean(0)).mean()
 
 
 def orthogonality(weight: Tensor, diagonal: bool = False) -> Tensor:
-    """|W W^T o (1 - I)|^2, the squared cosines of rows without their norms: Brock et al. (2019), section 3.1.
+    """|W W^T o (1 - I)|^2, the squared inner products of different rows: Brock et al. (2019), section 3.1.
 
     Args:
         weight: W, (rows, d).
-        diagonal: Ask the rows for norm 1 too, |W W^T - I|^2: the orthonormal form that Miyato et al. (2018) compare with.
+        diagonal: Also require rows of norm 1, |W W^T - I|^2: the orthonormal form that Miyato et al. (2018) compare
+            with.
     """
     gram = weight @ weight.T
     target = torch.eye(len(gram), dtype=gram.dtype, device=gram.device) if diagonal else torch.diag(gram.diagonal())
     return torch.square(gram - target).sum()
+
+
+def code_information(predicted: Tensor, codes: Tensor, categories: Sequence[int]) -> Tensor:
+    """Mean negative log likelihood of codes (n, dim), predictions (n, dim): Chen et al. (2016), eq. 5, without H(c).
+
+    Cross entropy of each categorical variable, predicted by logits, plus (c - mean)^2 / 2 of each continuous one.
+
+    Args:
+        predicted: Logits of each categorical variable, then a mean for each continuous one.
+        codes: A one-hot vector for each categorical variable, then the continuous variables.
+        categories: Number of values of each categorical variable.
+    """
+    sizes = [*categories, codes.shape[1] - sum(categories)]
+    *logits, means = predicted.split(sizes, 1)
+    *one_hot, numbers = codes.split(sizes, 1)
+    entropies = [cross_entropy(each, target) for each, target in zip(logits, one_hot, strict=True)]
+    return sum(entropies, 0.5 * torch.square(numbers - means).sum(1).mean())
+
+
+def path_lengths(samples: Tensor, latents: Tensor, noise: Tensor) -> Tensor:
+    """|J^T y| for each sample: Karras et al. (2020), section 3.2, J the Jacobian of the sample in its latents.
+
+    Args:
+        samples: (n, ...), with a graph to the latents; each sample depends on its own latent only.
+        latents: (n, dim), or (n, layers, dim), for which the result is the root mean square of the layers' lengths.
+        noise: y, normal, the shape of `samples`.
+
+    Returns:
+        (n,), differentiable with respect to the generator's weights.
+    """
+    pixels = samples[0, 0].numel()  # 1 for points
+    (gradient,) = torch.autograd.grad((samples * noise).sum() / pixels**0.5, latents, create_graph=True)
+    squares = gradient.square().sum(-1)
+    return (squares.mean(1) if latents.dim() == 3 else squares).clamp(min=1e-24).sqrt()

@@ -1,44 +1,54 @@
-"""Which generated samples the generator's loss counts."""
+"""Selection of the generated samples that enter the generator's loss."""
 
-import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from gan_lab.errors import ConfigError
+from gan_lab.ranges import require_positive, require_range
+
 
 @dataclass(frozen=True)
 class TopK:
-    """Only the generated samples with the highest logits count: top-k training, Sinha et al. (2020).
+    """Selection of the generated samples with the highest logits: top-k training, Sinha et al. (2020).
 
-    The share that counts falls from 1 by half in every `half_life_images`, down to `share_end`. The
-    default is a factor 0.99 for each 50,000 images, an epoch of CIFAR-10, down to one half, as in common use. Samples are picked within the micro-batch
-    of one process.
+    The selected fraction of a batch starts at 1 and halves every `half_life_images`, down to `min_fraction`. The
+    defaults are the usual ones: a factor 0.99 for each 50,000 images, an epoch of CIFAR-10, down to one half. The
+    number of samples is rounded down, as in PyTorch-StudioGAN and other published code, which lowers it once an epoch;
+    here it follows every image. Samples are selected within the micro-batch of one process.
 
     Args:
-        share_end: Smallest share, in (0, 1].
-        half_life_images: Real images in which the share halves.
+        min_fraction: Smallest fraction, in (0, 1].
+        half_life_images: Real images in which the fraction halves.
 
     Raises:
         ValueError: A setting is out of range.
     """
 
-    share_end: float = 0.5
+    kind: ClassVar[str] = "selection"
+    min_fraction: float = 0.5
     half_life_images: float = 3_450_000.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.share_end <= 1:
-            raise ValueError(f"selection.share_end={self.share_end} is not allowed: it must be in (0, 1]")
-        if self.half_life_images <= 0:
-            raise ValueError(
-                f"selection.half_life_images={self.half_life_images} is not allowed: it must be greater than 0"
-            )
+        require_range("min_fraction", self.min_fraction, 0 < self.min_fraction <= 1, "in (0, 1]")
+        require_positive("half_life_images", self.half_life_images)
 
-    def share(self, images_seen: int) -> float:
-        """The share of a batch that counts, in [share_end, 1]."""
-        return max(self.share_end, 0.5 ** (images_seen / self.half_life_images))
+    def fraction(self, images_seen: int) -> float:
+        """Fraction of a batch that is selected, in [min_fraction, 1]."""
+        return max(self.min_fraction, 0.5 ** (images_seen / self.half_life_images))
 
     def __call__(self, images_seen: int, fake_logits: Tensor) -> Tensor:
-        """Indices (k,) of the samples that count, best first, from their logits (n,); k is at least 1."""
-        kept = math.ceil(self.share(images_seen) * len(fake_logits))
+        """Indices (k,) of the selected samples, highest logit first, from the logits (n,) of all; k is at least 1.
+
+        Raises:
+            ConfigError: The discriminator gives a map of logits for each sample, by which samples cannot be sorted.
+        """
+        if fake_logits.dim() != 1:
+            raise ConfigError(
+                "regularizer=top_k needs one logit for each sample, but this discriminator gives a map of "
+                f"{' x '.join(map(str, fake_logits.shape[1:]))}; remove top_k from regularizer."
+            )
+        kept = max(1, int(self.fraction(images_seen) * len(fake_logits)))
         return torch.topk(fake_logits.detach(), kept).indices

@@ -1,4 +1,4 @@
-"""Penalties on a player's weights, whatever samples it sees."""
+"""Penalties on a player's weights, independent of its samples."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -8,16 +8,16 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from gan_lab.regularizers import functional as F
-from gan_lab.regularizers.players import require_player
-from gan_lab.types import Step
+from gan_lab.regularizers.base import CheckedPenalty
+from gan_lab.step import Step
 
 
 @dataclass(frozen=True)
-class Orthogonal:
+class Orthogonal(CheckedPenalty):
     """Sum over the layers of |W W^T o (1 - I)|^2: orthogonal regularization of Brock et al. (2019), section 3.1.
 
-    W is the weight of a linear or convolutional layer with one row for each output channel; embeddings, gains and shifts
-    are left alone, and so is the vector of a label that BigGAN's norms share.
+    W is the weight of a linear or convolutional layer with one row for each output channel. Embeddings, gains and
+    shifts are not penalized, nor is the shared class embedding of BigGAN's norms.
 
     | form    | minimized   | gradient                    |
     |---------|-------------|-----------------------------|
@@ -26,14 +26,14 @@ class Orthogonal:
 
     Args:
         weight: beta of the paper.
-        interval: Batches from one evaluation to the next.
-        player: `generator`, as in the paper, or `discriminator`.
-        diagonal: Ask the rows for norm 1 too, |W W^T - I|^2, as the orthonormal regularization that Miyato et al. (2018)
-            compare spectral normalization with.
-        form: One of the words above.
+        interval: Updates of the player between evaluations.
+        player: `generator`, as in the paper, or another player.
+        diagonal: Also require rows of norm 1, |W W^T - I|^2: the orthonormal regularization that Miyato et al. (2018)
+            compare with spectral normalization.
+        form: `paper` or `code`, see the table.
 
     Raises:
-        ValueError: There is no such player or form, or the player's network has no such layer.
+        ValueError: `form` is unknown, or the player's network has no linear or convolutional layer.
     """
 
     weight: float = 1e-4
@@ -44,23 +44,23 @@ class Orthogonal:
     per_sample: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        require_player(self.player)
-        if self.form not in _SHARES:
-            raise ValueError(f"regularizer.orthogonal.form={self.form} is not known; choose {' or '.join(_SHARES)}")
+        super().__post_init__()
+        if self.form not in _FACTORS:
+            raise ValueError(f"regularizer.orthogonal.form={self.form} is not known; choose {' or '.join(_FACTORS)}")
 
     def __call__(self, step: Step) -> Tensor:
         layers = [module for module in step.network.modules() if isinstance(module, (nn.Linear, _ConvNd))]
         if not layers:
             raise ValueError(
-                f"regularizer=orthogonal finds no linear or convolutional layer in {type(step.network).__name__}, "
-                f"the {self.player}; choose another architecture or leave the regularizer out"
+                f"regularizer=orthogonal needs a linear or convolutional layer, but the {self.player}, "
+                f"{type(step.network).__name__}, has none; choose another architecture or remove the regularizer"
             )
         costs = torch.stack([F.orthogonality(_rows(layer), self.diagonal) for layer in layers])
-        return _SHARES[self.form] * costs.sum()
+        return _FACTORS[self.form] * costs.sum()
 
 
-_SHARES = {"paper": 1.0, "code": 0.5}
-"""How much of the formula each form minimizes."""
+_FACTORS = {"paper": 1.0, "code": 0.5}
+"""Factor of each form on the formula."""
 
 
 def _rows(layer: nn.Linear | _ConvNd) -> Tensor:
@@ -72,7 +72,7 @@ def _rows(layer: nn.Linear | _ConvNd) -> Tensor:
 
 
 def _raw_weight(layer: nn.Module) -> Tensor:
-    """The parameter behind a layer's weight: spectral normalization divides it, and would update at every look."""
+    """The stored parameter of a layer's weight, without parametrizations such as spectral normalization."""
     parametrizations: Any = getattr(layer, "parametrizations", {})
     if "weight" in parametrizations and hasattr(parametrizations["weight"], "original"):
         return parametrizations["weight"].original
@@ -80,27 +80,24 @@ def _raw_weight(layer: nn.Module) -> Tensor:
     return weight
 
 
-class HistoricalAveraging(nn.Module):
-    """|theta - mean of the past theta|^2 over all parameters of a player: Salimans et al. (2016), section 3.3.
+class HistoricalAveraging(CheckedPenalty, nn.Module):
+    """|theta - mean of past theta|^2 over all parameters of a player: Salimans et al. (2016), section 3.3.
 
-    The mean runs over all evaluations so far; the first one has no past and costs nothing. The paper gives no weight.
+    The mean is over all previous evaluations; the first evaluation is 0. The paper gives no weight.
 
     Args:
         weight: Factor on the squared distance.
-        interval: Batches from one evaluation to the next.
-        player: `generator` or `discriminator`.
-
-    Raises:
-        ValueError: There is no such player.
+        interval: Updates of the player between evaluations.
+        player: The player whose parameters are penalized.
     """
 
     per_sample: ClassVar[bool] = False
 
     def __init__(self, weight: float = 1e-3, interval: int = 1, player: str = "generator") -> None:
         super().__init__()
-        require_player(player)
         self.weight = weight
         self.interval = interval
+        self.__post_init__()
         self.player = player
         self.count = 0
         self.mean: Tensor | None = None
@@ -108,7 +105,7 @@ class HistoricalAveraging(nn.Module):
     def forward(self, step: Step) -> Tensor:
         parameters = torch.cat([parameter.flatten() for parameter in step.network.parameters()])
         present = parameters.detach()
-        # The mean is no buffer, since its length is that of a network: it follows to the network's device here.
+        # Not a buffer, because its length depends on the network; so it follows the network's device here.
         past = present.clone() if self.mean is None else self.mean.to(present)
         distance = torch.square(parameters - past).sum()
         self.count += 1

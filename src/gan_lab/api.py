@@ -1,0 +1,175 @@
+"""The commands of `gan-lab` as functions that return data.
+
+Each takes the overrides of its command as text or as Python values; the first argument may be the command's folder:
+`evaluate("runs/my-run", "metrics=[fd]", extractor="efflite0", **{"evaluation.samples": 1000})`. `str()` of the result
+is the output of the command. A user error raises a `gan_lab.errors.UserError` with the command's message.
+"""
+
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from omegaconf import DictConfig
+
+from gan_lab.config.compose import compose
+from gan_lab.config.early_checks import check_command
+from gan_lab.config.messages import mistakes_raised
+from gan_lab.config.overrides import override
+from gan_lab.config.targets import allowing
+
+if TYPE_CHECKING:
+    from gan_lab.benchmark.report import Bench
+    from gan_lab.commands.duplicates import DuplicateList
+    from gan_lab.commands.evaluate import Evaluation
+    from gan_lab.commands.export import Exported
+    from gan_lab.commands.interpolate import Animation
+    from gan_lab.commands.list import Choices
+    from gan_lab.commands.memorization import MemorizationResult
+    from gan_lab.commands.prepare import Prepared
+    from gan_lab.commands.report import Report
+    from gan_lab.commands.sample import SampleFiles
+    from gan_lab.config.build import Experiment
+    from gan_lab.reports.compare import ComparedRuns
+    from gan_lab.reports.listing import RunList
+    from gan_lab.reports.truncation_curve import TruncationCurve
+
+Argument = str | PathLike[str]
+"""An override or a folder."""
+
+Data = TypeVar("Data")
+
+
+def fit(config: DictConfig) -> "Experiment":
+    """Train what a composed `train` config describes, or resume the run in its folder; see `gan_lab.training.fit.fit`.
+
+    Raises:
+        UserError: Something in the config cannot be used.
+        TrainingError: The training collapsed, or a number is not finite.
+    """
+    from gan_lab.training.fit import fit as train
+
+    with mistakes_raised("train"):
+        return train(config)
+
+
+def sample(*arguments: Argument, **settings: Any) -> "SampleFiles":
+    """Sample a run's generator into files: `sample("runs/my-run", count=64, seed=7)`."""
+    from gan_lab.commands import sample as module
+
+    return _call(module.sample, "sample", "run", arguments, settings)
+
+
+def interpolate(*arguments: Argument, **settings: Any) -> "Animation":
+    """Write a walk through the latents of a run as an animation: `interpolate("runs/my-run", out="walk.gif")`."""
+    from gan_lab.commands import interpolate as module
+
+    return _call(module.interpolate, "interpolate", "run", arguments, settings)
+
+
+def export(*arguments: Argument, **settings: Any) -> "Exported":
+    """Write a run's generator as one file: `export("runs/my-run", out="digits.safetensors")`."""
+    from gan_lab.commands import export as module
+
+    return _call(module.export, "export", "run", arguments, settings)
+
+
+def evaluate(*arguments: Argument, **settings: Any) -> "Evaluation | TruncationCurve":
+    """Measure a run or a folder of images: `evaluate("runs/my-run", metrics=["fd", "pr"], extractor="efflite0")`.
+
+    A list as `truncation` measures the run under each threshold of its latents.
+    """
+    from gan_lab.commands import evaluate as module
+
+    return _call(module.evaluate, "evaluate", "run", arguments, settings)
+
+
+def memorization(*arguments: Argument, **settings: Any) -> "MemorizationResult":
+    """Search the samples for copies of training images: `memorization("runs/my-run", extractor="efflite0")`."""
+    from gan_lab.commands import memorization as module
+
+    return _call(module.memorization, "memorization", "run", arguments, settings)
+
+
+def duplicates(*arguments: Argument, **settings: Any) -> "DuplicateList":
+    """List the near-duplicates of a data set: `duplicates(dataset="digits")`."""
+    from gan_lab.commands import duplicates as module
+
+    return _call(module.duplicates, "duplicates", None, arguments, settings)
+
+
+def prepare(*arguments: Argument, **settings: Any) -> "Prepared":
+    """Decode a data set once, at several resolutions: `prepare(dataset="digits", out="prepared/digits")`."""
+    from gan_lab.commands import prepare as module
+
+    return _call(module.prepare, "prepare", None, arguments, settings)
+
+
+def report(*arguments: Argument, **settings: Any) -> "Report":
+    """Write a page of a run: `report("runs/my-run")`."""
+    from gan_lab.commands import report as module
+
+    return _call(module.report, "report", "run", arguments, settings)
+
+
+def compare(*arguments: Argument, **settings: Any) -> "ComparedRuns":
+    """Compare the runs of a folder: `compare("runs/multirun/my-sweep", show=["eval/*"])`."""
+    from gan_lab.commands import compare as module
+
+    return _call(module.compare, "compare", "runs", arguments, settings)
+
+
+def bench(*arguments: Argument, **settings: Any) -> "Bench":
+    """Measure the speed of training: `bench(model="dcgan", hardware="cpu")`."""
+    from gan_lab.benchmark import report as module
+
+    return _call(module.bench, "bench", None, arguments, settings)
+
+
+def list_choices(*arguments: Argument, **settings: Any) -> "Choices":
+    """List the choices of all config groups, or of one: `list_choices(what="loss")`."""
+    from gan_lab.commands import list as module
+
+    return _call(module.choices, "list", None, arguments, settings)
+
+
+def list_runs(*arguments: Argument, **settings: Any) -> "RunList":
+    """List all runs below a folder, the newest first: `list_runs("runs")`."""
+    from gan_lab.commands import runs as module
+
+    return _call(module.runs, "runs", "root", arguments, settings)
+
+
+def _call(
+    command: Callable[[DictConfig], Data],
+    name: str,
+    key: str | None,
+    arguments: tuple[Argument, ...],
+    settings: dict[str, Any],
+) -> Data:
+    """Compose the config of a command and run it.
+
+    Args:
+        command: Config in, data out.
+        name: Name of the command.
+        key: Config key of the folder that may be the first argument.
+        arguments: Overrides; the first one may be a folder.
+        settings: Overrides as Python values.
+    """
+    overrides = list(arguments)
+    if key is not None and overrides and _is_folder(overrides[0]):
+        overrides[0] = override(key, overrides[0])
+    given = [str(argument) for argument in overrides]
+    cfg = compose(*given, command=name, **settings)
+    with mistakes_raised(name, given), allowing(cfg.get("allow_targets") or ()):
+        check_command(name, cfg)
+        return command(cfg)
+
+
+def _is_folder(argument: Argument) -> bool:
+    """Whether this is a path rather than an override; a folder may have `=` in its name."""
+    return (
+        not isinstance(argument, str)
+        or ("=" not in argument and not argument.startswith("~"))
+        or Path(argument).exists()
+    )

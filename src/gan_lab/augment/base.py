@@ -1,0 +1,36 @@
+"""Protocol of augmentations."""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from gan_lab.noise import Noise
+
+
+class Augmentation(Protocol):
+    """A transform of all images at the discriminator's input, real and generated; an `nn.Module`.
+
+    `needs_boundary` is true if `adapt` needs real logits relative to the loss's boundary.
+    """
+
+    @property
+    def needs_boundary(self) -> bool: ...
+
+    def __call__(self, images: Tensor, noise: Noise) -> Tensor:
+        """Transform images (n, C, H, W) in [-1, 1], differentiably."""
+
+    def adapt(self, margins: Tensor, images: int) -> dict[str, Tensor]:
+        """Adapt to the real logits minus the boundary, (n, ...), of a batch of `images` over all processes.
+
+        Returns scalars for the log by name.
+        """
+
+
+def augmented(augment: Augmentation, points: Tensor, noise: Noise) -> Tensor:
+    """Augment points (n, ...); calls with the same noise use the same random numbers.
+
+    If there are k times as many points as the noise has rows, each of the k batches has its own random numbers.
+    """
+    batches = [augment(batch, noise.for_batch(k).child("augment")) for k, batch in enumerate(points.split(noise.count))]
+    return batches[0] if len(batches) == 1 else torch.cat(batches)

@@ -1,0 +1,32 @@
+"""Base class of callbacks whose hooks take an algorithm of gan_lab."""
+
+from typing import Any
+
+import lightning.pytorch
+
+# Lightning types its hooks for any LightningModule, which a subclass may not narrow: the base is hidden from type
+# checkers.
+_Base: Any = lightning.pytorch.Callback
+
+
+class Callback(_Base):
+    """Lightning callback whose subclasses may type the argument `module` as `AdversarialModule`.
+
+    `trainer` is untyped as well: Lightning's type has no `datamodule`, `callbacks` and `profiler`.
+    """
+
+    def on_fit_start(self, trainer: Any, module: Any) -> None: ...
+
+    def on_fit_end(self, trainer: Any, module: Any) -> None: ...
+
+    def on_train_start(self, trainer: Any, module: Any) -> None: ...
+
+    def on_train_batch_end(self, trainer: Any, module: Any, *batch: Any) -> None: ...
+
+    def on_train_end(self, trainer: Any, module: Any) -> None: ...
+
+    def on_exception(self, trainer: Any, module: Any, exception: BaseException) -> None: ...
+
+    def on_save_checkpoint(self, trainer: Any, module: Any, checkpoint: dict[str, Any]) -> None: ...
+
+    def on_load_checkpoint(self, trainer: Any, module: Any, checkpoint: dict[str, Any]) -> None: ...

@@ -1,0 +1,218 @@
+"""Overrides of the original command that `gan-lab train resume=<run folder>` repeats.
+
+The folder may come from another person. So each override is parsed and checked before Hydra reads it: it may choose
+files of `conf/` and set values. Overrides that name code, output folders or servers, or that read the environment,
+are refused; the user can type them again.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+
+from gan_lab.config.notes import NOTES, OF_ONE_COMMAND, first_key, read_overrides
+from gan_lab.config.overrides import override
+from gan_lab.config.schema import CONF
+from gan_lab.config.targets import allowing, is_allowed_by_user, shipped_targets
+from gan_lab.errors import ConfigError
+from gan_lab.keys import entries
+from gan_lab.terminal import show
+
+FOLDERS = {
+    "folder",
+    "dir",
+    "dirpath",
+    "filename",
+    "save_dir",
+    "log_dir",
+    "root_dir",
+    "default_root_dir",
+    "config_file",
+    "copy_to",
+}
+"""Arguments for output folders, or for files copied into checkpoints and logs. A run has its own folders."""
+
+DESTINATIONS = {"entity", "model_registry"}
+"""Arguments that name the receiver of a run's log."""
+
+OF_LOGGERS = {"project", "name", "group", "tags", "mode", "timeout_seconds", "_target_", "_partial_"}
+"""Arguments of loggers that may be repeated. None of them names a server, a key or a folder."""
+
+_KEY = re.compile(r"[A-Za-z_][\w-]*([./][\w-]+)*")
+_CHOICE = re.compile(r"\w[\w-]*(/\w[\w-]*)*")
+_REFERENCE = re.compile(r"\$\{\.*[A-Za-z_]\w*(\.\w+)*\}")
+"""A plain `${a.b}`. A reference with a colon calls a resolver, which may read the environment or files."""
+
+
+def with_overrides_of_run(overrides: Sequence[str]) -> list[str]:
+    """With `resume=<run folder>`: the overrides of that run, then the given ones, then its folder.
+
+    Args:
+        overrides: Arguments of this command. They replace earlier ones with the same key, also those that are refused.
+
+    Raises:
+        ConfigError: An earlier override may not be repeated; names the file and the override.
+    """
+    typed = {_key(argument): parsed for argument in overrides if (parsed := _parsed(argument)) is not None}
+    run = typed["resume"].value() if "resume" in typed and not typed["resume"].is_sweep_override() else None
+    notes = Path(run) / NOTES if isinstance(run, str) else None
+    if notes is None or not notes.is_file():
+        return list(overrides)
+    assert isinstance(run, str)
+    folders = [CONF, *_config_folders(overrides)]
+    allowed = typed["allow_targets"].value() if "allow_targets" in typed else None
+    with allowing(allowed if isinstance(allowed, list) else ()):
+        earlier = [
+            argument for argument in _overrides_of(Path(run)) if _is_repeated(argument, typed.keys(), folders, notes)
+        ]
+    folder = [] if typed.keys() & {"run.dir", "run.name", "run.root"} else [override("run.dir", os.path.abspath(run))]
+    return [*earlier, *overrides, *folder]
+
+
+def _overrides_of(run: Path) -> list[str]:
+    """The overrides in the record of a run folder.
+
+    Raises:
+        ConfigError: The file is not a list of overrides.
+    """
+    overrides = read_overrides(run)
+    if not isinstance(overrides, list) or not all(isinstance(argument, str) for argument in overrides):
+        raise ConfigError(
+            f"{run / NOTES} cannot be read as a list of overrides: resume from a checkpoint file in its folder."
+        )
+    return overrides
+
+
+def _is_repeated(argument: str, typed: Collection[str], folders: Sequence[Path], notes: Path) -> bool:
+    """Whether an earlier override is repeated.
+
+    Raises:
+        ConfigError: It may not be repeated, and no new one replaces it.
+    """
+    parsed = _parsed(argument)
+    if parsed is None:
+        raise _refusal(argument, "it cannot be read as key=value", notes)
+    key = parsed.key_or_group
+    first = first_key(key)
+    if first in OF_ONE_COMMAND:
+        if first not in ("run", "resume"):
+            show(f"Not repeated from {notes}, since it concerned one command: {_shortened(argument)}", sys.stderr)
+        return False
+    if first == "budget" and any(other.startswith("budget.") for other in typed):
+        return False
+    if key in typed and not parsed.is_add():
+        return False
+    if (problem := _problem(parsed, folders)) is None:
+        return True
+    if key in typed:
+        return False
+    raise _refusal(argument, problem, notes)
+
+
+def _problem(parsed: Override, folders: Sequence[Path]) -> str | None:
+    """Why an override of a foreign run may not be repeated; None if it may."""
+    key = parsed.key_or_group
+    if not _KEY.fullmatch(key):
+        return "its key is not a plain name"
+    if parsed.package is not None:
+        return "it assigns a group to another package"
+    if parsed.is_sweep_override():
+        return "it has several values"
+    value = parsed.value()
+    if "." not in key and not isinstance(value, dict) and not parsed.is_delete():
+        for choice in value if isinstance(value, list) else [value]:
+            if (problem := _problem_of_choice(key, choice, folders)) is not None:
+                return problem
+    for entry, content in entries({key: value}, lists=True):
+        if (problem := _problem_of_path(re.split("[./]", entry), content) or _problem_of_text(content)) is not None:
+            return problem
+    return None
+
+
+def _problem_of_choice(key: str, choice: Any, folders: Sequence[Path]) -> str | None:
+    """To Hydra a choice is a path: only names of existing files are allowed, and none outside the group's folder."""
+    if not isinstance(choice, str):
+        return None
+    homes = [folder / key for folder in folders if (folder / key).is_dir()]
+    if not homes:
+        return "it names a file" if "/" in choice or ".." in choice else None
+    if not _CHOICE.fullmatch(choice) or not any((home / f"{choice}.yaml").is_file() for home in homes):
+        return f"conf/{key} and the folders of --config-dir have no such file"
+    return None
+
+
+def _problem_of_path(path: Sequence[str], value: Any) -> str | None:
+    first, last = path[0], path[-1]
+    if first == "hydra":
+        return "Hydra's own settings are read from the command line only"
+    if "allow_targets" in path:
+        return "allow_targets is read from the command line only"
+    if "defaults" in path:
+        return "it names files"
+    special = [part for part in path if re.fullmatch("_.*_", part)]
+    if special and special not in (["_target_"], ["_partial_"]):
+        return f"{special[0]} is not allowed here"
+    if special and special != [last]:
+        return f"{special[0]} must be a name"
+    if last == "_target_" and not (
+        isinstance(value, str) and (value in shipped_targets() or is_allowed_by_user(value))
+    ):
+        return "no file in conf/ names this target, and allow_targets does not allow it"
+    if value is not None and FOLDERS & set(path):
+        return "the folders of a run are its own"
+    if DESTINATIONS & set(path) or (first == "logger" and len(path) > 2 and path[2] not in OF_LOGGERS):
+        return "it sets where a log is sent or stored"
+    if not all(re.fullmatch(r"[\w./ -]*", part) for part in path):
+        return "its key is not a plain name"
+    return None
+
+
+def _problem_of_text(value: Any) -> str | None:
+    """References to other keys are allowed; no other `$` or brace, which could form a reference after joining."""
+    if isinstance(value, str) and re.search("[${}]", _REFERENCE.sub("", value)):
+        return "it is more than a plain reference such as ${a.b}"
+    return None
+
+
+def _parsed(argument: str) -> Override | None:
+    """An override as parsed by Hydra; None for flags and for what Hydra will refuse."""
+    if argument.startswith("-"):
+        return None
+    try:
+        return OverridesParser.create().parse_override(argument)
+    except (HydraException, ValueError, RecursionError):
+        return None
+
+
+def _key(argument: str) -> str:
+    return argument.partition("=")[0].lstrip("+~")
+
+
+def _config_folders(overrides: Sequence[str]) -> list[Path]:
+    """The folders of the flags --config-dir and -cd."""
+    flags = ("--config-dir", "-cd")
+    pairs = [
+        (argument, following)
+        for argument, following in zip(overrides, [*overrides[1:], ""], strict=True)
+        if argument in flags
+    ]
+    joined = [argument.partition("=") for argument in overrides if argument.partition("=")[0] in flags]
+    return [Path(following) for _, following in pairs] + [Path(value) for _, equals, value in joined if equals]
+
+
+def _refusal(argument: str, problem: str, notes: Path) -> ConfigError:
+    key = _key(argument).partition("@")[0]
+    return ConfigError(
+        f"{notes} has {_shortened(argument)}, which is not repeated: {problem}. "
+        f"Type {key}=... on the command line to set it yourself."
+    )
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 200 else f"{text[:200]}..."

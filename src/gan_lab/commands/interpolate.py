@@ -1,0 +1,138 @@
+"""`gan-lab interpolate`: animation of a walk through the latents of a checkpoint."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from omegaconf import DictConfig
+from PIL import Image
+
+from gan_lab.commands.inputs import device_named
+from gan_lab.commands.outputs import samples_name
+from gan_lab.errors import ConfigError
+from gan_lab.figures import image_grid, save_image
+from gan_lab.files import atomic_write, unused_path
+from gan_lab.noise import Noise, mix
+from gan_lab.runs.latest import run_named
+from gan_lab.sampling.pretrained import PretrainedGenerator, labels_in_rows, load
+
+Writer = Callable[[Path, Iterator[Image.Image], float], None]
+"""Writes frames to a file, at the given frames per second."""
+
+_PATH = 0x50415448
+"""Noise key of the walks: an arbitrary constant."""
+
+_PALETTE = 16  # number of frames from which the colors of a GIF are chosen
+
+
+@dataclass(frozen=True)
+class Animation:
+    """A walk through latents, written to a file.
+
+    Attributes:
+        file: The GIF or MP4.
+        frames: Number of frames.
+        count: Samples in each frame.
+        checkpoint: The file of the generator.
+        images_seen: Real images seen in training.
+        weights: `ema` or `raw`.
+    """
+
+    file: Path
+    frames: int
+    count: int
+    checkpoint: Path
+    images_seen: int
+    weights: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.frames} frames of {self.count} samples of {self.checkpoint} after {self.images_seen:,} images, "
+            f"{self.weights} weights: {self.file}"
+        )
+
+
+def interpolate(cfg: DictConfig) -> Animation:
+    """Write the animation that a composed `interpolate` config describes.
+
+    Raises:
+        UserError: A value, the run or the file cannot be used.
+    """
+    path = run_named(cfg.run)
+    file = _file(cfg, path)
+    write = _writer(file)
+    loaded = load(path, cfg.weights, device_named(cfg.device)).adjusted(cfg.truncation, cfg.truncation_form)
+    frames = max(2, round(cfg.seconds * cfg.fps))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write(file, _frames(loaded, cfg, frames), cfg.fps)
+    return Animation(file, frames, cfg.count, loaded.path, loaded.images_seen, cfg.weights)
+
+
+def _file(cfg: DictConfig, run: Path) -> Path:
+    """The file to write, which does not exist.
+
+    Raises:
+        ConfigError: `out` exists.
+    """
+    if cfg.out is not None:
+        if Path(cfg.out).exists():
+            raise ConfigError(f"out={cfg.out} exists already: give another name.")
+        return Path(cfg.out)
+    name = samples_name(cfg.seed, cfg.labels, cfg.truncation, cfg.truncation_form, cfg.weights)
+    return unused_path((run if run.is_dir() else run.parent) / "samples" / f"walk_{name}.gif")
+
+
+def _frames(loaded: PretrainedGenerator, cfg: DictConfig, frames: int) -> Iterator[Image.Image]:
+    """A grid of samples for each point of the walk, with constant labels."""
+    labels = labels_in_rows(cfg.labels, cfg.count, loaded.condition.num_classes)
+    _, given = loaded.draw(cfg.count, cfg.seed, labels)
+    noise = Noise(mix(cfg.seed, _PATH), cfg.count)
+    for latents in loaded.latent.closed_path(noise, frames, cfg.smoothing * cfg.fps):
+        samples = loaded.generate(latents, given).cpu()
+        if samples.dim() != 4:
+            raise ConfigError(f"{loaded.path} generates points: gan-lab interpolate is for images.")
+        yield image_grid(samples, cfg.columns)
+
+
+def _writer(file: Path) -> Writer:
+    """The function that writes this file type.
+
+    Raises:
+        ConfigError: The type is unknown, or its encoder is not installed.
+    """
+    if file.suffix.lower() == ".gif":
+        return _write_gif
+    if file.suffix.lower() != ".mp4":
+        raise ConfigError(f"out={file} is not allowed: the name must end in .gif or .mp4.")
+    if find_spec("imageio_ffmpeg") is None:
+        raise ConfigError(f"out={file} needs an encoder: pip install imageio-ffmpeg, or give a name that ends in .gif.")
+    return _write_mp4
+
+
+def _write_gif(file: Path, frames: Iterator[Image.Image], fps: float) -> None:
+    """Write an endless GIF. All frames have the same palette, so that constant pixels do not flicker."""
+    converted = [frame.convert("RGB") for frame in frames]
+    some = converted[:: -(-len(converted) // _PALETTE)]
+    width, height = some[0].size
+    stacked = Image.new("RGB", (width, height * len(some)))
+    for k, frame in enumerate(some):
+        stacked.paste(frame, (0, k * height))
+    palette = stacked.quantize(256)
+    quantized = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in converted]
+    save_image(quantized[0], file, save_all=True, append_images=quantized[1:], duration=1000 / fps, loop=0)
+
+
+def _write_mp4(file: Path, frames: Iterator[Image.Image], fps: float) -> None:
+    """Write H.264 with 4:2:0 colors, which all players support; width and height must be even."""
+    import imageio_ffmpeg
+
+    first = next(frames).convert("RGB")
+    width, height = (size // 2 * 2 for size in first.size)
+    with atomic_write(file) as target:
+        writer = imageio_ffmpeg.write_frames(target.name, (width, height), fps=fps, macro_block_size=2, quality=8)
+        writer.send(None)
+        for frame in (first, *frames):
+            writer.send(np.ascontiguousarray(frame.convert("RGB").crop((0, 0, width, height))))
+        writer.close()

@@ -1,0 +1,46 @@
+"""Names of files of samples: made of the options, and never those of an earlier command."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from gan_lab.errors import ConfigError
+
+MOST_LABELS = 5
+"""Number of labels in a name; more are counted."""
+
+
+def samples_name(
+    seed: int,
+    labels: Any = None,
+    truncation: float | None = None,
+    truncation_form: str = "resample",
+    weights: str = "ema",
+    batch_norm: str = "running",
+) -> str:
+    """Name for samples, such as `seed_0_labels_3-7_resample_0.5_raw`; default values are left out."""
+    parts = [f"seed_{seed}"]
+    if labels is not None:
+        parts.append(f"labels_{_label_names(labels)}")
+    if truncation is not None:
+        parts.append(f"{truncation_form}_{truncation:g}")
+    parts += [weights] * (weights != "ema") + [batch_norm] * (batch_norm != "running")
+    return "_".join(parts)
+
+
+def refuse_used_folder(out: Path) -> None:
+    """Refuse a folder for new files that contains others, and a path that is not a folder.
+
+    Raises:
+        ConfigError: Names the folder.
+    """
+    if out.is_dir() and any(out.iterdir()):
+        raise ConfigError(f"out={out} contains files already, and would mix them with new ones: give another folder.")
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"out={out} is not a directory: give a new folder.")
+
+
+def _label_names(labels: Any) -> str:
+    names = [labels] if isinstance(labels, str | int | float) else list(labels)
+    more = [f"and_{len(names) - MOST_LABELS}_more"] if len(names) > MOST_LABELS else []
+    return re.sub(r"[^\w.+-]+", "-", "-".join(map(str, [*names[:MOST_LABELS], *more])))

@@ -1,0 +1,92 @@
+"""`gan-lab sample`: samples of a checkpoint, written to files."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig
+from torch import Tensor
+
+from gan_lab.commands.inputs import device_named
+from gan_lab.commands.outputs import refuse_used_folder, samples_name
+from gan_lab.figures import draw_samples, row_names, save_image, to_image, to_uint8, with_row_names
+from gan_lab.files import create_folder, write_text
+from gan_lab.runs.latest import run_named
+from gan_lab.sampling.pretrained import labels_in_rows, load
+
+
+@dataclass(frozen=True)
+class SampleFiles:
+    """Samples and the files they were written to.
+
+    Attributes:
+        samples: float32 (n, C, H, W) in [-1, 1], or points (n, d).
+        folder: Holds the grid and, with `files=true`, a file for each sample.
+        grid: The figure of all samples.
+        checkpoint: The file of the generator.
+        images_seen: Real images seen in training.
+        weights: `ema` or `raw`.
+    """
+
+    samples: Tensor
+    folder: Path
+    grid: Path
+    checkpoint: Path
+    images_seen: int
+    weights: str
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.samples)} samples of {self.checkpoint} after {self.images_seen:,} images, {self.weights} "
+            f"weights: {self.grid}"
+        )
+
+
+def sample(cfg: DictConfig) -> SampleFiles:
+    """Write `grid.png`, and with `files=true` a file for each sample (for points one CSV file), into a new folder.
+
+    With labels, the samples are sorted by class.
+
+    Raises:
+        UserError: The run or a value cannot be used, or the folder contains files.
+    """
+    out = None if cfg.out is None else Path(cfg.out)
+    if out is not None:
+        refuse_used_folder(out)
+    run = run_named(cfg.run)
+    loaded = load(run, cfg.weights, device_named(cfg.device))
+    given = labels_in_rows(cfg.labels, cfg.count, loaded.condition.num_classes)
+    adjusted = loaded.adjusted(cfg.truncation, cfg.truncation_form, cfg.batch_norm, cfg.seed)
+    samples = adjusted.sample(cfg.count, cfg.seed, given)
+    columns = cfg.columns
+    if given and columns is None:
+        columns = _columns(given)
+    grid = draw_samples(samples, columns)
+    if given and columns and samples.dim() == 4 and (names := row_names(given, columns, loaded.classes)):
+        grid = with_row_names(grid, names)
+    folder = create_folder(out or (run if run.is_dir() else run.parent) / "samples" / _name(cfg))
+    save_image(grid, folder / "grid.png")
+    if cfg.files:
+        _write_files(samples, folder)
+    return SampleFiles(samples, folder, folder / "grid.png", loaded.path, loaded.images_seen, cfg.weights)
+
+
+def _name(cfg: DictConfig) -> str:
+    return samples_name(cfg.seed, cfg.labels, cfg.truncation, cfg.truncation_form, cfg.weights, cfg.batch_norm)
+
+
+def _columns(labels: Sequence[int]) -> int | None:
+    """Images in a row: each class has its row; None, for a square, if there is one class or one image of each."""
+    each = labels.count(labels[0])
+    return each if 1 < each < len(labels) else None
+
+
+def _write_files(samples: Tensor, folder: Path) -> None:
+    if samples.dim() == 2:
+        lines = [",".join(f"{value:.6g}" for value in point) for point in samples.tolist()]
+        write_text(folder / "points.csv", "\n".join(lines) + "\n")
+        return
+    digits = len(str(len(samples) - 1))
+    for k, image in enumerate(to_uint8(samples).to(torch.uint8)):
+        save_image(to_image(image), folder / f"{k:0{digits}d}.png", durable=False)

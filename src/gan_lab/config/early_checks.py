@@ -1,0 +1,167 @@
+"""Checks of a command's config before torch is imported, which takes seconds: values, paths, a missing extractor."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from gan_lab.config.checks import Choice, Rule, check_rules, check_values
+from gan_lab.config.default_extractor import check_extractor
+from gan_lab.data.source import existing_path
+from gan_lab.errors import ConfigError
+from gan_lab.runs.latest import RUN, RUNS, check_directory, check_exists, dataset_of_run, run_named
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _are_thresholds(value: Any) -> bool:
+    """An ascending list of numbers, at least 0, with None at most at its end, and at least one number."""
+    if not isinstance(value, ListConfig):
+        return False
+    numbers = list(value[:-1] if len(value) and value[-1] is None else value)
+    return (
+        len(numbers) > 0
+        and all(map(_is_number, numbers))
+        and numbers[0] >= 0
+        and all(first < second for first, second in pairwise(numbers))
+    )
+
+
+_COUNT = Rule("count", lambda v: v >= 1, "at least 1")
+_COLUMNS = Rule("columns", lambda v: v is None or v >= 1, "at least 1, or null for a square")
+_BATCH_SIZE = Rule("batch_size", lambda v: v >= 1, "at least 1")
+_WEIGHTS = Choice("weights", ("ema", "raw"))
+_TRUNCATION = Rule("truncation", lambda v: v is None or v >= 0, "at least 0, or null for none")
+_FORM = Choice("truncation_form", ("resample", "scale"))
+_BATCH_NORM = Choice("batch_norm", ("running", "standing", "batch"))
+
+RULES: dict[str, tuple[Rule | Choice, ...]] = {
+    "sample": (_COUNT, _COLUMNS, _WEIGHTS, _TRUNCATION, _FORM, _BATCH_NORM),
+    "interpolate": (
+        _COUNT,
+        _COLUMNS,
+        _WEIGHTS,
+        _TRUNCATION,
+        _FORM,
+        Rule("seconds", lambda v: v > 0, "greater than 0"),
+        Rule("fps", lambda v: 1 <= v <= 100, "from 1 to 100"),
+        Rule("smoothing", lambda v: v >= 0, "at least 0"),
+    ),
+    "export": (_WEIGHTS,),
+    "evaluate": (
+        Rule("evaluation.samples", lambda v: v >= 1, "at least 1"),
+        Rule("evaluation.batch_size", lambda v: v >= 1, "at least 1"),
+        Rule("evaluation.real_images", lambda v: v is None or v >= 1, "at least 1, or null for all"),
+        _COUNT,
+        _WEIGHTS,
+        _FORM,
+        _BATCH_NORM,
+        Rule(
+            "truncation",
+            lambda v: v is None or _is_number(v) or _are_thresholds(v),
+            "a number, null, or an ascending list of numbers, at least 0, with null (no truncation) only at its end",
+        ),
+    ),
+    "memorization": (
+        _COUNT,
+        _WEIGHTS,
+        _BATCH_SIZE,
+        Rule("nearest", lambda v: v >= 1, "at least 1"),
+        Rule("samples", lambda v: v >= 1, "at least 1"),
+    ),
+    "duplicates": (
+        _COUNT,
+        _BATCH_SIZE,
+        Rule("epochs", lambda v: v >= 1, "at least 1"),
+        Choice("method", ("autoencoder", "extractor")),
+    ),
+    "compare": (Rule("columns", lambda v: v >= 2, "at least 2"),),
+    "runs": (Choice("sort", ("age", "name", "model", "dataset", "seed", "state", "progress", "best")),),
+    "list": (Choice("format", ("text", "markdown")),),
+}
+"""Allowed values of keys, by command; those of `train` are in `checks.py`."""
+
+
+def check_command(command: str, cfg: DictConfig) -> None:
+    """Refuse values out of range, runs that do not exist, and metrics without features. Light: imports no torch.
+
+    Raises:
+        UserError: Names the key and what is allowed.
+    """
+    if command == "train":
+        check_values(cfg)
+    else:
+        check_rules(cfg, RULES.get(command, ()))
+    for check in CHECKS.get(command, ()):
+        check(cfg)
+
+
+def _check_run(cfg: DictConfig) -> None:
+    check_exists(run_named(cfg.run))
+
+
+def _check_evaluation(cfg: DictConfig) -> None:
+    if not any(cfg.evaluation.metrics.values()):
+        raise ConfigError("metrics=[] measures nothing: choose some, as in metrics=[fd,pr].")
+    if cfg.images is None:
+        _check_run(cfg)
+    else:
+        existing_path(cfg.images, "images")
+    check_extractor(cfg, _dataset(cfg))
+
+
+def _check_memorization(cfg: DictConfig) -> None:
+    if cfg.count > cfg.samples:
+        raise ConfigError(f"count={cfg.count} is not allowed: it must be at most samples={cfg.samples}.")
+    _check_run(cfg)
+    check_extractor(cfg, _dataset(cfg))
+
+
+def _check_training(cfg: DictConfig) -> None:
+    if cfg.resume is not None:
+        check_exists(Path(cfg.resume))
+    _check_source(cfg)
+    check_extractor(cfg, cfg.dataset)
+
+
+def _check_source(cfg: DictConfig) -> None:
+    """Refuse a folder of images that does not exist; other sources may be names on a hub."""
+    reader = OmegaConf.select(cfg, "dataset.reader._target_")
+    source = OmegaConf.select(cfg, "dataset.source")  # None for ???
+    if reader == "gan_lab.data.image_folder.read_image_folder" and source is not None:
+        existing_path(str(source))
+
+
+def _check_report(cfg: DictConfig) -> None:
+    if cfg.run != "latest":
+        check_directory("run", Path(cfg.run), RUN)
+
+
+def _check_comparison(cfg: DictConfig) -> None:
+    for runs in [cfg.runs] if isinstance(cfg.runs, str) else cfg.runs:
+        if runs != "latest":
+            check_directory("runs", Path(runs), RUNS)
+
+
+def _dataset(cfg: DictConfig) -> Any:
+    """The given data set, or that of the run; None if it is not known before the checkpoint is read."""
+    return cfg.get("dataset") or (None if cfg.get("images") else dataset_of_run(run_named(cfg.run)))
+
+
+CHECKS: dict[str, tuple[Callable[[DictConfig], None], ...]] = {
+    "train": (_check_training,),
+    "sample": (_check_run,),
+    "interpolate": (_check_run,),
+    "export": (_check_run,),
+    "evaluate": (_check_evaluation,),
+    "memorization": (_check_memorization,),
+    "prepare": (_check_source,),
+    "duplicates": (_check_source,),
+    "report": (_check_report,),
+    "compare": (_check_comparison,),
+}
+"""Checks of several keys or of paths, by command."""

@@ -1,0 +1,23 @@
+"""Check that the source of a data set exists. Light to import: no torch."""
+
+from pathlib import Path
+
+from gan_lab.errors import DataError
+from gan_lab.files import did_you_mean
+
+
+def existing_path(source: str, key: str = "dataset.source") -> Path:
+    """The path of a folder or zip file of images; `~` is the home folder.
+
+    Args:
+        source: The path as the user wrote it.
+        key: Key of the config that has it.
+
+    Raises:
+        DataError: It does not exist.
+    """
+    path = Path(source).expanduser()
+    if not source or not path.exists():
+        hint = did_you_mean(path) if source else ""
+        raise DataError(f"{key}={source} does not exist; give the path of a folder or zip file of images.{hint}")
+    return path

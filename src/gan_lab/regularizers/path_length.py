@@ -1,0 +1,66 @@
+"""Path length regularization of a generator."""
+
+from typing import ClassVar, cast
+
+import torch
+from torch import Tensor, nn
+
+from gan_lab.processes import mean_over_processes
+from gan_lab.ranges import require_range
+from gan_lab.regularizers import functional as F
+from gan_lab.regularizers.base import CheckedPenalty
+from gan_lab.step import Step
+
+
+class PathLength(CheckedPenalty, nn.Module):
+    """Path length regularization of the generator: Karras et al. (2020), section 3.2.
+
+    A step of fixed size in the latent space should change the sample by a fixed magnitude: the penalty is (|J^T y| -
+    a)^2 with J the Jacobian of the samples in the latents, y normal image noise divided by the root of the number of
+    pixels, and a the moving average of the lengths with the current ones, as in the authors' code. Needs a generator
+    that does not mix samples.
+
+    Args:
+        weight: Factor on the penalty; 2 in the authors' code.
+        interval: Updates of the generator between evaluations.
+        decay: Weight of the current mean length in the moving average.
+        fraction: Fraction of the batch that it is evaluated on, because it needs much memory.
+        player: The generator.
+
+    Raises:
+        ValueError: A number is out of range.
+    """
+
+    per_sample: ClassVar[bool] = True
+    player_kind: ClassVar[str] = "generator"
+    mean: Tensor
+
+    def __init__(
+        self,
+        weight: float = 2.0,
+        interval: int = 4,
+        decay: float = 0.01,
+        fraction: float = 0.5,
+        player: str = "generator",
+    ) -> None:
+        super().__init__()
+        for key, value in {"decay": decay, "fraction": fraction}.items():
+            require_range(key, value, 0 < value <= 1, "in (0, 1]")
+        self.weight = weight
+        self.interval = interval
+        self.__post_init__()
+        self.decay = decay
+        self.fraction = fraction
+        self.player = player
+        self.register_buffer("mean", torch.zeros(()))
+
+    def forward(self, step: Step) -> Tensor:
+        count = max(1, round(self.fraction * len(step.fake.samples)))
+        latents = cast(Tensor, step.fake.latents)[:count].detach().requires_grad_()
+        condition = None if step.fake.condition is None else step.fake.condition[:count]
+        samples = step.network(latents, condition).float()
+        noise = step.noise.normal(*samples.shape[1:])[:count]
+        lengths = F.path_lengths(samples, latents, noise)
+        mean = self.mean + self.decay * (lengths.mean() - self.mean)
+        self.mean.copy_(mean_over_processes(mean.detach()))
+        return torch.square(lengths - mean).mean()

@@ -1,0 +1,1 @@
+"""What is read off finished and running runs: comparisons, pages, lists, the objective of a search."""

@@ -1,0 +1,1 @@
+"""Run folders: reader, state and checkpoints. Imports neither Lightning nor Hydra."""

@@ -1,0 +1,439 @@
+"""Reader of run folders: config, metrics, results, state and warnings of a run, complete or not."""
+
+import csv
+import json
+import math
+import time
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gan_lab.errors import DataError
+from gan_lab.files import refuse_links
+from gan_lab.keys import leaves
+from gan_lab.metrics.protocol import Measurement
+from gan_lab.runs.plain_yaml import parse_yaml
+from gan_lab.runs.state import FAILED, FINISHED, RUNNING, STOPPED, is_dead, read_state
+
+Settings = dict[str, str]
+"""Values of a config as text, by dotted key."""
+
+Row = dict[str, float]
+"""Values of one row of the log, by log key."""
+
+IGNORED = ("run.", "logger.", "callbacks.progress.", "allow_targets")
+"""Prefixes of keys that only affect where a run is stored and shown."""
+
+MAX_BYTES = 100_000_000
+"""Largest file that is read: a log of a million rows has about this size."""
+
+MAX_COLUMNS = 2_000
+"""Most columns of a log that are read: runs log some dozens of values."""
+
+SILENT_SECONDS = 300
+"""A run without `state.json` counts as running if it wrote a file within this time."""
+
+
+LISTED_CLASSES = 20
+"""Largest number of classes that are listed by name."""
+
+
+class UnusableRun(DataError):
+    """A run folder without final values; the message is the reason."""
+
+
+class RunFolder:
+    """Contents of a run folder; missing and damaged files are empty, see `damage`.
+
+    The folder may be untrusted: its files are read as plain data, and nothing in them is imported or resolved.
+
+    Args:
+        path: The folder.
+
+    Attributes:
+        text: Text of `config.yaml`.
+        config: `config.yaml`, parsed.
+        rows: Rows of `metrics.csv` with images seen, without empty cells.
+        results: `results.json`: value and measurement protocol by log key. Measurements of later weights than the run
+            has now, which it does after a return to an earlier checkpoint, are left out.
+        state: `state.json`, see `gan_lab.runs.state`.
+        overrides: What was typed on the command line, where the run came from there.
+        choices: The groups that were chosen there.
+        damage: A message for each file that cannot be read or is invalid.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.damage: list[str] = []
+        self.text = self._text("config.yaml")
+        self.config = self._mapping("config.yaml")
+        self.rows = self._rows("metrics.csv")
+        self.results = self._measurements(self._mapping("results.json"), "results.json")
+        self.state = self._mapping("state.json")
+        self.results = {key: each for key, each in self.results.items() if not self._is_stale(each)}
+        overrides = self._parsed(".hydra/overrides.yaml")
+        self.overrides = [str(override) for override in overrides] if isinstance(overrides, list) else []
+        notes = _dict(self._mapping(".hydra/hydra.yaml").get("hydra"))
+        self.choices = {
+            group: str(choice)
+            for group, choice in _dict(_dict(notes.get("runtime")).get("choices")).items()
+            if choice and group != "local" and not group.startswith("hydra/")
+        }
+        if not isinstance(self.config.get("budget", {}), dict) or not isinstance(self._budget, int | None):
+            self.damage.append(f"config.yaml has budget={self.config['budget']}")
+        if not isinstance(self.state.get("images_seen"), int | None):
+            self.damage.append(f"state.json has images_seen={self.state['images_seen']}")
+
+    # -- settings
+
+    @property
+    def name(self) -> str:
+        """Name of the run; by default that of its folder."""
+        return str(_dict(self.config.get("run")).get("name") or self.path.resolve().name)
+
+    def data(self) -> str:
+        """Source, number of images and names of the classes, as far as they are recorded, as text."""
+        source, content = _dict(self.config.get("dataset")).get("source"), _dict(self.config.get("data_content"))
+        images, classes = content.get("images"), content.get("classes")
+        parts = [str(source)] if source else []
+        parts += [f"{images:,} images"] if isinstance(images, int) else []
+        if isinstance(classes, list):
+            rest = f", and {len(classes) - LISTED_CLASSES:,} more" if len(classes) > LISTED_CLASSES else ""
+            parts.append(f"{len(classes):,} classes: {', '.join(map(str, classes[:LISTED_CLASSES]))}{rest}")
+        return "; ".join(parts)
+
+    @property
+    def _budget(self) -> Any:
+        return _dict(self.config.get("budget")).get("images") or self.state.get("budget_images")
+
+    @property
+    def budget(self) -> int:
+        """Length of the run in real images; 0 if unknown."""
+        return self._budget if isinstance(self._budget, int) else 0
+
+    @cached_property
+    def typed(self) -> Settings:
+        """Values on the command line, by key."""
+        overrides = [override.lstrip("+~").partition("=") for override in self.overrides]
+        return {key: value for key, _, value in overrides if not key.startswith("hydra.")}
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The resolved config without the seed and without paths and names of the run."""
+        folder = str(_dict(self.config.get("run")).get("dir"))
+        return {key: value for key, value in self._flat.items() if not _is_ignored(key) and folder not in value}
+
+    @property
+    def seed(self) -> str:
+        """Seed of the run; `-` if unknown."""
+        return self._flat.get("seed", "-")
+
+    @cached_property
+    def _flat(self) -> Settings:
+        return {key: "null" if value is None else str(value) for key, value in leaves(self.config)}
+
+    def setting(self, key: str) -> str:
+        """Value of a key, or choice of a group; `-` if there is neither."""
+        return self.choices.get(key) or self.settings.get(key) or self.typed.get(key) or "-"
+
+    # -- metrics
+
+    @cached_property
+    def _last(self) -> dict[str, tuple[float, float]]:
+        """Last value of every key of the log, and the images seen by then."""
+        return {key: (value, row["progress/images_seen"]) for row in self.rows for key, value in row.items()}
+
+    @cached_property
+    def finals(self) -> dict[str, float]:
+        """Last value of every log key, from `results.json` or from a later row of the log; those of results first."""
+        last = {key: value for key, (value, _) in self._last.items()}
+        newest = {key: each.value for key, each in self.results.items() if self._is_newest(key, each)}
+        return {key: newest.get(key, last.get(key, math.nan)) for key in [*self.results, *last]}
+
+    @cached_property
+    def records(self) -> dict[str, Measurement]:
+        """The newest measurement of each key, from `results.json` or `evaluations.csv`; raw generator last."""
+        found: dict[str, Any] = {}
+        for line in self._lines("evaluations.csv"):
+            if line.get("key") and line.get("protocol"):
+                key = f"eval/{'raw/' if line.get('weights') == 'raw' else ''}{line['key']}"
+                numbers = {"value": _float(line.get("value")), "ideal_value": _float(line.get("ideal_value"))}
+                found[key] = _dict(_json(line["protocol"])) | numbers
+        during = {
+            k: each for k, each in self._measurements(found, "evaluations.csv").items() if not self._is_stale(each)
+        }
+        newest = during | {k: each for k, each in self.results.items() if _seen(each) >= _seen(during.get(k))}
+        return {key: newest[key] for key in raw_last([*self.results, *during])}
+
+    def origin(self, key: str, images_seen: float | None = None) -> str:
+        """Where a value of an evaluation is from, as `at 50,000 images against faces`; empty if unknown.
+
+        Args:
+            key: Log key.
+            images_seen: Of the row of the log that has the value; None for the final value.
+        """
+        if not key.startswith("eval/"):
+            return ""
+        measured = self.records.get(key)
+        if images_seen is None and key in self._last and (measured is None or not self._is_newest(key, measured)):
+            images_seen = self._last[key][1]
+        of_log = images_seen is not None
+        seen = images_seen if of_log or measured is None else measured.protocol.images_seen
+        parts = [] if seen is None else [f"at {seen:,.0f} images"]
+        if seen is not None and self._is_lost(seen):
+            parts.append(f"(the newest checkpoint has {self._newest_checkpoint:,})")
+        if measured is not None and measured.protocol.real_content is not None:
+            parts += self._against(None if of_log else measured)
+        return " ".join(parts)
+
+    def _against(self, measured: Measurement | None) -> list[str]:
+        """The real images of a measurement as `against faces`; None for one during training, with the run's own."""
+        own = _dict(self.config.get("data_content")).get("hash")
+        compared = own if measured is None else measured.protocol.real_data
+        if measured is not None and None not in (own, compared) and compared != own:
+            return [f"against other data: {measured.protocol.real_source or measured.protocol.real_content}"]
+        source = _dict(self.config.get("dataset")).get("source")
+        return [f"against {Path(source).name}"] if isinstance(source, str) else []
+
+    def _is_lost(self, seen: float) -> bool:
+        """Whether the weights after these images are in no checkpoint of an ended run: it resumes from before."""
+        return self._newest_checkpoint is not None and seen > self._newest_checkpoint and self.ending()[0] != RUNNING
+
+    def _is_newest(self, key: str, measured: Measurement) -> bool:
+        """Whether a measurement of `results.json` is not older than the last row of the log with its key."""
+        seen = measured.protocol.images_seen
+        return seen is None or key not in self._last or seen >= self._last[key][1]
+
+    def _is_stale(self, measured: Measurement) -> bool:
+        """Whether a measurement is of later weights than the run has."""
+        return _seen(measured) > max(self.images_seen, self._newest_checkpoint or 0)
+
+    @cached_property
+    def _newest_checkpoint(self) -> int | None:
+        """Images seen by the newest checkpoint; None without checkpoints."""
+        numbers = [file.stem.rpartition("_")[2] for file in (self.path / "checkpoints").glob("images_*.ckpt")]
+        return max((int(number) for number in numbers if number.isdigit()), default=None)
+
+    def curve(self, key: str) -> dict[float, float]:
+        """Values of a log key by images seen, in increasing order."""
+        return dict(sorted((row["progress/images_seen"], row[key]) for row in self.rows if key in row))
+
+    @property
+    def images_seen(self) -> int:
+        """Number of real images that the run has seen."""
+        return int(max([*(row["progress/images_seen"] for row in self.rows), self._images_of_state]))
+
+    @property
+    def _images_of_state(self) -> int:
+        seen = self.state.get("images_seen")
+        return seen if isinstance(seen, int) else 0
+
+    @property
+    def seconds(self) -> float:
+        """Training time in seconds, without the start of the program."""
+        return sum(seconds for _, seconds in self.spans())
+
+    def spans(self) -> list[tuple[Row, float]]:
+        """Rows of the training log, each with the seconds since the previous one."""
+        spans, before = [], 0.0
+        for row in self.rows:
+            if speed := row.get("progress/images_per_second"):
+                spans.append((row, max(row["progress/images_seen"] - before, 0.0) / speed))
+                before = row["progress/images_seen"]
+        return spans
+
+    # -- warnings, starts and images
+
+    @cached_property
+    def warnings(self) -> list[dict[str, Any]]:
+        """Records of `warnings.jsonl`."""
+        lines = self._text("warnings.jsonl").splitlines()
+        return [warning for line in lines if (warning := _dict(_json(line)))]
+
+    @cached_property
+    def starts(self) -> list[dict[str, Any]]:
+        """Records of `environment.json`, one for each start of the run."""
+        starts = _json(self._text("environment.json"))
+        return [start for start in starts if isinstance(start, dict)] if isinstance(starts, list) else []
+
+    def sample_images(self, kind: str = "ema") -> dict[int, Path]:
+        """Paths of sample grids by images seen; `kind` is `ema` (averaged generator), `raw` or `field`."""
+        files = sorted(file for file in (self.path / "samples").glob(f"{kind}_*.png") if file.is_file())  # no pipes
+        return {int(number): file for file in files if (number := file.stem.rpartition("_")[2]).isdigit()}
+
+    # -- outcome
+
+    def age(self) -> float:
+        """Seconds since the run last wrote metrics, a figure, a checkpoint or its state."""
+        names = ("config.yaml", "metrics.csv", "state.json", "samples", "checkpoints")
+        files = [*(self.path / name for name in names), *self.path.glob("checkpoints/*")]
+        times = [file.stat().st_mtime for file in files if file.exists()]
+        return max(0.0, time.time() - max(times, default=self.path.stat().st_mtime))
+
+    def ending(self, ended: bool = False) -> tuple[str, str]:
+        """State of the run as in `gan_lab.runs.state`, and the reason if known.
+
+        Args:
+            ended: True if the run is known to have ended, so it cannot be running.
+        """
+        state, reason = self.state.get("state"), str(self.state.get("reason") or "")
+        if state and state != RUNNING:
+            return str(state), reason
+        if state == RUNNING and not ended:
+            return (STOPPED, "killed") if is_dead(self.state) else (RUNNING, reason)
+        if self.budget and self.images_seen >= self.budget:
+            return FINISHED, ""
+        if ended:
+            errors = [
+                warning["text"] for warning in self.warnings if warning.get("level") == "ERROR" and "text" in warning
+            ]
+            return STOPPED, str(errors[-1]) if errors else ""
+        if self.age() < SILENT_SECONDS:
+            return RUNNING, ""
+        return (STOPPED, "") if self.budget else (FAILED, "its settings were invalid, or it has not started")
+
+    # -- files
+
+    def _text(self, name: str) -> str:
+        """Contents of a regular file; empty if it is missing, unreadable or too large."""
+        file = self.path / name
+        try:
+            if not file.is_file():  # a device may be endless
+                return ""
+            if (size := file.stat().st_size) > MAX_BYTES:
+                self.damage.append(f"{name} has {size / 1e6:,.0f} MB, more than the limit of {MAX_BYTES / 1e6:.0f} MB")
+                return ""
+            return file.read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            self.damage.append(f"{name} cannot be read: {error.strerror}")
+            return ""
+
+    def _lines(self, name: str) -> list[dict[str, str]]:
+        """Lines of a CSV file by column, without empty cells and without an incomplete last line."""
+        lines = self._text(name).splitlines(keepends=True)
+        if lines and lines[0].count(",") >= MAX_COLUMNS:
+            self.damage.append(
+                f"{name} has {lines[0].count(',') + 1:,} columns, more than the limit of {MAX_COLUMNS:,}"
+            )
+            return []
+        found = []
+        try:
+            for row in csv.DictReader(lines if lines and lines[-1].endswith("\n") else lines[:-1]):
+                found.append({key: text for key, text in row.items() if key and isinstance(text, str) and text})
+        except csv.Error as error:  # for example a field of more than 131,072 characters
+            self.damage.append(f"{name} is damaged after {len(found):,} rows: {error}")
+        return found
+
+    def _parsed(self, name: str) -> Any:
+        """Contents of a YAML or JSON file; None if it is missing or damaged."""
+        text = self._text(name)
+        try:
+            return (json.loads(text) if name.endswith(".json") else parse_yaml(text)) if text else None
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            self.damage.append(f"{name}: {' '.join(str(error).split())}")
+            return None
+
+    def _mapping(self, name: str) -> dict[str, Any]:
+        found = self._parsed(name)
+        if not isinstance(found, dict | None):
+            self.damage.append(f"{name} is not a mapping")
+        return _dict(found)
+
+    def _measurements(self, records: dict[str, Any], name: str) -> dict[str, Measurement]:
+        """Valid measurements of a file; invalid ones are added to `damage`."""
+        found = {}
+        for key, record in records.items():
+            try:
+                found[key] = Measurement.from_json(record, f"{key} of {name}")
+            except DataError as error:
+                self.damage.append(str(error).rstrip("."))
+        return found
+
+    def _rows(self, name: str) -> list[Row]:
+        rows = []
+        for texts in self._lines(name):
+            invalid = {key: text for key, text in texts.items() if _float(text) is None}
+            self.damage += [f"{name} has {key}={text}, which is not a number" for key, text in invalid.items()]
+            row = {key: float(text) for key, text in texts.items() if key not in invalid}
+            if math.isfinite(row.get("progress/images_seen", math.nan)):
+                rows.append(row)
+        return rows
+
+
+def find_runs(folder: Path) -> list[Path]:
+    """Run folders in or below `folder`, ordered by number or name; includes those of jobs that never started."""
+    if (folder / "config.yaml").is_file() or (folder / ".hydra").is_dir():
+        return [folder]
+    children = [child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")]
+    ordered = sorted(
+        children, key=lambda child: (len(child.name), child.name) if child.name.isdigit() else (0, child.name)
+    )
+    return [run for child in ordered for run in find_runs(child)]
+
+
+def read_finished(path: Path) -> RunFolder:
+    """Read the folder of a run that reached its budget.
+
+    Raises:
+        UnusableRun: The run is damaged, has no config or metrics, contains a link to a target outside of it, or ended
+            before its budget.
+    """
+    try:
+        refuse_links(path)
+    except DataError as error:
+        raise UnusableRun(str(error).rstrip(".")) from error
+    run = RunFolder(path)
+    state, reason = run.state.get("state"), run.state.get("reason")
+    cause = f"; it {state}: {reason}" if state in (FAILED, STOPPED) and reason else ""
+    if run.damage:
+        raise UnusableRun(run.damage[0])
+    if not run.config:
+        raise UnusableRun(f"it has no config.yaml: its settings were invalid, or it has not started{cause}")
+    if not run.rows:
+        raise UnusableRun(f"it has no rows in metrics.csv: it failed, or has just started{cause}")
+    seen = max(row["progress/images_seen"] for row in run.rows)
+    if seen < run.budget:
+        raise UnusableRun(f"it has seen {seen:,.0f} of {run.budget:,} images{cause}")
+    return run
+
+
+def states_since(root: Path, start: float) -> dict[Path, dict[str, Any]]:
+    """States of the runs in or below a folder that were written since `start` (seconds since 1970), by run folder."""
+    files = {run: run / "state.json" for run in find_runs(root)}
+    # File systems have coarse time stamps.
+    return {run: read_state(run) for run, file in files.items() if file.is_file() and file.stat().st_mtime >= start - 1}
+
+
+def _seen(measured: Measurement | None) -> int:
+    """Images seen by the weights that were measured; 0 if unknown."""
+    return 0 if measured is None else measured.protocol.images_seen or 0
+
+
+def raw_last(keys: Iterable[str]) -> list[str]:
+    """Log keys with those of the raw generator at the end."""
+    return sorted(keys, key=lambda key: key.startswith("eval/raw/"))
+
+
+def _is_ignored(key: str) -> bool:
+    return key.startswith(IGNORED) or key.rpartition(".")[2] == "seed"
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _float(text: Any) -> float | None:
+    try:
+        return float(text) if isinstance(text, str) and text else None
+    except ValueError:
+        return None

@@ -1,0 +1,102 @@
+"""Runs by name: the newest run or sweep in a folder, and what is at a path. Light to import: no torch."""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gan_lab.errors import CheckpointError, ConfigError
+from gan_lab.files import did_you_mean
+from gan_lab.runs.plain_yaml import parse_yaml
+
+ROOT = Path("runs")
+"""Default of `run.root`."""
+
+RUN, RUNS = "the folder of a run of gan-lab train", "one that contains run folders"
+"""What a path of one or of several runs must be, for messages."""
+
+
+def newest_sweep(root: Path) -> Path:
+    """Newest folder in `root`/multirun.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    sweeps = [folder for folder in (root / "multirun").glob("*") if folder.is_dir()]
+    if not sweeps:
+        raise ConfigError(f"runs=latest finds no sweep in {root}/multirun: start one with -m, or give runs=<folder>.")
+    return max(sweeps, key=lambda folder: folder.stat().st_mtime)
+
+
+def newest_run(root: Path) -> Path:
+    """Run below `root` with the newest checkpoint.
+
+    Raises:
+        CheckpointError: There is none.
+    """
+    checkpoints = sorted(root.rglob("checkpoints/last.ckpt"), key=lambda file: file.stat().st_mtime)
+    if not checkpoints:
+        raise CheckpointError(
+            f"run=latest finds no run under {root}: train one, or give run=<run folder or checkpoint>."
+        )
+    return checkpoints[-1].parents[1]
+
+
+def newest_folder(root: Path) -> Path:
+    """Run below `root` that started last, with or without a checkpoint.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    configs = sorted(root.rglob("config.yaml"), key=lambda file: file.stat().st_mtime)
+    runs = [file.parent for file in configs if file.parent.name != ".hydra"]
+    if not runs:
+        raise ConfigError(f"run=latest finds no run under {root}: train one, or give run=<run folder>.")
+    return runs[-1]
+
+
+def run_named(name: str) -> Path:
+    """Path of a run folder or checkpoint file; `latest` is the newest run below `runs`.
+
+    Raises:
+        CheckpointError: There is no run.
+    """
+    return newest_run(ROOT) if name == "latest" else Path(name)
+
+
+def check_exists(path: Path) -> None:
+    """Refuse the path of a run or checkpoint that does not exist.
+
+    Raises:
+        CheckpointError: Names the path, and a similar one.
+    """
+    if not path.exists():
+        raise CheckpointError(
+            f"{path} does not exist: give a checkpoint file or a run folder.{did_you_mean(path, ROOT)}"
+        )
+
+
+def check_directory(key: str, path: Path, wanted: str) -> None:
+    """Refuse a path that is not a directory.
+
+    Args:
+        key: Key of the config with this path.
+        path: The path.
+        wanted: The end of the message: what to give instead.
+
+    Raises:
+        ConfigError: Names the key and the path, and a similar one.
+    """
+    if not path.is_dir():
+        raise ConfigError(f"{key}={path} is not a directory: give {wanted}.{did_you_mean(path, ROOT)}")
+
+
+def dataset_of_run(path: Path) -> Any:
+    """The `dataset` node in `config.yaml` of a run folder, or of the run of a checkpoint, as plain data; else None."""
+    folder = path if path.is_dir() else path.parent.parent
+    with suppress(OSError, ValueError, RecursionError, yaml.YAMLError):
+        file = folder / "config.yaml"
+        config = parse_yaml(file.read_text(encoding="utf-8")) if file.is_file() else None
+        return config.get("dataset") if isinstance(config, dict) else None
+    return None

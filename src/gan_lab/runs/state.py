@@ -1,0 +1,100 @@
+"""State of a run: `state.json` in its folder."""
+
+import json
+import os
+import socket
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from gan_lab.files import write_text
+from gan_lab.ranks import is_first_process
+
+RUNNING, FINISHED, STOPPED, FAILED = "running", "finished", "stopped", "failed"
+"""States of a run in `state.json`."""
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """Contents of `state.json` of a run folder; empty without the file, or if it is damaged.
+
+    Keys: `state`, `reason`, `images_seen`, `budget_images`, `time`, `host`, `process`, each if the run wrote it.
+    """
+    file = path / "state.json"
+    try:
+        state = json.loads(file.read_text(encoding="utf-8", errors="replace")) if file.is_file() else {}
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return state if isinstance(state, dict) else {}
+
+
+def is_dead(state: Mapping[str, Any]) -> bool:
+    """True if the process of the run was on this host and has exited; False if it runs, or ran on another host."""
+    if state.get("host") != socket.gethostname() or not _is_process(state.get("process")):
+        return False
+    try:
+        os.kill(state["process"], 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass
+    return False
+
+
+def _is_process(number: Any) -> bool:
+    return type(number) is int and 1 < number < 2**31
+
+
+class RunState:
+    """Writer of `state.json`: `running`, `finished`, `stopped` (can be resumed) or `failed`, and the images seen.
+
+    The state of a killed run stays `running`. Only the first process writes.
+
+    Args:
+        folder: The run folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run reached its budget and completed its work at the end."""
+        return read_state(self.folder).get("state") == FINISHED
+
+    def write(self, state: str, images_seen: int, budget: int, reason: str | None = None) -> None:
+        """Write the state; `reason` is the signal or the error that ended the run."""
+        _write(
+            self.folder,
+            {
+                "state": state, "reason": reason, "images_seen": images_seen, "budget_images": budget,
+                "time": _now(), "host": socket.gethostname(), "process": os.getpid(),
+            },
+        )  # fmt: skip
+
+
+def note_failure(folder: Path, reason: str) -> None:
+    """Set the state in `state.json` to failed, with the reason; the other entries stay.
+
+    A finished run stays finished, and the reason why it was not resumed is written as `refused`. Does nothing in
+    processes other than the first, and in the folder of a run that is still running.
+    """
+    before = read_state(folder)
+    if before.get("state") == RUNNING and before.get("process") != os.getpid() and not is_dead(before):
+        return
+    finished = before.get("state") == FINISHED
+    with suppress(OSError):  # for example a full disk, which may be the reason
+        _write(
+            folder, before | ({"refused": reason} if finished else {"state": FAILED, "reason": reason, "time": _now()})
+        )
+
+
+def _write(folder: Path, entries: Mapping[str, Any]) -> None:
+    """Write `state.json`, only in the first process."""
+    if is_first_process():
+        write_text(folder / "state.json", json.dumps(entries, indent=2) + "\n")
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")

@@ -1,0 +1,1 @@
+"""Loading generators from checkpoints and exports, to sample from them."""

@@ -1,0 +1,317 @@
+"""Pretrained generators: loading from a checkpoint or an export, and sampling without the data set."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+
+from gan_lab.config.build import build_network, instantiate
+from gan_lab.config.targets import allowing, check_options
+from gan_lab.config.untrusted import check_parts, foreign_config
+from gan_lab.data.content import recorded_classes
+from gan_lab.errors import CheckpointError, ConfigError, EarlierVersionError, unknown_choice
+from gan_lab.gans.conditions import Condition
+from gan_lab.gans.latents import LatentPrior, TruncatedPrior
+from gan_lab.layers.batch_statistics import with_batch_statistics, with_standing_statistics
+from gan_lab.layers.self_attention import attention_maps
+from gan_lab.noise import Noise, mix
+from gan_lab.runs.checkpoints import TOO_OLD, find_checkpoint
+from gan_lab.sampling.export_file import SUFFIX, Stored, read_export
+
+WEIGHTS = {"ema": "averaged.generator", "raw": "generator"}
+"""Values of `weights` and their prefixes in a checkpoint's state dict."""
+
+BATCH_NORMS = ("running", "standing", "batch")
+"""Statistics that the generator's batch norms use."""
+
+STANDING_PASSES, STANDING_BATCH = 16, 64
+"""Number of batches over which standing statistics are averaged, 16 as in BigGAN's code, and their size."""
+
+_STANDING = 0x5354414E
+"""Noise key of their latents, other than that of samples with the same seed: an arbitrary constant."""
+
+
+Given = int | Sequence[int] | Tensor | None
+"""A condition as users write it: a label for all samples, a label for each, a tensor with a row for each, or none."""
+
+
+@dataclass(frozen=True)
+class PretrainedGenerator:
+    """Generator loaded from a checkpoint or an export.
+
+    Attributes:
+        generator: In evaluation mode; latents (n, dim) and a condition with n rows to samples (n, ...).
+        latent: Prior of its latents.
+        condition: Its condition beside the latents: labels, codes, or none.
+        config: Resolved config of the run; for an export only the keys of the generator.
+        images_seen: Real images seen in training.
+        path: The file.
+    """
+
+    generator: nn.Module
+    latent: LatentPrior | TruncatedPrior
+    condition: Condition
+    config: DictConfig
+    images_seen: int
+    path: Path
+
+    @property
+    def classes(self) -> list[str] | None:
+        """Names of the classes of the training data; None if they are not recorded."""
+        return recorded_classes(cast(Any, self.config))
+
+    @torch.no_grad()
+    def sample(
+        self,
+        count: int,
+        seed: int = 0,
+        condition: Given = None,
+        batch_size: int = 256,
+        truncation: float | None = None,
+        truncation_form: str = "resample",
+        batch_norm: str = "running",
+    ) -> Tensor:
+        """Draw samples determined by `seed`, whatever the batch size and device (except with `batch_norm="batch"`).
+
+        Args:
+            count: Number of samples.
+            seed: Key of the latents.
+            condition: For a conditional generator: a label for all samples, a label for each, or a tensor with a row
+                for each; None to sample it from its prior.
+            batch_size: Samples generated at a time.
+            truncation: Threshold of the latents' coordinates, see `adjusted`.
+            truncation_form: See `adjusted`.
+            batch_norm: See `adjusted`.
+
+        Returns:
+            float32 on the CPU: images (count, C, H, W) in [-1, 1], or points (count, C).
+
+        Raises:
+            ConfigError: The condition does not fit the generator or the count, or an adjustment is not supported.
+        """
+        if not isinstance(count, int) or count < 1:
+            raise ConfigError(f"count={count} is not allowed: it must be a whole number of at least 1.")
+        if not isinstance(seed, int):
+            raise ConfigError(f"seed={seed} is not allowed: it must be a whole number.")
+        adjusted = self.adjusted(truncation, truncation_form, batch_norm, seed)
+        return torch.cat([samples.cpu() for samples, _ in adjusted.chunks(count, seed, condition, batch_size)])
+
+    def adjusted(
+        self,
+        truncation: float | None = None,
+        truncation_form: str = "resample",
+        batch_norm: str = "running",
+        seed: int = 0,
+    ) -> "PretrainedGenerator":
+        """The same generator with truncated latents or other statistics of its batch norms (Brock et al., 2019).
+
+        Args:
+            truncation: Threshold of the latents' coordinates, or psi for a generator that truncates in its own space;
+                None for no truncation.
+            truncation_form: `resample` or `scale`, see `TruncatedPrior`.
+            batch_norm: `running` for the running statistics of training; `standing` for the mean over 16 batches of 64
+                samples with the same truncation; `batch` for the statistics of each batch of samples.
+            seed: Key of the samples for standing statistics.
+
+        Raises:
+            ConfigError: A value is not allowed, the latents are not normal, or the generator has no batch norm.
+        """
+        if batch_norm not in BATCH_NORMS:
+            raise ConfigError(unknown_choice("batch_norm", batch_norm, BATCH_NORMS))
+        try:
+            adjusted = self if truncation is None else self._truncated(truncation, truncation_form)
+            if batch_norm == "standing":
+                return replace(adjusted, generator=with_standing_statistics(self.generator, adjusted._standing(seed)))
+            return (
+                replace(adjusted, generator=with_batch_statistics(self.generator))
+                if batch_norm == "batch"
+                else adjusted
+            )
+        except ValueError as error:
+            raise ConfigError(f"{str(error).rstrip('.')}.") from error
+
+    def _truncated(self, threshold: float, form: str) -> "PretrainedGenerator":
+        """Truncate in the generator's own space if it has one, else truncate the latents."""
+        if hasattr(self.generator, "truncated"):
+            return replace(self, generator=cast(Any, self.generator).truncated(threshold))
+        return replace(self, latent=TruncatedPrior(LatentPrior(**self.config.latent), threshold, form))
+
+    def _standing(self, seed: int) -> Iterator[tuple[Tensor, ...]]:
+        """Inputs of the generator for standing statistics."""
+        device = next(self.generator.parameters()).device
+        for number in range(STANDING_PASSES):
+            key = mix(seed, _STANDING, number)
+            inputs = self.latent.sample(Noise(key, STANDING_BATCH)), self._condition(STANDING_BATCH, key, None)
+            yield tuple(each.to(device) for each in inputs if each is not None)
+
+    def chunks(
+        self, count: int, seed: int = 0, condition: Given = None, batch_size: int = 256
+    ) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """The samples of `sample` and their condition, if any, on the generator's device, in batches of `batch_size`.
+
+        Raises:
+            ConfigError: The condition does not fit the generator or the count.
+        """
+        latents, given = self.draw(count, seed, condition)
+        for k in range(0, count, batch_size):
+            part = None if given is None else given[k : k + batch_size]
+            yield self.generate(latents[k : k + batch_size], part), part
+
+    def draw(self, count: int, seed: int = 0, condition: Given = None) -> tuple[Tensor, Tensor | None]:
+        """Latents (count, dim) and a condition with `count` rows, or None, that `sample` generates from, on the CPU.
+
+        Raises:
+            ConfigError: The condition does not fit the generator or the count.
+        """
+        return self.latent.sample(Noise(mix(seed), count)), self._condition(count, seed, condition)
+
+    @torch.no_grad()
+    def generate(self, latents: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Samples float32 (n, ...) on the generator's device, for latents (n, dim) and their condition on any."""
+        device = next(self.generator.parameters()).device
+        return self.generator(latents.to(device), None if condition is None else condition.to(device)).float()
+
+    @torch.no_grad()
+    def attention(self, pixel: tuple[int, int], count: int, seed: int = 0, condition: Given = None) -> Tensor:
+        """Maps of the generator's attention layer for a query pixel (Zhang et al., 2019), for the samples of `sample`.
+
+        Args:
+            pixel: Row and column of the query in the layer's feature map.
+            count: Number of samples.
+            seed: Key of the latents.
+            condition: As in `sample`.
+
+        Returns:
+            float32 on the CPU, (count, h, w), nonnegative, with sum 1 for each sample; for sizes see `attention_maps`.
+
+        Raises:
+            ConfigError: The generator has no attention layer, the pixel is outside, or the condition does not fit.
+        """
+        device = next(self.generator.parameters()).device
+        latents, given = self.draw(count, seed, condition)
+        inputs = (latents.to(device),) if given is None else (latents.to(device), given.to(device))
+        try:
+            return attention_maps(self.generator, pixel, *inputs).float().cpu()
+        except ValueError as error:
+            raise ConfigError(f"{self.path}: {error}.") from error
+
+    def _condition(self, count: int, seed: int, condition: Given) -> Tensor | None:
+        try:
+            if condition is None:
+                return self.condition.sample(Noise(mix(seed, 1), count))
+            return self.condition.parse(condition, count)
+        except ValueError as error:
+            raise ConfigError(f"{self.path}: {error}.") from error
+
+
+def load(
+    path: str | Path,
+    weights: str = "ema",
+    device: str | torch.device | None = None,
+    allow_targets: Sequence[str] = (),
+) -> PretrainedGenerator:
+    """Load the generator of a checkpoint file, of an export, or of a run folder's last checkpoint.
+
+    `gan_lab.load("runs/my-run").sample(16, seed=0)` returns sixteen images. A foreign file cannot run code: only plain
+    data is read, and its config may name classes of gan_lab only.
+
+    Args:
+        path: A `.ckpt` file, a `.safetensors` file of `gan-lab export`, or a run folder.
+        weights: `ema` for the averaged generator, `raw` for the trained one.
+        device: Device of the generator; by default a GPU if there is one.
+        allow_targets: Your packages or full class names that the config may name, too. Their code is run.
+
+    Raises:
+        UserError: The file is missing or cannot be used, or its config names a target that is not allowed.
+    """
+    stored = read_stored(path, weights)
+    with allowing(allow_targets):
+        generator = _generator(stored)
+        latent, condition = _prior(LatentPrior, stored, "latent"), _condition(stored)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return PretrainedGenerator(
+        generator=generator.requires_grad_(False).eval().to(device),
+        latent=latent,
+        condition=condition,
+        config=stored.config,
+        images_seen=stored.images_seen,
+        path=stored.file,
+    )
+
+
+def _generator(stored: Stored) -> nn.Module:
+    """The generator that the config describes, with the stored weights."""
+    for group in ("architecture", "wrapper"):
+        check_parts(OmegaConf.select(stored.config, f"{group}.generator"), f"{group}.generator", stored.file)
+    if OmegaConf.select(stored.config, "architecture.generator") is None:
+        raise CheckpointError(f"{stored.file} has a config without architecture.generator.")
+    generator = build_network(stored.config, "generator")
+    try:
+        generator.load_state_dict(stored.state)
+    except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{stored.file} does not fit the generator that its own config describes.") from error
+    return generator
+
+
+def _condition(stored: Stored) -> Condition:
+    """The condition that the config describes."""
+    node = stored.config.get("conditioning") or OmegaConf.create()
+    if "_target_" not in node:
+        raise EarlierVersionError(f"{stored.file} {TOO_OLD}")
+    check_parts(node, "conditioning", stored.file)
+    try:
+        return cast(Condition, instantiate(node, "conditioning"))
+    except ConfigError as error:
+        raise CheckpointError(f"{stored.file} has a config that cannot be used: {str(error).rstrip('.')}.") from error
+
+
+def _prior(kind: Callable[..., Any], stored: Stored, key: str) -> Any:
+    """The prior that the config describes at `key`."""
+    try:
+        options = cast(dict[str, Any], OmegaConf.to_container(stored.config.get(key, OmegaConf.create())))
+        check_options(kind, options, key)
+        return kind(**options)
+    except (ConfigError, ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{stored.file} has a config that cannot be used: {str(error).rstrip('.')}.") from error
+
+
+def read_stored(path: str | Path, weights: str) -> Stored:
+    """Weights and config of a generator; see `load` for the arguments.
+
+    Raises:
+        CheckpointError: The file does not contain this generator, is damaged, or is of another kind.
+    """
+    if weights not in WEIGHTS:
+        raise CheckpointError(unknown_choice("weights", weights, WEIGHTS))
+    file = Path(path)
+    if file.is_file() and file.suffix == SUFFIX:
+        return read_export(file, weights)
+    checkpoint = find_checkpoint(file)
+    file, prefix = checkpoint.file, WEIGHTS[weights] + "."
+    values = checkpoint.take()["state_dict"]
+    state = {key.removeprefix(prefix): value for key, value in values.items() if str(key).startswith(prefix)}
+    if not state:
+        raise CheckpointError(f"{file} has no {weights} generator: choose the other of weights=ema and weights=raw.")
+    return Stored(foreign_config(checkpoint.config, file), state, checkpoint.images_seen, weights, file)
+
+
+def labels_in_rows(labels: Any, count: int, classes: int | None) -> list[int] | None:
+    """One label for each of `count` samples, sorted by class, from a user's value: `null`, a number, a list or `all`.
+
+    Raises:
+        ConfigError: The value is none of these.
+    """
+    if labels is None:
+        return None
+    if labels == "all":
+        chosen = list(range(classes or 1))
+    else:
+        chosen = list(labels) if isinstance(labels, Sequence) and not isinstance(labels, str) else [labels]
+    if not chosen or not all(type(label) is int for label in chosen):
+        raise ConfigError(f"labels={labels} is not allowed: it must be a number, a list of numbers, all, or null.")
+    each = -(-count // len(chosen))
+    return [label for label in chosen for _ in range(each)][:count]

@@ -1,0 +1,1 @@
+"""Sweeps: launching, stopping and comparing their runs."""

@@ -1,0 +1,1 @@
+"""Training runs: start and resume, recovery from errors, end."""

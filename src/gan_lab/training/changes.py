@@ -1,0 +1,230 @@
+"""What has changed between a checkpoint and the run that resumes from it: settings, data, networks, hardware."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Trainer
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+from gan_lab.config.overrides import to_paste
+from gan_lab.config.untrusted import foreign_config
+from gan_lab.data.content import DataContent
+from gan_lab.errors import CheckpointError, ConfigError
+from gan_lab.files import relative_path
+from gan_lab.gans.base import AdversarialModule
+from gan_lab.keys import leaves
+from gan_lab.training.resuming import Start
+
+MAY_CHANGE = (
+    "run.", "resume", "allow_changes", "allow_targets", "time_limit", "budget.", "logger.", "callbacks.", "evaluation.",
+    "extractor", "hardware.", "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy",
+    "trainer.precision", "trainer.profiler", "trainer.detect_anomaly", "dataset.num_workers", "dataset.cache",
+    "dataset.budget_images", "data_content.", "trouble.",
+)  # fmt: skip
+"""Prefixes of keys that may change when a run is resumed: storage, logging, evaluation, budget, hardware and data
+loading. If another setting is computed from the budget, such as growth, a change is detected in that key. The content
+of the data is compared separately."""
+
+PATHS_OF_DATA = ("dataset.source", "dataset.exclude")
+"""Keys that may change if the content of the data is the same."""
+
+KEPT = ("dataset.", "algorithm.", "loss.", "architecture.", "wrapper.", "conditioning.", "latent.")
+"""Prefixes of the keys of data, model and labels. A run keeps them: with others it continues in another folder only."""
+
+OF_TRAINING = ("dataset.batch_size", "dataset.seed")
+"""Exceptions from `KEPT`: settings of training that the data set receives as well."""
+
+SIZES = {"dataset.num_classes": "classes", "dataset.resolution": "pixels", "dataset.channels": "channels"}
+"""Keys on which the shapes of the networks depend, and the unit of each."""
+
+LISTED = 10
+"""Number of classes up to which a message lists all of them."""
+
+
+def check_changes(cfg: DictConfig, resolved: DictConfig, start: Start) -> list[str]:
+    """Changes of the data and of settings that affect training, each as text: `key=old (now new)`.
+
+    Args:
+        cfg: The composed config, not resolved: settings that are interpolated from other changed settings are omitted.
+        resolved: The same config, resolved, with `data_content`.
+        start: Checkpoint to resume from.
+
+    Raises:
+        ConfigError: Something has changed and `allow_changes` is false; or data, model or labels have changed, and the
+            run would be resumed in its own folder; or an optimizer has changed, which cannot use the old state.
+    """
+    plain: Any = OmegaConf.to_container(resolved)
+    before, now = dict(leaves(start.config)), dict(leaves(plain))
+    contents = _content(start.config), _content(plain)
+    data_changes = _changed_data(*contents)
+    free = PATHS_OF_DATA if all(contents) and not data_changes else ()
+    keys = [
+        key for key in dict.fromkeys([*now, *before])
+        if before.get(key) != now.get(key) and not key.startswith(MAY_CHANGE) and key not in free
+    ]  # fmt: skip
+    causes = [key for key in keys if not _is_interpolated(cfg, key)] or keys
+    changes = {key: f"{key}={before.get(key)} (now {now.get(key)})" for key in causes}
+    if data_changes:
+        changes["data_content"] = ", ".join(data_changes)
+    _refuse_other_optimizers(keys, before, now, start)
+    _refuse_another_run(bool(data_changes) or any(map(_is_kept, keys)), changes.values(), start)
+    if not cfg.allow_changes:
+        _refuse_unaccepted(changes, now, Path(resolved.run.dir), start)
+    return list(changes.values())
+
+
+def _refuse_unaccepted(changes: Mapping[str, str], now: Mapping[str, Any], folder: Path, start: Start) -> None:
+    """Refuse changes, except those with which a command has trained in the folder since: its `config.yaml` has them."""
+    accepted = None if start.is_branch else _settings_in(folder / "config.yaml")
+    new = [text for key, text in changes.items() if accepted is None or accepted.get(key) != now.get(key)]
+    if new:
+        where = f" in {relative_path(folder)}" if start.is_branch else ""
+        raise ConfigError(
+            f"{start.run} was trained with {', '.join(new)}: restore these settings, or add allow_changes=true to "
+            f"continue{where} with the new ones."
+        )
+
+
+def _settings_in(file: Path) -> dict[str, Any] | None:
+    """Settings of a config file, by dotted key; None if it cannot be read."""
+    try:
+        return dict(leaves(OmegaConf.to_container(foreign_config(file.read_text(), file))))
+    except (OSError, ValueError, CheckpointError):
+        return None
+
+
+def _refuse_other_optimizers(
+    keys: Sequence[str], before: Mapping[str, Any], now: Mapping[str, Any], start: Start
+) -> None:
+    """Refuse another class of an optimizer, such as RMSprop after Adam."""
+    for key in keys:
+        if key.startswith("optimizer.") and key.endswith("._target_"):
+            raise ConfigError(
+                f"{start.run} was trained with {key}={before.get(key)} (now {now.get(key)}), and no optimizer can use "
+                "the state of another one: restore it, or train from scratch, without resume= and with another "
+                "run.name."
+            )
+
+
+def _refuse_another_run(is_other: bool, changes: Iterable[str], start: Start) -> None:
+    """Refuse other data, another model or other labels in the folder of a run, whose results they would mislabel."""
+    if is_other and not start.is_branch:
+        raise ConfigError(
+            f"{start.run} was trained with {', '.join(changes)}, and a run keeps its data, model and labels: restore "
+            "them, or train another run with the new ones, either from scratch, without resume= and with another "
+            f"run.name, or from these weights: gan-lab train {to_paste('resume', start.run)} run.name=NEW_NAME "
+            "allow_changes=true and the new settings."
+        )
+
+
+def _is_kept(key: str) -> bool:
+    return key.startswith(KEPT) and key not in OF_TRAINING
+
+
+def _content(config: Mapping[str, Any]) -> DataContent | None:
+    """The recorded content of the data; None if there is none, or a foreign config has another entry there."""
+    try:
+        return DataContent.from_config(config["data_content"])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _changed_data(before: DataContent | None, now: DataContent | None) -> list[str]:
+    """Differences between two contents of data as text; empty if they are equal or one is unknown."""
+    if before is None or now is None or before == now:
+        return []
+    changes = []
+    if before.classes != now.classes:
+        changes.append(f"{_names(before.classes, now.classes)} (now {_names(now.classes, before.classes)})")
+    if before.images != now.images:
+        changes.append(f"{before.images} images (now {now.images})")
+    return changes or ["other images or labels in the data set"]
+
+
+def _names(classes: Sequence[str] | None, others: Sequence[str] | None) -> str:
+    """Names of classes as text; of many, only those that are not in `others`."""
+    if classes is None:
+        return "no classes"
+    if len(classes) <= LISTED:
+        return f"the classes {', '.join(classes)}"
+    different = [name for name in classes if name not in (others or ())]
+    return f"{len(classes):,} classes with {', '.join(different[:LISTED]) or 'another order'}"
+
+
+def _is_interpolated(cfg: DictConfig, key: str) -> bool:
+    """Whether the value is computed from other settings."""
+    parent, _, name = key.rpartition(".")
+    node = OmegaConf.select(cfg, parent) if parent else cfg
+    return isinstance(node, DictConfig) and name in node and OmegaConf.is_interpolation(node, name)
+
+
+def check_budget(resolved: DictConfig, start: Start) -> None:
+    """Refuse a branch from a checkpoint that has reached the budget, in which nothing would be trained.
+
+    Raises:
+        ConfigError: It has.
+    """
+    if start.is_branch and start.images_seen >= resolved.budget.images:
+        raise ConfigError(
+            f"Nothing was trained: {start.run} has seen {start.images_seen:,} images already, and "
+            f"budget.images={resolved.budget.images}: give budget.images above {start.images_seen}."
+        )
+
+
+def load_weights(module: AdversarialModule, resolved: DictConfig, start: Start) -> None:
+    """Load the weights of the checkpoint into the new networks, before anything is written.
+
+    Raises:
+        ConfigError: They do not fit.
+    """
+    weights = start.checkpoint.state_dict()
+    try:
+        module.load_state_dict(weights)
+    except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(
+            f"{_different_networks(module, weights, resolved, start)}, so its weights cannot be used here: restore "
+            "the settings, or train from scratch, without resume= and with another run.name."
+        ) from error
+
+
+def _different_networks(
+    module: AdversarialModule, weights: Mapping[str, Any], resolved: DictConfig, start: Start
+) -> str:
+    """Why weights do not fit, as `runs/a has 2 classes and this run 3: their networks differ`."""
+    pairs = {unit: _both(key, start.config, resolved) for key, unit in SIZES.items()}
+    sizes = [f"{old or 'no'} {unit} and this run {new or 'no'}" for unit, (old, new) in pairs.items() if old != new]
+    if sizes:
+        return f"{start.run} has {', '.join(sizes)}: their networks differ"
+    ours, theirs = _shapes(module.state_dict()), _shapes(weights)
+    differing = next((name for name in [*ours, *theirs] if ours.get(name) != theirs.get(name)), None)
+    example = "" if differing is None else f", for example in {differing}"
+    return f"The networks of {start.run} and of this run differ{example}"
+
+
+def _both(key: str, before: Mapping[str, Any], now: DictConfig) -> tuple[Any, Any]:
+    return dict(leaves(before)).get(key), OmegaConf.select(now, key)
+
+
+def _shapes(state: Mapping[str, Any]) -> dict[str, tuple[int, ...] | None]:
+    return {name: tuple(value.shape) if isinstance(value, Tensor) else None for name, value in state.items()}
+
+
+def hardware_change(trainer: Trainer, resolved: DictConfig, start: Start) -> str | None:
+    """What is not bit-exact since the checkpoint was written on other hardware, as a sentence; None if nothing is."""
+    devices = {"device": trainer.strategy.root_device.type, "processes": trainer.world_size}
+    changes = [
+        f"{name} {start.checkpoint.hardware[name]} (now {value})"
+        for name, value in devices.items() if start.checkpoint.hardware.get(name, value) != value
+    ]  # fmt: skip
+    precision = _both("hardware.precision", start.config, resolved)
+    if precision[0] != precision[1]:
+        changes.append(f"precision {precision[0]} (now {precision[1]})")
+    if not changes:
+        return None
+    return (
+        f"The checkpoint was written with {', '.join(changes)}. Batches, latents and labels are the same as before; "
+        "rounding is not, nor are statistics of a batch in each process, such as batch norm's, so the run does not "
+        "continue to the last bit."
+    )

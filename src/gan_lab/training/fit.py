@@ -1,0 +1,261 @@
+"""A training run, from the composed config to the last log message."""
+
+import gc
+import logging
+import shlex
+import time
+import warnings
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import torch
+from lightning.pytorch import Trainer
+from omegaconf import DictConfig, open_dict
+
+from gan_lab.callbacks.checkpoints import AtomicCheckpointIO
+from gan_lab.callbacks.new_settings import NewSettings
+from gan_lab.callbacks.preemption import Preemption, StopSignals
+from gan_lab.callbacks.rollback_learning_rates import RollbackLearningRates
+from gan_lab.config.build import Experiment, build_data, build_growth, build_module, build_trainer, build_training
+from gan_lab.config.notes import record_command
+from gan_lab.config.overrides import to_paste
+from gan_lab.config.targets import allowing
+from gan_lab.data.base import TrainingData
+from gan_lab.durations import duration
+from gan_lab.errors import TrainingError, is_out_of_memory
+from gan_lab.files import relative_path
+from gan_lab.loggers.wandb import forget_run
+from gan_lab.ranks import is_first_process
+from gan_lab.reports.run_page import reported
+from gan_lab.runs.state import FAILED, FINISHED, RUNNING, STOPPED, RunState
+from gan_lab.training.changes import check_budget, check_changes, hardware_change, load_weights
+from gan_lab.training.recovering import earlier_start, rollback_start, smaller_micro_batches
+from gan_lab.training.restoring import UnfitCheckpoint, restoring
+from gan_lab.training.resuming import Start, find_start, lock_run_folder
+
+log = logging.getLogger(__name__)
+
+
+@reported
+def fit(cfg: DictConfig) -> Experiment:
+    """Build and train the run of a composed `train` config, from the newest checkpoint in its folder if there is one.
+
+    A finished run is not trained again. If a signal or `time_limit` stopped the run, `interrupted` of its module is the
+    reason.
+
+    Raises:
+        UserError: The config is invalid and nothing was trained, or a checkpoint cannot be written.
+        TrainingError: The run collapsed, or a loss or gradient is not finite.
+    """
+    quiet_lightning()
+    allowed = allowing(cfg.get("allow_targets", ()))
+    with StopSignals() as signals, lock_run_folder(Path(cfg.run.dir)), allowed:
+        resolved, data = build_data(cfg)
+        resolved.data_content = None if data.content is None else data.content.to_config()
+        start = find_start(cfg)
+        if start is not None and cfg.hardware.find_micro_batch:
+            cfg = cfg.copy()
+            cfg.accumulate = resolved.accumulate = start.config["accumulate"]  # the value that was found
+        changed = [] if start is None else check_changes(cfg, resolved, start)
+        if start is not None:
+            check_budget(resolved, start)
+        state = RunState(Path(resolved.run.dir))
+        if start is not None and start.images_seen >= resolved.budget.images and state.finished:
+            return _finished(resolved, data, start)
+        experiment = _train_with_recovery(resolved, data, start, changed, signals, state)
+    for callback in _preemptions(experiment):
+        if experiment.module.interrupted:
+            callback.after_training(experiment.module.interrupted)
+    return experiment
+
+
+def _finished(cfg: DictConfig, data: TrainingData, start: Start) -> Experiment:
+    """Experiment of a finished run, without loggers."""
+    if is_first_process():
+        log.info(
+            f"{relative_path(cfg.run.dir)} is finished, with {start.images_seen:,} images seen. Nothing was trained: "
+            f"give budget.images above {start.images_seen} to continue it, or another run.name to train from scratch."
+        )
+    with open_dict(cfg):
+        cfg.logger = {}
+    module = build_module(cfg)
+    module.load_state_dict(start.checkpoint.take()["state_dict"])
+    return Experiment(cfg, data, module, build_trainer(cfg))
+
+
+def _build_experiment(
+    cfg: DictConfig, data: TrainingData, start: Start | None, changed: list[str], signals: StopSignals
+) -> Experiment:
+    """Experiment whose loggers resume at the same number of images."""
+    if start is None and is_first_process():
+        forget_run(cfg.run.dir)
+    check = partial(load_weights, resolved=cfg, start=start) if start is not None and changed else None
+    experiment = build_training(cfg, data, check)
+    if is_first_process():
+        record_command(cfg)
+    in_folder = start is not None and start.file.resolve().is_relative_to(Path(cfg.run.dir).resolve())
+    rows = start.checkpoint.rows if start is not None and in_folder else None  # a branch starts its own log
+    for logger in experiment.trainer.loggers:
+        if hasattr(logger, "resume_from"):
+            logger.resume_from(-1 if start is None else start.images_seen, rows)
+    for callback in _preemptions(experiment):
+        callback.signals = signals
+    if changed:
+        experiment.trainer.callbacks.append(NewSettings())  # type: ignore[attr-defined]
+    _log_start(experiment, start, changed)
+    return experiment
+
+
+def _train_with_recovery(
+    cfg: DictConfig,
+    data: TrainingData,
+    start: Start | None,
+    changed: list[str],
+    signals: StopSignals,
+    state: RunState,
+) -> Experiment:
+    """Train; after a failure, roll back or use smaller micro-batches if the settings allow it."""
+    learning_rates = RollbackLearningRates(cfg.trouble.rollback.lr_factor)
+    while True:
+        experiment = _build_experiment(cfg, data, start, changed, signals)
+        experiment.trainer.callbacks.append(learning_rates)  # type: ignore[attr-defined]
+        try:
+            _train(experiment, start, state)
+            return experiment
+        except TrainingError as error:
+            start = rollback_start(error, cfg, learning_rates.rollbacks)
+            learning_rates.rollbacks += 1
+        except UnfitCheckpoint as error:
+            start = earlier_start(error, cfg, cast(Start, start))
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            cfg = smaller_micro_batches(cfg, experiment.trainer.world_size)
+            start = find_start(cfg)
+            log.warning("Out of memory: resuming with accumulate=%d.", cfg.accumulate)
+        del experiment  # frees its device memory before the next one is built
+        gc.collect()
+        torch.cuda.empty_cache()
+
+
+def _train(experiment: Experiment, start: Start | None, state: RunState) -> None:
+    module, trainer, budget = experiment.module, experiment.trainer, experiment.config.budget.images
+    state.write(RUNNING, 0 if start is None else start.images_seen, budget)
+    begin = time.perf_counter()
+    _log_waiting(trainer)
+    if start is not None:
+        cast(AtomicCheckpointIO, trainer.strategy.checkpoint_io).preloaded = start.checkpoint
+    try:
+        with restoring(trainer, start):
+            trainer.fit(
+                module,
+                datamodule=experiment.data,
+                ckpt_path=None if start is None else start.file,
+                weights_only=None if start is None else True,
+            )
+    except BaseException as error:
+        is_interrupted = isinstance(error, KeyboardInterrupt | SystemExit)  # Lightning exits after a second Ctrl-C
+        ending = (STOPPED, "SIGINT") if is_interrupted else (FAILED, type(error).__name__)
+        with suppress(OSError):  # for example a full disk, which may be why the run ends
+            state.write(ending[0], module.images_seen, budget, ending[1])
+        raise
+    finally:
+        for logger in trainer.loggers:
+            _finish_logger(logger)
+    state.write(STOPPED if module.interrupted else FINISHED, module.images_seen, budget, module.interrupted)
+    _log_end(experiment, 0 if start is None else start.images_seen, time.perf_counter() - begin)
+
+
+def _preemptions(experiment: Experiment) -> list[Preemption]:
+    return [callback for callback in experiment.trainer.callbacks if isinstance(callback, Preemption)]  # type: ignore[attr-defined]
+
+
+def _finish_logger(logger: object) -> None:
+    """Finish a logger: a W&B run would otherwise stay open for the next job of a sweep."""
+    finish = getattr(logger, "finish", None) or getattr(getattr(logger, "experiment", None), "finish", None)
+    if callable(finish):
+        try:
+            finish()
+        except Exception as error:  # the server may be unavailable; all data are on the disk
+            log.warning("%s could not send all data: %s", type(logger).__name__, error)
+
+
+def quiet_lightning() -> None:
+    """Silence Lightning's information messages and harmless warnings."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.WARNING)
+        logger.handlers.clear()  # the root logger has a handler
+    for message in (
+        ".*does not have many workers.*",  # the loaders need no workers
+        ".*in eval mode at the start of training.*",  # the averaged generator
+        ".*exists and is not empty. Previous log files.*",  # the run folder, which contains more than the log
+        ".*is deprecated, use `isinstance.*",  # Lightning's own use of torch
+    ):
+        warnings.filterwarnings("ignore", message=message)
+
+
+def _log_start(experiment: Experiment, start: Start | None, changed: list[str]) -> None:
+    if not experiment.trainer.is_global_zero:
+        return
+    counts = " and ".join(
+        f"{name} {sum(p.numel() for p in player.network.parameters()):,}"
+        for name, player in experiment.module.runner.players.items()
+    )
+    config = experiment.config
+    epochs = config.budget.images / experiment.data.size
+    log.info(
+        f"{relative_path(config.run.dir)}: {config.budget.images:,} images in batches of {config.batch_size}, "
+        f"{epochs:.3g} epochs; parameters: {counts}."
+    )
+    if found := experiment.data.summary():
+        log.info(f"Data: {found}.")
+    if start is not None:
+        log.info(f"Resuming from {relative_path(str(start.file))}, after {start.images_seen:,} images.")
+        if changed_hardware := hardware_change(experiment.trainer, config, start):
+            log.info(changed_hardware)
+    if changed:
+        log.warning(f"Resuming with changed settings: {', '.join(changed)}.")
+    growth = build_growth(config)
+    if growth is not None and config.budget.images < growth.grown_images:
+        last = growth.stage(config.budget.images).resolution
+        log.warning(
+            f"budget.images={config.budget.images} ends before the networks have grown, at {last} of "
+            f"{growth.resolution} pixels: growing takes {growth.grown_images} images. Set a larger budget, or "
+            "growth=even, which fits any budget."
+        )
+
+
+def _log_waiting(trainer: Trainer) -> None:
+    """Report which processes of other machines Lightning waits for, which it does not report."""
+    if trainer.num_nodes == 1 or trainer.local_rank != 0:
+        return
+    machines = trainer.strategy.cluster_environment  # type: ignore[attr-defined]
+    log.info(
+        f"Waiting for the processes of {trainer.num_nodes} machines (hardware.num_nodes) at {machines.main_address}:"
+        f"{machines.main_port}: start the same command on each, with NODE_RANK=0, 1, ... and the MASTER_ADDR and "
+        "MASTER_PORT of the first machine, or use torchrun."
+    )
+
+
+def _log_end(experiment: Experiment, first_images: int, seconds: float) -> None:
+    """Log how the run ended, which had seen `first_images` images at its start."""
+    if not experiment.trainer.is_global_zero:
+        return
+    folder = relative_path(experiment.config.run.dir)
+    if experiment.module.interrupted:
+        log.info(
+            f"{experiment.module.interrupted}: stopped after {experiment.module.images_seen:,} images with the "
+            f"checkpoint {folder}/checkpoints/last.ckpt. To resume: gan-lab train {to_paste('resume', folder)}"
+        )
+        return
+    seen = experiment.module.images_seen
+    done = f"Done: {seen:,} images seen in {duration(seconds)}. "
+    if seen == first_images:
+        done = f"Nothing was trained: budget.images={experiment.config.budget.images} is reached, with {seen:,} seen. "
+    log.info(
+        f"{done}{folder} has report.html, samples/final.png, metrics.csv and checkpoints/last.ckpt. "
+        f"Next: open {shlex.quote(f'{folder}/report.html')}, or gan-lab sample {to_paste('run', folder)}"
+    )

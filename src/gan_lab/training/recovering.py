@@ -1,0 +1,112 @@
+"""Recovery from non-finite values, collapse and out-of-memory: rollback, smaller micro-batches, or an error."""
+
+import logging
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from gan_lab.config.checks import check_batch_division
+from gan_lab.errors import CheckpointError, CollapseError, ConfigError, TrainingError
+from gan_lab.runs.checkpoints import Checkpoint, numbered_checkpoints
+from gan_lab.strategies import BY_PLAYER
+from gan_lab.training.resuming import Start
+
+log = logging.getLogger(__name__)
+
+
+def rollback_start(error: TrainingError, cfg: DictConfig, rollbacks: int) -> Start | None:
+    """Checkpoint to roll back to; None to restart from scratch.
+
+    Args:
+        error: The error that ended the run.
+        cfg: Resolved config of the run.
+        rollbacks: Number of earlier rollbacks.
+
+    Raises:
+        TrainingError: Rollback is not enabled, its limit is reached, or all checkpoints are from the collapse. The
+            message names the last good checkpoint.
+    """
+    collapsed = isinstance(error, CollapseError)
+    key = "on_collapse" if collapsed else "on_non_finite"
+    files = numbered_checkpoints(Path(cfg.run.dir) / "checkpoints")[::-1]
+    start = _newest_valid(files, error.healthy_at if isinstance(error, CollapseError) else None)
+    none_good = bool(files) and start is None
+    if cfg.trouble[key] == "rollback" and rollbacks < cfg.trouble.rollback.times and not none_good:
+        return start
+    cause = str(error).rstrip(".") if collapsed else f"Training stopped because {error}; no weights were updated"
+    if none_good:
+        good, action = "No good checkpoint is left", ""
+    elif start:
+        good, action = f"The last good checkpoint is {start.file}, after {start.images_seen:,} images", "resume from it"
+    else:
+        good, action = "There is no checkpoint yet", "restart"
+    if none_good:
+        advice = "set a larger callbacks.checkpoints.keep"
+    elif cfg.trouble[key] != "rollback":
+        advice = f"set trouble.{key}=rollback to {action} automatically with lower learning rates"
+    else:
+        advice = f"trouble.rollback.times={rollbacks} rollbacks have been used"
+    raise TrainingError(f"{cause}. {good}; {advice}.") from error
+
+
+def earlier_start(error: CheckpointError, cfg: DictConfig, start: Start) -> Start:
+    """Next older checkpoint in the run folder, after the contents of `start` did not fit the run.
+
+    Raises:
+        CheckpointError: `error`, because `start` is not in the folder, was named by `resume`, or is the oldest.
+    """
+    files = numbered_checkpoints(Path(cfg.run.dir) / "checkpoints")[::-1]
+    named = cfg.resume is not None and Path(cfg.resume).is_file()
+    earlier = None if named or start.file not in files else _newest_valid(files, start.images_seen - 1)
+    if earlier is None:
+        raise error
+    log.warning("%s Using an earlier one.", error)
+    return earlier
+
+
+def smaller_micro_batches(cfg: DictConfig, processes: int) -> DictConfig:
+    """Resolved config with the next larger `accumulate` that divides the batch, for use after running out of memory.
+
+    The result of a step is the same, except for layers that use statistics of a micro-batch, such as batch norm.
+
+    Args:
+        cfg: Config with the `accumulate` that was too small.
+        processes: Number of processes.
+
+    Raises:
+        TrainingError: `hardware.find_micro_batch` is false, the strategy cannot recover from it, or one image is too
+            much.
+    """
+    recoverable = processes == 1 or cfg.hardware.strategy == BY_PLAYER  # all processes stop if one runs out of memory
+    images = cfg.batch_size // (processes * cfg.accumulate)
+    settings = f"batch_size={cfg.batch_size}, accumulate={cfg.accumulate}"
+    problem = f"The memory is too small for {images} images at a time ({settings})"
+    for accumulate in range(cfg.accumulate + 1, cfg.batch_size // processes + 1):
+        smaller = cfg.copy()
+        smaller.accumulate = accumulate
+        with suppress(ConfigError):
+            check_batch_division(smaller, processes)
+            if recoverable and cfg.hardware.find_micro_batch:
+                return smaller
+            option = ", or hardware.find_micro_batch=true to find one that fits" if recoverable else ""
+            raise TrainingError(
+                f"{problem}: set accumulate={accumulate} and allow_changes=true{option}; the same command then resumes "
+                "from the last checkpoint."
+            )
+    raise TrainingError(
+        f"{problem}, the smallest micro-batch: set a smaller width or resolution, or hardware.precision=bf16-mixed."
+    )
+
+
+def _newest_valid(files: Iterable[Path], limit: int | None) -> Start | None:
+    """First valid checkpoint in `files` with at most `limit` images seen; None for no limit."""
+    for file in files:
+        try:
+            checkpoint = Checkpoint(file, for_training=True)
+        except CheckpointError:
+            continue
+        if limit is None or checkpoint.images_seen <= limit:
+            return Start.from_checkpoint(checkpoint)
+    return None

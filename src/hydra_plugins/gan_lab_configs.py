@@ -1,0 +1,5 @@
+"""Registers gan_lab's schemas and resolvers wherever Hydra is initialized. Hydra searches this package for plugins."""
+
+from gan_lab.config import resolvers
+
+resolvers.register()

@@ -1,0 +1,148 @@
+"""Bad values of the keys of all commands: each is refused with a message that names the key, or it is used.
+
+The complete enumeration takes long and runs with `make slow`; the default tests try a part of it.
+"""
+
+import contextlib
+import io
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from gan_lab.config.build import build
+from gan_lab.config.compose import compose
+from gan_lab.config.overrides import override
+from gan_lab.errors import UserError
+from gan_lab.keys import entries
+from gan_lab.training.fit import fit
+from tests.conftest import SMALL, Outcome
+
+VALUES: list[Any] = [math.nan, -1, "xyzzy", [1, 2], math.inf, 0, "", {"a": 1}, True, None]
+"""Values of every kind; the default tests try the first `PART`."""
+PART = 4
+
+NETWORKS = ("architecture.generator.width=4", "architecture.discriminator.width=4")
+SET = ("dataset.resolution=16", "dataset.max_images=32", "batch_size=8", "budget.images=64", "hardware=cpu")
+TRAIN = {
+    "wgan_gp": ("model=wgan_gp", *NETWORKS, *SET, "logger=[csv]"),
+    "ada": ("model=dcgan", *NETWORKS, *SET, "augment=ada", "schedule=linear_decay", "logger=[csv]"),
+    "pggan": ("model=pggan", *NETWORKS, *SET),
+    "penalties": ("model=sngan", *NETWORKS, *SET, "regularizer=[r1,lecam,top_k,consistency]"),
+    "points": ("model=gan", "dataset=ring", "architecture=mlp", "metrics=[points]", "hardware=cpu", "batch_size=8"),
+    "metrics": ("model=dcgan", *NETWORKS, *SET, "metrics=[fd,kd,pr]", "extractor=digits"),
+    "infogan": ("model=infogan", *NETWORKS, *SET),
+}
+"""Configs whose keys are tried: together they have most components with options."""
+FREE = {"run.name", "run.dir", "run.root", "resume"}
+"""Keys of folders, see test_run_names.py and test_resuming.py."""
+
+COMMANDS = {
+    "sample": ("run=run", "count=2"),
+    "interpolate": ("run=run", "count=2", "seconds=0.2"),
+    "export": ("run=run",),
+    "evaluate": ("run=run", "metrics=[ms_ssim]", "evaluation.samples=8", "evaluation.batch_size=8"),
+    "memorization": ("run=run", "extractor=digits", "samples=8", "count=2"),
+    "prepare": ("dataset=digits", "dataset.max_images=8", "dataset.resolution=8", "out=prepared"),
+    "duplicates": ("dataset=digits", "dataset.max_images=8", "dataset.resolution=8"),
+    "runs": (),
+    "report": ("run=run",),
+    "compare": ("runs=.",),
+    "list": ("what=loss",),
+}
+SUFFIXES = {"interpolate": ".gif", "export": ".safetensors"}
+"""Endings of the output files of commands that write one."""
+NO_OUT = ("runs", "list")
+
+
+def keys_of(cfg: Any) -> Iterator[tuple[str, Any]]:
+    """Dotted key and shipped value of every entry that is not a mapping."""
+    plain = OmegaConf.to_container(cfg, resolve=False)
+    return ((key, value) for key, value in entries(plain) if not isinstance(value, dict))
+
+
+def is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def tries(cfg: Any, values: list[Any], step: int = 1) -> list[tuple[str, Any, Any]]:
+    """Key, shipped value and bad value."""
+    keys = [(key, shipped) for key, shipped in keys_of(cfg) if key not in FREE][::step]
+    return [(key, shipped, value) for key, shipped in keys for value in values]
+
+
+def problem(key: str, shipped: object, value: object, refusal: str | None) -> str | None:
+    """What is wrong with the answer to `key=value`; `refusal` is None if the value was accepted."""
+    given = override(key, value)
+    if refusal is None:
+        nonsense = is_number(shipped) and isinstance(value, (str, float))
+        return f"{given} was accepted" if nonsense else None
+    if key.rpartition(".")[2] not in refusal or len(refusal.strip().splitlines()) > 3:
+        return f"{given}: {refusal}"
+    return None
+
+
+def answer(overrides: tuple[str, ...]) -> str | None:
+    """The message of a refused config of `gan-lab train`; None if everything before the first batch was built."""
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            build(compose(*overrides))
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def problems_of_train(name: str, values: list[Any], folder: Path, step: int = 1) -> list[str]:
+    base = (*TRAIN[name], f"run.dir={folder}")
+    found = []
+    for key, shipped, value in tries(compose(*base), values, step):
+        try:
+            found.append(problem(key, shipped, value, answer((*base, override(key, value)))))
+        except Exception as error:
+            found.append(f"{override(key, value)}: {type(error).__name__}: {error}")
+    return [text for text in found if text]
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> None:
+    """A finished run in `run`, below the working directory of the commands."""
+    small = ("dataset.resolution=8", "dataset.max_images=16", "batch_size=8", "~callbacks.collapse")
+    fit(compose(*SMALL, *small, "budget.images=16", f"run.dir={tmp_path}/run"))
+
+
+def problems_of_command(
+    name: str, values: list[Any], command: Callable[..., Outcome], tmp_path: Path, step: int = 1
+) -> list[str]:
+    found = []
+    given = COMMANDS[name]
+    for number, (key, shipped, value) in enumerate(tries(compose(*given, command=name), values, step)):
+        out = (f"out=out/{number}{SUFFIXES.get(name, '')}",) if key != "out" and name not in NO_OUT else ()
+        outcome = command(name, *given, *out, override(key, value))
+        refusal = outcome.err if outcome.status else None
+        text = problem(key, shipped, value, refusal)
+        if outcome.status not in (0, 2) or "Traceback" in outcome.err:
+            text = f"{override(key, value)}: status {outcome.status}: {outcome.err[-300:]}"
+        found.append(text)
+    return [f"{name} {text}" for text in found if text]
+
+
+@pytest.mark.parametrize("number", range(PART))
+def test_some_values_of_train(number: int, tmp_path: Path) -> None:
+    """Every 16th key, another kind of value in each test."""
+    assert problems_of_train("wgan_gp", VALUES[number : number + 1], tmp_path / "run", step=16) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TRAIN)
+def test_every_value_of_train(name: str, tmp_path: Path) -> None:
+    assert problems_of_train(name, VALUES, tmp_path / "run") == []
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("run_folder")
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_value_of_a_command(name: str, command: Callable[..., Outcome], tmp_path: Path) -> None:
+    assert problems_of_command(name, VALUES, command, tmp_path) == []

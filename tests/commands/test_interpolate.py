@@ -1,0 +1,123 @@
+"""Walks through the latents: their law, that they close, and the files made of them."""
+
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gan_lab.gans.latents import LatentPrior, TruncatedPrior
+from gan_lab.noise import Noise
+from tests.conftest import SMALL
+
+FRAMES, SIGMA = 400, 6.0
+
+
+@pytest.mark.parametrize("prior", [LatentPrior(50), LatentPrior(50, "uniform", 1.5)], ids=["normal", "uniform"])
+def test_every_frame_has_the_law_of_the_prior(prior: LatentPrior) -> None:
+    path = prior.closed_path(Noise(1, 200), FRAMES, SIGMA)
+    assert path.shape == (FRAMES, 200, 50) and path.dtype == torch.float32
+    expected = 1.0 if prior.distribution == "normal" else 1.5 / math.sqrt(3)
+    for frame in path[::50]:
+        assert frame.std().item() == pytest.approx(expected, rel=0.03) and abs(frame.mean().item()) < 0.05
+    if prior.distribution == "uniform":
+        assert path.abs().max() <= 1.5 and (path.abs() > 0.75).float().mean().item() == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.parametrize(("form", "std"), [("resample", 0.28388), ("scale", 0.43979)])
+def test_truncated_walks_have_the_law_of_truncated_samples(form: str, std: float) -> None:
+    prior = TruncatedPrior(LatentPrior(50), 0.5, form)
+    path = prior.closed_path(Noise(3, 400), 20, 2.0)
+    assert path[7].std().item() == pytest.approx(std, rel=0.02) and path.dtype == torch.float32
+    assert path.abs().max() <= (0.5 if form == "resample" else 1.0)
+
+
+def test_a_walk_is_as_smooth_as_the_blur_and_closes() -> None:
+    """The correlation of frames t apart is exp(-t² / 4 sigma²), also across the end."""
+    path = LatentPrior(100).closed_path(Noise(2, 200), FRAMES, SIGMA)
+    for apart in (1, 6, 12, 24):
+        for first in (0, FRAMES - apart):
+            found = (path[first] * path[(first + apart) % FRAMES]).mean().item()
+            assert found == pytest.approx(math.exp(-((apart / (2 * SIGMA)) ** 2)), abs=0.03)
+    rough = LatentPrior(100).closed_path(Noise(2, 200), FRAMES, 0)
+    assert abs((rough[0] * rough[1]).mean().item()) < 0.03
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("walks")
+
+
+@pytest.fixture
+def run(command: Callable, runs: Path) -> Path:
+    if not (runs / "run").exists():
+        assert (
+            command(
+                "train",
+                *SMALL,
+                "conditioning=concat",
+                "latent.distribution=normal",
+                "architecture.generator.init_scale=0.3",
+                f"run.dir={runs}/run",
+            ).status
+            == 0
+        )
+    return runs / "run"
+
+
+def test_a_gif(command: Callable, run: Path, tmp_path: Path) -> None:
+    overrides = (f"run={run}", "count=4", "seconds=0.5", "fps=20", "smoothing=0.1", "device=cpu")
+    outcome = command("interpolate", *overrides)
+    file = run / "samples" / "walk_seed_0.gif"
+    assert outcome.status == 0 and f"10 frames of 4 samples of {run}/checkpoints/images_0000000032.ckpt" in outcome.out
+    with Image.open(file) as image:
+        assert (image.n_frames, image.info["duration"], image.info["loop"]) == (10, 50, 0)
+    assert command("interpolate", *overrides).status == 0
+    assert (run / "samples" / "walk_seed_0-2.gif").read_bytes() == file.read_bytes()
+    refused = command("interpolate", *overrides, f"out={file}")
+    assert refused.status == 2 and "walk_seed_0.gif exists already: give another name" in refused.err
+    assert command("interpolate", *overrides, "truncation=0", f"out={tmp_path}/still.gif").status == 0
+    with Image.open(tmp_path / "still.gif") as image:
+        assert image.n_frames == 1  # all latents are 0
+    assert command("interpolate", *overrides, "labels=3", f"out={tmp_path}/other.gif").status == 0
+    assert (tmp_path / "other.gif").read_bytes() != file.read_bytes()
+
+
+def test_an_mp4(command: Callable, run: Path, tmp_path: Path) -> None:
+    ffmpeg = pytest.importorskip("imageio_ffmpeg")
+    outcome = command("interpolate", f"run={run}", "count=1", "seconds=1", "fps=10", f"out={tmp_path}/walk.mp4")
+    assert outcome.status == 0, outcome.err
+    frames = ffmpeg.read_frames(str(tmp_path / "walk.mp4"))
+    video = next(frames)
+    assert (video["codec"], video["fps"], video["duration"]) == ("h264", 10, 1)
+    width, height = video["size"]
+    assert width % 2 == height % 2 == 0
+    figures = [np.frombuffer(frame, np.uint8).reshape(height, width, 3) for frame in frames]
+    assert len(figures) == 10 and len({figure.tobytes() for figure in figures}) > 1
+
+
+@pytest.mark.parametrize(
+    ("overrides", "pattern"), [("out=walk.avi", r"out=walk\.avi .*end in \.gif or \.mp4"), ("labels=77", "labels=77")]
+)
+def test_what_is_refused(command: Callable, run: Path, overrides: str, pattern: str) -> None:
+    outcome = command("interpolate", f"run={run}", overrides, "device=cpu")
+    assert outcome.status == 2 and "Traceback" not in outcome.err
+    assert re.search(pattern, outcome.err)
+
+
+def test_no_encoder(command: Callable, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gan_lab.commands.interpolate.find_spec", lambda name: None)
+    outcome = command("interpolate", f"run={run}", "out=walk.mp4", "device=cpu")
+    assert outcome.status == 2 and "out=walk.mp4 needs an encoder: pip install imageio-ffmpeg" in outcome.err
+
+
+def test_points_do_not_walk(command: Callable, tmp_path: Path) -> None:
+    overrides = ("dataset=ring", "architecture=mlp", "architecture.generator.norm=none", "budget.images=16")
+    assert command("train", *SMALL, *overrides, f"run.dir={tmp_path}/points").status == 0
+    outcome = command("interpolate", f"run={tmp_path}/points", "device=cpu")
+    assert outcome.status == 2 and "generates points: gan-lab interpolate is for images" in outcome.err
+    assert not list((tmp_path / "points" / "samples").glob("walk*"))

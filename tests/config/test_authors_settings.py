@@ -1,0 +1,35 @@
+"""Presets that claim the settings of the authors' code: numbers that are easily copied wrong."""
+
+import pytest
+import torch
+from hydra.utils import instantiate
+
+from gan_lab.config.build import build_growth
+from gan_lab.config.compose import compose
+
+
+def test_d2gan_starts_from_a_standard_deviation_of_a_hundredth() -> None:
+    nodes = compose("experiment=d2gan_ring").architecture
+    for name in ("generator", "discriminator", "second_discriminator"):
+        torch.manual_seed(0)
+        weights = [p.flatten() for p in instantiate(nodes[name]).parameters() if p.dim() > 1]
+        assert torch.cat(weights).std().item() == pytest.approx(0.01, rel=0.1)
+
+
+@pytest.mark.parametrize(("experiment", "gaussians"), [("unrolled_ring", 8), ("lsgan_ring", 9)])
+def test_rings_with_both_ends_of_the_circle(experiment: str, gaussians: int) -> None:
+    """The codes' circles are np.linspace(0, 2 pi, gaussians), of which two coincide."""
+    dataset = compose(f"experiment={experiment}").dataset
+    mixture = instantiate(dataset.mixture)
+    assert dataset.num_classes == mixture.modes == gaussians - 1
+    assert mixture.weights.tolist() == pytest.approx([2 / gaussians] + [1 / gaussians] * (gaussians - 2))
+
+
+@pytest.mark.parametrize(
+    ("growth", "fused"), [("even", False), ("theano", False), ("tf_1gpu", True), ("tf_8gpu", True)]
+)
+def test_the_tensorflow_presets_of_progan_pool_first(growth: str, fused: bool) -> None:
+    cfg = compose("model=pggan", f"growth={growth}", "dataset=noise", "dataset.resolution=1024", "budget.images=100000")
+    assert instantiate(cfg.architecture.discriminator, width=4).blocks[0].fused_scale is fused
+    schedule = build_growth(cfg)
+    assert schedule is not None and schedule.stage(0).resolution == 4

@@ -1,0 +1,30 @@
+"""What needs no data is refused before a data set is decoded."""
+
+from pathlib import Path
+
+import pytest
+
+from gan_lab.config.build import build_data
+from gan_lab.config.compose import compose
+from gan_lab.errors import UserError
+
+REFUSED = {
+    "n_critic=0": "n_critic",
+    "latent.dim=0": "latent.dim",
+    "averaging.half_life_images=-1": "averaging.half_life_images",
+    "optimizer.generator.lr=-1": "optimizer.generator",
+    "callbacks.checkpoints.keep=0": "keep",
+}
+"""Overrides to what the sentence must name."""
+
+
+@pytest.mark.parametrize(("overrides", "named"), REFUSED.items())
+def test_components_are_refused_before_the_images_are_read(overrides: str, named: str, tmp_path: Path) -> None:
+    config = compose("dataset=image_folder", f"dataset.source={tmp_path}", "hardware=cpu", *overrides.split())
+    with pytest.raises(UserError, match=named):
+        build_data(config)
+
+
+def test_a_folder_without_images_is_refused_afterwards(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="contains no images"):
+        build_data(compose("dataset=image_folder", f"dataset.source={tmp_path}", "hardware=cpu"))

@@ -1,0 +1,89 @@
+"""Train every model as one of two gloo processes and save the weights. Started twice by test_processes.py."""
+
+import sys
+from pathlib import Path
+
+import torch
+
+from gan_lab.config.compose import compose
+from gan_lab.gans.catalog import CATALOG
+from gan_lab.training.fit import fit
+from tests.conftest import TINY
+
+UNCOUPLED = {
+    # Layers that depend on the local half of a batch differ between processes, as does dropout.
+    "gan": ("architecture.discriminator.dropout=0", "architecture.discriminator.input_dropout=0"),
+    "dragan": ("regularizer.dragan.noise_scale=0",),
+    "minibatch_gan": ("wrapper/discriminator=[]",),
+    "improved_gan": ("architecture.generator.norm=batch", "wrapper/discriminator=[]"),  # no virtual batch norm
+    "pacgan": ("wrapper.discriminator.packing.size=1",),
+    "projection_gan": ("wrapper.generator.conditioning=null",),
+    "sagan": (
+        "wrapper.generator.conditioning=null",
+        "architecture.generator.attention_divisor=2",
+        "architecture.discriminator.attention_divisor=2",
+    ),
+    "pggan": ("architecture.discriminator.minibatch_group=1",),
+    # SGD, because Adam turns a gradient that is rounding error, as one weight's at this seed, into a step of size lr.
+    "msg_gan": ("architecture.discriminator.minibatch_group=1", "loss=relativistic", "optimizer=sgd", "lr=1e-2"),
+    "biggan": ("dataset.resolution=32",),
+    "biggan_deep": ("dataset.resolution=32",),
+    "ragan": ("loss=relativistic",),
+    "unrolled_gan": ("algorithm.unroll_steps=0",),
+    "infogan": ("wrapper.discriminator.conditioning.norm=none",),
+    "dfm": ("architecture.denoiser.norm=none",),
+}
+"""Overrides, besides norms, of models that mix samples or do not support 16 pixels."""
+NO_NORM = ("architecture.generator.norm=none", "architecture.discriminator.norm=none")
+
+SYNCHRONIZED = {
+    "dcgan": (
+        "wrapper/discriminator=[synchronized_batch_norm]",
+        "wrapper/generator=[synchronized_batch_norm]",
+    ),
+    "projection_gan": (
+        "model=projection_gan",
+        "wrapper/discriminator=[spectral_norm]",
+        "wrapper/generator=[synchronized_batch_norm]",
+    ),
+    "biggan": (
+        "model=biggan",
+        "dataset.resolution=32",
+        "wrapper/discriminator=[spectral_norm]",
+        "wrapper/generator=[spectral_norm,synchronized_batch_norm]",
+    ),
+}
+"""Runs with batch norm over both processes, by name."""  # fmt: skip
+
+
+def overrides(model: str, folder: Path, *more: str) -> list[str]:
+    """A tiny run of 8 batches without layers that mix the samples of a batch."""
+    settings = [f"model={model}", "dataset.resolution=16", "dataset.flip=true", "budget.images=64"]
+    return [*TINY, *settings, *NO_NORM, *UNCOUPLED.get(model, ()), f"run.dir={folder}", *more]
+
+
+def synchronized(name: str, folder: Path, *more: str) -> list[str]:
+    """A tiny run of 8 batches with synchronized batch norm."""
+    # SGD, because Adam turns the gradients of biases before a norm, which are rounding errors, into steps.
+    settings = ["dataset.resolution=16", "budget.images=64", *SYNCHRONIZED[name], "optimizer=sgd", "lr=1e-2"]
+    return [*TINY, *settings, f"run.dir={folder}", *more]
+
+
+def main(folder: Path) -> None:
+    for entry in CATALOG:
+        train_and_save(entry.name, overrides(entry.name, folder / entry.name, "hardware=ddp_cpu"), folder)
+    for name in SYNCHRONIZED:
+        train_and_save(
+            f"synchronized_{name}", synchronized(name, folder / f"synchronized_{name}", "hardware=ddp_cpu"), folder
+        )
+
+
+def train_and_save(name: str, overrides: list[str], folder: Path) -> None:
+    """Train, and save the weights of this process."""
+    experiment = fit(compose(*overrides))
+    assert experiment.trainer.world_size == 2
+    torch.save(experiment.module.state_dict(), folder / f"{name}_{experiment.trainer.global_rank}.pt")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,233 @@
+"""The commands as functions: all of them are there, return the printed data, and raise the command's errors."""
+
+import inspect
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+import gan_lab
+from gan_lab.cli.main import COMMANDS
+from gan_lab.config.compose import override
+from gan_lab.config.schema import SCHEMAS
+from gan_lab.errors import ConfigError, UserError
+from tests.conftest import SMALL
+
+Command = Callable[..., Any]
+
+SMALL_SAMPLE = {"device": "cpu", "evaluation.samples": 20, "evaluation.real_images": 30}
+SPACE = {
+    "+extractor._target_": "tests.helpers.pixel_features.pixel_features",
+    "allow_targets": ["tests.helpers.pixel_features"],
+}
+QUICK = {"architecture.generator.width": 8, "architecture.discriminator.width": 8, "bench.rounds": 0, "hardware": "cpu"}
+
+CALLS: dict[str, dict[str, Any]] = {
+    "sample": {"count": 4, "device": "cpu", "files": True},
+    "interpolate": {"count": 4, "seconds": 0.5, "device": "cpu"},
+    "export": {"out": "here/it's [mine].safetensors"},
+    "evaluate": {"metrics": ["ms_ssim", "swd_small"], **SMALL_SAMPLE},
+    "memorization": {"samples": 20, "count": 3, "nearest": 2, "device": "cpu", **SPACE},
+    "duplicates": {"dataset": "digits", "dataset.max_images": 30, "epochs": 1, "device": "cpu"},
+    "prepare": {"dataset": "digits", "dataset.max_images": 10, "resolutions": [4, 8]},
+    "report": {},
+    "compare": {"show": ["train/*/adversarial"]},
+    "bench": QUICK,
+    "list": {"what": "loss"},
+    "runs": {},
+}
+"""Overrides that make each command quick; a run or the folder of runs comes first."""
+
+TAKES_A_RUN = ("sample", "interpolate", "export", "evaluate", "memorization", "report", "compare", "runs")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained") / "one"
+    arguments = [*SMALL, "dataset.max_images=60", "logger=[csv]", f"run.dir={folder}", "latent.distribution=normal"]
+    gan_lab.fit(gan_lab.compose(*arguments))
+    return folder
+
+
+def timeless(text: str) -> str:
+    """Without seconds, the age of runs, and the numbers of repeated outputs."""
+    return re.sub(r"Seconds: .*|\b\d+ s\b|(?<=seed_0)-\d", "", text).strip()
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "train"])
+def test_every_command_is_a_function_of_the_same_arguments(
+    name: str, trained: Path, tmp_path: Path, command: Command
+) -> None:
+    run = Path(shutil.copytree(trained, tmp_path / "runs/a=b"))
+    settings = CALLS[name]
+    place = {"compare": f"runs='{run.parent}'", "runs": f"root='{run.parent}'"}.get(name, f"run='{run}'")
+    arguments = [place] * (name in TAKES_A_RUN) + [override(key, value) for key, value in settings.items()]
+    outcome = command(name, *arguments)
+    assert outcome.status == 0, outcome.err
+    function = getattr(gan_lab, COMMANDS[name].python or name)
+    first = [run.parent if name in ("compare", "runs") else str(run)] * (name in TAKES_A_RUN)
+    found = function(*first, **settings)
+    assert not isinstance(found, str) and timeless(str(found)) == timeless(outcome.out)
+    assert timeless(str(function(*arguments))) == timeless(outcome.out)
+
+
+def test_every_command_has_its_function() -> None:
+    assert set(CALLS) == set(COMMANDS) - {"train"}
+    for name, each in COMMANDS.items():
+        function = getattr(gan_lab, each.python or name)
+        assert (each.python or name) in gan_lab.__all__ and inspect.getdoc(function)
+
+
+def test_every_name_of_the_facade_is_there() -> None:
+    assert set(gan_lab.__all__) <= set(dir(gan_lab))
+    assert all(getattr(gan_lab, name) is not None for name in gan_lab.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        gan_lab.nothing  # noqa: B018
+
+
+def test_data_of_commands(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = shutil.copytree(trained, tmp_path / "runs/one")
+    files = gan_lab.sample(run, count=3, seed=5, device="cpu", out=Path("a 'b' [c], ${d}".replace("${d}", "\\")))
+    assert torch.equal(files.samples, gan_lab.load(run, device="cpu").sample(3, seed=5)) and files.grid.is_file()
+    found = gan_lab.evaluate(run, "metrics=[ms_ssim]", seed=3, **SMALL_SAMPLE)
+    assert found.records["ms_ssim_20"].protocol.seed == 3 and 0 <= found.records["ms_ssim_20"].value <= 1
+    assert found.folder == run and set(found.seconds) >= {"samples", "ms_ssim"}
+    (listed,) = gan_lab.list_runs()
+    assert listed.path == Path("runs/one") and listed.state == "finished"
+    assert "non_saturating" in gan_lab.list_choices(what="loss").groups["loss"]
+    comparison = gan_lab.compare("runs", show=["train/*/adversarial"]).comparison
+    assert [group.name for group in comparison.groups] == ["all"]
+
+
+VALUES = (
+    None, True, False, 3, -1, 0.5, 1e-30, 1e30, "", "x", "a b", "it's", 'a "x"', "a,b=[c]{d}:e", "\\", "a\\'",
+    "\\\\", "null",
+    "true", "3", "1e-4", "ä ☃", "a\nb", [], [1, "a,b", None, [True]], {"a": 1, "b": {"c": "d,e"}}, [{"a": [0.5]}],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+def test_values_reach_the_config_as_they_are(value: Any) -> None:
+    parsed = OverridesParser.create().parse_override(override("key", value)).value()
+    assert plain(parsed) == value and type(plain(parsed)) is type(value)
+
+
+def plain(value: Any) -> Any:
+    """Without the quotes that Hydra's parser keeps."""
+    if isinstance(value, list):
+        return [plain(each) for each in value]
+    if isinstance(value, dict):
+        return {str(key): plain(each) for key, each in value.items()}
+    return getattr(value, "text", value)
+
+
+def test_paths_numbers_and_what_cannot_be_written() -> None:
+    import numpy as np
+
+    assert override("a", Path("x y")) == "a='x y'" and override("a", (1, 2)) == "a=[1,2]"
+    assert override("a", np.int64(3)) == "a=3" and override("a", np.float32(0.5)) == "a=0.5"
+    with pytest.raises(
+        ConfigError, match=r"^a is a Tensor: give None, a truth value, a number, text, a list or a mapping\.$"
+    ):
+        override("a", torch.zeros(2))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("evaluate", "metrics=[]"),
+        ("evaluate", "metrics=[nothing]"),
+        ("evaluate", "metrics=[ms_ssim]", "seedd=3"),
+        ("evaluate", "metrics=[ms_ssim]", "seed=many"),
+        ("evaluate", "metrics=[ms_ssim]", "evaluation.samples=0"),
+        ("evaluate", "metrics=[ms_ssim]", "run=nowhere"),
+        ("evaluate", "metrics=[ms_ssim"),
+        ("sample", "count=0"),
+        ("duplicates", "method=x"),
+        ("prepare", "dataset=nothing"),
+        ("prepare", "dataset=image_folder"),
+        ("report", "run=nowhere"),
+        ("compare", "runs=nowhere"),
+        ("list", "what=nothing"),
+        ("bench", "model=nothing"),
+    ],
+    ids=" ".join,
+)
+def test_mistakes_are_the_commands_sentences(arguments: tuple[str, ...], command: Command) -> None:
+    name, *overrides = arguments
+    outcome = command(name, *overrides)
+    assert outcome.status == 2
+    with pytest.raises(UserError) as error:
+        getattr(gan_lab, COMMANDS[name].python or name)(*overrides)
+    assert outcome.err.strip().splitlines()[-1] == f"gan-lab {name}: {error.value}"
+
+
+def test_mistakes_of_a_training() -> None:
+    with pytest.raises(ConfigError, match="lrr is not a key of this config: did you mean lr"):
+        gan_lab.compose("lrr=1")
+    with pytest.raises(UserError, match=r"dataset\.source has no value yet"):
+        gan_lab.fit(gan_lab.compose(*SMALL, dataset="image_folder"))
+
+
+# -- Hydra's own way
+
+
+def python(code: str, folder: Path) -> str:
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_hydra_composes_every_command_alone(tmp_path: Path) -> None:
+    """In a fresh process that has asked gan_lab for nothing but its folder."""
+    code = f"""
+import gan_lab
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+with initialize_config_dir(gan_lab.config_dir(), version_base="1.3"):
+    for command in {list(SCHEMAS)}:
+        cfg = compose(command, overrides=["dataset=digits"] if command == "prepare" else [])
+        OmegaConf.to_container(cfg, resolve=True)
+        print(command)
+"""
+    assert python(code, tmp_path).split() == list(SCHEMAS)
+
+
+def test_a_config_that_hydra_composed_trains(tmp_path: Path) -> None:
+    """Into one folder, which the config names."""
+    code = f"""
+from hydra import compose, initialize_config_dir
+import gan_lab
+with initialize_config_dir(gan_lab.config_dir(), version_base="1.3"):
+    cfg = compose("train", overrides={[*SMALL, "dataset.max_images=16", "logger=[csv]"]})
+experiment = gan_lab.fit(cfg)
+print(experiment.module.images_seen, experiment.config.run.dir == cfg.run.dir, experiment.config.run.dir)
+"""
+    seen, same, folder = python(code, tmp_path).split()
+    assert (seen, same) == ("32", "True") and (tmp_path / folder / "checkpoints/last.ckpt").is_file()
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == [Path(folder).name]
+
+
+def test_a_composed_config_has_the_names_of_the_command_line() -> None:
+    first, second = gan_lab.compose(), gan_lab.compose(dataset="ring", architecture="mlp", lr=1e-3)
+    assert re.fullmatch(r"digits-r1_gan-\d{8}-\d{6}-\w{6}", first.run.name)
+    assert first.run.dir == f"runs/{first.run.name}"
+    assert second.run.name.startswith("ring-r1_gan-") and second.lr == 1e-3
+    assert gan_lab.compose(command="prepare", dataset="digits").out == "prepared/digits"
+
+
+def test_compose_works_inside_hydras_own_block() -> None:
+    """And leaves it as it was."""
+    with initialize_config_dir(gan_lab.config_dir(), version_base="1.3"):
+        assert gan_lab.compose("model=gan").batch_size == gan_lab.compose("model=gan").batch_size
+        assert hydra_compose("train", overrides=["model=gan"]).n_critic == 1
