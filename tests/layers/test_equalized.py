@@ -87,3 +87,20 @@ def test_double_backward() -> None:
     equalize(layer)
     x = torch.randn(2, 4, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradgradcheck(lambda x: layer(x).square(), x)
+
+
+def test_a_layer_with_a_learning_rate_multiplier() -> None:
+    """The same function at the start with larger stored numbers; Adam's first step changes the used ones by lr m."""
+    torch.manual_seed(0)
+    layer, x = nn.Linear(512, 256), torch.randn(64, 512)
+    equalize(layer, 1.0, lr_multiplier=0.01)
+    assert stored(layer).std().item() == pytest.approx(100, rel=0.02)
+    torch.testing.assert_close(layer.weight, stored(layer) * 0.01 / sqrt(512))
+    assert layer(x).var().item() == pytest.approx(1, rel=0.05)
+    weight, bias = layer.weight.detach().clone(), layer.bias.detach().clone()
+    assert torch.count_nonzero(bias) == 0
+    optimizer = torch.optim.Adam(layer.parameters(), lr=0.1)
+    layer(x).sum().backward()
+    optimizer.step()
+    torch.testing.assert_close((layer.weight - weight).abs(), torch.full_like(weight, 0.1 * 0.01 / sqrt(512)))
+    torch.testing.assert_close(layer.bias, bias - 0.1 * 0.01)

@@ -30,19 +30,27 @@ class EqualizedLearningRate(nn.Module):
         return f"scale={self.scale:.4g}"
 
 
-def equalize(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d, gain: float = 2**0.5) -> None:
+def equalize(
+    layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d, gain: float = 2**0.5, lr_multiplier: float = 1.0
+) -> None:
     """Equalize a layer in place: weights from N(0, 1), scaled by gain / sqrt(fan_in) at each use; biases 0.
 
-    fan_in is that of `initialize`. The bias is not scaled.
+    fan_in is that of `initialize`. The bias is not scaled, except by `lr_multiplier`.
 
     Args:
-        layer: Layer without a parametrization of its weight.
+        layer: Layer without parametrizations.
         gain: sqrt(2) before a (leaky) ReLU, 1 without an activation: the variance of the output is gain^2 times the
             mean square of the input.
+        lr_multiplier: Speed of the layer relative to others under Adam, .01 in StyleGAN's mapping network. Stored
+            weights are from N(0, 1 / lr_multiplier^2), and weights and biases are multiplied by it at each use.
     """
-    nn.init.normal_(layer.weight)
+    nn.init.normal_(layer.weight, 0.0, 1 / lr_multiplier)
+    fan_in, _ = fans(layer)
+    scales = {"weight": lr_multiplier * gain / sqrt(fan_in)}
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
-    fan_in, _ = fans(layer)
-    # `unsafe` only skips the forward pass that checks shape and dtype, which do not change here.
-    parametrize.register_parametrization(layer, "weight", EqualizedLearningRate(gain / sqrt(fan_in)), unsafe=True)
+        if lr_multiplier != 1:
+            scales["bias"] = lr_multiplier
+    for name, scale in scales.items():
+        # `unsafe` only skips the forward pass that checks shape and dtype, which do not change here.
+        parametrize.register_parametrization(layer, name, EqualizedLearningRate(scale), unsafe=True)
