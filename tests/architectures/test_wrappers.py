@@ -21,6 +21,7 @@ from gan_lab.architectures.conditioning import (
     ConcatLatents,
     ConcatMaps,
     ConditionalNorm,
+    LabelMapping,
     Projection,
     SharedEmbedding,
 )
@@ -340,6 +341,7 @@ def test_conditional_norm_starts_as_the_plain_generator(family: str, training: b
         (ConcatMaps, "concat"),
         (ConditionalNorm, "projection"),
         (SharedEmbedding, "shared_embedding"),
+        (LabelMapping, "mapping"),
         (Projection, "projection or shared_embedding"),
         (AuxiliaryClassifier, "auxiliary_classifier"),
     ],
@@ -351,6 +353,13 @@ def test_data_without_labels_are_refused(wrapper: Any, choices: str) -> None:
         f"conditioning={choices} needs labels; give dataset.num_classes, if the data set has classes, "
         "or conditioning=none"
     )
+
+
+def test_networks_without_a_mapping_network_are_refused() -> None:
+    sentence = r"^conditioning=mapping needs networks with a mapping network; set architecture=stylegan2, or another"
+    with pytest.raises(ValueError, match=sentence):
+        LabelMapping(CLASSES).network_kwargs({"latent_dim": 3})
+    assert LabelMapping(CLASSES).network_kwargs({"num_classes": None}) == {"num_classes": CLASSES}
 
 
 @pytest.mark.parametrize("chain", [[ConcatLatents(CLASSES)], [ConditionalNorm(CLASSES)], [SharedEmbedding(CLASSES)]])
@@ -603,5 +612,5 @@ def test_conditioning_configs(file: Path) -> None:
 
 def test_there_are_configs() -> None:
     assert len(WRAPPERS) == 8
-    names = {"none", "concat", "projection", "shared_embedding", "auxiliary_classifier", "codes"}
+    names = {"none", "concat", "projection", "shared_embedding", "mapping", "auxiliary_classifier", "codes"}
     assert {file.stem for file in CONDITIONINGS} == names

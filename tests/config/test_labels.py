@@ -32,7 +32,9 @@ def test_other_models_and_choices_are_unchanged() -> None:
     assert compose("model=cgan", "dataset=digits").wrapper.generator.conditioning._target_.endswith("ConcatLatents")
 
 
-@pytest.mark.parametrize("conditioning", ["concat", "projection", "shared_embedding", "auxiliary_classifier"])
+@pytest.mark.parametrize(
+    "conditioning", ["concat", "projection", "shared_embedding", "mapping", "auxiliary_classifier"]
+)
 def test_labeled_digits_measure_how_well_labels_are_obeyed(conditioning: str) -> None:
     metrics = compose("dataset=digits", f"conditioning={conditioning}").evaluation.metrics
     assert metrics == compose("dataset=digits").evaluation.metrics

@@ -24,6 +24,7 @@ def test_it_sets_both_networks(architecture: str) -> None:
         (("architecture=mlp",), (128, 128)),
         (("architecture=maxout",), (1200, 240)),
         (("architecture=pggan", "dataset=mnist"), (512, 512)),
+        (("architecture=stylegan2", "dataset=mnist"), (512, 512)),
     ],
 )
 def test_without_it_the_architecture_and_the_data_decide(overrides: tuple[str, ...], widths: tuple[int, int]) -> None:

@@ -87,7 +87,7 @@ BATCH_NORM_IN_DISCRIMINATOR = {
     "ragan",
     "infogan",
 }
-NO_BATCH_NORM_IN_GENERATOR = {"gan", "pggan", "msg_gan", "r3gan"}
+NO_BATCH_NORM_IN_GENERATOR = {"gan", "pggan", "msg_gan", "r3gan", "stylegan2"}
 
 
 def expected_refusals(c: Combination) -> list[str]:
@@ -101,6 +101,8 @@ def expected_refusals(c: Combination) -> list[str]:
         reasons.append("augment=ada")
     if c["model"] == "pacgan" and c["conditioning"] not in ("none", "concat"):
         reasons.append("packing")
+    if c["conditioning"] == "mapping" and c["model"] != "stylegan2":
+        reasons.append("set architecture=stylegan2")
     if c["conditioning"] == "projection" and c["model"] in NO_BATCH_NORM_IN_GENERATOR:
         reasons.append("generator.norm=batch")
     if c["model"] == "msg_gan" and (c["augment"] != "none" or "consistency" in c["regularizer"]):

@@ -79,7 +79,7 @@ def test_white_inputs_keep_their_variance_inside() -> None:
     assert outputs.var((2, 3)).mean().item() == pytest.approx(1, rel=0.02)
 
 
-def test_a_style_of_zeros_is_no_modulation() -> None:
+def test_a_style_of_zeros_does_not_modulate() -> None:
     layer, (x, style) = make(demodulate=False), inputs()
     torch.testing.assert_close(layer(x, 0 * style), layer.conv(x))
 

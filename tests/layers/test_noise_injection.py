@@ -45,7 +45,9 @@ def test_one_map_in_evaluation_mode_which_is_saved() -> None:
 def test_the_other_noises() -> None:
     assert torch.equal(make("fixed")(X), make("fixed").eval()(X)) and make("fixed")(X).std() > 0
     assert torch.equal(make("none")(X), X)
-    with pytest.raises(ValueError, match=r"^noise=white is not known; choose random, fixed or none$"):
+    with pytest.raises(
+        ValueError, match=r"^architecture.generator.noise=white is not known; choose random, fixed or none$"
+    ):
         NoiseInjection(8, "white")
 
 

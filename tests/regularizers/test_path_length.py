@@ -130,3 +130,46 @@ def test_the_mean_is_in_the_state_dict() -> None:
 def test_a_generator_with_batch_norm_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^regularizer=path_length .* BatchNorm1d in the generator mixes the samples"):
         make(norm=True)
+
+
+class Styles(nn.Module):
+    """Two layers of styles, the same tanh(B z)."""
+
+    gives_styles = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.b = nn.Parameter(torch.randn(3, 3))
+
+    def forward(self, latents: Tensor) -> Tensor:
+        return torch.stack([torch.tanh(latents @ self.b)] * 2, 1)
+
+
+class Styled(Linear):
+    """Points A s_1 + 2 A s_2 of styles s."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.styles = Styles()
+
+    def forward(self, latents: Tensor, condition: Tensor | None = None) -> Tensor:
+        styles = self.styles(latents)
+        return (styles[:, 0] + 2 * styles[:, 1]) @ self.a.T
+
+
+def test_lengths_in_styles() -> None:
+    """The root mean square over the layers of |A^T y| and |2 A^T y|."""
+    network, expected = Styled(), lengths(6) * (5 / 2) ** 0.5
+    value = PathLength(fraction=1.0, decay=1.0)(step(network))
+    torch.testing.assert_close(value, torch.square(expected - expected.mean()).mean())
+    assert not network.styles._forward_hooks
+
+
+def test_the_gradient_reaches_the_layers_before_the_styles() -> None:
+    class Curved(Styled):
+        def forward(self, latents: Tensor, condition: Tensor | None = None) -> Tensor:
+            return self.styles(latents).sum(1).square() @ self.a.T
+
+    network = Curved()
+    PathLength(fraction=1.0)(step(network)).backward()
+    assert network.styles.b.grad.abs().sum() > 0

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_lab.architectures.base import Discriminator
+from gan_lab.architectures.conditioning import with_label_coordinates
 from gan_lab.architectures.packing import Packed
 from gan_lab.architectures.wrapped import Wrapped, innermost
 
@@ -36,7 +37,7 @@ class ConcatCodes(_Codes):
 
     def network_kwargs(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         """The kwargs with the coordinates of a code added to the latent."""
-        return kwargs | {"latent_dim": kwargs["latent_dim"] + self.dim}
+        return with_label_coordinates(kwargs, self.dim)
 
     def __call__(self, network: nn.Module) -> nn.Module:
         return _WithCodes(network, self.dim)

@@ -52,7 +52,7 @@ class ConcatLatents(_Conditioning):
 
     def network_kwargs(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         """The kwargs with the coordinates of a one-hot label added to the latent."""
-        return _with_label_coordinates(kwargs, self.classes)
+        return with_label_coordinates(kwargs, self.classes)
 
     def __call__(self, network: nn.Module) -> nn.Module:
         return _LabeledLatents(network, self.classes)
@@ -91,7 +91,7 @@ class SharedEmbedding(_Conditioning):
 
     def network_kwargs(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         """The kwargs with the coordinates of the embedding added to the latent."""
-        return _with_label_coordinates(kwargs, self.dim)
+        return with_label_coordinates(kwargs, self.dim)
 
     def __call__(self, network: nn.Module) -> nn.Module:
         return _EmbeddedLabels(network, self.classes, self.dim)
@@ -135,6 +135,28 @@ class _LabeledNorms(nn.Module):
         """Samples for latents (n, latent_dim) of labels, int64 (n,)."""
         with labels_for(self.network, labels):
             return self.network(latents, labels)
+
+
+@dataclass(frozen=True)
+class LabelMapping(_Conditioning):
+    """Labels as an input of the mapping networks of StyleGAN2, in generator and discriminator.
+
+    The networks take the labels themselves; this only passes them the number of classes.
+    """
+
+    choice: ClassVar[str] = "mapping"
+
+    def network_kwargs(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The kwargs with the number of classes."""
+        if "num_classes" not in kwargs:
+            raise ValueError(
+                "conditioning=mapping needs networks with a mapping network; set architecture=stylegan2, "
+                "or another conditioning"
+            )
+        return kwargs | {"num_classes": self.classes}
+
+    def __call__(self, network: nn.Module) -> nn.Module:
+        return network
 
 
 @dataclass(frozen=True)
@@ -236,8 +258,8 @@ class _WithClassifier(Wrapped):
         return self.classifier(features)
 
 
-def _with_label_coordinates(kwargs: dict[str, Any], size: int) -> dict[str, Any]:
-    """The kwargs of a generator with `size` label coordinates after its latent; BigGAN also takes their number."""
+def with_label_coordinates(kwargs: dict[str, Any], size: int) -> dict[str, Any]:
+    """The kwargs of a generator with `size` label coordinates after its latent; some families take their number."""
     label_dim = {"label_dim": size} if "label_dim" in kwargs else {}
     return kwargs | {"latent_dim": kwargs["latent_dim"] + size} | label_dim
 

@@ -6,6 +6,7 @@
 from collections.abc import Mapping
 from itertools import pairwise
 from math import log2
+from types import MappingProxyType
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -277,8 +278,21 @@ def _norm(name: str, channels: int) -> nn.Module:
     return PixelNorm() if name == "pixel" else normalization(name, channels, 2)
 
 
-def equalize_or_initialize(network: nn.Module, gains: Mapping[nn.Module, float], init: str, scale: float) -> None:
-    """Initialize the weights with gain or scale `scale`; `gains` has the gains of equalized layers that differ.
+def equalize_or_initialize(
+    network: nn.Module,
+    gains: Mapping[nn.Module, float],
+    init: str,
+    scale: float,
+    multipliers: Mapping[nn.Module, float] = MappingProxyType({}),
+) -> None:
+    """Initialize the weights with gain or scale `scale`.
+
+    Args:
+        network: Its linear layers and convolutions are changed in place.
+        gains: Gains of equalized layers that differ from `scale`.
+        init: `equalized`, or a scheme of `initialize`.
+        scale: Gain of equalized layers, or scale of the scheme.
+        multipliers: Learning rate multipliers of equalized layers, 1 for those that are missing.
 
     Raises:
         ValueError: `init` is unknown.
@@ -290,4 +304,4 @@ def equalize_or_initialize(network: nn.Module, gains: Mapping[nn.Module, float],
         return
     for layer in list(network.modules()):
         if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-            equalize(layer, gains.get(layer, scale))
+            equalize(layer, gains.get(layer, scale), multipliers.get(layer, 1.0))

@@ -122,6 +122,6 @@ def sampling_protocol(cfg: DictConfig, loaded: PretrainedGenerator, truncation: 
         images_seen=loaded.images_seen,
         batch_norm=f"batch of {cfg.evaluation.batch_size}" if cfg.batch_norm == "batch" else cfg.batch_norm,
         truncation=truncation,
-        truncation_form=None if truncation is None else cfg.truncation_form,
+        truncation_form=None if truncation is None else loaded.form_of_truncation(cfg.truncation_form),
         version=__version__,
     )

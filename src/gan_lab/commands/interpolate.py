@@ -61,16 +61,16 @@ def interpolate(cfg: DictConfig) -> Animation:
         UserError: A value, the run or the file cannot be used.
     """
     path = run_named(cfg.run)
-    file = _file(cfg, path)
-    write = _writer(file)
     loaded = load(path, cfg.weights, device_named(cfg.device)).adjusted(cfg.truncation, cfg.truncation_form)
+    file = _file(cfg, path, loaded)
+    write = _writer(file)
     frames = max(2, round(cfg.seconds * cfg.fps))
     file.parent.mkdir(parents=True, exist_ok=True)
     write(file, _frames(loaded, cfg, frames), cfg.fps)
     return Animation(file, frames, cfg.count, loaded.path, loaded.images_seen, cfg.weights)
 
 
-def _file(cfg: DictConfig, run: Path) -> Path:
+def _file(cfg: DictConfig, run: Path, loaded: PretrainedGenerator) -> Path:
     """The file to write, which does not exist.
 
     Raises:
@@ -80,7 +80,8 @@ def _file(cfg: DictConfig, run: Path) -> Path:
         if Path(cfg.out).exists():
             raise ConfigError(f"out={cfg.out} exists already: give another name.")
         return Path(cfg.out)
-    name = samples_name(cfg.seed, cfg.labels, cfg.truncation, cfg.truncation_form, cfg.weights)
+    form = loaded.form_of_truncation(cfg.truncation_form)
+    name = samples_name(cfg.seed, cfg.labels, cfg.truncation, form, cfg.weights)
     return unused_path((run if run.is_dir() else run.parent) / "samples" / f"walk_{name}.gif")
 
 

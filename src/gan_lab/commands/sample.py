@@ -13,7 +13,7 @@ from gan_lab.commands.outputs import refuse_used_folder, samples_name
 from gan_lab.figures import draw_samples, row_names, save_image, to_image, to_uint8, with_row_names
 from gan_lab.files import create_folder, write_text
 from gan_lab.runs.latest import run_named
-from gan_lab.sampling.pretrained import labels_in_rows, load
+from gan_lab.sampling.pretrained import PretrainedGenerator, labels_in_rows, load
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,9 @@ def sample(cfg: DictConfig) -> SampleFiles:
     run = run_named(cfg.run)
     loaded = load(run, cfg.weights, device_named(cfg.device))
     given = labels_in_rows(cfg.labels, cfg.count, loaded.condition.num_classes)
-    adjusted = loaded.adjusted(cfg.truncation, cfg.truncation_form, cfg.batch_norm, cfg.seed)
+    adjusted = loaded.adjusted(
+        cfg.truncation, cfg.truncation_form, cfg.batch_norm, cfg.seed, cfg.truncation_cutoff, cfg.noise
+    )
     samples = adjusted.sample(cfg.count, cfg.seed, given)
     columns = cfg.columns
     if given and columns is None:
@@ -65,15 +67,18 @@ def sample(cfg: DictConfig) -> SampleFiles:
     grid = draw_samples(samples, columns)
     if given and columns and samples.dim() == 4 and (names := row_names(given, columns, loaded.classes)):
         grid = with_row_names(grid, names)
-    folder = create_folder(out or (run if run.is_dir() else run.parent) / "samples" / _name(cfg))
+    folder = create_folder(out or (run if run.is_dir() else run.parent) / "samples" / _name(cfg, loaded))
     save_image(grid, folder / "grid.png")
     if cfg.files:
         _write_files(samples, folder)
     return SampleFiles(samples, folder, folder / "grid.png", loaded.path, loaded.images_seen, cfg.weights)
 
 
-def _name(cfg: DictConfig) -> str:
-    return samples_name(cfg.seed, cfg.labels, cfg.truncation, cfg.truncation_form, cfg.weights, cfg.batch_norm)
+def _name(cfg: DictConfig, loaded: PretrainedGenerator) -> str:
+    form = loaded.form_of_truncation(cfg.truncation_form)
+    name = samples_name(cfg.seed, cfg.labels, cfg.truncation, form, cfg.weights, cfg.batch_norm)
+    name += "" if cfg.truncation_cutoff is None else f"_cutoff_{cfg.truncation_cutoff}"
+    return name + ("" if cfg.noise == "fixed" else f"_{cfg.noise}_noise")
 
 
 def _columns(labels: Sequence[int]) -> int | None:

@@ -40,7 +40,16 @@ _FORM = Choice("truncation_form", ("resample", "scale"))
 _BATCH_NORM = Choice("batch_norm", ("running", "standing", "batch"))
 
 RULES: dict[str, tuple[Rule | Choice, ...]] = {
-    "sample": (_COUNT, _COLUMNS, _WEIGHTS, _TRUNCATION, _FORM, _BATCH_NORM),
+    "sample": (
+        _COUNT,
+        _COLUMNS,
+        _WEIGHTS,
+        _TRUNCATION,
+        _FORM,
+        _BATCH_NORM,
+        Rule("truncation_cutoff", lambda v: v is None or v >= 1, "at least 1, or null for all layers"),
+        Choice("noise", ("fixed", "random")),
+    ),
     "interpolate": (
         _COUNT,
         _COLUMNS,

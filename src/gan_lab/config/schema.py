@@ -171,7 +171,9 @@ class Sample(Draws):
     labels: Any = None
     truncation: float | None = None
     truncation_form: str = MISSING
+    truncation_cutoff: int | None = None
     batch_norm: str = MISSING
+    noise: str = MISSING
     columns: int | None = None
     files: bool = MISSING
 

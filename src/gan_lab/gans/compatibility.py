@@ -12,6 +12,7 @@ Parts may declare these as attributes; the default is in parentheses:
 | `of` | a penalty | the kind of player that it needs, `discriminator` or `generator`; any if missing |
 | `categories`, `code_dim` | a penalty, a layer | the codes that it expects |
 | `per_sample` | a penalty | it takes the gradient of each logit by its own sample |
+| `gives_styles` (False) | a layer | its output is the styles (n, layers, d) of a generator |
 | `is_second_head` (False) | a layer | it predicts the condition; logits do not depend on it |
 | `mixes_samples` (False) | a layer | its output depends on every sample of the batch |
 """

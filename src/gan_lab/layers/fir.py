@@ -26,7 +26,7 @@ def fir_filter(x: Tensor, padding: int, gain: float = 1.0) -> Tensor:
 
     Args:
         x: (n, c, h, w).
-        padding: Zeros on each side.
+        padding: Zeros around the image, in pixels.
         gain: Factor; 4 after zeros were put between the pixels.
     """
     return F.conv2d(x, gain * _kernel(x), padding=padding, groups=x.shape[1])

@@ -17,7 +17,7 @@ class ModulatedConv2d(nn.Module):
 
     The weights of a sample are never formed: its input is scaled by s, and its output by the inverse norms, which are a
     matrix product of s^2 and the sums of w^2. This equals a convolution with a group for each sample, in a fraction of
-    the time, because all samples share the weights.
+    the time, because the weights are the same for all samples.
 
     Args:
         style_dim: Size of a style.

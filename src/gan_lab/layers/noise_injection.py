@@ -30,7 +30,9 @@ class NoiseInjection(nn.Module):
     def __init__(self, resolution: int, noise: str = "random") -> None:
         super().__init__()
         if noise not in NOISES:
-            raise ValueError(f"noise={noise} is not known; choose {', '.join(NOISES[:-1])} or {NOISES[-1]}")
+            raise ValueError(
+                f"architecture.generator.noise={noise} is not known; choose {', '.join(NOISES[:-1])} or {NOISES[-1]}"
+            )
         self.noise = noise
         self.strength = nn.Parameter(torch.zeros(()))
         self.register_buffer("map", torch.randn(resolution, resolution))

@@ -31,8 +31,8 @@ class MeasurementProtocol:
         seed: Seed of the samples; None for a folder of images.
         images_seen: Real images that the generator was trained on; None if unknown.
         batch_norm: Statistics of the generator's batch norms: `running`, `standing` or `batch of <n>`.
-        truncation: Threshold of the latents; None without truncation.
-        truncation_form: `resample` or `scale`; None without truncation.
+        truncation: Threshold of the latents, or psi of styles; None without truncation.
+        truncation_form: `resample`, `scale`, or `psi` of styles; None without truncation.
         version: Version of gan_lab.
         real_content: Fingerprint of the real images; None for a metric without real images.
         real_data: Hash of the real images' `DataContent`, as in the config of a run.

@@ -17,8 +17,9 @@ class PathLength(CheckedPenalty, nn.Module):
 
     A step of fixed size in the latent space should change the sample by a fixed magnitude: the penalty is (|J^T y| -
     a)^2 with J the Jacobian of the samples in the latents, y normal image noise divided by the root of the number of
-    pixels, and a the moving average of the lengths with the current ones, as in the authors' code. Needs a generator
-    that does not mix samples.
+    pixels, and a the moving average of the lengths with the current ones, as in the authors' code. Of a generator with
+    styles J is the Jacobian in the styles, and the length the root mean square over its layers. Needs a generator that
+    does not mix samples.
 
     Args:
         weight: Factor on the penalty; 2 in the authors' code.
@@ -56,11 +57,26 @@ class PathLength(CheckedPenalty, nn.Module):
 
     def forward(self, step: Step) -> Tensor:
         count = max(1, round(self.fraction * len(step.fake.samples)))
-        latents = cast(Tensor, step.fake.latents)[:count].detach().requires_grad_()
+        latents = cast(Tensor, step.fake.latents)[:count]
         condition = None if step.fake.condition is None else step.fake.condition[:count]
-        samples = step.network(latents, condition).float()
+        samples, inputs = _samples_and_inputs(step.network, latents, condition)
         noise = step.noise.normal(*samples.shape[1:])[:count]
-        lengths = F.path_lengths(samples, latents, noise)
+        lengths = F.path_lengths(samples, inputs, noise)
         mean = self.mean + self.decay * (lengths.mean() - self.mean)
         self.mean.copy_(mean_over_processes(mean.detach()))
         return torch.square(lengths - mean).mean()
+
+
+def _samples_and_inputs(network: nn.Module, latents: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Samples with a graph to what their lengths are measured in: the styles of the network, or else the latents."""
+    layer = next((layer for layer in network.modules() if getattr(layer, "gives_styles", False)), None)
+    if layer is None:
+        latents = latents.detach().requires_grad_()
+        return network(latents, condition).float(), latents
+    styles: list[Tensor] = []
+    handle = layer.register_forward_hook(lambda layer, inputs, output: styles.append(output))
+    try:
+        samples = network(latents, condition).float()
+    finally:
+        handle.remove()
+    return samples, styles[-1]

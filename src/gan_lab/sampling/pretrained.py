@@ -17,7 +17,9 @@ from gan_lab.errors import CheckpointError, ConfigError, EarlierVersionError, un
 from gan_lab.gans.conditions import Condition
 from gan_lab.gans.latents import LatentPrior, TruncatedPrior
 from gan_lab.layers.batch_statistics import with_batch_statistics, with_standing_statistics
+from gan_lab.layers.noise_injection import with_random_noise
 from gan_lab.layers.self_attention import attention_maps
+from gan_lab.layers.style_mapping import has_styles, with_truncated_styles
 from gan_lab.noise import Noise, mix
 from gan_lab.runs.checkpoints import TOO_OLD, find_checkpoint
 from gan_lab.sampling.export_file import SUFFIX, Stored, read_export
@@ -27,6 +29,9 @@ WEIGHTS = {"ema": "averaged.generator", "raw": "generator"}
 
 BATCH_NORMS = ("running", "standing", "batch")
 """Statistics that the generator's batch norms use."""
+
+SAMPLE_NOISES = ("fixed", "random")
+"""Noise in the samples of a generator with noise layers: the same for all of them, or new for each sample."""
 
 STANDING_PASSES, STANDING_BATCH = 16, 64
 """Number of batches over which standing statistics are averaged, 16 as in BigGAN's code, and their size."""
@@ -74,8 +79,12 @@ class PretrainedGenerator:
         truncation: float | None = None,
         truncation_form: str = "resample",
         batch_norm: str = "running",
+        truncation_cutoff: int | None = None,
+        noise: str = "fixed",
     ) -> Tensor:
-        """Draw samples determined by `seed`, whatever the batch size and device (except with `batch_norm="batch"`).
+        """Draw samples determined by `seed`, whatever the batch size and device.
+
+        With `batch_norm="batch"` or `noise="random"` they also depend on the batch size.
 
         Args:
             count: Number of samples.
@@ -86,6 +95,8 @@ class PretrainedGenerator:
             truncation: Threshold of the latents' coordinates, see `adjusted`.
             truncation_form: See `adjusted`.
             batch_norm: See `adjusted`.
+            truncation_cutoff: See `adjusted`.
+            noise: See `adjusted`.
 
         Returns:
             float32 on the CPU: images (count, C, H, W) in [-1, 1], or points (count, C).
@@ -97,7 +108,7 @@ class PretrainedGenerator:
             raise ConfigError(f"count={count} is not allowed: it must be a whole number of at least 1.")
         if not isinstance(seed, int):
             raise ConfigError(f"seed={seed} is not allowed: it must be a whole number.")
-        adjusted = self.adjusted(truncation, truncation_form, batch_norm, seed)
+        adjusted = self.adjusted(truncation, truncation_form, batch_norm, seed, truncation_cutoff, noise)
         return torch.cat([samples.cpu() for samples, _ in adjusted.chunks(count, seed, condition, batch_size)])
 
     def adjusted(
@@ -106,38 +117,55 @@ class PretrainedGenerator:
         truncation_form: str = "resample",
         batch_norm: str = "running",
         seed: int = 0,
+        truncation_cutoff: int | None = None,
+        noise: str = "fixed",
     ) -> "PretrainedGenerator":
-        """The same generator with truncated latents or other statistics of its batch norms (Brock et al., 2019).
+        """The same generator with truncated latents or styles, other statistics of its batch norms, or other noise.
 
         Args:
-            truncation: Threshold of the latents' coordinates, or psi for a generator that truncates in its own space;
-                None for no truncation.
-            truncation_form: `resample` or `scale`, see `TruncatedPrior`.
+            truncation: Threshold of the latents' coordinates (Brock et al., 2019); of a generator with styles psi,
+                see `with_truncated_styles`; None for no truncation.
+            truncation_form: `resample` or `scale`, see `TruncatedPrior`; not used for styles.
             batch_norm: `running` for the running statistics of training; `standing` for the mean over 16 batches of 64
                 samples with the same truncation; `batch` for the statistics of each batch of samples.
-            seed: Key of the samples for standing statistics.
+            seed: Key of the samples for standing statistics, and of random noise.
+            truncation_cutoff: Number of layers whose styles are truncated, from the lowest resolution; None for all.
+            noise: `fixed` for the same noise in all samples, `random` for new noise in each, as in training.
 
         Raises:
-            ConfigError: A value is not allowed, the latents are not normal, or the generator has no batch norm.
+            ConfigError: A value is not allowed, the latents are not normal, or the generator has no such layers.
         """
-        if batch_norm not in BATCH_NORMS:
-            raise ConfigError(unknown_choice("batch_norm", batch_norm, BATCH_NORMS))
+        for key, value, choices in (("batch_norm", batch_norm, BATCH_NORMS), ("noise", noise, SAMPLE_NOISES)):
+            if value not in choices:
+                raise ConfigError(unknown_choice(key, value, choices))
         try:
-            adjusted = self if truncation is None else self._truncated(truncation, truncation_form)
+            adjusted = self._truncated(truncation, truncation_form, truncation_cutoff)
+            generator = adjusted.generator
             if batch_norm == "standing":
-                return replace(adjusted, generator=with_standing_statistics(self.generator, adjusted._standing(seed)))
-            return (
-                replace(adjusted, generator=with_batch_statistics(self.generator))
-                if batch_norm == "batch"
-                else adjusted
-            )
+                generator = with_standing_statistics(generator, adjusted._standing(seed))
+            elif batch_norm == "batch":
+                generator = with_batch_statistics(generator)
+            if noise == "random":
+                generator = with_random_noise(generator, seed)
+            return replace(adjusted, generator=generator)
         except ValueError as error:
             raise ConfigError(f"{str(error).rstrip('.')}.") from error
 
-    def _truncated(self, threshold: float, form: str) -> "PretrainedGenerator":
-        """Truncate in the generator's own space if it has one, else truncate the latents."""
-        if hasattr(self.generator, "truncated"):
-            return replace(self, generator=cast(Any, self.generator).truncated(threshold))
+    def form_of_truncation(self, form: str) -> str:
+        """How samples are truncated: `psi` for a generator with styles, else the given form."""
+        return "psi" if has_styles(self.generator) else form
+
+    def _truncated(self, threshold: float | None, form: str, cutoff: int | None) -> "PretrainedGenerator":
+        """Truncate the styles if the generator has any, else the latents."""
+        styles = has_styles(self.generator)
+        if cutoff is not None and (threshold is None or not styles):
+            raise ValueError(
+                f"truncation_cutoff={cutoff} needs truncation and a generator with styles; set truncation_cutoff=null"
+            )
+        if threshold is None:
+            return self
+        if styles:
+            return replace(self, generator=with_truncated_styles(self.generator, threshold, cutoff))
         return replace(self, latent=TruncatedPrior(LatentPrior(**self.config.latent), threshold, form))
 
     def _standing(self, seed: int) -> Iterator[tuple[Tensor, ...]]:

@@ -1,0 +1,193 @@
+"""Mapping of latents and labels to styles, with style mixing, an average style and truncation: StyleGAN2."""
+
+import copy
+from itertools import pairwise
+from math import sqrt
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gan_lab.layers.pixel_norm import PixelNorm
+from gan_lab.ranges import require_at_least, require_range
+
+SLOPE = 0.2
+AVERAGE_DECAY = 0.995
+"""Weight of the average style in its update."""
+
+
+def scaled_leaky_relu(x: Tensor) -> Tensor:
+    """Leaky ReLU of slope 0.2 times sqrt(2): of N(0, 1) numbers, the mean square is 1.04."""
+    return F.leaky_relu(x, SLOPE) * sqrt(2)
+
+
+class MappingNetwork(nn.Module):
+    """Fully connected layers from normalized latents and labels to vectors (Karras et al., 2019, section 2).
+
+    Latents are scaled to mean square 1, and so is a linear embedding of the label, which is concatenated. Each layer
+    has the same size and the activation `scaled_leaky_relu`. It is never evaluated in half precision.
+
+    Args:
+        latent_dim: Size of a latent; 0 for a network of labels alone.
+        outputs: Size of a vector, and of a label's embedding.
+        layers: Number of layers.
+        label_dim: Coordinates at the end of a latent that describe its label, and are scaled by themselves.
+        num_classes: Number of labels; None for an unconditional network.
+    """
+
+    def __init__(
+        self, latent_dim: int, outputs: int, layers: int, label_dim: int = 0, num_classes: int | None = None
+    ) -> None:
+        super().__init__()
+        self.sizes = [latent_dim - label_dim, label_dim]
+        self.normalize = PixelNorm()
+        self.embedding = None if num_classes is None else LabelEmbedding(num_classes, outputs)
+        first = latent_dim + (0 if num_classes is None else outputs)
+        self.layers = nn.ModuleList(nn.Linear(i, o) for i, o in pairwise([first, *[outputs] * layers]))
+
+    def forward(self, latents: Tensor | None, labels: Tensor | None = None) -> Tensor:
+        """Vectors (n, outputs) for latents (n, latent_dim), None for a network of labels, and labels, int64 (n,).
+
+        Raises:
+            ValueError: The network needs labels.
+        """
+        with torch.autocast(_device(latents, labels), enabled=False):
+            x = torch.cat([self.normalize(part) for part in self._parts(latents, labels)], 1)
+            for layer in self.layers:
+                x = scaled_leaky_relu(layer(x))
+        return x
+
+    def _parts(self, latents: Tensor | None, labels: Tensor | None) -> list[Tensor]:
+        parts = [] if latents is None else [part for part in latents.split(self.sizes, 1) if part.shape[1]]
+        return parts if self.embedding is None else [*parts, self.embedding(labels)]
+
+
+class LabelEmbedding(nn.Module):
+    """A linear layer of one-hot labels.
+
+    Args:
+        num_classes: Number of labels.
+        dim: Size of a vector.
+    """
+
+    def __init__(self, num_classes: int, dim: int) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.linear = nn.Linear(num_classes, dim)
+
+    def forward(self, labels: Tensor | None) -> Tensor:
+        """Vectors (n, dim) of labels, int64 (n,).
+
+        Raises:
+            ValueError: There are no labels.
+        """
+        if labels is None:
+            raise ValueError("this network is conditioned on labels: call it with labels, int64 (n,)")
+        return self.linear(F.one_hot(labels, self.num_classes).to(self.linear.bias.dtype))
+
+
+class StyleMapping(nn.Module):
+    """Styles of all layers of a generator, w in the paper, from latents (Karras et al., 2020).
+
+    In training mode some batches are mixed (Karras et al., 2019, section 3.1): from a random layer on, the styles are
+    those of other latents, which are N(0, 1) numbers. The moving average of the styles is updated at each call, and is
+    part of the state dict. In evaluation mode styles are not mixed, and may be truncated; see `with_truncated_styles`.
+
+    Args:
+        latent_dim: Size of a latent.
+        style_dim: Size of a style.
+        layers: Layers of the mapping network.
+        count: Number of layers of the generator that have a style, at least 2.
+        label_dim: See `MappingNetwork`.
+        num_classes: See `MappingNetwork`.
+        mixing: Probability that a batch is mixed.
+
+    Raises:
+        ValueError: A number is out of range.
+    """
+
+    gives_styles: ClassVar[bool] = True
+    keeps_statistics: ClassVar[bool] = True
+    average: Tensor
+
+    def __init__(
+        self,
+        latent_dim: int,
+        style_dim: int,
+        layers: int,
+        count: int,
+        label_dim: int = 0,
+        num_classes: int | None = None,
+        mixing: float = 0.9,
+    ) -> None:
+        super().__init__()
+        require_at_least("architecture.generator.mapping_layers", layers, 1)
+        require_at_least("architecture.generator.style_dim", style_dim, 1)
+        require_range("architecture.generator.mixing", mixing, 0 <= mixing <= 1, "in [0, 1]")
+        self.network = MappingNetwork(latent_dim, style_dim, layers, label_dim, num_classes)
+        self.latent_dim = latent_dim - label_dim
+        self.count = count
+        self.mixing = mixing
+        self.psi = 1.0
+        self.cutoff = count
+        self.register_buffer("average", torch.zeros(style_dim))
+
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Styles (n, count, style_dim) for latents (n, latent_dim) and labels, int64 (n,), or None."""
+        styles = self.network(latents, labels)  # (n, style_dim)
+        if not self.training:
+            return self._truncated(styles)
+        with torch.no_grad():
+            self.average.lerp_(styles.mean(0), 1 - AVERAGE_DECAY)
+        return self._mixed(styles, latents, labels)
+
+    def _truncated(self, styles: Tensor) -> Tensor:
+        if self.psi == 1:
+            return self._in_layers(styles, styles, self.count)
+        return self._in_layers(torch.lerp(self.average.expand_as(styles), styles, self.psi), styles, self.cutoff)
+
+    def _mixed(self, styles: Tensor, latents: Tensor, labels: Tensor | None) -> Tensor:
+        # These two numbers are drawn on the CPU, so a GPU does not have to be waited for.
+        if torch.rand(()) >= self.mixing:
+            return self._in_layers(styles, styles, self.count)
+        first = int(torch.randint(1, self.count, ()))
+        drawn = torch.randn_like(latents[:, : self.latent_dim])
+        other = self.network(torch.cat([drawn, latents[:, self.latent_dim :]], 1), labels)
+        return self._in_layers(styles, other, first)
+
+    def _in_layers(self, styles: Tensor, others: Tensor, count: int) -> Tensor:
+        """`styles` in the first `count` layers, `others` in the rest: (n, count, style_dim)."""
+        return torch.stack([styles] * count + [others] * (self.count - count), 1)
+
+
+def _device(*tensors: Tensor | None) -> str:
+    return next((tensor.device.type for tensor in tensors if tensor is not None), "cpu")
+
+
+def with_truncated_styles(network: nn.Module, psi: float, cutoff: int | None = None) -> nn.Module:
+    """Copy of a network with truncated styles (Karras et al., 2019, appendix B): average + psi (style - average).
+
+    Args:
+        network: In evaluation mode.
+        psi: At least 0; 1 changes nothing, 0 gives the average style for all latents and labels.
+        cutoff: Number of layers whose styles are truncated, from the lowest resolution; None for all.
+
+    Raises:
+        ValueError: The network has no styles, or a number is out of range.
+    """
+    require_range("truncation", psi, psi >= 0, "at least 0, or null for none")
+    network = copy.deepcopy(network)
+    layers = [m for m in network.modules() if isinstance(m, StyleMapping)]
+    if not layers:
+        raise ValueError("the generator has no styles that can be truncated")
+    for layer in layers:
+        layer.cutoff = layer.count if cutoff is None else cutoff
+        require_range("truncation_cutoff", layer.cutoff, 1 <= layer.cutoff <= layer.count, f"from 1 to {layer.count}")
+        layer.psi = psi
+    return network
+
+
+def has_styles(network: nn.Module) -> bool:
+    """Whether a network has styles, which `with_truncated_styles` can truncate."""
+    return any(isinstance(layer, StyleMapping) for layer in network.modules())

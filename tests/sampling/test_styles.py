@@ -1,0 +1,85 @@
+"""Samples of a generator with styles: truncation by psi, its cutoff, and noise; also inside a wrapper."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import gan_lab
+from gan_lab.config.compose import compose
+from gan_lab.errors import ConfigError
+from gan_lab.sampling.pretrained import PretrainedGenerator
+from gan_lab.training.fit import fit
+from tests.conftest import SMALL
+
+Command = Callable[..., Any]
+STYLES = ("model=r1_gan", "architecture=stylegan2", "latent.dim=6", "dataset.resolution=8", "batch_size=8")
+
+
+def train(folder: Path, conditioning: str) -> Path:
+    """A short run, whose noise got a visible strength."""
+    strong = ("optimizer.generator.lr=0.05", f"conditioning={conditioning}")
+    fit(compose(*SMALL, *STYLES, *strong, "architecture.generator.norm=demodulation", f"run.dir={folder}"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(tmp_path_factory.mktemp("styles") / "run", "mapping")
+
+
+@pytest.fixture(scope="module")
+def loaded(run: Path) -> PretrainedGenerator:
+    return gan_lab.load(run, device="cpu")
+
+
+def test_the_average_style_is_in_the_checkpoint(loaded: PretrainedGenerator) -> None:
+    assert loaded.generator.styles.average.abs().max() > 0
+
+
+def test_psi(loaded: PretrainedGenerator) -> None:
+    """0: one image for all latents and labels; 1: no change; in between the samples are closer to each other."""
+    plain, none, half, zero = (loaded.sample(8, truncation=psi) for psi in (None, 1.0, 0.5, 0.0))
+    assert torch.equal(plain, none) and torch.allclose(zero, zero[:1].expand_as(zero), atol=1e-6)
+    assert 0 < half.var(0).mean() < plain.var(0).mean()
+    low = loaded.sample(8, truncation=0.5, truncation_cutoff=2)
+    assert not torch.equal(low, half) and not torch.equal(low, plain)
+    assert loaded.form_of_truncation("resample") == "psi"
+
+
+def test_noise(loaded: PretrainedGenerator) -> None:
+    fixed, random = loaded.sample(8, seed=1), loaded.sample(8, seed=1, noise="random")
+    assert torch.equal(fixed, loaded.sample(8, seed=1)) and torch.equal(
+        random, loaded.sample(8, seed=1, noise="random")
+    )
+    assert (fixed - random).abs().max() > 1e-4
+
+
+def test_psi_inside_a_wrapper(tmp_path: Path) -> None:
+    """With conditioning=concat another module holds the generator; psi = 0 gives one image as well."""
+    loaded = gan_lab.load(train(tmp_path / "run", "concat"), device="cpu")
+    zero = loaded.sample(8, truncation=0.0)
+    assert torch.allclose(zero, zero[:1].expand_as(zero), atol=1e-6) and loaded.sample(8).var(0).mean() > 1e-6
+
+
+def test_the_command(run: Path, command: Command) -> None:
+    command("sample", f"run={run}", "count=4", "truncation=0.5", "truncation_cutoff=2", "noise=random", "files=false")
+    assert (run / "samples" / "seed_0_psi_0.5_cutoff_2_random_noise" / "grid.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"truncation": 0.5, "truncation_cutoff": 5}, "truncation_cutoff=5 is not allowed: it must be from 1 to 4."),
+        ({"truncation_cutoff": 2}, "truncation_cutoff=2 needs truncation and a generator with styles; set "
+         "truncation_cutoff=null."),
+        ({"truncation": -1.0}, "truncation=-1.0 is not allowed: it must be at least 0, or null for none."),
+        ({"noise": "none"}, "noise=none is not known: choose fixed or random."),
+    ],
+)  # fmt: skip
+def test_what_is_refused(loaded: PretrainedGenerator, options: dict, sentence: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        loaded.sample(2, **options)
+    assert str(error.value) == sentence
