@@ -73,7 +73,7 @@ SMALLEST = {
 }
 """Overrides that a model needs at, or instead of, 16 pixels."""
 
-PER_SAMPLE = {"gradient_penalty", "divergence_penalty", "r1", "r1_lazy", "r2", "r1_r2", "dragan"}
+PER_SAMPLE = {"gradient_penalty", "divergence_penalty", "r1", "r1_lazy", "r1_by_resolution", "r2", "r1_r2", "dragan"}
 ONLY_DIFFERENCES = {"wasserstein", "relativistic", "relativistic_average_hinge"}
 BATCH_NORM_IN_DISCRIMINATOR = {
     "dcgan",

@@ -37,6 +37,7 @@ def test_a_lazy_penalty_of_the_generator_works_in_every_model(model: str, tiny) 
         "budget.images=32",
         "~callbacks.train_log",
         *ON_POINTS.get(model, ()),
+        *(("regularizer=[r1_by_resolution]",) if model == "stylegan2" else ()),  # it has a lazy penalty of its own
     )
     target = "+regularizer.lazy._target_=gan_lab.regularizers.weights.Orthogonal"
     plain = build(tiny(f"model={model}", *points)).module

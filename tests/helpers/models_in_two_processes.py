@@ -26,6 +26,14 @@ UNCOUPLED = {
     "pggan": ("architecture.discriminator.minibatch_group=1",),
     # SGD, because Adam turns a gradient that is rounding error, as one weight's at this seed, into a step of size lr.
     "msg_gan": ("architecture.discriminator.minibatch_group=1", "loss=relativistic", "optimizer=sgd", "lr=1e-2"),
+    "stylegan2": (
+        "architecture.discriminator.minibatch_group=1",
+        "architecture.generator.noise=fixed",
+        "architecture.generator.mixing=0",
+        "regularizer=[r1_by_resolution]",  # the mean of path lengths has the gradient of the local half
+        "optimizer=sgd",  # as for msg_gan
+        "lr=1e-3",
+    ),
     "biggan": ("dataset.resolution=32",),
     "biggan_deep": ("dataset.resolution=32",),
     "ragan": ("loss=relativistic",),

@@ -153,6 +153,7 @@ def files() -> Iterator[tuple[str, str, dict[str, Any]]]:
     ("file", "key", "node"), list(files()), ids=lambda value: value if isinstance(value, str) else ""
 )
 def test_every_file_makes_a_tested_regularizer(file: str, key: str, node: dict[str, Any]) -> None:
+    node = {key: value for key, value in node.items() if not str(value).startswith("${")}  # of the rest of a config
     regularizer = instantiate(node, _convert_="all")
     assert type(regularizer) in set(EXPECTED) | OTHERS
     assert key in file or file in key

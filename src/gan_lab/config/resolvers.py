@@ -92,6 +92,11 @@ def first(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
 
 
+def r1_gamma(resolution: int | None, batch_size: int) -> float:
+    """Weight of R1 for a resolution, 0.0002 resolution^2 / batch_size (Karras et al., 2020b, code); 1 for points."""
+    return 1.0 if resolution is None else 0.0002 * resolution**2 / batch_size
+
+
 def prepared(source: str, key: str) -> Any:
     """Property of a prepared data set: `resolution`, the largest one, or `channels`."""
     from gan_lab.data.pyramid import read_description
@@ -107,6 +112,7 @@ def register() -> None:
     OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
     OmegaConf.register_new_resolver("notes_folder", notes_folder, replace=True)
     OmegaConf.register_new_resolver("first", first, replace=True)
+    OmegaConf.register_new_resolver("r1_gamma", r1_gamma, replace=True)
     OmegaConf.register_new_resolver("prepared", prepared, replace=True)
     OmegaConf.register_new_resolver("command_help", command_help, replace=True)
     _store_schemas()

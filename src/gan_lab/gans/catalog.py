@@ -137,6 +137,12 @@ CATALOG = (
         "the authors' code",
     ),
     Entry(
+        "stylegan2", "StyleGAN2", "Karras et al. (2020)", "1912.04958", TWO_PLAYER,
+        "styles by a mapping network, modulated and demodulated convolutions, noise in each layer; lazy R1 and path "
+        "length regularization",
+        "paper, configuration F; weight of R1 by resolution and batch size, as in the code of StyleGAN2-ADA",
+    ),
+    Entry(
         "biggan", "BigGAN", "Brock et al. (2019)", "1809.11096", TWO_PLAYER,
         "large batches, latents and a shared class embedding in every conditional norm, orthogonal regularization, "
         "truncation",
