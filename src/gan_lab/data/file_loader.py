@@ -2,7 +2,9 @@
 
 import itertools
 import logging
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypedDict
 
 import torch
@@ -73,11 +75,9 @@ class FileLoader(ResumableLoader):
         self._loader = None
 
     def _batches(self, start: int) -> Iterator[Batch]:
-        if self._loader is None:
-            self._loader = self._make_loader()
         self._rest.start = start
         try:
-            for decoded in self._loader:
+            for decoded in self._started():
                 if decoded["error"]:
                     raise DataError(decoded["error"])
                 self._record_skipped(decoded["skipped"])
@@ -90,6 +90,23 @@ class FileLoader(ResumableLoader):
             if not self.num_workers:
                 raise
             raise DataError(_worker_failure(error)) from error
+
+    def _started(self) -> Iterator[_Decoded]:
+        """Decoded batches of the rest of the epoch; starts the workers, unless they wait since the last epoch.
+
+        Raises:
+            DataError: The system does not allow as many processes or open files.
+        """
+        if self._loader is None:
+            self._loader = self._make_loader()
+        with _exceptions_in_del_ignored():
+            try:
+                return iter(self._loader)
+            except (OSError, RuntimeError) as error:
+                failure = _worker_failure(error)
+            # The error is deleted here, and so is PyTorch's incomplete iterator, which then misses an attribute.
+        self.close()
+        raise DataError(failure)
 
     def _make_loader(self) -> DataLoader[_Decoded]:
         return DataLoader(
@@ -162,6 +179,16 @@ class _BatchDecoder(Dataset[_Decoded]):
                     raise
                 skipped.append(candidate)
         raise DataError(f"None of the {len(self.raw)} images can be used; the first is {self.raw.name(0)}.")
+
+
+@contextmanager
+def _exceptions_in_del_ignored() -> Iterator[None]:
+    """Do not print exceptions of destructors in the block."""
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    try:
+        yield
+    finally:
+        sys.unraisablehook = hook
 
 
 def _worker_failure(error: Exception) -> str:
