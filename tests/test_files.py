@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from gan_lab.errors import DataError
-from gan_lab.files import atomic_write, copy_file, link_file, open_to_append, remove_temporary_files, write_text
+from gan_lab.files import (
+    atomic_write,
+    copy_file,
+    link_file,
+    open_to_append,
+    read_text,
+    remove_temporary_files,
+    write_text,
+)
 from gan_lab.terminal import printable
 
 
@@ -68,6 +76,19 @@ def test_devices_and_folders_are_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError, match="folder"):
         write_text(tmp_path / "folder", "x")
     assert (tmp_path / "pipe").is_fifo() and (tmp_path / "link").is_symlink()
+
+
+def test_only_regular_files_of_limited_size_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("pipe", "nothing", "."):
+        with pytest.raises(FileNotFoundError):
+            read_text(tmp_path / name)
+    monkeypatch.setattr("gan_lab.files.MAX_TEXT_BYTES", 8)
+    (tmp_path / "x").write_bytes(b"eight \xff!")
+    assert read_text(tmp_path / "x") == "eight \ufffd!"
+    (tmp_path / "x").write_bytes(bytes(9))
+    with pytest.raises(OSError, match="more than the limit"):
+        read_text(tmp_path / "x")
 
 
 def test_lines_are_not_appended_through_a_link(tmp_path: Path) -> None:

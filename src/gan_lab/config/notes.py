@@ -9,7 +9,7 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from gan_lab.files import write_text
+from gan_lab.files import read_text, write_text
 from gan_lab.runs.plain_yaml import parse_yaml
 
 NOTES = Path(".hydra", "overrides.yaml")
@@ -18,16 +18,11 @@ NOTES = Path(".hydra", "overrides.yaml")
 OF_ONE_COMMAND = {"run", "resume", "allow_changes", "time_limit"}
 """First parts of keys that concern one command and not the run: they are not repeated."""
 
-MAX_BYTES = 1_000_000
-"""Largest file of overrides that is read."""
-
 
 def read_overrides(folder: Path) -> Any:
     """Contents of the file of overrides of a run folder, not trusted; None if it cannot be read or is too large."""
     try:
-        with (folder / NOTES).open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-        return parse_yaml(content.decode()) if len(content) <= MAX_BYTES else None
+        return parse_yaml(read_text(folder / NOTES, errors="strict"))
     except (OSError, ValueError, yaml.YAMLError, RecursionError):
         return None
 

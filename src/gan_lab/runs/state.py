@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from gan_lab.files import write_text
+from gan_lab.files import read_text, write_text
 from gan_lab.ranks import is_first_process
 
 RUNNING, FINISHED, STOPPED, FAILED = "running", "finished", "stopped", "failed"
@@ -21,9 +21,8 @@ def read_state(path: Path) -> dict[str, Any]:
 
     Keys: `state`, `reason`, `images_seen`, `budget_images`, `time`, `host`, `process`, each if the run wrote it.
     """
-    file = path / "state.json"
     try:
-        state = json.loads(file.read_text(encoding="utf-8", errors="replace")) if file.is_file() else {}
+        state = json.loads(read_text(path / "state.json"))
     except (OSError, ValueError, RecursionError):
         return {}
     return state if isinstance(state, dict) else {}

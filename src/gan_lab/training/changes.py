@@ -12,7 +12,7 @@ from gan_lab.config.overrides import to_paste
 from gan_lab.config.untrusted import foreign_config
 from gan_lab.data.content import DataContent
 from gan_lab.errors import CheckpointError, ConfigError
-from gan_lab.files import relative_path
+from gan_lab.files import read_text, relative_path
 from gan_lab.gans.base import AdversarialModule
 from gan_lab.keys import leaves
 from gan_lab.training.resuming import Start
@@ -90,7 +90,7 @@ def _refuse_unaccepted(changes: Mapping[str, str], now: Mapping[str, Any], folde
 def _settings_in(file: Path) -> dict[str, Any] | None:
     """Settings of a config file, by dotted key; None if it cannot be read."""
     try:
-        return dict(leaves(OmegaConf.to_container(foreign_config(file.read_text(), file))))
+        return dict(leaves(OmegaConf.to_container(foreign_config(read_text(file), file))))
     except (OSError, ValueError, CheckpointError):
         return None
 
