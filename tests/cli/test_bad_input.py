@@ -101,7 +101,7 @@ CONFIG = {
     # The machine
     "hardware.precision=foo": "hardware.precision=foo .*bf16-mixed",
     "hardware.accelerator=foo": "hardware.accelerator=foo.* cpu",
-    "hardware.strategy=foo": "hardware.strategy=foo.* ddp",
+    "hardware.strategy=ddp": "hardware.strategy=ddp is not known: .*auto, ddp_by_player, ddp_find_unused",
     "hardware.devices=foo": "hardware.devices=foo.*int > 0",
     # Targets and their options
     "+loss.foo=1": "loss.foo is not an option of .*NonSaturating: it takes no options",

@@ -213,7 +213,7 @@ def test_limits_that_stop_workers_are_named(folder, monkeypatch):
 
     monkeypatch.setattr(process_class, "start", start_one)
     monkeypatch.setattr("sys.unraisablehook", ignored.append)
-    with pytest.raises(DataError, match=r"cannot run: .*Too many open files; set hardware\.num_workers=0 or a smaller"):
+    with pytest.raises(DataError, match=r"cannot run: Too many open files; set hardware\.num_workers=0 or a smaller"):
         list(file_loader(folder, 2))
     gc.collect()
     assert not ignored and not multiprocessing.active_children()

@@ -36,7 +36,7 @@ from gan_lab.gans.parts import Parts
 from gan_lab.gans.phases import OptimizerFactory
 from gan_lab.optim.growth import Growth
 from gan_lab.ranks import is_first_process
-from gan_lab.strategies import register_strategies
+from gan_lab.strategies import BY_PLAYER, register_strategies
 
 SIZES = {"width", "max_width", "channels", "latent_dim", "resolution", "pieces"}
 """Options of networks that are at least 1."""
@@ -393,8 +393,12 @@ def build_trainer(cfg: DictConfig) -> Trainer:
     loggers = list(instantiate_each(cfg.logger, "logger").values())
     make_trainer = instantiate({**cfg.trainer, "_partial_": True}, "trainer")
     register_strategies()
+    options = {"callbacks": callbacks, "logger": loggers or False, "plugins": [AtomicCheckpointIO()]}
     try:
-        return make_trainer(callbacks=callbacks, logger=loggers or False, plugins=[AtomicCheckpointIO()])
+        trainer = make_trainer(**options)
+        if trainer.world_size > 1 and cfg.trainer.get("strategy") == "auto":  # PyTorch's wrapper would fail
+            trainer = make_trainer(**options, strategy=BY_PLAYER)
+        return trainer
     except (ValueError, TypeError, RuntimeError, MemoryError, MisconfigurationException) as error:
         settings = ", ".join(f"hardware.{name}={cfg.hardware[name]}" for name in HARDWARE)
         raise ConfigError(f"{settings} cannot be used: {_first_line(error)}.") from error

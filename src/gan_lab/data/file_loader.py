@@ -193,7 +193,7 @@ def _exceptions_in_del_ignored() -> Iterator[None]:
 
 def _worker_failure(error: Exception) -> str:
     """Message for an error of the system in a worker process, or when the workers start or send a batch."""
-    text = " ".join(str(error).split())
+    text = " ".join(str(getattr(error, "strerror", None) or error).split())  # without the number of an OSError
     is_full = any(sign in text for sign in ("No space left", "shared memory", "Bus error"))  # a full tmpfs
     cause = "the shared memory in /dev/shm is full" if is_full else text.rstrip(".")
     advice = ", or enlarge /dev/shm (docker run --shm-size=1g)" if is_full else " or a smaller number"
