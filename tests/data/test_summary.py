@@ -67,7 +67,7 @@ def test_images_as_they_are_need_no_remark(mixed: Path) -> None:
 def test_a_part_of_a_large_set_is_checked(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gan_lab.data.summary.CHECKED", 3)
     text = images(mixed, resolution=64).summary()
-    assert text.endswith("(in 3 of them); 3 of 3 images that were checked are smaller than 64 pixels and are enlarged")
+    assert text.endswith("(in 3 of them); all images that were checked are smaller than 64 pixels and are enlarged")
 
 
 def test_images_beside_the_folders(classes: Path) -> None:

@@ -8,7 +8,7 @@ from gan_lab.data.raw import Header, RawImages, shortened
 LONG = 1.5
 """Quotient of the longer and the shorter side from which an image is called long."""
 
-CHECKED = 1000
+CHECKED = 2000
 """Largest number of images whose headers are read."""
 
 Size = tuple[int, int]
@@ -71,6 +71,5 @@ def _changes(sizes: Sequence[Size], total: int, decoder: Decoder) -> list[str]:
 
 def _of(count: int, checked: int, total: int) -> str:
     """`31 of 80`; `all` if it is all of them."""
-    if count == total:
-        return "all"
-    return f"{count:,} of {checked:,}" if checked == total else f"{count:,} of {checked:,} images that were checked"
+    number = "all" if count == checked else f"{count:,} of {checked:,}"
+    return number if checked == total else f"{number} images that were checked"

@@ -83,10 +83,10 @@ def _labels(run: RunFolder) -> str:
         return ""
     record = run.records.get(key, Measurement(math.nan))
     count = record.protocol.samples
-    references = [] if record.ideal_value is None else [f"real images: {100 * record.ideal_value:.0f} %"]
+    references = [] if record.ideal_value is None else [f"real images: {100 * record.ideal_value:.3g} %"]
     if (classes := _integer(record.protocol.options.get("classes"), 0)) > 0:
-        references.append(f"chance: {100 / classes:.0f} %")
-    text = f"labels are obeyed in {100 * run.finals[key]:.0f} % of {'the' if count is None else f'{count:,}'} samples"
+        references.append(f"chance: {100 / classes:.3g} %")
+    text = f"labels are obeyed in {100 * run.finals[key]:.3g} % of {'the' if count is None else f'{count:,}'} samples"
     return f"{text} ({', '.join(references)})" if references else text
 
 
