@@ -425,9 +425,7 @@ def test_unusable_checkpoints(command: Command, trained: Path, tmp_path: Path) -
     assert command("sample", "run=runs/one", "count=2", "device=cpu").status == 0
     assert_refused(command("sample", "run=runs/one", "count=2", "device=foo"), "device=foo cannot be used")
     assert_refused(command("sample", "run=runs/one", "labels=3"), "labels=.* needs a run with conditioning")
-    assert_refused(
-        command("sample", "run=runs/one", "labels=foo"), "labels=foo .*a number, a list of numbers, all, or null"
-    )
+    assert_refused(command("sample", "run=runs/one", "labels=foo"), "labels=foo needs a run with conditioning")
     assert_refused(command("sample", "run=runs/one", "labels=all"), "conditioning")
 
 
