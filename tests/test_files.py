@@ -102,6 +102,15 @@ def test_lines_are_not_appended_through_a_link(tmp_path: Path) -> None:
     assert error.value.errno == errno.ELOOP
 
 
+def test_appended_lines_leave_a_second_name_as_it_is(tmp_path: Path) -> None:
+    write_text(tmp_path / "backup", "a\n")
+    (tmp_path / "log").hardlink_to(tmp_path / "backup")
+    for _ in range(2):
+        with open_to_append(tmp_path / "log") as lines:
+            lines.write("b\n")
+    assert (tmp_path / "log").read_text() == "a\nb\nb\n" and (tmp_path / "backup").read_text() == "a\n"
+
+
 def test_control_characters_are_escaped() -> None:
     every = "".join(map(chr, range(0x250)))
     escaped = printable(every)

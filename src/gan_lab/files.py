@@ -106,9 +106,13 @@ def link_file(source: Path, file: Path) -> None:
 def open_to_append(file: Path) -> TextIO:
     """Open a text file to append lines, without translation of line ends.
 
+    A file with a second name, such as a hard link of a backup, is copied first, so that the other name keeps its content.
+
     Raises:
         OSError: The file is a link (ELOOP) or a pipe without a reader (ENXIO), or cannot be written.
     """
+    if not file.is_symlink() and file.is_file() and file.stat().st_nlink > 1:
+        copy_file(file, file)
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     return open(file, "a", newline="", encoding="utf-8", opener=lambda path, _: os.open(path, flags, 0o666))
 

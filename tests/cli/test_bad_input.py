@@ -121,6 +121,12 @@ CONFIG = {
     "allow_targets=mine": "allow_targets",
     "loss._target_=gan_lab.losses.adversarial.Nothing": "loss._target_=.*Nothing cannot be imported",
     "loss._target_=gan_lab.losses.adversarial": "loss._target_=.*must be a class or a function",
+    "trainer.max_epochs=0": "trainer.max_epochs=0 .*the budget is the length of a run: set budget.images",
+    "+trainer.max_steps=3": "trainer.max_steps=3 .*the budget is the length",
+    "+trainer.limit_train_batches=0": "trainer.limit_train_batches=0 .*the budget is the length",
+    "+trainer.min_steps=9": "trainer.min_steps=9 .*the budget is the length",
+    "schedule=linear_decay schedule.lr.end_factor=-1": "schedule.lr .*end_factor of at least 0, not -1",
+    "dataset=ring architecture=mlp metrics=[] extractor=digits": "extractor is for images, .*points.*leave it out",
     "+trainer.gradient_clip_val=1": "trainer.gradient_clip_val .*clip_norm",
     # Pairs
     "metrics=points evaluation.best=eval/x callbacks.checkpoints.best=train/y": (

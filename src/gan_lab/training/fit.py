@@ -164,7 +164,9 @@ def _train(experiment: Experiment, start: Start | None, state: RunState) -> None
     finally:
         for logger in trainer.loggers:
             _finish_logger(logger)
-    state.write(STOPPED if module.interrupted else FINISHED, module.images_seen, budget, module.interrupted)
+    early = "a callback" if module.images_seen < budget else None  # such as Lightning's EarlyStopping
+    reason = module.interrupted or early
+    state.write(STOPPED if reason else FINISHED, module.images_seen, budget, reason)
     _log_end(experiment, 0 if start is None else start.images_seen, time.perf_counter() - begin)
 
 
@@ -251,10 +253,12 @@ def _log_end(experiment: Experiment, first_images: int, seconds: float) -> None:
             f"checkpoint {folder}/checkpoints/last.ckpt. To resume: gan-lab train {to_paste('resume', folder)}"
         )
         return
-    seen = experiment.module.images_seen
+    seen, budget = experiment.module.images_seen, experiment.config.budget.images
     done = f"Done: {seen:,} images seen in {duration(seconds)}. "
-    if seen == first_images:
-        done = f"Nothing was trained: budget.images={experiment.config.budget.images} is reached, with {seen:,} seen. "
+    if seen < budget:
+        done = f"A callback ended the run after {seen:,} of {budget:,} images. "
+    elif seen == first_images:
+        done = f"Nothing was trained: budget.images={budget} is reached, with {seen:,} seen. "
     log.info(
         f"{done}{folder} has report.html, samples/final.png, metrics.csv and checkpoints/last.ckpt. "
         f"Next: open {shlex.quote(f'{folder}/report.html')}, or gan-lab sample {to_paste('run', folder)}"
