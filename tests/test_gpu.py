@@ -46,7 +46,7 @@ def test_a_checkpoint_resumes_exactly(tmp_path: Path) -> None:
     uninterrupted = fit(compose(*settings, "budget.images=160", f"run.dir={tmp_path}/uninterrupted")).module
     fit(compose(*settings, "budget.images=80", f"run.dir={tmp_path}/first"))
     resumed = fit(
-        compose(*settings, "budget.images=160", f"run.dir={tmp_path}/second", f"resume={tmp_path}/first")
+        compose(*settings, "budget.images=160", f"run.dir={tmp_path}/second", f"resume={tmp_path}/first/checkpoints/last.ckpt")
     ).module
     for (key, a), (_, b) in zip(uninterrupted.named_parameters(), resumed.named_parameters(), strict=True):
         assert torch.allclose(a, b, atol=1e-5), key

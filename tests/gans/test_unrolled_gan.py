@@ -258,7 +258,7 @@ def test_resumes_in_the_middle_of_an_epoch_bit_for_bit(tiny, tmp_path: Path) -> 
     )
     uninterrupted = fit(tiny(*settings, "budget.images=160", f"run.dir={tmp_path}/uninterrupted"))
     fit(tiny(*settings, "budget.images=160", "callbacks.budget.images=56", f"run.dir={tmp_path}/first"))
-    second = fit(tiny(*settings, "budget.images=160", f"run.dir={tmp_path}/second", f"resume={tmp_path}/first"))
+    second = fit(tiny(*settings, "budget.images=160", f"run.dir={tmp_path}/second", f"resume={tmp_path}/first/checkpoints/last.ckpt"))
     a, b = uninterrupted.module.state_dict(), second.module.state_dict()
     assert a.keys() == b.keys()
     assert all(torch.equal(value, b[key]) for key, value in a.items() if isinstance(value, Tensor))
