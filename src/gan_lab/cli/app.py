@@ -73,6 +73,11 @@ def output_folder() -> str:
     return HydraConfig.get().runtime.output_dir
 
 
+def log_file() -> str:
+    """Name of the file in it that `hydra/job_logging=default` writes."""
+    return f"{HydraConfig.get().job.name}.log"
+
+
 def is_multirun() -> bool:
     """Whether this job is a trial of a sweep."""
     return HydraConfig.get().mode == hydra.types.RunMode.MULTIRUN
