@@ -91,7 +91,7 @@ def test_a_change_that_no_override_makes_is_not_recorded(tmp_path: Path) -> None
 
 
 def test_a_run_whose_settings_are_unknown(command: Callable, trained: Path, tmp_path: Path) -> None:
-    """Composed by Hydra alone. The message names no settings that nobody has changed."""
+    """Composed by Hydra alone. The message names no settings as changed."""
     with initialize_config_dir(gan_lab.config_dir(), version_base="1.3"):
         config = hydra_compose("train", overrides=[*POINTS, f"run.dir={tmp_path}/two"])
     gan_lab.fit(config)
