@@ -1,6 +1,7 @@
 """Random numbers as a function of (seed, position in the run), independent of the number of processes."""
 
-from functools import cache, cached_property
+from collections.abc import Sequence
+from functools import cache, cached_property, reduce
 from hashlib import blake2b
 
 import torch
@@ -50,12 +51,19 @@ class Noise:
         global_size: Rows of a draw before the cut.
         rows: The rows that this process keeps; all by default.
         device: Device of the tensors. Streams of different device types differ.
+        names: Names of the children that lead to this stream.
     """
 
     def __init__(
-        self, seed: int, global_size: int, rows: slice = slice(None), device: torch.device | str = "cpu"
+        self,
+        seed: int,
+        global_size: int,
+        rows: slice = slice(None),
+        device: torch.device | str = "cpu",
+        names: Sequence[str] = (),
     ) -> None:
-        self.seed = seed
+        self._root = seed
+        self._names = names
         self.global_size = global_size
         self.rows = rows
         self.device = device
@@ -70,12 +78,17 @@ class Noise:
         return len(range(*self.rows.indices(self.global_size)))
 
     @cached_property
+    def seed(self) -> int:
+        """Seed of this stream; computed at the first draw, since most children of a step are never drawn from."""
+        return reduce(lambda seed, name: mix(seed, name_hash(name)), self._names, self._root)
+
+    @cached_property
     def generator(self) -> torch.Generator:
         return torch.Generator(self.device).manual_seed(self.seed)
 
     def child(self, name: str) -> "Noise":
         """A new stream for a purpose such as `latents` or `penalty/r1`; each call starts it from its beginning."""
-        return Noise(mix(self.seed, name_hash(name)), self.global_size, self.rows, self.device)
+        return Noise(self._root, self.global_size, self.rows, self.device, (*self._names, name))
 
     def normal(self, *shape: int) -> Tensor:
         """Independent N(0, 1) numbers, float32 of shape (rows, *shape)."""

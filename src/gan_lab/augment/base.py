@@ -32,5 +32,7 @@ def augmented(augment: Augmentation, points: Tensor, noise: Noise) -> Tensor:
 
     If there are k times as many points as the noise has rows, each of the k batches has its own random numbers.
     """
+    if len(points) == noise.count:
+        return augment(points, noise.child("augment"))
     batches = [augment(batch, noise.for_batch(k).child("augment")) for k, batch in enumerate(points.split(noise.count))]
-    return batches[0] if len(batches) == 1 else torch.cat(batches)
+    return torch.cat(batches)

@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from gan_lab.callbacks.base import Callback
 from gan_lab.gans.base import AdversarialModule
-from gan_lab.terminal import LossyStream
+from gan_lab.terminal import lossy
 
 SHOWN_SEPARATELY = ("progress/images_seen", "progress/images_per_second")
 
@@ -31,7 +31,7 @@ class Progress(Callback):
 
     def on_train_start(self, trainer: Trainer, module: AdversarialModule) -> None:
         if trainer.is_global_zero:
-            stream = LossyStream(sys.stderr)
+            stream = lossy(sys.stderr)
             terminal = stream.isatty()
             self._bar = tqdm(
                 file=stream,

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
@@ -100,6 +100,15 @@ def prepared(source: str, key: str) -> Any:
     return {"resolution": pyramid.resolutions[-1], "channels": pyramid.channels}[key]
 
 
+def help_of(command: str, *, _root_: Any) -> str:
+    """The help of a command with the values of the config that asks for it.
+
+    Hydra replaces what begins with a dollar sign in it.
+    """
+    config = cast(dict[str, Any], OmegaConf.to_container(_root_, resolve=False))
+    return command_help(command, config).replace("$", "$$")
+
+
 def register() -> None:
     """Register the schemas and resolvers with Hydra. May be called again."""
     OmegaConf.register_new_resolver("run_id", run_id, use_cache=True, replace=True)
@@ -108,7 +117,7 @@ def register() -> None:
     OmegaConf.register_new_resolver("notes_folder", notes_folder, replace=True)
     OmegaConf.register_new_resolver("first", first, replace=True)
     OmegaConf.register_new_resolver("prepared", prepared, replace=True)
-    OmegaConf.register_new_resolver("command_help", command_help, replace=True)
+    OmegaConf.register_new_resolver("command_help", help_of, replace=True)
     _store_schemas()
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from gan_lab.data.decode import Decoder
+from gan_lab.data.decode import Decoder, refused
 from gan_lab.data.loaders import ResumableLoader
 from gan_lab.data.raw import RawImages
 from gan_lab.data.sampler import ChangingSampler, EpochSampler
@@ -157,9 +157,9 @@ class _BatchDecoder(Dataset[_Decoded]):
         for candidate in itertools.chain(range(position, len(self.raw)), range(position)):
             try:
                 return candidate, self.decoder(self.raw, candidate)
-            except DataError:
+            except DataError as error:
                 if self.on_error == "stop":
-                    raise
+                    raise refused(error) from error
                 skipped.append(candidate)
         raise DataError(f"None of the {len(self.raw)} images can be used; the first is {self.raw.name(0)}.")
 

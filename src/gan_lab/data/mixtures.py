@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -45,8 +46,11 @@ class GaussianMixture:
         """Sample points, float32 (n, 2), with their modes, int64 (n,), where n is the number of rows of the noise."""
         labels = (noise.uniform() * self._parts).long() % self.modes  # one part too many is the first mode again
         offsets = noise.normal(2)
-        centers = torch.tensor(self.centers, dtype=offsets.dtype, device=offsets.device)
-        return centers[labels] + self.std * offsets, labels
+        return self._centers.to(offsets)[labels] + self.std * offsets, labels
+
+    @cached_property
+    def _centers(self) -> Tensor:
+        return torch.tensor(self.centers)
 
     def log_prob(self, points: Tensor) -> Tensor:
         """Logarithm of the density at points (n, 2): (n,)."""

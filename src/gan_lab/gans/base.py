@@ -84,6 +84,14 @@ class AdversarialModule(LightningModule):
         self.latest: dict[str, float] = {}
         self._examples: Batch | None = None
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning notes the current hook some 40 times a batch; the search of torch for parameters, buffers and
+        # submodules of that name takes a twentieth of a small network's step.
+        if name == "_current_fx_name":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     @abstractmethod
     def players(self) -> Mapping[str, Player]:
         """The players, by name."""

@@ -296,7 +296,7 @@ class PhaseRunner:
         optimizer = self._optimizer(name, counts_as_step)
         self._player, self._terms = player, {}
         factor = update.gain / self.accumulate
-        with self._others_frozen(player):
+        with self._others_frozen(name):
             for iterate in player.power_iterations:
                 iterate()
             optimizer.zero_grad()
@@ -318,14 +318,20 @@ class PhaseRunner:
         """The terms of an update on a micro-batch, by name; records the observations of its phase."""
         step = update.phase.step(micro_batch, noise)
         terms = {} if update.lazy else update.phase.loss(step)
-        # Squares of half-precision gradients overflow: penalties run without autocast, on float32 samples.
-        with torch.autocast(self.module.device.type, enabled=False):
-            for name, penalty in update.penalties.items():
-                own = replace(step, noise=step.noise.child(f"penalty/{name}"))
-                terms[name] = penalty.weight * penalty(own)
+        if update.penalties:
+            terms |= self._penalties_of(update, step)
         if not update.lazy:
             self._record_observations(update.phase, step)
         return terms
+
+    def _penalties_of(self, update: Update, step: Step) -> Terms:
+        """The weighted penalties of an update, by name."""
+        # Squares of half-precision gradients overflow: penalties run without autocast, on float32 samples.
+        with torch.autocast(self.module.device.type, enabled=False):
+            return {
+                name: penalty.weight * penalty(replace(step, noise=step.noise.child(f"penalty/{name}")))
+                for name, penalty in update.penalties.items()
+            }
 
     @torch.no_grad()
     def _record_observations(self, phase: Phase, step: Step) -> None:
@@ -357,12 +363,20 @@ class PhaseRunner:
             rows = slice(rank + world * start, rank + world * (start + step), world)
             yield micro_batch, Noise(seed, size * world, rows, self.module.device)
 
+    @cached_property
+    def _of_others(self) -> dict[str, tuple[list[nn.Parameter], list[Tensor]]]:
+        """Parameters and statistics of all players but one, by the name of that one."""
+        found = {}
+        for name in self.players:
+            others = [other for key, other in self.players.items() if key != name]
+            parameters = [parameter for other in others for parameter in other.parameters]
+            found[name] = parameters, [buffer for other in others for buffer in other.statistics]
+        return found
+
     @contextmanager
-    def _others_frozen(self, player: Player) -> Iterator[None]:
+    def _others_frozen(self, player: str) -> Iterator[None]:
         """Context manager that freezes the other players and restores their statistics afterwards."""
-        others = [other for other in self.players.values() if other is not player]
-        parameters = [parameter for other in others for parameter in other.parameters]
-        statistics = [buffer for other in others for buffer in other.statistics]
+        parameters, statistics = self._of_others[player]
         before = [buffer.clone() for buffer in statistics]
         for parameter in parameters:
             parameter.requires_grad_(False)
