@@ -67,8 +67,8 @@ def test_resuming_with_another_batch_size_is_refused_if_resolutions_differ(digit
     settings = (*GROWTH, *digits(), "budget.images=128", *CHECKPOINTS)
     fit(tiny(*settings, "callbacks.budget.images=72", f"run.dir={tmp_path}/first"))
     with pytest.raises(ConfigError, match=r"images of \d+ pixels where growth is at \d+: resume with"):
-        changed = ("batch_size=2", "allow_changes=true", f"run.dir={tmp_path}/second", f"resume={tmp_path}/first/checkpoints/last.ckpt")
-        fit(tiny(*settings, *changed))
+        resumed = (f"run.dir={tmp_path}/second", f"resume={tmp_path}/first/checkpoints/last.ckpt")
+        fit(tiny(*settings, "batch_size=2", "allow_changes=true", *resumed))
 
 
 def test_other_models_read_the_resolution_of_the_config(digits, tiny) -> None:
