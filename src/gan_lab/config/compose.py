@@ -30,7 +30,7 @@ def compose(*overrides: str, command: str = "train", **settings: Any) -> DictCon
     """
     given = names_as_typed([*overrides, *(override(key, value) for key, value in settings.items())])
     resolvers.register()
-    with mistakes_raised(command, given), _initialized():
+    with mistakes_raised(command, given), initialized():
         check_choices(command, given)
         cfg = hydra.compose(command, overrides=given, return_hydra_config=True)
         choices = cfg.hydra.runtime.choices
@@ -44,7 +44,7 @@ def compose(*overrides: str, command: str = "train", **settings: Any) -> DictCon
 
 
 @contextmanager
-def _initialized() -> Iterator[None]:
+def initialized() -> Iterator[None]:
     """Initialize Hydra with the configs of gan_lab, also inside a block in which the user has initialized it."""
     before, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None
     try:
