@@ -40,7 +40,7 @@ def compose(*overrides: str, command: str = "train", **settings: Any) -> DictCon
 
 def _composed(overrides: Sequence[str], command: str) -> DictConfig:
     resolvers.register()
-    with mistakes_raised(command, overrides), _initialized():
+    with mistakes_raised(command, overrides), initialized():
         check_choices(command, overrides)
         cfg = hydra.compose(command, overrides=list(overrides), return_hydra_config=True)
         choices = cfg.hydra.runtime.choices
@@ -78,7 +78,7 @@ def _plain(cfg: DictConfig) -> dict[str, Any]:
 
 
 @contextmanager
-def _initialized() -> Iterator[None]:
+def initialized() -> Iterator[None]:
     """Initialize Hydra with the configs of gan_lab, also inside a block in which the user has initialized it."""
     before, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None
     try:

@@ -16,6 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
+from gan_lab.config.groups import config_folders
 from gan_lab.config.notes import NOTES, OF_ONE_COMMAND, first_key, read_overrides
 from gan_lab.config.overrides import override, to_paste
 from gan_lab.config.schema import CONF
@@ -67,7 +68,7 @@ def with_overrides_of_run(overrides: Sequence[str]) -> list[str]:
     if not notes.is_file():
         _refuse_run_without_record(Path(run))
         return list(overrides)
-    folders = [CONF, *_config_folders(overrides)]
+    folders = [CONF, *config_folders(overrides)]
     allowed = typed["allow_targets"].value() if "allow_targets" in typed else None
     with allowing(allowed if isinstance(allowed, list) else ()):
         earlier = [argument for argument in _overrides_of(Path(run)) if _is_repeated(argument, typed, folders, notes)]
@@ -207,18 +208,6 @@ def _parsed(argument: str) -> Override | None:
 
 def _key(argument: str) -> str:
     return argument.partition("=")[0].lstrip("+~")
-
-
-def _config_folders(overrides: Sequence[str]) -> list[Path]:
-    """The folders of the flags --config-dir and -cd."""
-    flags = ("--config-dir", "-cd")
-    pairs = [
-        (argument, following)
-        for argument, following in zip(overrides, [*overrides[1:], ""], strict=True)
-        if argument in flags
-    ]
-    joined = [argument.partition("=") for argument in overrides if argument.partition("=")[0] in flags]
-    return [Path(following) for _, following in pairs] + [Path(value) for _, equals, value in joined if equals]
 
 
 def _refusal(argument: str, problem: str, notes: Path) -> ConfigError:
