@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,9 +47,11 @@ def test_a_comment_on_two_lines_is_one() -> None:
     assert text.endswith("in features, null for half the median distance to the nearest image")
 
 
-def test_hydra_has_nothing_to_replace(command: Any) -> None:
-    """It substitutes what begins with a dollar sign."""
-    assert "run.root=$x " in command("train", "run.root=$x", "--help").out
+def test_choices_of_the_user_are_listed(command: Any, tmp_path: Path) -> None:
+    (tmp_path / "own/loss").mkdir(parents=True)
+    (tmp_path / "own/loss/mine.yaml").write_text("_target_: gan_lab.losses.adversarial.Hinge")
+    out = command("train", "--help", "--config-dir", "own", "loss=mine").out
+    assert re.search("^loss: .*hinge, .*, mine$", out, re.MULTILINE)
 
 
 OTHERS = ("model=wgan_gp", "dataset=ring", "architecture=mlp", "lr=0.5")

@@ -19,12 +19,20 @@ OF_TRAINING = ("every_images", "times", "max_time_fraction", "best")
 OF_DATASETS = ("budget_images",)
 """Keys of `dataset` that are in the help of training."""
 
+FLAGS = """\
+--cfg job           print the composed config and stop
+--info defaults     print which file each part came from and stop
+-m                  run once for every combination of a=1,2 b=3,4
+--config-dir DIR    a folder with config groups of your own, laid out like these
+--hydra-help        all flags"""
+"""The last lines of each help."""
+
 WIDTH = 34
 """Width of the column of keys; longer ones have their description on the next line."""
 
 
 def command_help(command: str, config: Mapping[str, Any]) -> str:
-    """Help of a command: the comment at the head of its YAML file, its keys with a line each, and its groups.
+    """Help of a command: the comment at the head of its YAML file, its keys with a line each, its groups, and flags.
 
     Args:
         command: The command.
@@ -36,7 +44,7 @@ def command_help(command: str, config: Mapping[str, Any]) -> str:
     shown += ["", "Keys (key=value), with the values of this command", "", *_key_lines(command, config)]
     if found := groups(command):
         shown += ["", "Groups (group=choice)", "", *(f"{group}: {', '.join(choices(group))}" for group in found)]
-    return "\n".join([*shown, ""])
+    return "\n".join([*shown, "", FLAGS])
 
 
 def described_keys(command: str) -> Iterator[tuple[str, str]]:

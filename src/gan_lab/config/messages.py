@@ -19,6 +19,7 @@ from gan_lab.config.groups import choices, groups, split_choice
 from gan_lab.config.known_keys import unknown_key
 from gan_lab.errors import ConfigError, TrainingError, UserError, is_out_of_memory, unknown_choice
 from gan_lab.keys import entries
+from gan_lab.terminal import printable
 
 _DISK = {
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EEXIST, errno.ENOENT,
@@ -30,9 +31,21 @@ _LIMITS = {errno.EMFILE, errno.ENFILE, errno.EAGAIN}
 """Errors of limits on open files and processes."""
 
 
+REASON_CHARACTERS = 300
+"""Longest text of `reason`."""
+
+
 def reason(error: BaseException, command: str) -> str:
-    """The reason of a failure in one line: the message for a user error, or the name and text of the exception."""
-    return describe(error, command) or f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+    """The reason of a failure: the message for a user error, or the class and the first line of any other exception.
+
+    One line of at most `REASON_CHARACTERS`, without control characters.
+    """
+    text = describe(error, command)
+    if text is None:
+        first = next((line for line in str(error).splitlines() if line.strip()), "")
+        text = ": ".join(filter(None, [type(error).__name__, first]))
+    line = printable(" ".join(text.split()))
+    return line if len(line) <= REASON_CHARACTERS else f"{line[: REASON_CHARACTERS - 3]}..."
 
 
 @contextmanager
