@@ -73,9 +73,23 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "no config": (lambda folder: (folder / "config.yaml").unlink(), ""),
     "an empty config": (write("config.yaml", b""), ""),
 }
+ONE_OF_EACH = (
+    "half a figure",
+    "a copy of a checkpoint",
+    "a byte in the warnings",
+    "a state that is nested",
+    "half a row",
+    "zeros in the log",
+    "no config",
+)
+"""One damage of each kind of file; the others are slow."""
 
 
-@pytest.mark.parametrize(("damage", "warning"), DAMAGE.values(), ids=DAMAGE)
+@pytest.mark.parametrize(
+    ("damage", "warning"),
+    [pytest.param(*case, marks=[] if name in ONE_OF_EACH else pytest.mark.slow) for name, case in DAMAGE.items()],
+    ids=DAMAGE,
+)
 def test_a_damaged_folder_is_resumed(
     damage: Callable[[Path], None], warning: str, finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
