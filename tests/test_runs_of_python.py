@@ -18,7 +18,7 @@ from gan_lab.runs.state import read_state
 from tests.conftest import TINY
 
 POINTS = (*(option for option in TINY[3:] if "checkpoints" not in option), "dataset=ring", "architecture=mlp",
-          "model=lsgan", "budget.images=16", "run.name=one")  # fmt: skip
+          "model=lsgan", "budget.images=16", "logger=[csv]", "run.name=one")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +47,9 @@ def test_it_is_resumed_by_the_command_and_by_compose(command: Callable, trained:
     monkeypatch.chdir(trained)
     outcome = command("train", f"resume={trained}/runs/one", "budget.images=24")
     assert outcome.status == 0, outcome.err
+    summary = RunFolder(trained / "runs/one").summary()  # the same in the log, in the report and in the list
+    assert summary.startswith("24 of 24 images seen in ") and summary.endswith(" of training")
+    assert f"Done: {summary}. " in outcome.err and summary in (trained / "runs/one/report.html").read_text()
     experiment = gan_lab.fit(gan_lab.compose(resume=f"{trained}/runs/one", **{"budget.images": 32}))
     assert (experiment.module.images_seen, experiment.config.lr, experiment.config.seed) == (32, 1e-3, 3)
     recorded = yaml.safe_load((trained / "runs/one/.hydra/overrides.yaml").read_text())

@@ -3,7 +3,6 @@
 import gc
 import logging
 import shlex
-import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -26,12 +25,12 @@ from gan_lab.config.notes import Command, record_command
 from gan_lab.config.overrides import to_paste
 from gan_lab.config.targets import allowing
 from gan_lab.data.base import TrainingData
-from gan_lab.durations import duration
 from gan_lab.errors import TrainingError, is_out_of_memory
 from gan_lab.files import relative_path
 from gan_lab.loggers.wandb import forget_run
 from gan_lab.ranks import is_first_process
 from gan_lab.reports.run_page import reported
+from gan_lab.runs.folder import RunFolder
 from gan_lab.runs.state import FAILED, FINISHED, RUNNING, STOPPED, RunState
 from gan_lab.training.changes import check_budget, check_changes, hardware_change, load_weights
 from gan_lab.training.recovering import earlier_start, rollback_start, smaller_micro_batches
@@ -148,7 +147,6 @@ def _train_with_recovery(
 def _train(experiment: Experiment, start: Start | None, state: RunState) -> None:
     module, trainer, budget = experiment.module, experiment.trainer, experiment.config.budget.images
     state.write(RUNNING, 0 if start is None else start.images_seen, budget)
-    begin = time.perf_counter()
     _log_waiting(trainer)
     if start is not None:
         cast(AtomicCheckpointIO, trainer.strategy.checkpoint_io).preloaded = start.checkpoint
@@ -170,7 +168,7 @@ def _train(experiment: Experiment, start: Start | None, state: RunState) -> None
         for logger in trainer.loggers:
             _finish_logger(logger)
     state.write(STOPPED if module.interrupted else FINISHED, module.images_seen, budget, module.interrupted)
-    _log_end(experiment, 0 if start is None else start.images_seen, time.perf_counter() - begin)
+    _log_end(experiment, 0 if start is None else start.images_seen)
 
 
 def _preemptions(experiment: Experiment) -> list[Preemption]:
@@ -245,7 +243,7 @@ def _log_waiting(trainer: Trainer) -> None:
     )
 
 
-def _log_end(experiment: Experiment, first_images: int, seconds: float) -> None:
+def _log_end(experiment: Experiment, first_images: int) -> None:
     """Log how the run ended, which had seen `first_images` images at its start."""
     if not experiment.trainer.is_global_zero:
         return
@@ -257,7 +255,7 @@ def _log_end(experiment: Experiment, first_images: int, seconds: float) -> None:
         )
         return
     seen = experiment.module.images_seen
-    done = f"Done: {seen:,} images seen in {duration(seconds)}. "
+    done = f"Done: {RunFolder(Path(experiment.config.run.dir)).summary()}. "
     if seen == first_images:
         done = f"Nothing was trained: budget.images={experiment.config.budget.images} is reached, with {seen:,} seen. "
     log.info(
