@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from gan_lab.callbacks.base import Callback
 from gan_lab.gans.base import AdversarialModule
-from gan_lab.terminal import lossy
+from gan_lab.terminal import LossyStream, lossy
 
 SHOWN_SEPARATELY = ("progress/images_seen", "progress/images_per_second")
 
@@ -34,7 +34,7 @@ class Progress(Callback):
             stream = lossy(sys.stderr)
             terminal = stream.isatty()
             self._bar = tqdm(
-                file=stream,
+                file=stream if terminal else _Lines(stream),
                 total=self.budget_images / 1000,
                 initial=min(module.images_seen, self.budget_images) / 1000,
                 bar_format="{percentage:3.0f}%|{bar:20}| {n:.1f}/{total:.1f} kimg [{elapsed}<{remaining}{postfix}]",
@@ -62,6 +62,23 @@ class Progress(Callback):
     def _update(self, bar: tqdm, module: AdversarialModule) -> None:
         bar.set_postfix_str(_postfix(module.latest), refresh=False)
         bar.update(min(module.images_seen, self.budget_images) / 1000 - bar.n)
+
+
+class _Lines:
+    """Stream for a file: each text of a bar is a line, and the spaces that erase the last one are left out."""
+
+    def __init__(self, stream: LossyStream) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write the text as a line."""
+        if line := text.strip("\r\n").rstrip():
+            self._stream.write(f"{line}\n")
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream."""
+        self._stream.flush()
 
 
 def _postfix(latest: dict[str, float]) -> str:
