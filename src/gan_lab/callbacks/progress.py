@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from gan_lab.callbacks.base import Callback
 from gan_lab.gans.base import AdversarialModule
-from gan_lab.terminal import lossy
+from gan_lab.terminal import LossyStream, lossy
 
 FROM_KIMG = 10_000
 """Shortest run whose images are shown in thousands."""
@@ -41,7 +41,7 @@ class Progress(Callback):
             terminal = stream.isatty()
             counts = "{n:,.0f}/{total:,.0f} images" if self._unit == 1 else "{n:.1f}/{total:.1f} kimg"
             self._bar = tqdm(
-                file=stream,
+                file=stream if terminal else _Lines(stream),
                 total=self.budget_images / self._unit,
                 initial=min(module.images_seen, self.budget_images) / self._unit,
                 bar_format=f"{{percentage:3.0f}}%|{{bar:20}}| {counts} [{{elapsed}}<{{remaining}}{{postfix}}]",
@@ -69,6 +69,23 @@ class Progress(Callback):
     def _update(self, bar: tqdm, module: AdversarialModule) -> None:
         bar.set_postfix_str(_postfix(module.latest), refresh=False)
         bar.update(min(module.images_seen, self.budget_images) / self._unit - bar.n)
+
+
+class _Lines:
+    """Stream for a file: each text of a bar is a line, and the spaces that erase the last one are left out."""
+
+    def __init__(self, stream: LossyStream) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write the text as a line."""
+        if line := text.strip("\r\n").rstrip():
+            self._stream.write(f"{line}\n")
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream."""
+        self._stream.flush()
 
 
 def _postfix(latest: dict[str, float]) -> str:
