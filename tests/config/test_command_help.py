@@ -51,7 +51,7 @@ def test_choices_of_the_user_are_listed(command: Any, tmp_path: Path) -> None:
     (tmp_path / "own/loss").mkdir(parents=True)
     (tmp_path / "own/loss/mine.yaml").write_text("_target_: gan_lab.losses.adversarial.Hinge")
     out = command("train", "--help", "--config-dir", "own", "loss=mine").out
-    assert re.search("^loss: .*hinge, .*, mine$", out, re.MULTILINE)
+    assert re.search("^loss=mine: .*hinge, .*, mine$", out, re.MULTILINE)
 
 
 OTHERS = ("model=wgan_gp", "dataset=ring", "architecture=mlp", "lr=0.5")
