@@ -76,6 +76,21 @@ def test_messages_are_above_the_progress_bar(monkeypatch: pytest.MonkeyPatch) ->
     assert (first, third, rest) == ("a message", "the end", "") and second.startswith(" 50%") and second.endswith("]")
 
 
+def test_a_file_has_a_line_for_each_text_of_the_progress_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", LossyStream(file))
+    logger = logging.Logger("of this test")
+    logger.addHandler(ConsoleHandler(sys.stderr))
+    bar = Progress(budget_images=1000, log_seconds=0)
+    trainer, module = SimpleNamespace(is_global_zero=True), SimpleNamespace(images_seen=500, latest={})
+    bar.on_train_start(trainer, module)
+    logger.warning("a message")
+    bar.on_train_end(trainer, module)
+    first, second, *rest = file.getvalue().splitlines()
+    assert first.startswith(" 50%|") and second == "a message" and "\r" not in file.getvalue()
+    assert rest and all(line.startswith(" 50%|") for line in rest)
+
+
 def test_a_lossy_stream_passes_text_and_properties_on() -> None:
     stream = io.StringIO()
     lossy = LossyStream(stream)

@@ -106,7 +106,7 @@ def link_file(source: Path, file: Path) -> None:
 def open_to_append(file: Path) -> TextIO:
     """Open a text file to append lines, without translation of line ends.
 
-    A file with a second name, such as a hard link of a backup, is copied first, so that the other name keeps its content.
+    A file with a second name, such as a hard link of a backup, is copied first, so that the other keeps its content.
 
     Raises:
         OSError: The file is a link (ELOOP) or a pipe without a reader (ENXIO), or cannot be written.

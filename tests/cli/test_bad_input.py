@@ -221,7 +221,7 @@ def test_no_gpu(command: Command) -> None:
         "export": "run=latest finds no run",
         "export run=x": "x does not exist: give a checkpoint file or a run folder",
         "export run=x weights=foo": "weights=foo .*ema or raw",
-        "compare": "runs=latest finds no sweep in runs/multirun: start one with -m",
+        "compare": "runs=latest finds no sweep in runs/multirun, .*as in gan-lab compare runs/a runs/b",
         "compare runs=nowhere": "runs=nowhere is not a directory",
         "compare nowhere": "runs=nowhere is not a directory",
         "compare . nowhere": "runs=nowhere is not a directory",

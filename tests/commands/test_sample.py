@@ -147,14 +147,23 @@ def test_standing_statistics_are_a_function_of_the_seed(run: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("labels", "count", "shape"), [("3", 20, (5, 4)), ("[3,7]", 20, (10, 2)), ("all", 20, (2, 10)), ("all", 10, (4, 3))]
+    ("labels", "count", "shape", "names"),
+    [
+        ("3", 20, (5, 4), ""),
+        ("[3,7]", 20, (10, 2), "37"),
+        ("all", 20, (2, 10), "0123456789"),
+        ("all", 10, (4, 3), ""),
+    ],
 )
-def test_shape_of_the_grid(command: Callable, run: Path, tmp_path: Path, labels: str, count: int, shape: tuple) -> None:
+def test_shape_of_the_grid(
+    command: Callable, run: Path, tmp_path: Path, labels: str, count: int, shape: tuple, names: str
+) -> None:
     """Rows of classes, but a square of one class or of one image each."""
     overrides = (f"run={run}", f"count={count}", "files=false", "device=cpu", f"out={tmp_path}/grid")
     assert command("sample", *overrides, f"labels={labels}").status == 0
     width, height = Image.open(tmp_path / "grid" / "grid.png").size
-    assert width / height == pytest.approx(shape[0] / shape[1], rel=0.05)
+    beside = width_of_names(names, height) if names else 0
+    assert (width - beside) / height == pytest.approx(shape[0] / shape[1], rel=0.02)
 
 
 def test_command_truncates(command: Callable, run: Path, tmp_path: Path) -> None:

@@ -71,10 +71,13 @@ def test_a_part_of_a_large_set_is_checked(mixed: Path, monkeypatch: pytest.Monke
 
 
 def test_images_beside_the_folders(classes: Path) -> None:
-    beside = "1 of them, such as loose.png, are beside the folders a, b"
+    beside = "loose.png is beside the folders a, b"
     assert images(classes).summary() == f"5 images; no labels, since {beside}; 16x16 pixels, RGB"
     with pytest.raises(DataError, match=f"has no labels, since {beside}; give .*null, or put all images into one f"):
         images(classes, num_classes=2).setup()
+    noise_image(5, 16).save(classes / "more.png")
+    assert "no labels, since 2 of them, such as loose.png, are beside the folders" in images(classes).summary()
+    (classes / "more.png").unlink()
     (classes / "loose.png").unlink()
     assert "; 2 classes, not used since dataset.num_classes=null: a, b; " in images(classes).summary()
     assert "; 2 classes: a (2), b (2); " in images(classes, num_classes=2).summary()
@@ -83,7 +86,7 @@ def test_images_beside_the_folders(classes: Path) -> None:
 def test_a_conditioning_without_a_number_of_classes_names_them(classes: Path, tiny: Callable) -> None:
     settings = (f"dataset.source={classes}", "dataset=image_folder", "dataset.resolution=16", "conditioning=concat")
     with pytest.raises(
-        ConfigError, match=r"photos has none, since 1 of them, such as loose.png, .*conditioning=none\.$"
+        ConfigError, match=r"photos has none, since loose.png is beside the folders a, b; .*conditioning=none\.$"
     ):
         build(tiny(*settings))
     (classes / "loose.png").unlink()
@@ -102,3 +105,11 @@ def test_an_unreadable_image_names_the_way_to_train_without_it(make_folder: Make
     for use in (lambda: list(data.train_dataloader()), lambda: data.real_batch(3), lambda: list(data.reals(None, 2))):
         with pytest.raises(DataError, match=advice):
             use()
+
+
+def test_a_prepared_set_keeps_labels_that_training_does_not_use(classes: Path, command: Callable) -> None:
+    (classes / "loose.png").unlink()
+    outcome = command(
+        "prepare", "dataset=image_folder", f"dataset.source={classes}", "dataset.resolution=16", "out=out"
+    )
+    assert "Data: 4 images; 2 classes: a (2), b (2); 16x16 pixels, RGB.\n" in outcome.err

@@ -176,7 +176,7 @@ def test_states(run: Path) -> None:
     assert state == "failed" and headline.startswith("350 of 400") and "(NonFiniteError)" in headline
     (run / "state.json").unlink()
     (run / "config.yaml").write_text(yaml.safe_dump({"budget": {"images": 300}}))
-    assert state_of(run) == ("finished", "300 of 300 images seen in 1:00 min")
+    assert state_of(run) == ("finished", "300 of 300 images seen in 1:00 min of training")
 
 
 def test_half_written_files(run: Path) -> None:

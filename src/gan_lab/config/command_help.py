@@ -19,24 +19,38 @@ OF_TRAINING = ("every_images", "times", "max_time_fraction", "best")
 OF_DATASETS = ("budget_images",)
 """Keys of `dataset` that are in the help of training."""
 
+FLAGS = """\
+--cfg job           print the composed config and stop
+--info defaults     print which file each part came from and stop
+-m                  run once for every combination of a=1,2 b=3,4
+--config-dir DIR    a folder with config groups of your own, laid out like these
+--hydra-help        all flags"""
+"""The last lines of each help."""
+
 WIDTH = 34
 """Width of the column of keys; longer ones have their description on the next line."""
 
 
 def command_help(command: str, config: Mapping[str, Any]) -> str:
-    """Help of a command: the comment at the head of its YAML file, its keys with a line each, and its groups.
+    """Help of a command: the comment at the head of its YAML file, its keys with a line each, its groups, and flags.
 
     Args:
         command: The command.
-        config: Its composed config, which has the values that it would use: a model replaces many of its file.
+        config: Its composed config, which has the values that it would use: a model replaces many of its file. Under
+            `hydra`, if that is there, it has the choices.
     """
     file = CONF / f"{command}.yaml"
     lines = file.read_text(encoding="utf-8").splitlines()
     shown = [line[2:] for line in takewhile(lambda line: line.startswith("#"), lines)]
     shown += ["", "Keys (key=value), with the values of this command", "", *_key_lines(command, config)]
     if found := groups(command):
-        shown += ["", "Groups (group=choice)", "", *(f"{group}: {', '.join(choices(group))}" for group in found)]
-    return "\n".join([*shown, ""])
+        shown += [
+            "",
+            "Groups (group=choice), with the choice of this command where there is one",
+            "",
+            *_group_lines(found, config),
+        ]
+    return "\n".join([*shown, "", FLAGS])
 
 
 def described_keys(command: str) -> Iterator[tuple[str, str]]:
@@ -68,6 +82,13 @@ def _key_lines(command: str, config: Mapping[str, Any]) -> Iterator[str]:
             yield setting
             setting = ""
         yield f"{setting:{WIDTH}}{text}".rstrip()
+
+
+def _group_lines(names: Sequence[str], config: Mapping[str, Any]) -> Iterator[str]:
+    chosen = config["hydra"]["runtime"]["choices"] if "hydra" in config else {}
+    for group in names:
+        setting = f"{group}={_as_typed(chosen[group])}" if group in chosen else group
+        yield f"{setting}: {', '.join(choices(group))}"
 
 
 def _as_typed(value: Any) -> str:

@@ -8,13 +8,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from gan_lab.config.command_help import command_help
 from gan_lab.config.schema import SCHEMAS, Search
 from gan_lab.errors import DataError
 from gan_lab.files import refuse_links
@@ -100,15 +99,6 @@ def prepared(source: str, key: str) -> Any:
     return {"resolution": pyramid.resolutions[-1], "channels": pyramid.channels}[key]
 
 
-def help_of(command: str, *, _root_: Any) -> str:
-    """The help of a command with the values of the config that asks for it.
-
-    Hydra replaces what begins with a dollar sign in it.
-    """
-    config = cast(dict[str, Any], OmegaConf.to_container(_root_, resolve=False))
-    return command_help(command, config).replace("$", "$$")
-
-
 def register() -> None:
     """Register the schemas and resolvers with Hydra. May be called again."""
     OmegaConf.register_new_resolver("run_id", run_id, use_cache=True, replace=True)
@@ -117,7 +107,6 @@ def register() -> None:
     OmegaConf.register_new_resolver("notes_folder", notes_folder, replace=True)
     OmegaConf.register_new_resolver("first", first, replace=True)
     OmegaConf.register_new_resolver("prepared", prepared, replace=True)
-    OmegaConf.register_new_resolver("command_help", help_of, replace=True)
     _store_schemas()
 
 

@@ -89,7 +89,8 @@ def why_unlabeled(names: Sequence[str]) -> str:
     if not folders:
         return ""
     if loose:
-        return f"{len(loose):,} of them, such as {loose[0]}, are beside the folders {shortened(folders)}"
+        which = f"{loose[0]} is" if len(loose) == 1 else f"{len(loose):,} of them, such as {loose[0]}, are"
+        return f"{which} beside the folders {shortened(folders)}"
     return f"the folders {folders[0]} to {folders[-1]} are numbered parts of one list"
 
 

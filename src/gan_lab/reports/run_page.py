@@ -130,11 +130,7 @@ def _facts(run: RunFolder, ended: bool, link: str) -> dict[str, Any]:
 
 
 def _headline(run: RunFolder, reason: str) -> str:
-    of = f" of {run.budget:,}" if run.budget else ""
-    parts = [f"{run.images_seen:,}{of} images seen"]
-    parts += [f"in {duration(run.seconds)}"] if run.seconds else []
-    parts += [f"({reason})"] if reason else []
-    return " ".join(parts)
+    return f"{run.summary()} ({reason})" if reason else run.summary()
 
 
 def _tiles(run: RunFolder) -> list[dict[str, str]]:

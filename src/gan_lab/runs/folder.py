@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from gan_lab.durations import duration
 from gan_lab.errors import DataError
 from gan_lab.files import read_text, refuse_links
 from gan_lab.keys import leaves
@@ -230,8 +231,22 @@ class RunFolder:
 
     @property
     def seconds(self) -> float:
-        """Training time in seconds, without the start of the program."""
+        """Training time in seconds, from the first batch to the last row of the log, of all starts together."""
         return sum(seconds for _, seconds in self.spans())
+
+    def summary(self) -> str:
+        """Images seen of the budget, and the training time if it was logged: `64 of 64 images seen in 2 s of training`.
+
+        The log at the end of a run, its report and the list of runs have the same numbers.
+        """
+        text = (
+            f"{self.images_seen:,} of {self.budget:,} images seen"
+            if self.budget
+            else f"{self.images_seen:,} images seen"
+        )
+        if 0 < self.budget < self.images_seen:
+            text = f"{self.images_seen:,} images seen (budget {self.budget:,}; the last batch is complete)"
+        return f"{text} in {duration(self.seconds)} of training" if self.seconds else text
 
     def spans(self) -> list[tuple[Row, float]]:
         """Rows of the training log, each with the seconds since the previous one."""

@@ -25,7 +25,10 @@ def newest_sweep(root: Path) -> Path:
     """
     sweeps = [folder for folder in (root / "multirun").glob("*") if folder.is_dir()]
     if not sweeps:
-        raise ConfigError(f"runs=latest finds no sweep in {root}/multirun: start one with -m, or give runs=<folder>.")
+        raise ConfigError(
+            f"runs=latest finds no sweep in {root}/multirun, the default: name runs to compare, or a folder "
+            "that contains some, as in gan-lab compare runs/a runs/b."
+        )
     return max(sweeps, key=lambda folder: folder.stat().st_mtime)
 
 

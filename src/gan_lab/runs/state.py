@@ -76,17 +76,17 @@ class RunState:
 def note_failure(folder: Path, reason: str) -> None:
     """Set the state in `state.json` to failed, with the reason; the other entries stay.
 
-    A finished run stays finished, and the reason why it was not resumed is written as `refused`. Does nothing in
-    processes other than the first, and in the folder of a run that is still running.
+    A run that had ended before this process keeps its state, and the reason why it was not resumed is written as
+    `refused`. Does nothing in processes other than the first, and in the folder of a run that is still running.
     """
     before = read_state(folder)
-    if before.get("state") == RUNNING and before.get("process") != os.getpid() and not is_dead(before):
+    state, process = before.get("state"), before.get("process")
+    if state == RUNNING and process != os.getpid() and not is_dead(before):
         return
-    finished = before.get("state") == FINISHED
+    had_ended = state == FINISHED or (state in (STOPPED, FAILED) and process not in (None, os.getpid()))
+    entries = {"refused": reason} if had_ended else {"state": FAILED, "reason": reason, "time": _now()}
     with suppress(OSError):  # for example a full disk, which may be the reason
-        _write(
-            folder, before | ({"refused": reason} if finished else {"state": FAILED, "reason": reason, "time": _now()})
-        )
+        _write(folder, before | entries)
 
 
 def _write(folder: Path, entries: Mapping[str, Any]) -> None:

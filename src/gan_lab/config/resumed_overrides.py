@@ -1,4 +1,4 @@
-"""Overrides of the original command that `gan-lab train resume=<run folder>` repeats.
+"""Overrides of the original command that `resume=<run folder>` repeats.
 
 The folder may come from another person. So each override is parsed and checked before Hydra reads it: it may choose
 files of `conf/` and set values. Overrides that name code, output folders or servers, or that read the environment,
@@ -8,7 +8,7 @@ are refused; the user can type them again.
 import os
 import re
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from hydra.errors import HydraException
 
 from gan_lab.config.groups import config_folders
 from gan_lab.config.notes import NOTES, OF_ONE_COMMAND, first_key, read_overrides
-from gan_lab.config.overrides import override
+from gan_lab.config.overrides import override, to_paste
 from gan_lab.config.schema import CONF
 from gan_lab.config.targets import allowing, is_allowed_by_user, shipped_targets
 from gan_lab.errors import ConfigError
@@ -62,18 +62,33 @@ def with_overrides_of_run(overrides: Sequence[str]) -> list[str]:
     """
     typed = {_key(argument): parsed for argument in overrides if (parsed := _parsed(argument)) is not None}
     run = typed["resume"].value() if "resume" in typed and not typed["resume"].is_sweep_override() else None
-    notes = Path(run) / NOTES if isinstance(run, str) else None
-    if notes is None or not notes.is_file():
+    if not isinstance(run, str):
         return list(overrides)
-    assert isinstance(run, str)
+    notes = Path(run) / NOTES
+    if not notes.is_file():
+        _refuse_run_without_record(Path(run))
+        return list(overrides)
     folders = [CONF, *config_folders(overrides)]
     allowed = typed["allow_targets"].value() if "allow_targets" in typed else None
     with allowing(allowed if isinstance(allowed, list) else ()):
-        earlier = [
-            argument for argument in _overrides_of(Path(run)) if _is_repeated(argument, typed.keys(), folders, notes)
-        ]
+        earlier = [argument for argument in _overrides_of(Path(run)) if _is_repeated(argument, typed, folders, notes)]
     folder = [] if typed.keys() & {"run.dir", "run.name", "run.root"} else [override("run.dir", os.path.abspath(run))]
     return [*earlier, *overrides, *folder]
+
+
+def _refuse_run_without_record(run: Path) -> None:
+    """Refuse a run folder whose settings are unknown: those of the defaults would be reported as changed ones.
+
+    Raises:
+        ConfigError: It is one.
+    """
+    file = run / "checkpoints" / "last.ckpt"
+    if file.is_file():
+        raise ConfigError(
+            f"{run} has no {NOTES} with its settings to repeat, such as a run of gan_lab.fit with a config that "
+            "gan_lab.compose did not make: resume it with gan_lab.fit and the same config, or give "
+            f"{to_paste('resume', file)} and all of its settings."
+        )
 
 
 def _overrides_of(run: Path) -> list[str]:
@@ -90,7 +105,7 @@ def _overrides_of(run: Path) -> list[str]:
     return overrides
 
 
-def _is_repeated(argument: str, typed: Collection[str], folders: Sequence[Path], notes: Path) -> bool:
+def _is_repeated(argument: str, typed: Mapping[str, Override], folders: Sequence[Path], notes: Path) -> bool:
     """Whether an earlier override is repeated.
 
     Raises:
@@ -107,7 +122,7 @@ def _is_repeated(argument: str, typed: Collection[str], folders: Sequence[Path],
         return False
     if first == "budget" and any(other.startswith("budget.") for other in typed):
         return False
-    if key in typed and not parsed.is_add():
+    if key in typed and (not parsed.is_add() or typed[key].is_add()):
         return False
     if (problem := _problem(parsed, folders)) is None:
         return True
