@@ -37,6 +37,12 @@ def test_an_error_keeps_the_old_file(tmp_path: Path) -> None:
     assert (tmp_path / "x").read_text() == "before" and len(list(tmp_path.iterdir())) == 1
 
 
+def test_a_failed_write_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space left") as error, atomic_write(tmp_path / "x"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as of a write, without a name
+    assert error.value.filename == str(tmp_path / "x")
+
+
 @pytest.mark.parametrize(
     "write", [lambda f, s: write_text(f, "new"), lambda f, s: copy_file(s, f), lambda f, s: link_file(s, f)]
 )

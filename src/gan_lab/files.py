@@ -48,6 +48,9 @@ def atomic_write(file: Path, durable: bool = True) -> Iterator[BinaryIO]:
             if durable:
                 os.fsync(target.fileno())
         _rename(temporary, file, durable)
+    except OSError as error:
+        error.filename = error.filename or str(file)  # a failed write has none
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
