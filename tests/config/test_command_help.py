@@ -51,7 +51,7 @@ def test_choices_of_the_user_are_listed(command: Any, tmp_path: Path) -> None:
     (tmp_path / "own/loss").mkdir(parents=True)
     (tmp_path / "own/loss/mine.yaml").write_text("_target_: gan_lab.losses.adversarial.Hinge")
     out = command("train", "--help", "--config-dir", "own", "loss=mine").out
-    assert re.search("^loss: .*hinge, .*, mine$", out, re.MULTILINE)
+    assert re.search("^loss=mine: .*hinge, .*, mine$", out, re.MULTILINE)
 
 
 OTHERS = ("model=wgan_gp", "dataset=ring", "architecture=mlp", "lr=0.5")
@@ -59,8 +59,8 @@ OTHERS = ("model=wgan_gp", "dataset=ring", "architecture=mlp", "lr=0.5")
 
 def shown(command: Any, name: str, *overrides: str) -> dict[str, str]:
     """Keys and values in the help of a command."""
-    lines = re.findall(r"^([\w.]+)=(.*?)(?:  .*)?$", command(name, *overrides, "--help").out, re.MULTILINE)
-    return dict(lines)
+    keys, _, _ = command(name, *overrides, "--help").out.partition("Groups (")
+    return dict(re.findall(r"^([\w.]+)=(.*?)(?:  .*)?$", keys, re.MULTILINE))
 
 
 @pytest.mark.parametrize(
@@ -78,6 +78,12 @@ def test_the_values_are_those_that_the_command_uses(name: str, overrides: tuple[
 def test_the_values_of_a_plain_training(command: Any) -> None:
     found = shown(command, "train")
     assert (found["lr"], found["latent.dim"], found["dataset.budget_images"]) == ("0.001", "32", "60000")
+
+
+def test_the_choices_of_a_training(command: Any) -> None:
+    out = command("train", "dataset=ring", "architecture=mlp", "--help").out
+    for line in ("dataset=ring: celebahq, ", "model=r1_gan: acgan, ", "preset=null: ", "metrics: dc, "):
+        assert f"\n{line}" in out
 
 
 def test_flags_show_it(command: Any) -> None:

@@ -76,7 +76,7 @@ def _help(command: str, arguments: list[str]) -> str:
     folders = [f"file://{folder.absolute()}" for folder in config_folders(arguments)]
     overrides = [*filter(_is_override, arguments), *([override("hydra.searchpath", folders)] if folders else [])]
     with initialized():
-        cfg = hydra.compose(command, overrides=overrides)
+        cfg = hydra.compose(command, overrides=overrides, return_hydra_config=True)
     return command_help(command, cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=False)))
 
 

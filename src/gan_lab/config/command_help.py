@@ -36,14 +36,20 @@ def command_help(command: str, config: Mapping[str, Any]) -> str:
 
     Args:
         command: The command.
-        config: Its composed config, which has the values that it would use: a model replaces many of its file.
+        config: Its composed config, which has the values that it would use: a model replaces many of its file. Under
+            `hydra`, if that is there, it has the choices.
     """
     file = CONF / f"{command}.yaml"
     lines = file.read_text(encoding="utf-8").splitlines()
     shown = [line[2:] for line in takewhile(lambda line: line.startswith("#"), lines)]
     shown += ["", "Keys (key=value), with the values of this command", "", *_key_lines(command, config)]
     if found := groups(command):
-        shown += ["", "Groups (group=choice)", "", *(f"{group}: {', '.join(choices(group))}" for group in found)]
+        shown += [
+            "",
+            "Groups (group=choice), with the choice of this command where there is one",
+            "",
+            *_group_lines(found, config),
+        ]
     return "\n".join([*shown, "", FLAGS])
 
 
@@ -76,6 +82,13 @@ def _key_lines(command: str, config: Mapping[str, Any]) -> Iterator[str]:
             yield setting
             setting = ""
         yield f"{setting:{WIDTH}}{text}".rstrip()
+
+
+def _group_lines(names: Sequence[str], config: Mapping[str, Any]) -> Iterator[str]:
+    chosen = config["hydra"]["runtime"]["choices"] if "hydra" in config else {}
+    for group in names:
+        setting = f"{group}={_as_typed(chosen[group])}" if group in chosen else group
+        yield f"{setting}: {', '.join(choices(group))}"
 
 
 def _as_typed(value: Any) -> str:
