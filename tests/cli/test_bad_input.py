@@ -48,9 +48,9 @@ CONFIG = {
     "~latent.dim": "latent.dim: .* does not support deletion",
     "wrapper=[packing]": "wrapper is not a key .*did you mean wrapper/discriminator or wrapper/generator",
     # Types
-    "lr=abc": "lr: Value 'abc' .*Float",
-    "n_critic=1.5": "n_critic: Value '1.5' .*Integer",
-    "batch_size=x": "batch_size: Value 'x' .*Integer",
+    "lr=abc": "lr=abc is not allowed: it must be a number",
+    "n_critic=1.5": "n_critic=1.5 is not allowed: it must be a whole number",
+    "batch_size=x": "batch_size=x is not allowed: it must be a whole number",
     "optimizer.generator.lr=abc": "optimizer.generator.lr=abc .*must be a number",
     "dataset.resolution=abc": "dataset.resolution=abc .*must be a whole number",
     "dataset.flip=maybe": "dataset.flip=maybe .*must be true or false",
