@@ -71,8 +71,11 @@ def _resuming_command(folder: Path) -> Command | None:
 
 
 def _is_folder_of_hydra(folder: Path) -> bool:
-    """Whether this process is a Hydra application with this output folder."""
-    return HydraConfig.initialized() and Path(HydraConfig.get().runtime.output_dir).resolve() == folder.resolve()
+    """Whether this process is a Hydra application with this output folder; after a sweep it has none."""
+    if not HydraConfig.initialized():
+        return False
+    output = OmegaConf.select(cast(DictConfig, HydraConfig.get()), "runtime.output_dir")
+    return output is not None and Path(output).resolve() == folder.resolve()
 
 
 def accepted_overrides(before: Any, now: Sequence[str]) -> list[str]:
