@@ -18,17 +18,14 @@ from tests.helpers.interrupted_runs import (
     settings,
     train_uninterrupted,
 )
+from tests.helpers.representatives import REPRESENTATIVES
 
 MODELS = [entry.name for entry in CATALOG]
 WAYS = list(itertools.product(STOPS, WORKERS))
-FIRST = list({entry.algorithm: entry.name for entry in reversed(CATALOG)}.values())
 CASES = [
-    f"{model}/{stop}/{workers}"
-    for model, (stop, workers) in zip(
-        [*FIRST, "sngan", "pggan", "biggan", "r1_gan"], itertools.cycle(WAYS), strict=False
-    )
+    f"{model}/{stop}/{workers}" for model, (stop, workers) in zip(REPRESENTATIVES, itertools.cycle(WAYS), strict=False)
 ]
-"""One way of stopping for the first model of each algorithm and four more; all ways of all models are slow."""
+"""One way of stopping for some models; all ways of all models are slow."""
 ALL_CASES = [f"{model}/{stop}/{workers}" for model in MODELS for stop, workers in WAYS]
 JOINT_CASES = [case for case in ALL_CASES if "every_batch" not in case]  # which would take hours
 

@@ -165,3 +165,9 @@ def test_names_are_drawn_beside_their_rows() -> None:
     assert (named[:, width:] == np.asarray(grid.convert("RGB"))).all()
     first, second = named[: len(named) // 2, :width], named[len(named) // 2 :, :width]
     assert first.min() < 128 and (second == 255).all() and width < 500
+
+
+def test_width_and_height_of_a_grid_are_at_most_the_size() -> None:
+    """One image of each of ten classes: ten rows."""
+    assert image_grid(torch.zeros(10, 1, 8, 8), columns=1, size=640).size == (8 * 8 + 8, 10 * (8 * 8 + 4) + 4)
+    assert image_grid(torch.zeros(10, 1, 8, 8), columns=10, size=640).size == (10 * (8 * 8 + 4) + 4, 8 * 8 + 8)

@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from gan_lab.errors import DataError
-from gan_lab.files import atomic_write, copy_file, link_file, open_to_append, remove_temporary_files, write_text
+from gan_lab.files import (
+    atomic_write,
+    copy_file,
+    link_file,
+    open_to_append,
+    read_text,
+    remove_temporary_files,
+    write_text,
+)
 from gan_lab.terminal import printable
 
 
@@ -27,6 +35,12 @@ def test_an_error_keeps_the_old_file(tmp_path: Path) -> None:
         target.write(b"half")
         raise KeyError
     assert (tmp_path / "x").read_text() == "before" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_failed_write_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space left") as error, atomic_write(tmp_path / "x"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as of a write, without a name
+    assert error.value.filename == str(tmp_path / "x")
 
 
 @pytest.mark.parametrize(
@@ -70,6 +84,19 @@ def test_devices_and_folders_are_not_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "pipe").is_fifo() and (tmp_path / "link").is_symlink()
 
 
+def test_only_regular_files_of_limited_size_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("pipe", "nothing", "."):
+        with pytest.raises(FileNotFoundError):
+            read_text(tmp_path / name)
+    monkeypatch.setattr("gan_lab.files.MAX_TEXT_BYTES", 8)
+    (tmp_path / "x").write_bytes(b"eight \xff!")
+    assert read_text(tmp_path / "x") == "eight \ufffd!"
+    (tmp_path / "x").write_bytes(bytes(9))
+    with pytest.raises(OSError, match="more than the limit"):
+        read_text(tmp_path / "x")
+
+
 def test_lines_are_not_appended_through_a_link(tmp_path: Path) -> None:
     for _ in range(2):
         with open_to_append(tmp_path / "log") as lines:
@@ -79,6 +106,15 @@ def test_lines_are_not_appended_through_a_link(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="link") as error:
         open_to_append(tmp_path / "link")
     assert error.value.errno == errno.ELOOP
+
+
+def test_appended_lines_leave_a_second_name_as_it_is(tmp_path: Path) -> None:
+    write_text(tmp_path / "backup", "a\n")
+    (tmp_path / "log").hardlink_to(tmp_path / "backup")
+    for _ in range(2):
+        with open_to_append(tmp_path / "log") as lines:
+            lines.write("b\n")
+    assert (tmp_path / "log").read_text() == "a\nb\nb\n" and (tmp_path / "backup").read_text() == "a\n"
 
 
 def test_control_characters_are_escaped() -> None:

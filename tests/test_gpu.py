@@ -45,8 +45,7 @@ def test_a_checkpoint_resumes_exactly(tmp_path: Path) -> None:
     settings = ("model=wgan_gp", "hardware=gpu", *SMALL[:2], "logger=[]")
     uninterrupted = fit(compose(*settings, "budget.images=160", f"run.dir={tmp_path}/uninterrupted")).module
     fit(compose(*settings, "budget.images=80", f"run.dir={tmp_path}/first"))
-    resumed = fit(
-        compose(*settings, "budget.images=160", f"run.dir={tmp_path}/second", f"resume={tmp_path}/first")
-    ).module
+    second = (f"run.dir={tmp_path}/second", f"resume={tmp_path}/first/checkpoints/last.ckpt")
+    resumed = fit(compose(*settings, "budget.images=160", *second)).module
     for (key, a), (_, b) in zip(uninterrupted.named_parameters(), resumed.named_parameters(), strict=True):
         assert torch.allclose(a, b, atol=1e-5), key

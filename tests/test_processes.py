@@ -13,17 +13,23 @@ from gan_lab.gans.catalog import CATALOG
 from gan_lab.training.fit import fit
 from tests.helpers.distributed import run_in_two_processes
 from tests.helpers.models_in_two_processes import SYNCHRONIZED, overrides, synchronized
+from tests.helpers.representatives import REPRESENTATIVES
 
 
 @pytest.fixture(scope="module")
-def two_process_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of all models after training in two processes, one file for each rank."""
+def two_process_runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of the selected models after training in two processes, one file for each rank."""
     folder = tmp_path_factory.mktemp("two")
-    run_in_two_processes("tests.helpers.models_in_two_processes", str(folder))
+    here = [item for item in request.session.items if item.path == request.path and hasattr(item, "callspec")]
+    models = [item.callspec.params["model"] for item in here if "model" in item.callspec.params]
+    run_in_two_processes("tests.helpers.models_in_two_processes", str(folder), *models, seconds=600)
     return folder
 
 
-@pytest.mark.parametrize("model", [entry.name for entry in CATALOG])
+@pytest.mark.parametrize(
+    "model",
+    [pytest.param(entry.name, marks=[] if entry.name in REPRESENTATIVES else pytest.mark.slow) for entry in CATALOG],
+)
 def test_two_processes_equal_one_on_the_same_global_batch(model: str, two_process_runs: Path, tmp_path: Path) -> None:
     assert_equal_to_one(model, two_process_runs, overrides(model, tmp_path, "hardware=cpu"))
 

@@ -7,6 +7,7 @@ import torch
 
 from gan_lab.config.build import build
 from gan_lab.config.compose import compose
+from gan_lab.strategies import PlayerDDP
 from gan_lab.training.fit import fit
 from tests.helpers.distributed import run_in_two_processes
 from tests.helpers.strategies_in_two_processes import CASES, case_overrides
@@ -83,6 +84,13 @@ def test_the_first_process_has_the_initial_weights(folder: Path) -> None:
     first, second = tensors(folder, "unequal", 0), tensors(folder, "unequal", 1)
     assert_same(first, second, 0)
     assert_same(first, tensors(folder, "batch_norm_by_player", 0), 0)
+
+
+@pytest.mark.parametrize(("typed", "by_player"), [("hardware.devices=1", False), ("hardware.devices=2", True)])
+def test_several_processes_average_by_player_by_default(typed: str, by_player: bool, tiny) -> None:
+    """PyTorch's wrapper, which Lightning would choose, fails in the first step of a GAN."""
+    strategy = build(tiny("hardware=cpu", typed)).trainer.strategy
+    assert isinstance(strategy, PlayerDDP) == by_player
 
 
 def test_a_run_reports_for_which_machines_it_waits(tiny, monkeypatch: pytest.MonkeyPatch, caplog) -> None:

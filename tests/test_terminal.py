@@ -1,7 +1,9 @@
 """Standard streams that are closed, full or without a reader never end a run, and reach no other file."""
 
 import errno
+import functools
 import io
+import logging
 import os
 import subprocess
 import sys
@@ -11,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from gan_lab.callbacks.progress import Progress
-from gan_lab.terminal import LossyStream, show
+from gan_lab.terminal import ConsoleHandler, LossyStream, show
 
 
 class FailingStream(io.StringIO):
@@ -47,6 +49,46 @@ def test_the_progress_bar_needs_no_terminal(stream: object, monkeypatch: pytest.
         module.latest = {"progress/images_seen": module.images_seen, "train/generator/adversarial": 1.0}
         bar.on_train_batch_end(trainer, module)
     bar.on_train_end(trainer, module)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+    def lines(self) -> list[str]:
+        """The lines that a user sees: what follows a carriage return replaces what was there."""
+        rows = [row.split("\r") for row in self.getvalue().split("\n")]
+        return [functools.reduce(lambda old, new: new + old[len(new) :], parts) for parts in rows]
+
+
+def test_messages_are_above_the_progress_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", LossyStream(terminal))
+    logger = logging.Logger("of this test")
+    logger.addHandler(ConsoleHandler(sys.stderr))
+    bar = Progress(budget_images=1000)
+    trainer, module = SimpleNamespace(is_global_zero=True), SimpleNamespace(images_seen=500, latest={})
+    bar.on_train_start(trainer, module)
+    logger.warning("a message")
+    bar.on_train_end(trainer, module)
+    logger.warning("the end")
+    first, second, third, rest = map(str.rstrip, terminal.lines())
+    assert (first, third, rest) == ("a message", "the end", "") and second.startswith(" 50%") and second.endswith("]")
+
+
+def test_a_file_has_a_line_for_each_text_of_the_progress_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", LossyStream(file))
+    logger = logging.Logger("of this test")
+    logger.addHandler(ConsoleHandler(sys.stderr))
+    bar = Progress(budget_images=1000, log_seconds=0)
+    trainer, module = SimpleNamespace(is_global_zero=True), SimpleNamespace(images_seen=500, latest={})
+    bar.on_train_start(trainer, module)
+    logger.warning("a message")
+    bar.on_train_end(trainer, module)
+    first, second, *rest = file.getvalue().splitlines()
+    assert first.startswith(" 50%|") and second == "a message" and "\r" not in file.getvalue()
+    assert rest and all(line.startswith(" 50%|") for line in rest)
 
 
 def test_a_lossy_stream_passes_text_and_properties_on() -> None:

@@ -1,11 +1,12 @@
 """The commands of `gan-lab` as functions that return data.
 
-Each takes the overrides of its command as text or as Python values; the first argument may be the command's folder:
+Each takes the overrides of its command as text or as Python values; the first arguments may be the command's folders:
 `evaluate("runs/my-run", "metrics=[fd]", extractor="efflite0", **{"evaluation.samples": 1000})`. `str()` of the result
 is the output of the command. A user error raises a `gan_lab.errors.UserError` with the command's message.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import takewhile
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -112,8 +113,8 @@ def report(*arguments: Argument, **settings: Any) -> "Report":
     return _call(module.report, "report", "run", arguments, settings)
 
 
-def compare(*arguments: Argument, **settings: Any) -> "ComparedRuns":
-    """Compare the runs of a folder: `compare("runs/multirun/my-sweep", show=["eval/*"])`."""
+def compare(*arguments: Argument | Sequence[Argument], **settings: Any) -> "ComparedRuns":
+    """Compare the runs of folders, by default of the newest sweep: `compare("runs/a", "runs/b", show=["eval/*"])`."""
     from gan_lab.commands import compare as module
 
     return _call(module.compare, "compare", "runs", arguments, settings)
@@ -144,7 +145,7 @@ def _call(
     command: Callable[[DictConfig], Data],
     name: str,
     key: str | None,
-    arguments: tuple[Argument, ...],
+    arguments: tuple[Argument | Sequence[Argument], ...],
     settings: dict[str, Any],
 ) -> Data:
     """Compose the config of a command and run it.
@@ -152,18 +153,27 @@ def _call(
     Args:
         command: Config in, data out.
         name: Name of the command.
-        key: Config key of the folder that may be the first argument.
-        arguments: Overrides; the first one may be a folder.
+        key: Config key of the folder, or of several ones, that the first arguments may be.
+        arguments: Overrides, before them folders; also lists of them.
         settings: Overrides as Python values.
     """
-    overrides = list(arguments)
-    if key is not None and overrides and _is_folder(overrides[0]):
-        overrides[0] = override(key, overrides[0])
-    given = [str(argument) for argument in overrides]
+    each = list(_flat(arguments))
+    folders = [] if key is None else list(takewhile(_is_folder, each))
+    given = [str(argument) for argument in each[len(folders) :]]
+    if key is not None and folders:
+        given.insert(0, override(key, folders[0] if len(folders) == 1 else folders))
     cfg = compose(*given, command=name, **settings)
     with mistakes_raised(name, given), allowing(cfg.get("allow_targets") or ()):
         check_command(name, cfg)
         return command(cfg)
+
+
+def _flat(arguments: Iterable[Argument | Sequence[Argument]]) -> Iterator[Argument]:
+    for argument in arguments:
+        if isinstance(argument, (str, PathLike)):
+            yield argument
+        else:
+            yield from argument
 
 
 def _is_folder(argument: Argument) -> bool:

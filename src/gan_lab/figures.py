@@ -53,12 +53,12 @@ def image_grid(images: Tensor, columns: int | None = None, size: int = 640) -> I
     Args:
         images: At least one.
         columns: Images in a row; by default the grid is square.
-        size: Approximate width in pixels, to which small images are enlarged by an integer factor.
+        size: Approximate longer side in pixels, to which small images are enlarged by an integer factor.
     """
     count, channels, height, width = images.shape
     columns = columns or math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
-    scale = max(1, size // (columns * width))
+    scale = max(1, size // max(columns * width, rows * height))
     gap = max(1, scale // 2)
     tiles = to_uint8(images).repeat_interleave(scale, 2).repeat_interleave(scale, 3)
     height, width = height * scale + gap, width * scale + gap

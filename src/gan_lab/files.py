@@ -18,6 +18,10 @@ _TEMPORARY = re.compile(r"\..*\.(\d+)-[0-9a-f]{8}(\.\w+)?")
 """Name of a temporary file of `atomic_write`; the group is the number of its process."""
 
 
+MAX_TEXT_BYTES = 100_000_000
+"""Largest text that is read from a run folder: a log of a million rows has about this size."""
+
+
 @contextmanager
 def atomic_write(file: Path, durable: bool = True) -> Iterator[BinaryIO]:
     """Open a temporary file that is renamed to `file` when the block ends without an error.
@@ -44,6 +48,9 @@ def atomic_write(file: Path, durable: bool = True) -> Iterator[BinaryIO]:
             if durable:
                 os.fsync(target.fileno())
         _rename(temporary, file, durable)
+    except OSError as error:
+        error.filename = error.filename or str(file)  # a failed write has none
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -52,6 +59,25 @@ def relative_path(path: str | os.PathLike[str]) -> str:
     """The path relative to the working directory, if it is inside of it."""
     relative = os.path.relpath(path)
     return os.fspath(path) if relative.startswith("..") else relative
+
+
+def read_text(file: Path, errors: str = "replace") -> str:
+    """Text of a UTF-8 file in a run folder, which may be damaged or untrusted.
+
+    Args:
+        file: The file.
+        errors: What to do about bytes that are not UTF-8, as for `bytes.decode`.
+
+    Raises:
+        FileNotFoundError: It is missing or not a regular file. A pipe or device could be endless.
+        OSError: It cannot be read, or is larger than `MAX_TEXT_BYTES`.
+    """
+    if not file.is_file():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(file))
+    if (size := file.stat().st_size) > MAX_TEXT_BYTES:
+        limit = f"it has {size / 1e6:,.0f} MB, more than the limit of {MAX_TEXT_BYTES / 1e6:,.0f} MB"
+        raise OSError(errno.EFBIG, limit, str(file))
+    return file.read_text(encoding="utf-8", errors=errors)
 
 
 def write_text(file: Path, text: str) -> None:
@@ -83,9 +109,13 @@ def link_file(source: Path, file: Path) -> None:
 def open_to_append(file: Path) -> TextIO:
     """Open a text file to append lines, without translation of line ends.
 
+    A file with a second name, such as a hard link of a backup, is copied first, so that the other keeps its content.
+
     Raises:
         OSError: The file is a link (ELOOP) or a pipe without a reader (ENXIO), or cannot be written.
     """
+    if not file.is_symlink() and file.is_file() and file.stat().st_nlink > 1:
+        copy_file(file, file)
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     return open(file, "a", newline="", encoding="utf-8", opener=lambda path, _: os.open(path, flags, 0o666))
 

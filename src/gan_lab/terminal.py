@@ -73,6 +73,22 @@ class LossyStream:
         return getattr(self._stream, name)
 
 
+def lossy(stream: Any) -> LossyStream:
+    """The stream as a `LossyStream`; one that is one already is unchanged, so bars and messages have the same one."""
+    return stream if isinstance(stream, LossyStream) else LossyStream(stream)
+
+
+class ConsoleHandler(logging.StreamHandler):
+    """Log handler whose lines appear above the progress bars on its stream, and not behind the text of a bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hide the bars, write the line, and show the bars again."""
+        from tqdm import tqdm  # most commands have neither bars nor messages
+
+        with tqdm.external_write_mode(self.stream):
+            super().emit(record)
+
+
 def prepare_streams() -> None:
     """Make the standard streams of a command usable, whatever they are connected to.
 
@@ -88,8 +104,7 @@ def prepare_streams() -> None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
-    if not isinstance(sys.stderr, LossyStream):
-        sys.stderr = LossyStream(sys.stderr)
+    sys.stderr = lossy(sys.stderr)
 
 
 def discard_unwritten_output() -> None:

@@ -22,7 +22,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from gan_lab.errors import ConfigError, TrainingError, UserError
+from gan_lab.errors import ConfigError, UserError
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -204,13 +204,13 @@ class OptunaSweeper(Sweeper):
         except UserError:  # no run was started
             raise
         except Exception as error:  # a worker was killed, and with it all runs of this call
+            from gan_lab.config.messages import reason
             from gan_lab.runs.state import note_failure
 
-            is_ours = isinstance(error, TrainingError)
-            reason = str(error) if is_ours else f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-            log.error("Trials %d to %d failed: %s", first, first + len(overrides) - 1, reason)
+            why = reason(error, "train")
+            log.error("Trials %d to %d failed: %s", first, first + len(overrides) - 1, why)
             for number in range(first, first + len(overrides)):
-                note_failure(Path(self.config.hydra.sweep.dir) / str(number), reason)
+                note_failure(Path(self.config.hydra.sweep.dir) / str(number), why)
             return [None] * len(overrides)
 
 

@@ -158,14 +158,21 @@ def test_progress_line_has_throughput_and_terms_only(capsys: pytest.CaptureFixtu
     }
     line = last_line(latest)
     assert line.endswith("<?, 812 images/s, discriminator/adversarial 1.23, discriminator/gradient_penalty 0.05]"), line
-    assert last_line({}).endswith("<?]")
+    assert last_line({}).endswith("<?]") and "| 500/1,000 images [" in last_line({})
 
 
-def test_progress_bar_has_kimg_and_time_left(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_long_runs_show_thousands_of_images(capsys: pytest.CaptureFixture[str]) -> None:
+    progress, module = Progress(64_000), SimpleNamespace(images_seen=64_032, latest={})
+    progress.on_train_start(SimpleNamespace(is_global_zero=True), module)  # type: ignore[arg-type]
+    progress.on_train_end(SimpleNamespace(), module)  # type: ignore[arg-type]
+    assert "| 64.0/64.0 kimg [" in capsys.readouterr().err
+
+
+def test_progress_bar_has_images_and_time_left(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     settings = ("budget.images=800", "logger=[]", "~callbacks.sample_grids", "~callbacks.checkpoints")
     fit(
         compose(*SMALL, *settings, f"run.dir={tmp_path}", "callbacks.progress.log_seconds=0.01", "dataset.resolution=8")
     )
     output = capfd.readouterr().err
-    assert "0.8/0.8 kimg" in output and "images/s" in output and "generator/adversarial" in output
+    assert "800/800 images" in output and "images/s" in output and "generator/adversarial" in output
     assert "[00:0" in output and "<00:0" in output

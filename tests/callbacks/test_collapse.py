@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from gan_lab.callbacks.collapse import Collapse, Rule, Signals, mean_pairwise_distance
+from gan_lab.callbacks.collapse import Collapse, mean_pairwise_distance
+from gan_lab.callbacks.collapse_rule import Rule, Signals
 from gan_lab.config.build import build
 from gan_lab.config.compose import compose
 from gan_lab.errors import CollapseError, ConfigError

@@ -87,6 +87,8 @@ def test_numbers_are_those_of_fresh_samples(command: Command, run: Path) -> None
     distance.update(real_images(), real=True)
     found = numbers(run)
     assert found["eval/ms_ssim_20"]["value"] == float(diversity.compute())
+    for name in ("ms_ssim_20", "ms_ssim_in_class_20"):  # real images to compare with
+        assert 0 < found[f"eval/{name}"]["ideal_value"] < 0.9 and found[f"eval/{name}"]["real_subset"] == 30
     assert {key: found[f"eval/swd_{key}_20"]["value"] for key in ("32", "16", "mean")} == {
         key: float(value) for key, value in distance.compute().items()
     }
@@ -116,19 +118,21 @@ def test_results_are_merged(command: Command, run: Path, tmp_path: Path) -> None
     ok(command("evaluate", *QUICK, *PIXELS.split(), "weights=raw", "evaluation.batch_size=7"))
     ok(command("evaluate", *QUICK, "metrics=[ms_ssim]", "evaluation.samples=10"))
     found = numbers(run)
-    assert list(found) == ["eval/fd_pixels_20", "eval/raw/fd_pixels_20", "eval/ms_ssim_10"]
+    diversity = ["eval/ms_ssim_10", "eval/ms_ssim_in_class_10"]  # its run has labels
+    assert list(found) == ["eval/fd_pixels_20", "eval/raw/fd_pixels_20", *diversity]
     assert found["eval/fd_pixels_20"] == ema
     raw = fd(pixel_features(), gan_lab.load(run, "raw", "cpu").sample(20))
     assert found["eval/raw/fd_pixels_20"]["value"] == pytest.approx(raw, rel=1e-9) != ema["value"]
     assert [(row["images_seen"], row["weights"], row["key"]) for row in lines(run)] == [
         ("16", "ema", "fd_pixels_20"), ("16", "raw", "fd_pixels_20"), ("16", "ema", "ms_ssim_10"),
+        ("16", "ema", "ms_ssim_in_class_10"),
     ]  # fmt: skip
     checkpoint = run / "checkpoints" / "last.ckpt"
     ok(command("evaluate", *QUICK, *PIXELS.split(), f"run={checkpoint}", "out=there/numbers"))
     assert numbers(tmp_path / "there/numbers") == {"eval/fd_pixels_20": ema} and numbers(run) == found
     (run / "results.json").write_text("{")
     outcome = command("evaluate", *QUICK, "metrics=[ms_ssim]", "run=runs/one")
-    assert list(numbers(run)) == ["eval/ms_ssim_20"] and ok(outcome)
+    assert list(numbers(run)) == ["eval/ms_ssim_20", "eval/ms_ssim_in_class_20"] and ok(outcome)
     assert "runs/one/results.json cannot be read: Expecting" in outcome.err
     assert "It is now results.json.damaged, and results.json has only the new numbers." in outcome.err
     assert (run / "results.json.damaged").read_text() == "{"
@@ -157,7 +161,7 @@ def test_a_folder_of_samples(command: Command, run: Path, tmp_path: Path) -> Non
     ok(command("evaluate", *QUICK, *metrics, f"images={folder}", "dataset=digits"))
     ok(command("evaluate", *QUICK, "metrics=[ms_ssim,swd_small]", "run=runs/one"))
     found, expected = numbers(folder), numbers(run)
-    assert list(found) == list(expected)
+    assert list(found) == [key for key in expected if "in_class" not in key]  # files have no labels
     for key, record in found.items():
         assert record["value"] == pytest.approx(expected[key]["value"], rel=1e-12), key
     entries = ("samples", "weights", "seed", "images_seen", "batch_norm", "truncation", "version")

@@ -35,16 +35,36 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ([3, 7], 4, [3, 3, 7, 7]),
         ([3, 7], 5, [3, 3, 3, 7, 7]),
         ("all", 4, [0, 0, 1, 1]),
+        ("dog", 2, [1, 1]),
+        (["dog", 0], 2, [1, 0]),
     ],
 )
 def test_labels_in_rows(given, count: int, wanted: list[int] | None) -> None:
-    assert labels_in_rows(given, count, 2) == wanted
+    assert labels_in_rows(given, count, 2, ["cat", "dog"]) == wanted
 
 
-@pytest.mark.parametrize("given", ["foo", [], ["a"], 1.5, [1, None], True])
+@pytest.mark.parametrize("given", [[], 1.5, [1, None], True])
 def test_other_labels_are_refused(given) -> None:
-    with pytest.raises(ConfigError, match="a number, a list of numbers, all, or null"):
+    with pytest.raises(ConfigError, match="a number or name of a class, a list of them, all, or null"):
         labels_in_rows(given, 4, 2)
+
+
+def test_unknown_names_of_classes_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^labels=dgo is not known: did you mean dog\? Choose cat or dog\.$"):
+        labels_in_rows([0, "dgo"], 4, 2, ["cat", "dog"])
+    with pytest.raises(ConfigError, match="labels=dog is not allowed: the classes of this run have no names; give num"):
+        labels_in_rows("dog", 4, 2)
+    with pytest.raises(ConfigError, match="labels=dog needs a run with conditioning"):
+        labels_in_rows("dog", 4, None, ["cat", "dog"])
+
+
+def test_names_of_classes_in_python(run: Path) -> None:
+    loaded = gan_lab.load(run)
+    assert loaded.classes == [str(label) for label in range(10)]
+    assert torch.equal(loaded.sample(2, condition="7"), loaded.sample(2, condition=7))
+    assert torch.equal(loaded.sample(2, condition=["7", 3]), loaded.sample(2, condition=[7, 3]))
+    with pytest.raises(ConfigError, match="labels=seven is not known: choose from 0, 1, "):
+        loaded.sample(2, condition="seven")
 
 
 def test_a_label_decides_the_sample(run: Path) -> None:
@@ -82,6 +102,8 @@ def test_command_draws_a_row_for_each_class(command: Callable, run: Path, tmp_pa
     expected = gan_lab.load(run).sample(6, condition=[3, 3, 3, 7, 7, 7])[0].flatten().add(1).mul(127.5).round()
     assert (first - expected).abs().max() <= 1
     assert command("sample", f"run={run}", "labels=11", "device=cpu").status == 2
+    outcome = command("interpolate", f"run={run}", "labels=seven", "device=cpu")
+    assert outcome.status == 2 and "labels=seven is not known: choose from 0, 1, 2" in outcome.err
 
 
 def test_truncated_latents_of_a_loaded_generator(run: Path) -> None:
@@ -125,14 +147,23 @@ def test_standing_statistics_are_a_function_of_the_seed(run: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("labels", "count", "shape"), [("3", 20, (5, 4)), ("[3,7]", 20, (10, 2)), ("all", 20, (2, 10)), ("all", 10, (4, 3))]
+    ("labels", "count", "shape", "names"),
+    [
+        ("3", 20, (5, 4), ""),
+        ("[3,7]", 20, (10, 2), "37"),
+        ("all", 20, (2, 10), "0123456789"),
+        ("all", 10, (4, 3), ""),
+    ],
 )
-def test_shape_of_the_grid(command: Callable, run: Path, tmp_path: Path, labels: str, count: int, shape: tuple) -> None:
+def test_shape_of_the_grid(
+    command: Callable, run: Path, tmp_path: Path, labels: str, count: int, shape: tuple, names: str
+) -> None:
     """Rows of classes, but a square of one class or of one image each."""
     overrides = (f"run={run}", f"count={count}", "files=false", "device=cpu", f"out={tmp_path}/grid")
     assert command("sample", *overrides, f"labels={labels}").status == 0
     width, height = Image.open(tmp_path / "grid" / "grid.png").size
-    assert width / height == pytest.approx(shape[0] / shape[1], rel=0.05)
+    beside = width_of_names(names, height) if names else 0
+    assert (width - beside) / height == pytest.approx(shape[0] / shape[1], rel=0.02)
 
 
 def test_command_truncates(command: Callable, run: Path, tmp_path: Path) -> None:

@@ -38,6 +38,8 @@ PRESETS = {
     "growth.batch_sizes={256:3,512:3,1024:3}", "budget.images=54"),
 }  # fmt: skip
 
+SLOW = ("biggan_imagenet128", "pggan_celebahq1024")
+
 
 def test_the_presets_for_large_ones_are_these() -> None:
     from gan_lab.config.schema import CONF
@@ -48,7 +50,9 @@ def test_the_presets_for_large_ones_are_these() -> None:
     )
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize(
+    "preset", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else []) for name in PRESETS]
+)
 def test_trains_narrow(preset: str, tmp_path: Path) -> None:
     silent = [text for text in TINY if not text.startswith(("model", "architecture", "batch_size"))]
     shape = CIFAR10 if "cifar10" in preset else ()  # the other presets set theirs

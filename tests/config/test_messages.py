@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from gan_lab.config import messages
+from gan_lab.config.compose import compose
 from gan_lab.config.messages import describe
-from gan_lab.errors import is_out_of_memory
+from gan_lab.errors import ConfigError, is_out_of_memory
 
 CODES = ("ENOSPC", "EDQUOT", "EROFS", "EFBIG", "EACCES", "EPERM", "EEXIST", "ENOENT", "ENOTDIR", "ENXIO", "EISDIR",
          "ELOOP", "ENAMETOOLONG")  # fmt: skip
@@ -30,6 +31,27 @@ def test_a_file_that_may_not_be_read_is_named_so(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(messages.os, "access", lambda file, mode: False)
     error = PermissionError(errno.EACCES, "Permission denied", str(tmp_path))
     assert describe(error, "runs") == f"{tmp_path} cannot be read: Permission denied."
+
+
+@pytest.mark.parametrize(
+    ("command", "override", "sentence"),
+    [
+        ("train", "lr=foo", "lr=foo is not allowed: it must be a number."),
+        ("train", "width=1.5", "width=1.5 is not allowed: it must be a whole number or null."),
+        ("train", "betas=3", "betas=3 is not allowed: it must be a list of numbers."),
+        ("train", "betas=[0.1,x]", "betas=[0.1,x] is not allowed: it must be a list of numbers."),
+        ("train", "allow_changes=maybe", "allow_changes=maybe is not allowed: it must be true or false."),
+        ("train", "seed=null", "seed=null is not allowed: it must be a whole number."),
+        ("train", "run=x", "run=x is not allowed: it must be a group of keys, as in run.root=VALUE."),
+        ("evaluate", "evaluation.samples=lots", "evaluation.samples=lots is not allowed: it must be a whole number."),
+        ("sample", "run=[a,b]", "run=[a,b] is not allowed: it must be text."),
+    ],
+)
+def test_values_of_another_type(command: str, override: str, sentence: str) -> None:
+    """Each message names the key, the value as typed and what is allowed."""
+    with pytest.raises(ConfigError) as error:
+        compose(override, command=command)
+    assert str(error.value) == sentence
 
 
 def test_no_working_directory() -> None:

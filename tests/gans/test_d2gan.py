@@ -321,7 +321,8 @@ def test_resumes_in_the_middle_of_an_epoch_bit_for_bit(tiny, tmp_path: Path) -> 
     )
     complete = fit(tiny(*settings, "budget.images=160", f"run.dir={tmp_path}/complete"))
     fit(tiny(*settings, "budget.images=160", "callbacks.budget.images=56", f"run.dir={tmp_path}/first"))
-    second = fit(tiny(*settings, "budget.images=160", f"run.dir={tmp_path}/second", f"resume={tmp_path}/first"))
+    resumed = (f"run.dir={tmp_path}/second", f"resume={tmp_path}/first/checkpoints/last.ckpt")
+    second = fit(tiny(*settings, "budget.images=160", *resumed))
     a, b = complete.module.state_dict(), second.module.state_dict()
     assert a.keys() == b.keys() and {"second_discriminator", "penalties"} <= {key.split(".")[0] for key in a}
     for key, value in a.items():

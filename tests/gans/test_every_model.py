@@ -108,7 +108,7 @@ def test_stateful_parts_resume(tiny, tmp_path: Path) -> None:
     )
     uninterrupted = fit(tiny(*settings, f"run.dir={tmp_path}/uninterrupted"))
     fit(tiny(*settings, "callbacks.budget.images=88", f"run.dir={tmp_path}/first"))
-    second = fit(tiny(*settings, f"run.dir={tmp_path}/second", f"resume={tmp_path}/first"))
+    second = fit(tiny(*settings, f"run.dir={tmp_path}/second", f"resume={tmp_path}/first/checkpoints/last.ckpt"))
     a, b = uninterrupted.module.state_dict(), second.module.state_dict()
     assert {key.split(".")[0] for key in a} >= {"augment", "penalties"} and a.keys() == b.keys()
     assert 0 < a["augment.controller.p"] < 1

@@ -205,7 +205,7 @@ def test_a_resumed_run_with_changing_batch_sizes_sees_the_same_images(stop: int,
     settings = (*BATCHES, "dataset.flip=true", *CHECKPOINTS)
     uninterrupted = fit(tiny(*settings, f"run.dir={tmp_path}/uninterrupted"))
     fit(tiny(*settings, f"callbacks.budget.images={stop}", f"run.dir={tmp_path}/first"))
-    second = fit(tiny(*settings, f"run.dir={tmp_path}/second", f"resume={tmp_path}/first"))
+    second = fit(tiny(*settings, f"run.dir={tmp_path}/second", f"resume={tmp_path}/first/checkpoints/last.ckpt"))
     a, b = uninterrupted.module.state_dict(), second.module.state_dict()
     assert all(torch.equal(x, b[key]) if isinstance(x, torch.Tensor) else x == b[key] for key, x in a.items())
     assert second.trainer.global_step == uninterrupted.trainer.global_step == 21

@@ -57,7 +57,7 @@ def test_resuming_is_exact(cache: str, digits, tiny, tmp_path: Path) -> None:
     settings = (*BATCHES, *digits(), f"dataset.cache={cache}", "dataset.flip=true", *CHECKPOINTS)
     uninterrupted = fit(tiny(*settings, f"run.dir={tmp_path}/uninterrupted"))
     fit(tiny(*settings, "callbacks.budget.images=56", f"run.dir={tmp_path}/first"))
-    second = fit(tiny(*settings, f"run.dir={tmp_path}/second", f"resume={tmp_path}/first"))
+    second = fit(tiny(*settings, f"run.dir={tmp_path}/second", f"resume={tmp_path}/first/checkpoints/last.ckpt"))
     a, b = uninterrupted.module.state_dict(), second.module.state_dict()
     assert a.keys() == b.keys() and uninterrupted.module.images_seen == second.module.images_seen
     assert all(torch.equal(x, b[key]) if isinstance(x, torch.Tensor) else x == b[key] for key, x in a.items())
@@ -67,8 +67,8 @@ def test_resuming_with_another_batch_size_is_refused_if_resolutions_differ(digit
     settings = (*GROWTH, *digits(), "budget.images=128", *CHECKPOINTS)
     fit(tiny(*settings, "callbacks.budget.images=72", f"run.dir={tmp_path}/first"))
     with pytest.raises(ConfigError, match=r"images of \d+ pixels where growth is at \d+: resume with"):
-        changed = ("batch_size=2", "allow_changes=true", f"run.dir={tmp_path}/second", f"resume={tmp_path}/first")
-        fit(tiny(*settings, *changed))
+        resumed = (f"run.dir={tmp_path}/second", f"resume={tmp_path}/first/checkpoints/last.ckpt")
+        fit(tiny(*settings, "batch_size=2", "allow_changes=true", *resumed))
 
 
 def test_other_models_read_the_resolution_of_the_config(digits, tiny) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 import torch
 
 from gan_lab.config.compose import compose
-from gan_lab.gans.catalog import CATALOG
 from gan_lab.training.fit import fit
 from tests.conftest import TINY
 
@@ -77,9 +76,9 @@ def synchronized(name: str, folder: Path, *more: str) -> list[str]:
     return [*TINY, *settings, f"run.dir={folder}", *more]
 
 
-def main(folder: Path) -> None:
-    for entry in CATALOG:
-        train_and_save(entry.name, overrides(entry.name, folder / entry.name, "hardware=ddp_cpu"), folder)
+def main(folder: Path, models: list[str]) -> None:
+    for model in models:
+        train_and_save(model, overrides(model, folder / model, "hardware=ddp_cpu"), folder)
     for name in SYNCHRONIZED:
         train_and_save(
             f"synchronized_{name}", synchronized(name, folder / f"synchronized_{name}", "hardware=ddp_cpu"), folder
@@ -94,4 +93,4 @@ def train_and_save(name: str, overrides: list[str], folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])

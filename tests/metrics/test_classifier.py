@@ -186,6 +186,7 @@ def test_second_call_reads_the_cache(small_sets, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(module, "train_classifier", None)
     second = cached_classifier(*small_sets, QUICK, path.parent)
     assert same(first, second) and second.test_error == first.test_error
+    assert first.trained_on == second.trained_on and first.trained_on.startswith("64 digits ")
     assert not second.training and not any(part.requires_grad for part in second.parameters())
 
 

@@ -141,6 +141,50 @@ def test_many_pairs_in_one_update_count_once_each() -> None:
     assert metric.protocol == {"pairs": 100}
 
 
+def test_with_labels_pairs_of_a_class_are_compared_as_well() -> None:
+    """Also across batches; images without a partner wait for it."""
+    images, labels = smooth(12, 16, 1, 3), torch.tensor([2, 0, 1, 0, 2, 2, 1, 0, 0, 2, 0, 1])
+    expected = ms_ssim(images[[1, 7, 2, 0, 5]], images[[3, 8, 6, 4, 9]]).mean()
+    for batch in (1, 5, 12):
+        metric = MSSSIM()
+        for part, own in zip(in_unit_range(images).split(batch), labels.split(batch), strict=True):
+            metric.update(part, labels=own)
+        overall = ms_ssim(images[::2], images[1::2]).mean()
+        torch.testing.assert_close(metric.compute(), {"": overall, "in_class": expected}, rtol=1e-12, atol=0)
+        assert metric.protocol == {"pairs": 6}
+
+
+def test_the_ideal_values_are_those_of_real_pairs() -> None:
+    """Real images sorted by class, each class of one image: pairs of a class are equal, and random ones differ."""
+    kinds, labels = smooth(4, 16, 1, 3), torch.arange(4).repeat_interleave(50)
+    metric, unlabeled = MSSSIM(), MSSSIM()
+    for part, own in zip(in_unit_range(kinds[labels]).split(64), labels.split(64), strict=True):
+        metric.update(part, real=True, labels=own)
+        unlabeled.update(part, real=True)
+    between = torch.stack([ms_ssim(kinds[[a]], kinds[[b]]) for a in range(4) for b in range(4)]).mean()
+    ideal = metric.ideal_values()
+    assert float(ideal[""]) == pytest.approx(float(between), abs=0.05) and between < 0.6
+    assert float(ideal["in_class"]) == pytest.approx(1) and unlabeled.ideal_values() == {"": ideal[""]}
+    metric.update(in_unit_range(kinds))
+    metric.reset_generated()
+    assert metric.ideal_values() == ideal and metric.protocol == {"pairs": 0, "real_subset": 200}
+    metric.reset()
+    assert metric.ideal_values() == {}
+
+
+def test_a_random_subset_of_the_real_images_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gan_lab.metrics.ms_ssim.REAL_IMAGES", 40)
+    values = torch.arange(200.0).view(-1, 1, 1, 1).expand(-1, 1, 16, 16)
+    kept = []
+    for batch in (7, 200):
+        metric = MSSSIM()
+        for part in in_unit_range(values).split(batch):
+            metric.update(part, real=True)
+        kept.append(metric.real_state()["images"][:, 0, 0, 0].tolist())
+    assert kept[0] == kept[1] and len(set(kept[0])) == 40
+    assert sum(value < 100 for value in kept[0]) in range(12, 29) and kept[0] != sorted(kept[0])
+
+
 def test_reset_drops_the_image_without_a_partner() -> None:
     metric = MSSSIM()
     metric.update(in_unit_range(noise(3)))
@@ -181,6 +225,6 @@ def test_two_processes_have_the_values_of_one(tmp_path: Path) -> None:
     distance.update(real, real=True)
     for values in found:
         torch.testing.assert_close(values["similarity"], similarity.compute(), rtol=1e-14, atol=0)
-        assert values["pairs"] == 25
+        assert values["pairs"].tolist() == [25, 0]
         assert values["shared"] == distance.compute()  # bit for bit
         assert values["loaded"] == distance.compute()

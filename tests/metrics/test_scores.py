@@ -11,7 +11,9 @@ import torch
 from torch import nn
 
 from gan_lab.metrics.digits import StackedModes
+from gan_lab.metrics.extractors import fingerprint
 from gan_lab.metrics.functional import inception_score
+from gan_lab.metrics.protocol import Measurement, MeasurementProtocol
 from gan_lab.metrics.scores import InceptionScore, LabelAccuracy, ModeScore
 from tests.helpers.digit_metrics_in_two_processes import TRAIN, Brightness, metrics, stack
 
@@ -67,12 +69,16 @@ def test_ideal_values_are_for_the_same_number_of_samples() -> None:
     )
 
 
-def test_error_of_the_classifier_is_in_the_protocol() -> None:
-    classifier = Brightness()
-    assert StackedModes(classifier).protocol == {}
-    classifier.test_error = 0.006
-    assert StackedModes(classifier).protocol == {"classifier_error": 0.006}
-    assert InceptionScore(classifier).protocol == {"classifier_error": 0.006, "splits": 10}
+def test_the_classifier_is_in_the_protocol() -> None:
+    classifier = nn.Linear(2, 2)
+    weights = {"classifier": fingerprint(classifier)}
+    assert StackedModes(classifier).protocol == weights
+    classifier.test_error, classifier.trained_on = 0.006, "64 digits 0123"
+    entries = weights | {"classifier_data": "64 digits 0123", "classifier_error": 0.006}
+    assert StackedModes(classifier).protocol == entries
+    assert InceptionScore(classifier).protocol == entries | {"splits": 10}
+    nn.init.zeros_(classifier.weight)
+    assert StackedModes(classifier).protocol["classifier"] != weights["classifier"]
 
 
 def test_images_without_three_channels_are_refused() -> None:
@@ -220,12 +226,19 @@ def test_label_accuracy_makes_its_classifier_at_the_first_update() -> None:
     for _ in range(2):
         metric.update(torch.cat([red, blue]), labels=torch.tensor([1, 1]))
     assert len(made) == 1 and float(metric.compute()) == 0.5
-    assert metric.protocol == {"classifier_error": 0.01} and float(metric.ideal_values()) == pytest.approx(0.99)
+    entries = {"classifier": fingerprint(made[0]), "classifier_error": 0.01, "classes": 2}
+    assert metric.protocol == entries and float(metric.ideal_values()) == pytest.approx(0.99)
     for labels in (None, torch.zeros(2, 10)):
         with pytest.raises(ValueError, match="label_accuracy needs samples with labels"):
             metric.update(torch.cat([red, blue]), labels=labels)
 
 
-def test_low_label_accuracy_comes_with_advice() -> None:
-    assert LabelAccuracy.describe(0.98) == "98.0 % of the samples are classified as the label they were generated with."
-    assert LabelAccuracy.describe(0.28).endswith("generated with; train longer, or with conditioning=concat.")
+def test_label_accuracy_is_described_with_what_it_compares_to() -> None:
+    protocol = MeasurementProtocol(samples=1000, options={"classes": 10})
+    assert LabelAccuracy.describe(Measurement(0.98, 0.9944, protocol)) == (
+        "98.0 % of 1,000 samples are classified as the label they were generated with (real images: 99.4 %, "
+        "chance: 10 %)."
+    )
+    assert LabelAccuracy.describe(Measurement(0.28, None, protocol)).endswith(
+        "generated with (chance: 10 %); train longer (conditioning=concat needs the fewest images)."
+    )

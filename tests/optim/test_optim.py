@@ -1,5 +1,7 @@
 """EMA, schedules and lazy regularization."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -73,9 +75,14 @@ def test_exponential_and_warmup() -> None:
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: Linear(0), lambda: Linear(10, begin_images=10), lambda: Exponential(0), lambda: Warmup(0)]
-)
-def test_schedules_refuse_empty_ranges(make) -> None:
+    "make",
+    [
+        lambda: Linear(0), lambda: Linear(10, begin_images=10), lambda: Linear(10, end_factor=-1),
+        lambda: Linear(10, end_factor=math.inf), lambda: Exponential(0), lambda: Exponential(math.nan),
+        lambda: Exponential(1, min_factor=-1), lambda: Warmup(0),
+    ],
+)  # fmt: skip
+def test_schedules_refuse_empty_ranges_and_negative_factors(make) -> None:
     with pytest.raises(ValueError, match="needs"):
         make()
 

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from PIL import Image
 
+import gan_lab
 from gan_lab.charts.heat_map import Grid
 from gan_lab.errors import ConfigError, DataError
 from gan_lab.reports import compare as comparing
@@ -326,11 +327,22 @@ def test_refusals(change: dict[str, Any], kind: type[Exception], sentence: str, 
 
 def test_no_finished_run(make: Make, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="empty contains no finished run: give a folder"):
+    with pytest.raises(DataError, match="empty contains no finished run: name some, as in gan-lab compare"):
         compare(tmp_path / "empty", METRICS)
     make("0", {}, seen=20)
     with pytest.raises(DataError, match=r"contains no finished run \(runs/0: it has seen 20 of 200 images\)"):
         compare(tmp_path, METRICS)
+
+
+@pytest.mark.parametrize("given", ["arguments", "list", "runs"])
+def test_folders_given_from_python(given: str, make: Make, tmp_path: Path) -> None:
+    """As arguments before the overrides, as one list, or as `runs=`; paths or texts."""
+    folders = [make("a", {"lr": 0.1}), str(make("b", {"lr": 0.2}))]
+    make("c", {"lr": 0.3})
+    arguments = {"arguments": folders, "list": [folders], "runs": []}[given]
+    settings: Any = {"runs": folders} if given == "runs" else {}
+    found = gan_lab.compare(*arguments, "columns=3", out=tmp_path / "out", **settings)
+    assert [run.path for group in found.comparison.groups for run in group.runs] == [Path(each) for each in folders]
 
 
 def test_newest_sweep(tmp_path: Path) -> None:

@@ -106,11 +106,11 @@ def test_one_table_of_all_the_newest_first(tmp_path: Path) -> None:
     os.utime(broken / "state.json", (time.time() - 600,) * 2)
     os.utime(broken, (time.time() - 600,) * 2)
     header, *lines = str(list_runs(tmp_path)).splitlines()
-    assert header.split() == ["run", "model", "data", "set", "seed", "state", "progress", "best", "age"]
+    assert header.split("  ")[0] == "run" and header.endswith("last write")
     patterns = [
-        r"\S*multirun/sweep/0 +- +- +- +failed +75 % +eval/kl_10k 1 at 50 images +1:0\d min +lr=0 is not allowed\.",
-        r"\S*broken +- +- +- +failed +0 +10:\d\d min +unreadable: .+",
-        r"\S*old +- +- +- +finished +100 % +eval/kl_10k 1 at 50 images +2:00 h",
+        r"\S*multirun/sweep/0 +- +- +- +failed +75 % +- +eval/kl_10k 1 at .* +1:0\d min ago +lr=0 is not allowed\.",
+        r"\S*broken +- +- +- +failed +0 +- +10:\d\d min ago +unreadable: .+",
+        r"\S*old +- +- +- +finished +100 % +- +eval/kl_10k 1 at 50 images +2:00 h ago",
     ]
     assert len(lines) == 3
     for line, pattern in zip(lines, patterns, strict=True):

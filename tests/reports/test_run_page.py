@@ -105,6 +105,14 @@ def test_everything_is_on_the_page(run: Path) -> None:
     assert "a 'b c'" in page.text and "cuda" not in page.text
 
 
+def test_one_value_is_not_called_constant(run: Path) -> None:
+    rows = "progress/images_seen,eval/fid_10k,eval/raw/fid_10k,train/lr/generator\n100,3,4,0.5\n200,,,0.5\n"
+    (run / "metrics.csv").write_text(rows)
+    text = read_page(write_report(run)).text
+    assert "One value only: fid 10k: averaged 3, raw 4." in text
+    assert "Constant: Learning rates: generator 0.5." in text
+
+
 def test_figures_are_small_and_link_to_the_files(run: Path, tmp_path: Path) -> None:
     page = read_page(write_report(run))
     sizes = {node.attributes["title"]: int(node.attributes["width"]) for node in page.all("img")}
@@ -168,7 +176,7 @@ def test_states(run: Path) -> None:
     assert state == "failed" and headline.startswith("350 of 400") and "(NonFiniteError)" in headline
     (run / "state.json").unlink()
     (run / "config.yaml").write_text(yaml.safe_dump({"budget": {"images": 300}}))
-    assert state_of(run) == ("finished", "300 of 300 images seen in 1:00 min")
+    assert state_of(run) == ("finished", "300 of 300 images seen in 1:00 min of training")
 
 
 def test_half_written_files(run: Path) -> None:

@@ -143,11 +143,19 @@ HUGE = _png(50_000, 50_000)
 
 def test_a_log_above_the_limit_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, GOOD, ROWS, "{}")
-    monkeypatch.setattr("gan_lab.runs.folder.MAX_BYTES", 20)
-    assert "metrics.csv has 0 MB, more than the limit of 0 MB" in RunFolder(tmp_path).damage
+    monkeypatch.setattr("gan_lab.files.MAX_TEXT_BYTES", 20)
+    assert "metrics.csv cannot be read: it has 0 MB, more than the limit of 0 MB" in RunFolder(tmp_path).damage
     monkeypatch.setattr("gan_lab.runs.folder.MAX_COLUMNS", 1)
-    monkeypatch.setattr("gan_lab.runs.folder.MAX_BYTES", 10_000)
+    monkeypatch.setattr("gan_lab.files.MAX_TEXT_BYTES", 10_000)
     assert RunFolder(tmp_path).damage == ["metrics.csv has 2 columns, more than the limit of 1"]
+
+
+def test_loops_of_links_are_searched_once(two_runs: Path) -> None:
+    """A link to its own folder has 40 paths, two have 2^40; a link to a run is the same run."""
+    (two_runs / "loop").symlink_to(".")
+    (two_runs / "best").symlink_to("other")
+    assert [run.path.name for run in list_runs(two_runs, sort="name")] == ["good", "other"]
+    assert [run.path.name for group in compare(two_runs, ["eval/*"]).groups for run in group.runs] == ["good", "other"]
 
 
 def test_only_hostile_folders(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_every_method_of_the_ring_trains(choice: str, tiny) -> None:
     assert all(torch.isfinite(value).all() for value in experiment.module.parameters())
 
 
-@pytest.mark.parametrize("launcher", ["joblib", "basic"])
+@pytest.mark.parametrize("launcher", ["basic", pytest.param("joblib", marks=pytest.mark.slow)])
 def test_a_sweep_ends_in_a_table_and_a_figure(launcher: str, command, tmp_path: Path) -> None:
     outcome = command(
         "train", "sweep=ring_methods", "experiment=ring/gan,ring/d2gan", "seed=0,1", f"hydra/launcher={launcher}",

@@ -97,7 +97,7 @@ def relabel(folder: Path) -> None:
 
 
 def rename(folder: Path) -> None:
-    (folder / "a").rename(folder / "z")
+    (folder / "b").rename(folder / "z")
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def rename(folder: Path) -> None:
         (add, "16 images (now 17)"),
         (exchange, "other images or labels in the data set"),
         (relabel, "other images or labels in the data set"),
-        (rename, "the classes a, b (now the classes b, z)"),
+        (rename, "the classes a, b (now the classes a, z; label 1 was b and is now z)"),
     ],
 )
 @pytest.mark.parametrize("allowed", [False, True])
@@ -123,6 +123,23 @@ def test_other_data_behind_the_same_path(
     after = contents_of(copied / "runs")
     assert after.pop(copied / "runs/old/report.html") and before.pop(copied / "runs/old/report.html")
     assert after == before
+
+
+@pytest.mark.parametrize("name", ["old", "new"])
+def test_a_branch_that_would_mislabel_its_weights_is_not_advised(
+    name: str, copied: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first of two classes comes last under its new name, and both labels change."""
+    (copied / "two/a").rename(copied / "two/z")
+    branch = (*overrides(name), "resume=runs/old", "budget.images=24")
+    meanings = "(now the classes b, z; label 0 was a and is now b, label 1 was b and is now z)"
+    with pytest.raises(ConfigError) as error:
+        fit(compose(*branch))
+    assert f"the classes a, b {meanings}, and its weights would be mislabeled: restore" in str(error.value)
+    assert "allow_changes" not in str(error.value) and "from scratch" in str(error.value)
+    if name == "new":
+        fit(compose(*branch, "allow_changes=true"))
+        assert f"Resuming with changed settings: the classes a, b {meanings}." in caplog.text
 
 
 @pytest.mark.parametrize("typed", ["loss=hinge", "conditioning=projection", "latent.dim=7", "dataset.flip=true"])

@@ -47,7 +47,7 @@ def test_rollback_with_lower_learning_rates(nan_loss, tmp_path: Path, caplog: py
     assert read_state(tmp_path / "run")["state"] == "finished"
 
     fit(compose(*OVERRIDES, *RUN, "callbacks.budget.images=64", f"run.dir={tmp_path}/first"))
-    manually = (*RUN[:-1], "lr=0.25e-3", "allow_changes=true", f"resume={tmp_path}/first")
+    manually = (*RUN[:-1], "lr=0.25e-3", "allow_changes=true", f"resume={tmp_path}/first/checkpoints/last.ckpt")
     other = fit(compose(*OVERRIDES, *manually, f"run.dir={tmp_path}/second"))
     for (key, a), (_, b) in zip(experiment.module.named_parameters(), other.module.named_parameters(), strict=True):
         assert torch.equal(a, b), key

@@ -45,6 +45,8 @@ def test_the_same_command_resumes_and_a_finished_run_is_not_trained(command: Cal
     assert "budget.images=64" in recorded and "budget.images=32" not in recorded and "run.name=one" in recorded
     refused = command("train", "resume=runs/one", "budget.images=96", "lr=0.01")
     assert refused.status == 2 and "was trained with lr=0.0002 (now 0.01): restore these settings" in refused.err
+    branch = command("train", "resume=runs/one", "budget.images=96", "lr=0.01", "run.name=two")
+    assert branch.status == 2 and "add allow_changes=true to continue in runs/two" in branch.err
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["one"]
     accepted = command("train", "resume=runs/one", "budget.images=96", "lr=0.01", "allow_changes=true")
     assert accepted.status == 0 and "Resuming with changed settings: lr=0.0002" in accepted.err

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from gan_lab.cli.resumed_overrides import DESTINATIONS, FOLDERS, OF_LOGGERS, with_overrides_of_run
 from gan_lab.config.compose import compose
+from gan_lab.config.resumed_overrides import DESTINATIONS, FOLDERS, OF_LOGGERS, with_overrides_of_run
 from gan_lab.config.schema import CONF
 from gan_lab.config.targets import find_target, shipped_targets
 from gan_lab.errors import ConfigError
@@ -64,6 +64,7 @@ def test_settings_of_one_command_are_not_repeated(tmp_path: Path, capsys: pytest
     """Nor are those that are typed again. Other omitted ones are reported."""
     own = ("run.dir=/x", "+run={root: /x}", "run.name=one", "resume=other")
     assert repeated(tmp_path, *own, "lr=0.5", "width=8", typed=("lr=0.1",)) == ["width=8"]
+    assert repeated(tmp_path, "+callbacks.x.y=1", typed=("+callbacks.x.y=2",)) == []
     assert capsys.readouterr().err == ""
     assert repeated(tmp_path, "time_limit='1:00:00'", "allow_changes=true") == []
     assert [line.rpartition(": ")[2] for line in capsys.readouterr().err.splitlines()] == [

@@ -73,7 +73,7 @@ def label_fractions(source: str, reader: Reader) -> list[float]:
 
 
 def _decoded(source: str, reader: Reader, decoder: Decoder) -> Digits:
-    found = decode_all(_labeled(source, reader), decoder)
+    found = decode_all(_labeled(source, reader), decoder, "skip")  # training has refused them, or skips them as well
     assert found.labels is not None
     return Digits(found.images, found.labels)
 

@@ -14,7 +14,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from gan_lab.callbacks.base import Callback
-from gan_lab.files import write_text
+from gan_lab.files import read_text, write_text
 from gan_lab.gans.base import AdversarialModule
 from gan_lab.version import __version__, commit
 
@@ -39,7 +39,7 @@ class EnvironmentRecord(Callback):
     def _earlier_starts(self) -> list[dict[str, Any]]:
         """Records of earlier starts; empty if the file is missing or damaged."""
         try:
-            starts = json.loads(self.file.read_text(encoding="utf-8")) if self.file.is_file() else []
+            starts = json.loads(read_text(self.file))
         except (OSError, ValueError, RecursionError):
             return []
         return starts if isinstance(starts, list) else []

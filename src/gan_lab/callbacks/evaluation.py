@@ -158,7 +158,7 @@ class Evaluation(Callback):
         for name, metric in self.metrics.items():
             if describe := getattr(metric, "describe", None):
                 key = f"{WEIGHTS['ema']}{log_name(name, metric)}_{short_count(self.samples)}"
-                log.info("%s", describe(self._records[key].value))
+                log.info("%s", describe(self._records[key]))
 
     def _evaluate(self, trainer: Any, module: AdversarialModule) -> None:
         if trainer.is_global_zero:

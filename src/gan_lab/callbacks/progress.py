@@ -1,4 +1,4 @@
-"""Progress bar in thousands of real images."""
+"""Progress bar in real images, or thousands of them."""
 
 import sys
 import time
@@ -8,13 +8,18 @@ from tqdm import tqdm
 
 from gan_lab.callbacks.base import Callback
 from gan_lab.gans.base import AdversarialModule
-from gan_lab.terminal import LossyStream
+from gan_lab.terminal import LossyStream, lossy
+
+FROM_KIMG = 10_000
+"""Shortest run whose images are shown in thousands."""
 
 SHOWN_SEPARATELY = ("progress/images_seen", "progress/images_per_second")
 
 
 class Progress(Callback):
-    """Show thousands of images seen, images per second, other progress values, loss terms and the remaining time.
+    """Show images seen, images per second, other progress values, loss terms and the remaining time.
+
+    Images are shown in thousands (kimg) if the budget is at least `FROM_KIMG`.
 
     On a terminal the bar is updated in place; otherwise a line is printed every `log_seconds`. What standard error does
     not take is discarded.
@@ -27,17 +32,19 @@ class Progress(Callback):
     def __init__(self, budget_images: int, log_seconds: float = 15.0) -> None:
         self.budget_images = budget_images
         self.log_seconds = log_seconds
+        self._unit = 1000 if budget_images >= FROM_KIMG else 1
         self._bar: tqdm | None = None
 
     def on_train_start(self, trainer: Trainer, module: AdversarialModule) -> None:
         if trainer.is_global_zero:
-            stream = LossyStream(sys.stderr)
+            stream = lossy(sys.stderr)
             terminal = stream.isatty()
+            counts = "{n:,.0f}/{total:,.0f} images" if self._unit == 1 else "{n:.1f}/{total:.1f} kimg"
             self._bar = tqdm(
-                file=stream,
-                total=self.budget_images / 1000,
-                initial=min(module.images_seen, self.budget_images) / 1000,
-                bar_format="{percentage:3.0f}%|{bar:20}| {n:.1f}/{total:.1f} kimg [{elapsed}<{remaining}{postfix}]",
+                file=stream if terminal else _Lines(stream),
+                total=self.budget_images / self._unit,
+                initial=min(module.images_seen, self.budget_images) / self._unit,
+                bar_format=f"{{percentage:3.0f}}%|{{bar:20}}| {counts} [{{elapsed}}<{{remaining}}{{postfix}}]",
                 mininterval=0.2 if terminal else self.log_seconds,
                 dynamic_ncols=terminal,
                 smoothing=0.05,
@@ -61,7 +68,24 @@ class Progress(Callback):
 
     def _update(self, bar: tqdm, module: AdversarialModule) -> None:
         bar.set_postfix_str(_postfix(module.latest), refresh=False)
-        bar.update(min(module.images_seen, self.budget_images) / 1000 - bar.n)
+        bar.update(min(module.images_seen, self.budget_images) / self._unit - bar.n)
+
+
+class _Lines:
+    """Stream for a file: each text of a bar is a line, and the spaces that erase the last one are left out."""
+
+    def __init__(self, stream: LossyStream) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write the text as a line."""
+        if line := text.strip("\r\n").rstrip():
+            self._stream.write(f"{line}\n")
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream."""
+        self._stream.flush()
 
 
 def _postfix(latest: dict[str, float]) -> str:

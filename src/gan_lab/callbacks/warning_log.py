@@ -3,6 +3,7 @@
 import json
 import logging
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import Logger, WandbLogger
 
 from gan_lab.callbacks.base import Callback
-from gan_lab.files import open_to_append
+from gan_lab.files import open_to_append, read_text
 from gan_lab.gans.base import AdversarialModule
 
 ROOT_LOGGER = logging.getLogger("gan_lab")
@@ -36,7 +37,8 @@ class WarningLog(Callback):
 
     def on_fit_start(self, trainer: Trainer, module: AdversarialModule) -> None:
         if trainer.is_global_zero:
-            self._count = len(self.file.read_bytes().splitlines()) if self.file.is_file() else 0  # of a resumed run
+            with suppress(OSError):  # of a resumed run
+                self._count = len(read_text(self.file).splitlines())
             self._handler = _Handler(self, module)
             ROOT_LOGGER.addHandler(self._handler)
 

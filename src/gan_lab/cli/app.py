@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -13,9 +13,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gan_lab.config import resolvers, schema
-from gan_lab.config.groups import check_choices, use_config_folders
+from gan_lab.config.command_help import command_help
+from gan_lab.config.compose import initialized
+from gan_lab.config.groups import check_choices, config_folders, use_config_folders
 from gan_lab.config.known_keys import check_keys
 from gan_lab.config.messages import describe
+from gan_lab.config.overrides import override
 from gan_lab.config.targets import allowing
 from gan_lab.errors import TrainingError, UserError
 from gan_lab.ranks import rank
@@ -54,12 +57,27 @@ def run(command: str, task: Callable[[DictConfig], Any]) -> None:
         _refuse_unknown_flags(sys.argv[1:])
         use_config_folders(sys.argv[1:])
         check_choices(command, list(filter(_is_override, sys.argv[1:])))
+        if {"-h", "--help"} & set(sys.argv[1:]):
+            show(_help(command, sys.argv[1:]))
+            return
         try:
             application()
         except ValueError as error:  # raised by Hydra for flags that exclude each other
             if started or isinstance(error, OmegaConfBaseException):
                 raise
             raise UserError(str(error)) from error
+
+
+def _help(command: str, arguments: list[str]) -> str:
+    """The help of a command, with the values that it would use with these arguments.
+
+    Hydra's own help collects the choices of all groups for a text without them, which takes seconds.
+    """
+    folders = [f"file://{folder.absolute()}" for folder in config_folders(arguments)]
+    overrides = [*filter(_is_override, arguments), *([override("hydra.searchpath", folders)] if folders else [])]
+    with initialized():
+        cfg = hydra.compose(command, overrides=overrides, return_hydra_config=True)
+    return command_help(command, cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=False)))
 
 
 def run_alone(command: str, task: Callable[[DictConfig], Any], cfg: DictConfig) -> None:
@@ -73,6 +91,11 @@ def output_folder() -> str:
     return HydraConfig.get().runtime.output_dir
 
 
+def log_file() -> str:
+    """Name of the file in it that `hydra/job_logging=default` writes."""
+    return f"{HydraConfig.get().job.name}.log"
+
+
 def is_multirun() -> bool:
     """Whether this job is a trial of a sweep."""
     return HydraConfig.get().mode == hydra.types.RunMode.MULTIRUN
@@ -83,12 +106,12 @@ def launcher() -> str:
     return HydraConfig.get().runtime.choices.get("hydra/launcher") or "basic"
 
 
-def _refuse_unknown_flags(overrides: list[str]) -> None:
+def _refuse_unknown_flags(arguments: list[str]) -> None:
     known = {option for action in get_args_parser()._actions for option in action.option_strings}
-    for override in overrides:
-        if override.startswith("-") and override.partition("=")[0] not in known:
+    for argument in arguments:
+        if argument.startswith("-") and argument.partition("=")[0] not in known:
             raise UserError(
-                f"{override} is not a flag: write overrides without dashes, as in lr=1e-4; "
+                f"{argument} is not a flag: write overrides without dashes, as in lr=1e-4; "
                 "--hydra-help shows the flags."
             )
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from gan_lab.cli import app, joining
-from gan_lab.cli.resumed_overrides import with_overrides_of_run
 from gan_lab.config.early_checks import check_command
 from gan_lab.config.messages import describe, reason
 from gan_lab.config.overrides import names_as_typed
+from gan_lab.config.resumed_overrides import with_overrides_of_run
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,6 @@ def train_here(cfg: DictConfig) -> None:
 
 def _run(cfg: DictConfig) -> None:
     """One run. A refused run leaves no folder; a failed one records why in its folder unless another run is there."""
-    from gan_lab.errors import UserError
     from gan_lab.runs.state import note_failure, read_state
 
     folder = Path(cfg.run.dir)
@@ -65,7 +64,7 @@ def _run(cfg: DictConfig) -> None:
         check_command("train", cfg)  # before torch is imported, which takes seconds
         train_here(cfg)
     except Exception as error:
-        if isinstance(error, UserError) and not any((folder / name).exists() for name in OF_A_RUN):
+        if describe(error, "train") and not any((folder / name).exists() for name in OF_A_RUN):
             _discard(folder)
         elif read_state(folder).get("process") in (None, os.getpid()):
             note_failure(folder, reason(error, "train"))
@@ -73,13 +72,14 @@ def _run(cfg: DictConfig) -> None:
 
 
 def _discard(folder: Path) -> None:
-    """Remove what Hydra and the lock wrote into the folder of a run that was refused, and the folder if it is empty."""
+    """Remove what Hydra and the lock wrote into the folder of a refused run, and the folder if it is empty then."""
     from gan_lab.ranks import is_first_process
 
     if is_first_process():
         with suppress(OSError):
             shutil.rmtree(folder / ".hydra")
-            (folder / ".lock").unlink(missing_ok=True)
+            for name in (".lock", app.log_file()):
+                (folder / name).unlink(missing_ok=True)
             folder.rmdir()
 
 

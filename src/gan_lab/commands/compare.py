@@ -9,7 +9,7 @@ from gan_lab.runs.latest import ROOT, newest_sweep
 
 
 def compare(cfg: DictConfig) -> ComparedRuns:
-    """Compare the runs of a folder and write tables, curves and a page.
+    """Compare the runs of folders and write tables, curves and a page.
 
     Raises:
         UserError: There are no runs to compare, or they were measured differently.

@@ -104,8 +104,10 @@ def _metrics(cfg: DictConfig, run: DictConfig, device: torch.device) -> tuple[di
     check_extractor(complete, complete.get("dataset"))
     metrics: dict[str, Metric] = instantiate_each(complete.evaluation.metrics, "evaluation.metrics")
     to_device(metrics, device)
+    has_real = bool(complete.get("dataset"))
+    comparing = {k: metric for k, metric in metrics.items() if has_real or not hasattr(metric, "real_is_optional")}
     real = load_or_compute_real_statistics(
-        metrics, RealImages(complete, HINT), cfg.evaluation.real_images, cfg.evaluation.batch_size
+        comparing, RealImages(complete, HINT), cfg.evaluation.real_images, cfg.evaluation.batch_size
     )
     return metrics, real
 

@@ -26,7 +26,7 @@ def device_named(name: str | None) -> torch.device:
     """
     try:
         device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.zeros(1, device=device)
+        torch.zeros(1, device=device).cpu()  # the device meta has no data
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"device={name} cannot be used: {str(error).splitlines()[0].rstrip('.')}.") from error
     return device

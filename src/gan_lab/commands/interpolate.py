@@ -87,7 +87,7 @@ def _file(cfg: DictConfig, run: Path, loaded: PretrainedGenerator) -> Path:
 
 def _frames(loaded: PretrainedGenerator, cfg: DictConfig, frames: int) -> Iterator[Image.Image]:
     """A grid of samples for each point of the walk, with constant labels."""
-    labels = labels_in_rows(cfg.labels, cfg.count, loaded.condition.num_classes)
+    labels = labels_in_rows(cfg.labels, cfg.count, loaded.condition.num_classes, loaded.classes)
     _, given = loaded.draw(cfg.count, cfg.seed, labels)
     noise = Noise(mix(cfg.seed, _PATH), cfg.count)
     for latents in loaded.latent.closed_path(noise, frames, cfg.smoothing * cfg.fps):

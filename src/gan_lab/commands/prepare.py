@@ -1,5 +1,6 @@
 """`gan-lab prepare`: decodes a data set once, at several resolutions, for training."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,10 @@ from gan_lab.config.overrides import to_paste
 from gan_lab.data import prepare as writing
 from gan_lab.data.image_data import ImageData
 from gan_lab.data.pyramid import Pyramid, halved_resolutions
+from gan_lab.data.summary import class_names, summary
 from gan_lab.errors import ConfigError
+
+log = logging.getLogger(__name__)
 
 _NAMED = 5  # names of skipped images in the summary
 
@@ -46,6 +50,8 @@ def prepare(cfg: DictConfig) -> Prepared:
             "dataset=image_folder."
         )
     raw, decoder = data.undecoded()
+    classes = None if raw.labels is None else len(class_names(raw))  # labels are written, whether used or not
+    log.info(f"Data: {summary(raw, decoder, classes)}.")
     resolutions = _resolutions(cfg, decoder.resolution)
     folder = Path(cfg.out).expanduser()
     folder.parent.mkdir(parents=True, exist_ok=True)

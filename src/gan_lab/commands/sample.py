@@ -56,7 +56,7 @@ def sample(cfg: DictConfig) -> SampleFiles:
         refuse_used_folder(out)
     run = run_named(cfg.run)
     loaded = load(run, cfg.weights, device_named(cfg.device))
-    given = labels_in_rows(cfg.labels, cfg.count, loaded.condition.num_classes)
+    given = labels_in_rows(cfg.labels, cfg.count, loaded.condition.num_classes, loaded.classes)
     adjusted = loaded.adjusted(
         cfg.truncation, cfg.truncation_form, cfg.batch_norm, cfg.seed, cfg.truncation_cutoff, cfg.noise
     )

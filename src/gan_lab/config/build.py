@@ -29,6 +29,7 @@ from gan_lab.config.interfaces import (
 )
 from gan_lab.config.targets import allowing, check_node
 from gan_lab.data.base import TrainingData
+from gan_lab.data.image_data import ImageData
 from gan_lab.errors import ConfigError, UserError
 from gan_lab.files import atomic_write, write_text
 from gan_lab.gans.base import AdversarialModule
@@ -36,7 +37,7 @@ from gan_lab.gans.parts import Parts
 from gan_lab.gans.phases import OptimizerFactory
 from gan_lab.optim.growth import Growth
 from gan_lab.ranks import is_first_process
-from gan_lab.strategies import register_strategies
+from gan_lab.strategies import BY_PLAYER, register_strategies
 
 SIZES = {"width", "max_width", "channels", "latent_dim", "resolution", "pieces"}
 """Options of networks that are at least 1."""
@@ -142,6 +143,7 @@ def build_data(cfg: DictConfig, data: TrainingData | None = None) -> tuple[DictC
     data = cast(TrainingData, _built(cfg.dataset, "dataset", check_data))
     usual = cfg.dataset.get("budget_images") or 1_000_000  # a budget in epochs is not known before the data
     resolved = _with_budget(cfg, budget_images(cfg, usual, usual))
+    _check_labels(resolved, data)
     _check_components(resolved, data)
     data.prepare_data()
     data.setup("fit")
@@ -189,6 +191,18 @@ def _restore(file: Path, content: bytes | None) -> None:
         return
     with atomic_write(file) as target:
         target.write(content)
+
+
+def _check_labels(cfg: DictConfig, data: TrainingData) -> None:
+    """Refuse networks that take labels without `dataset.num_classes`, with the classes that the images have.
+
+    Raises:
+        ConfigError: Names the classes and what to give.
+    """
+    networks = [OmegaConf.select(cfg, f"wrapper.{name}.conditioning") for name in ("generator", "discriminator")]
+    take_labels = any(isinstance(node, DictConfig) and node.get("num_classes", 1) is None for node in networks)
+    if take_labels and isinstance(data, ImageData) and data.spec.num_classes is None:
+        raise ConfigError(f"The conditioning needs labels, and dataset.num_classes=null: {data.label_advice()}.")
 
 
 def _check_components(cfg: DictConfig, data: TrainingData) -> None:
@@ -393,8 +407,12 @@ def build_trainer(cfg: DictConfig) -> Trainer:
     loggers = list(instantiate_each(cfg.logger, "logger").values())
     make_trainer = instantiate({**cfg.trainer, "_partial_": True}, "trainer")
     register_strategies()
+    options = {"callbacks": callbacks, "logger": loggers or False, "plugins": [AtomicCheckpointIO()]}
     try:
-        return make_trainer(callbacks=callbacks, logger=loggers or False, plugins=[AtomicCheckpointIO()])
+        trainer = make_trainer(**options)
+        if trainer.world_size > 1 and cfg.trainer.get("strategy") == "auto":  # PyTorch's wrapper would fail
+            trainer = make_trainer(**options, strategy=BY_PLAYER)
+        return trainer
     except (ValueError, TypeError, RuntimeError, MemoryError, MisconfigurationException) as error:
         settings = ", ".join(f"hardware.{name}={cfg.hardware[name]}" for name in HARDWARE)
         raise ConfigError(f"{settings} cannot be used: {_first_line(error)}.") from error

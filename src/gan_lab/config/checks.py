@@ -65,8 +65,15 @@ RULES = (  # values that no constructor checks
     Rule("objective.mode", lambda v: v in (None, "min", "max"), "min, max, or null for the metric's own direction"),
     Rule("hardware.num_nodes", lambda v: v >= 1, "at least 1"),
     Rule("hardware.num_workers", lambda v: v >= 0, "at least 0"),
+    Choice("hardware.strategy", ("auto", "ddp_by_player", "ddp_find_unused_parameters_true")),
     Rule("hardware.float32_matmul_precision", lambda v: v in ("highest", "high", "medium"), "highest, high or medium"),
 )
+
+LENGTHS = (
+    "max_epochs", "max_steps", "max_time", "min_epochs", "min_steps", "limit_train_batches", "overfit_batches",
+    "fast_dev_run",
+)  # fmt: skip
+"""Options of Lightning's Trainer that set the length of a run; -1 is none."""
 
 BENCH_RULES = (  # values that no constructor checks
     Rule("bench.seconds", lambda v: v > 0, "greater than 0"),
@@ -103,7 +110,18 @@ def check_values(cfg: DictConfig) -> None:
     for key, ours in {"gradient_clip_val": "clip_norm", "accumulate_grad_batches": "accumulate"}.items():
         if key in cfg.trainer:
             raise ConfigError(f"trainer.{key} does not work with several optimizers: use {ours} instead.")
+    _check_length(cfg)
     _check_best(cfg)
+
+
+def _check_length(cfg: DictConfig) -> None:
+    """Refuse options of the Trainer with which a run would end before or after its budget."""
+    for key in LENGTHS:
+        if cfg.trainer.get(key, -1) != -1:
+            raise ConfigError(
+                f"trainer.{key}={cfg.trainer[key]} is not allowed, since the budget is the length of a run: set "
+                "budget.images, budget.epochs or time_limit instead."
+            )
 
 
 def _check_best(cfg: DictConfig) -> None:

@@ -63,7 +63,11 @@ def check_extractor(cfg: DictConfig, dataset: Any) -> None:
     if given and "_target_" not in given:
         raise ConfigError(f"extractor={given} is not allowed: choose one by name, as in extractor=efflite0.")
     if _has_points(dataset):
-        return  # points are their own features
+        if given and str(given["_target_"]).startswith("gan_lab.metrics.extractors."):
+            raise ConfigError(
+                "extractor is for images, and this data set has points, which are their own features: leave it out."
+            )
+        return
     if not given and _needs_extractor(cfg) and default_extractor(dataset or _UNKNOWN) is None:
         names = _metrics_without(cfg)
         use = f"the features of metrics=[{','.join(names)}]" if names else "the space of the distances"

@@ -113,6 +113,12 @@ def _check_run(cfg: DictConfig) -> None:
     check_exists(run_named(cfg.run))
 
 
+def _check_out(cfg: DictConfig) -> None:
+    """Refuse a file in the place of the output folder before minutes of work are lost."""
+    if cfg.out is not None and Path(cfg.out).exists() and not Path(cfg.out).is_dir():
+        raise ConfigError(f"out={cfg.out} is not a directory: give the name of a folder.")
+
+
 def _check_evaluation(cfg: DictConfig) -> None:
     if not any(cfg.evaluation.metrics.values()):
         raise ConfigError("metrics=[] measures nothing: choose some, as in metrics=[fd,pr].")
@@ -166,10 +172,10 @@ CHECKS: dict[str, tuple[Callable[[DictConfig], None], ...]] = {
     "sample": (_check_run,),
     "interpolate": (_check_run,),
     "export": (_check_run,),
-    "evaluate": (_check_evaluation,),
-    "memorization": (_check_memorization,),
+    "evaluate": (_check_out, _check_evaluation),
+    "memorization": (_check_out, _check_memorization),
     "prepare": (_check_source,),
-    "duplicates": (_check_source,),
+    "duplicates": (_check_out, _check_source),
     "report": (_check_report,),
     "compare": (_check_comparison,),
 }

@@ -6,19 +6,28 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
 from functools import singledispatch
+from typing import Any, get_type_hints
 
 import hydra
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
-from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import (
+    InterpolationResolutionError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+    ValidationError,
+)
 from yaml import YAMLError
 
 from gan_lab.config import schema
 from gan_lab.config.groups import choices, groups, split_choice
 from gan_lab.config.known_keys import unknown_key
+from gan_lab.config.targets import allowed_values
 from gan_lab.errors import ConfigError, TrainingError, UserError, is_out_of_memory, unknown_choice
 from gan_lab.keys import entries
+from gan_lab.terminal import printable
 
 _DISK = {
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EEXIST, errno.ENOENT,
@@ -30,9 +39,21 @@ _LIMITS = {errno.EMFILE, errno.ENFILE, errno.EAGAIN}
 """Errors of limits on open files and processes."""
 
 
+REASON_CHARACTERS = 300
+"""Longest text of `reason`."""
+
+
 def reason(error: BaseException, command: str) -> str:
-    """The reason of a failure in one line: the message for a user error, or the name and text of the exception."""
-    return describe(error, command) or f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+    """The reason of a failure: the message for a user error, or the class and the first line of any other exception.
+
+    One line of at most `REASON_CHARACTERS`, without control characters.
+    """
+    text = describe(error, command)
+    if text is None:
+        first = next((line for line in str(error).splitlines() if line.strip()), "")
+        text = ": ".join(filter(None, [type(error).__name__, first]))
+    line = printable(" ".join(text.split()))
+    return line if len(line) <= REASON_CHARACTERS else f"{line[: REASON_CHARACTERS - 3]}..."
 
 
 @contextmanager
@@ -140,6 +161,8 @@ def _(error: Exception, command: str, overrides: Sequence[str] = ()) -> str:
     if found or (key and "not in" in reason):
         wrong = found[1] if found else str(key)
         return unknown_key(wrong, _guesses(wrong, _known_keys(command, overrides, wrong)))
+    if isinstance(cause, ValidationError) and (sentence := _type_message(str(key), command, overrides)):
+        return sentence
     if reason.startswith("Ambiguous value"):
         values = reason.split("'")[1]
         return f"{values} are several values: add -m to run once for each, or write [...] around them for a list."
@@ -158,6 +181,18 @@ def _(error: InterpolationResolutionError, command: str, overrides: Sequence[str
 @describe.register
 def _(error: YAMLError, command: str, overrides: Sequence[str] = ()) -> str:
     return f"A config file is not valid YAML: {' '.join(str(error).split())}."
+
+
+def _type_message(key: str, command: str, overrides: Sequence[str]) -> str | None:
+    """The message for a value of another type than the schema of the command has at a key; None for other keys."""
+    hint: Any = schema.SCHEMAS.get(command)
+    key = key.partition("[")[0]  # of an item, that of the list
+    for name in key.split("."):
+        if not is_dataclass(hint) or (hint := get_type_hints(hint).get(name)) is None:
+            return None
+    group = f"a group of keys, as in {key}.{fields(hint)[0].name}=VALUE" if is_dataclass(hint) else None
+    typed = [override.lstrip("+") for override in overrides if override.lstrip("+").startswith(f"{key}=")]
+    return f"{typed[-1] if typed else key} is not allowed: it must be {group or allowed_values(hint)}."
 
 
 def _memory_message(error: BaseException) -> str:

@@ -4,7 +4,7 @@ import numbers
 import os
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike, fspath
 from typing import Any
 
@@ -50,6 +50,29 @@ def _value(value: Any, key: str) -> str:
     raise ConfigError(
         f"{key} is a {type(value).__name__}: give None, a truth value, a number, text, a list or a mapping."
     )
+
+
+def overrides_between(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """The overrides that turn one config into another: one for each value that was changed, added or deleted.
+
+    Args:
+        before: Plain config.
+        now: Plain config.
+        prefix: Key of both in the complete config, with a dot at its end.
+
+    Raises:
+        ConfigError: A value cannot be written as an override.
+    """
+    for name in dict.fromkeys([*before, *now]):
+        key = f"{prefix}{name}"
+        if name not in now:
+            yield f"~{key}"
+        elif name not in before:
+            yield f"+{override(key, now[name])}"
+        elif isinstance(before[name], Mapping) and isinstance(now[name], Mapping):
+            yield from overrides_between(before[name], now[name], f"{key}.")
+        elif before[name] != now[name]:
+            yield override(key, now[name])
 
 
 def to_paste(key: str, value: str | PathLike[str]) -> str:

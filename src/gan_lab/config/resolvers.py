@@ -14,7 +14,6 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from gan_lab.config.command_help import command_help
 from gan_lab.config.schema import SCHEMAS, Search
 from gan_lab.errors import DataError
 from gan_lab.files import refuse_links
@@ -114,7 +113,6 @@ def register() -> None:
     OmegaConf.register_new_resolver("first", first, replace=True)
     OmegaConf.register_new_resolver("r1_gamma", r1_gamma, replace=True)
     OmegaConf.register_new_resolver("prepared", prepared, replace=True)
-    OmegaConf.register_new_resolver("command_help", command_help, replace=True)
     _store_schemas()
 
 

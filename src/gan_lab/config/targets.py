@@ -154,11 +154,19 @@ def check_options(target: Callable[..., Any], options: Mapping[str, Any], key: s
 
 def _check_type(key: str, value: Any, hint: Any, default: Any) -> None:
     """Refuse a value that no part of the type hint allows, as far as YAML shows types."""
-    kinds = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, UnionType) else (hint,)
-    if value is default or any(_matches(value, kind) for kind in kinds):
+    if value is default or any(_matches(value, kind) for kind in _kinds(hint)):
         return
-    allowed = " or ".join(dict.fromkeys(_kind_name(kind) for kind in kinds))
-    raise ConfigError(f"{key}={value} is not allowed: it must be {allowed}.")
+    raise ConfigError(f"{key}={value} is not allowed: it must be {allowed_values(hint)}.")
+
+
+def allowed_values(hint: Any) -> str:
+    """What a type hint allows, as text: `a number or null`."""
+    return " or ".join(dict.fromkeys(map(_kind_name, _kinds(hint))))
+
+
+def _kinds(hint: Any) -> tuple[Any, ...]:
+    """The parts of a union, or the type itself."""
+    return typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, UnionType) else (hint,)
 
 
 def _matches(value: Any, kind: Any) -> bool:

@@ -67,6 +67,11 @@ class Decoder:
             raise DataError(f"{raw.name(position)} cannot be converted: {error}.") from error
 
 
+def refused(error: DataError) -> DataError:
+    """The error of an image that cannot be used, with the setting that trains without such images."""
+    return DataError(f"{str(error).rstrip('.')}; dataset.on_error=skip leaves such images out.")
+
+
 def to_tensor(image: Image.Image, channels: int, resolution: int, fit: str = "crop", background: int = 255) -> Tensor:
     """Convert an image of any mode to a square uint8 tensor, (channels, resolution, resolution).
 

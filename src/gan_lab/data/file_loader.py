@@ -2,14 +2,16 @@
 
 import itertools
 import logging
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from gan_lab.data.decode import Decoder
+from gan_lab.data.decode import Decoder, refused
 from gan_lab.data.loaders import ResumableLoader
 from gan_lab.data.raw import RawImages
 from gan_lab.data.sampler import ChangingSampler, EpochSampler
@@ -73,11 +75,9 @@ class FileLoader(ResumableLoader):
         self._loader = None
 
     def _batches(self, start: int) -> Iterator[Batch]:
-        if self._loader is None:
-            self._loader = self._make_loader()
         self._rest.start = start
         try:
-            for decoded in self._loader:
+            for decoded in self._started():
                 if decoded["error"]:
                     raise DataError(decoded["error"])
                 self._record_skipped(decoded["skipped"])
@@ -90,6 +90,23 @@ class FileLoader(ResumableLoader):
             if not self.num_workers:
                 raise
             raise DataError(_worker_failure(error)) from error
+
+    def _started(self) -> Iterator[_Decoded]:
+        """Decoded batches of the rest of the epoch; starts the workers, unless they wait since the last epoch.
+
+        Raises:
+            DataError: The system does not allow as many processes or open files.
+        """
+        if self._loader is None:
+            self._loader = self._make_loader()
+        with _exceptions_in_del_ignored():
+            try:
+                return iter(self._loader)
+            except (OSError, RuntimeError) as error:
+                failure = _worker_failure(error)
+            # The error is deleted here, and so is PyTorch's incomplete iterator, which then misses an attribute.
+        self.close()
+        raise DataError(failure)
 
     def _make_loader(self) -> DataLoader[_Decoded]:
         return DataLoader(
@@ -157,16 +174,26 @@ class _BatchDecoder(Dataset[_Decoded]):
         for candidate in itertools.chain(range(position, len(self.raw)), range(position)):
             try:
                 return candidate, self.decoder(self.raw, candidate)
-            except DataError:
+            except DataError as error:
                 if self.on_error == "stop":
-                    raise
+                    raise refused(error) from error
                 skipped.append(candidate)
         raise DataError(f"None of the {len(self.raw)} images can be used; the first is {self.raw.name(0)}.")
 
 
+@contextmanager
+def _exceptions_in_del_ignored() -> Iterator[None]:
+    """Do not print exceptions of destructors in the block."""
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    try:
+        yield
+    finally:
+        sys.unraisablehook = hook
+
+
 def _worker_failure(error: Exception) -> str:
     """Message for an error of the system in a worker process, or when the workers start or send a batch."""
-    text = " ".join(str(error).split())
+    text = " ".join(str(getattr(error, "strerror", None) or error).split())  # without the number of an OSError
     is_full = any(sign in text for sign in ("No space left", "shared memory", "Bus error"))  # a full tmpfs
     cause = "the shared memory in /dev/shm is full" if is_full else text.rstrip(".")
     advice = ", or enlarge /dev/shm (docker run --shm-size=1g)" if is_full else " or a smaller number"

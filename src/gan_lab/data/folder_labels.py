@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gan_lab.data.raw import shortened
 from gan_lab.errors import DataError
 
 LABELS_FILE = "dataset.json"
@@ -79,6 +80,18 @@ def folder_labels(names: Sequence[str], source: str) -> Labels:
         return None, None
     numbers = {name: number for number, name in enumerate(classes)}
     return torch.tensor([numbers[top] for top in tops]), classes
+
+
+def why_unlabeled(names: Sequence[str]) -> str:
+    """Why `folder_labels` finds no classes in these relative paths, for messages; empty if there are no folders."""
+    folders = sorted({name.partition("/")[0] for name in names if "/" in name})
+    loose = [name for name in names if "/" not in name]
+    if not folders:
+        return ""
+    if loose:
+        which = f"{loose[0]} is" if len(loose) == 1 else f"{len(loose):,} of them, such as {loose[0]}, are"
+        return f"{which} beside the folders {shortened(folders)}"
+    return f"the folders {folders[0]} to {folders[-1]} are numbered parts of one list"
 
 
 def _first_choice(classes: Sequence[str]) -> str:

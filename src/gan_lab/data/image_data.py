@@ -12,13 +12,14 @@ from gan_lab.data.arguments import check_at_least, check_choice
 from gan_lab.data.base import REALS_SEED, REFERENCE, TrainingData
 from gan_lab.data.cache import CACHES, DecodedImages, cache_bytes, decode_all
 from gan_lab.data.content import DataContent, fingerprint, quick_hash
-from gan_lab.data.decode import Decoder
+from gan_lab.data.decode import Decoder, refused
 from gan_lab.data.exclude import read_excluded, without
 from gan_lab.data.file_loader import FileLoader
 from gan_lab.data.loaders import MemoryLoader, ResumableLoader
 from gan_lab.data.pixels import flip_coin, flip_where, to_unit_range
-from gan_lab.data.raw import RawImages
+from gan_lab.data.raw import RawImages, shortened
 from gan_lab.data.sampler import ChangingSampler, EpochSampler, shuffle
+from gan_lab.data.summary import class_names, summary
 from gan_lab.errors import DataError
 from gan_lab.noise import mix
 from gan_lab.types import Batch, DataSpec
@@ -119,18 +120,26 @@ class ImageData(TrainingData):
         return None if classes is None or self.spec.num_classes is None else list(classes)
 
     def summary(self) -> str:
-        """What was found, in one line: images, classes with their counts, sizes and color modes of the files."""
-        parts = [f"{self.size:,} images"]
-        labels = self._kept_labels(self._raw.labels)
-        if labels is not None:
-            counts = labels.bincount(minlength=self.spec.num_classes or 0).tolist()
-            names = self.classes or [str(label) for label in range(len(counts))]
-            parts.append(
-                f"{len(counts)} classes: {shortened([f'{n} ({c:,})' for n, c in zip(names, counts, strict=True)])}"
-            )
-        elif self._raw.labels is not None:
-            parts.append("labels not used, since dataset.num_classes=null")
-        return "; ".join([*parts, self._raw.headers()])
+        """See `gan_lab.data.summary`; images that were skipped are left out."""
+        kept = self._raw if self._decoded is None else self._raw.at(self._positions)
+        return summary(kept, self._decoder, self.spec.num_classes)
+
+    def label_advice(self) -> str:
+        """Which labels the source has, and what to give for labels, as text for a message.
+
+        Raises:
+            DataError: The source cannot be read.
+        """
+        raw = self._raw
+        if raw.labels is None:
+            since = f", since {raw.unlabeled}" if raw.unlabeled else ""
+            advice = "put all images into one folder for each class, or give conditioning=none"
+            return f"{self.source} has none{since}; {advice}"
+        names = class_names(raw)
+        return (
+            f"{self.source} has {len(names)} classes, {shortened(names)}; give dataset.num_classes={len(names)}, if "
+            "these are right, or conditioning=none"
+        )
 
     def undecoded(self) -> tuple[RawImages, Decoder]:
         """The set before decoding, after `exclude` and `max_images`, and its decoder.
@@ -281,7 +290,7 @@ class ImageData(TrainingData):
             chosen, order = order[: min(batch_size, left)], order[min(batch_size, left) :]
             try:
                 numbered = replace(self._raw.at(chosen), labels=chosen)
-                decoded = decode_all(numbered, self._decoder, self.on_error, progress=False)
+                decoded = self._decode_all(numbered, progress=False)
             except DataError:
                 if self.on_error == "stop":
                     raise
@@ -299,13 +308,19 @@ class ImageData(TrainingData):
         place = self._choose_cache(self.cache, cache_bytes(len(raw), self.spec.channels, self._decoder.resolution))
         if place != "none" and self._decoded is None:
             numbered = replace(raw, labels=torch.arange(len(raw)))  # identify the images that were not skipped
-            decoded = decode_all(numbered, self._decoder, self.on_error, progress=processes.rank == 0)
+            decoded = self._decode_all(numbered, progress=processes.rank == 0)
             assert decoded.labels is not None
             self._positions = decoded.labels
             labels = None if raw.labels is None else raw.labels[self._positions]
             self._decoded = DecodedImages(decoded.images, self._kept_labels(labels))
         if place == "device" and self._decoded is not None:
             self._decoded = self._decoded.to(processes.device)
+
+    def _decode_all(self, raw: RawImages, progress: bool) -> DecodedImages:
+        try:
+            return decode_all(raw, self._decoder, self.on_error, progress)
+        except DataError as error:
+            raise refused(error) if self.on_error == "stop" else error from error
 
     def _kept_labels(self, labels: Tensor | None) -> Tensor | None:
         return None if self.spec.num_classes is None else labels
@@ -324,15 +339,9 @@ class ImageData(TrainingData):
         for position in positions:
             try:
                 yield self._decoder(self._raw, position)
-            except DataError:
+            except DataError as error:
                 if self.on_error == "stop":
-                    raise
-
-
-def shortened(items: Sequence[str], limit: int = 10) -> str:
-    """The first items, and how many more there are."""
-    rest = f", and {len(items) - limit:,} more" if len(items) > limit else ""
-    return ", ".join(items[:limit]) + rest
+                    raise refused(error) from error
 
 
 def _check_labels(raw: RawImages, source: str, num_classes: int | None) -> None:
@@ -340,8 +349,10 @@ def _check_labels(raw: RawImages, source: str, num_classes: int | None) -> None:
     if num_classes is None:
         return
     if raw.labels is None:
+        since = f", since {raw.unlabeled}" if raw.unlabeled else ""
         raise DataError(
-            f"dataset.num_classes={num_classes}, but {source} has no labels; give dataset.num_classes=null."
+            f"dataset.num_classes={num_classes}, but {source} has no labels{since}; give dataset.num_classes=null"
+            f"{', or put all images into one folder for each class' if since else ''}."
         )
     if raw.classes is not None and len(raw.classes) != num_classes:
         found = len(raw.classes)

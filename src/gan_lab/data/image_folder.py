@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from PIL import features
 
-from gan_lab.data.folder_labels import LABELS_FILE, folder_labels, listed_labels
+from gan_lab.data.folder_labels import LABELS_FILE, folder_labels, listed_labels, why_unlabeled
 from gan_lab.data.raw import MAX_FILE_BYTES, RawImages
 from gan_lab.data.source import existing_path
 from gan_lab.errors import DataError
@@ -63,11 +63,12 @@ def read_image_folder(source: str) -> RawImages:
         listing = ZipMembers(path, [LABELS_FILE])[0] if LABELS_FILE in sizes else None
     if not names:
         raise DataError(f"dataset.source={source} contains no images; the supported extensions are {_extensions()}.")
+    full = [f"{path}/{name}" for name in names]
     if listing is not None:
-        labels, classes = listed_labels(listing, names, f"{source}/{LABELS_FILE}")
-    else:
-        labels, classes = folder_labels(_without_common_folder(names), source)
-    return RawImages(items, [f"{path}/{name}" for name in names], labels, classes)
+        return RawImages(items, full, *listed_labels(listing, names, f"{source}/{LABELS_FILE}"))
+    below = _without_common_folder(names)
+    labels, classes = folder_labels(below, source)
+    return RawImages(items, full, labels, classes, unlabeled="" if labels is not None else why_unlabeled(below))
 
 
 class FolderFiles:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gan_lab.data.content import fingerprint
-from gan_lab.data.decode import Decoder
+from gan_lab.data.decode import Decoder, refused
 from gan_lab.data.pyramid import DESCRIPTION, LABELS, NAMES, Pyramid, array_file, read_description, smaller_images
 from gan_lab.data.raw import RawImages
 from gan_lab.errors import DataError
@@ -147,7 +147,7 @@ class _PyramidWriter:
         for row, images in enumerate(found, first):
             if isinstance(images, DataError):
                 if on_error == "stop":
-                    raise images
+                    raise refused(images) from images
                 self.pyramid.skipped[row] = raw.name(row)
                 yield None
             else:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -82,6 +82,7 @@ class RawImages:
         labels: int64 (N,), or None.
         classes: Names of the labels 0, 1, …, or None if unknown.
         split: Split of a published data set, such as `train`; None if it has no splits.
+        unlabeled: Why folders of the images are not classes, for messages; empty if there are none, or labels.
     """
 
     items: Items
@@ -89,6 +90,7 @@ class RawImages:
     labels: Tensor | None = None
     classes: Sequence[str] | None = None
     split: str | None = None
+    unlabeled: str = ""
 
     def __len__(self) -> int:
         return len(self.items)
@@ -104,20 +106,13 @@ class RawImages:
         """Name of the image at this position, for messages."""
         return self.names[position]
 
-    def headers(self, count: int = 100) -> str:
-        """Sizes and color modes of `count` evenly spaced images, as text; unreadable ones are skipped."""
-        found = set()
-        chosen = range(0, len(self), max(1, len(self) // count))
-        for position in chosen:
+    def headers(self, count: int) -> list["Header"]:
+        """Headers of at most `count` evenly spaced images; unreadable ones are left out."""
+        found = []
+        for position in range(0, len(self), -(-len(self) // count)):
             with suppress(Exception):  # Pillow's decoders raise many types; `load` reports them
-                found.add(_header(self.items[position]))
-        if not found:
-            return "sizes unknown"
-        sizes = sorted((size for size, _ in found), key=lambda size: size[0] * size[1])
-        (width, height), (widest, highest) = sizes[0], sizes[-1]
-        span = f"{width}x{height}" if len(set(sizes)) == 1 else f"{width}x{height} to {widest}x{highest}"
-        of = "" if len(chosen) == len(self) else f" (in {len(chosen)} of them)"
-        return f"{span} pixels, {' and '.join(sorted({mode for _, mode in found}))}{of}"
+                found.append(_header(self.items[position]))
+        return found
 
     def load(self, position: int) -> Image.Image:
         """Read and decode one image, in its own mode and size.
@@ -131,12 +126,25 @@ class RawImages:
             raise DataError(f"{self.name(position)} cannot be read: {_reason(error)}.") from error
 
 
-def _header(item: Item) -> tuple[tuple[int, int], str]:
-    """Width and height, and Pillow's color mode, without decoding the pixels."""
+class Header(NamedTuple):
+    """Width and height in pixels, and Pillow's color mode."""
+
+    size: tuple[int, int]
+    mode: str
+
+
+def shortened(items: Sequence[str], limit: int = 10) -> str:
+    """The first items, and how many more there are."""
+    rest = f", and {len(items) - limit:,} more" if len(items) > limit else ""
+    return ", ".join(items[:limit]) + rest
+
+
+def _header(item: Item) -> Header:
+    """Size and color mode, without decoding the pixels."""
     if isinstance(item, np.ndarray):
-        return (item.shape[1], item.shape[0]), "L" if item.ndim == 2 else "RGB"
+        return Header((item.shape[1], item.shape[0]), "L" if item.ndim == 2 else "RGB")
     with Image.open(item if isinstance(item, Path) else BytesIO(item)) as image:
-        return image.size, image.mode
+        return Header(image.size, image.mode)
 
 
 def _decode(item: Item) -> Image.Image:

@@ -61,11 +61,9 @@ class D2GAN(GAN):
         return self._with_second_outputs(super().generator_step(batch, noise))
 
     def _with_second_outputs(self, step: Step) -> Step:
-        others = {
-            "second_real": step.real.with_discriminator(self.second_discriminator),
-            "second_fake": step.fake.with_discriminator(self.second_discriminator),
-        }
-        return replace(step, others=others)
+        first = {"second_real": step.real, "second_fake": step.fake}
+        second = {name: outputs.with_discriminator(self.second_discriminator) for name, outputs in first.items()}
+        return replace(step, others=second)
 
     def discriminator_loss(self, step: Step) -> Terms:
         """The losses of both discriminators."""
@@ -101,11 +99,8 @@ class _PenaltyOfOne(nn.Module):
     def __init__(self, prefix: str, penalty: Penalty, factor: float) -> None:
         super().__init__()
         self.prefix = prefix
-        self.penalty = penalty
-        self.player = penalty.player
-        self.weight = factor * penalty.weight
-        self.interval = penalty.interval
-        self.per_sample = penalty.per_sample
+        self.penalty, self.weight = penalty, factor * penalty.weight
+        self.player, self.interval, self.per_sample = penalty.player, penalty.interval, penalty.per_sample
 
     def forward(self, step: Step) -> Tensor:
         if not self.prefix:

@@ -84,11 +84,10 @@ class RegGAN(GAN):
 
     def reconstruction_loss(self, step: Step) -> Terms:
         """Distance of the reconstructions to their originals, and their adversarial loss."""
-        real, fake, loss = step.real, step.fake, self.parts.loss
-        terms = {"reconstruction": self.reconstruction_weight * self.distance(fake.samples, real.samples)}
+        terms = {"reconstruction": self.reconstruction_weight * self.distance(step.fake.samples, step.real.samples)}
         if self.mode_weight:
-            logits = [fake.logits, real.logits] if loss.relative else [fake.logits]
-            terms["mode"] = self.mode_weight * loss.generator(*logits)
+            logits = [step.fake.logits, step.real.logits] if self.parts.loss.relative else [step.fake.logits]
+            terms["mode"] = self.mode_weight * self.parts.loss.generator(*logits)
         return terms
 
     def regularized_step(self, batch: Batch, noise: Noise) -> Step:

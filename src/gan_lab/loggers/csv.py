@@ -9,7 +9,7 @@ from pathlib import Path
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
-from gan_lab.files import atomic_write, set_aside
+from gan_lab.files import atomic_write, read_text, set_aside
 from gan_lab.ranks import is_first_process
 
 log = logging.getLogger(__name__)
@@ -94,7 +94,10 @@ class _Rows(ExperimentWriter):
 
 def _read(file: Path) -> tuple[list[str], list[Row], list[int]]:
     """Columns, valid rows, and the numbers of the other lines; an incomplete last line is ignored."""
-    lines = file.read_bytes().decode("utf-8", errors="replace").split("\n")[:-1]
+    try:
+        lines = read_text(file).split("\n")[:-1]
+    except OSError:  # too large, or not readable
+        return [], [], [1]
     columns = _fields(lines[0]) if lines else []
     if lines and ("step" not in columns or len(set(columns)) < len(columns)):
         return [], [], list(range(1, len(lines) + 1))

@@ -19,7 +19,7 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from gan_lab.errors import ConfigError
-from gan_lab.files import write_text
+from gan_lab.files import read_text, write_text
 from gan_lab.ranks import is_first_process
 
 if TYPE_CHECKING:
@@ -181,9 +181,8 @@ def _id_file(save_dir: str) -> Path:
 
 def _saved_run(save_dir: str) -> dict[str, Any]:
     """Contents of `wandb_run.json`; empty without the file, or if it is damaged."""
-    file = _id_file(save_dir)
     try:
-        saved = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        saved = json.loads(read_text(_id_file(save_dir)))
     except (OSError, ValueError, RecursionError):
         return {}
     return saved if isinstance(saved, dict) else {}

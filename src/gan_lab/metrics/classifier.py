@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import pickle
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -34,11 +35,13 @@ class DigitClassifier(nn.Module):
 
     Attributes:
         test_error: Fraction of held-out digits that it misclassifies; None before that is measured.
+        trained_on: Number and hash of the digits that it was trained on; None if it is not from `cached_classifier`.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.test_error: float | None = None
+        self.trained_on: str | None = None
         self.layers = nn.Sequential(
             *_block(1, _WIDTH),
             *_block(_WIDTH, 2 * _WIDTH),
@@ -197,7 +200,7 @@ def cached_classifier(
         folder: Folder of the weights; by default `cache_folder()`.
 
     Returns:
-        The classifier in evaluation mode, without gradients.
+        The classifier in evaluation mode, without gradients; it has `test_error` and `trained_on`.
 
     Raises:
         ValueError: The images or labels have the wrong shape, type or range.
@@ -211,13 +214,19 @@ def cached_classifier(
         classifier.test_error = error_rate(classifier, *test)
         stored = {"weights": classifier.state_dict(), "test_error": classifier.test_error}
         save_or_warn(stored, path, "The trained classifier")
+    classifier.trained_on = f"{len(train.images)} digits {_hash(train)}"
     return classifier.to(train.images.device)
 
 
 def _fingerprint(train: Digits, test: Digits, training: Training) -> str:
     """Hash of everything that determines the weights and the error."""
-    digest = hashlib.sha256(f"{_VERSION} {training}".encode())
-    for tensor in (*train, *test):
+    return _hash((*train, *test), f"{_VERSION} {training}")
+
+
+def _hash(tensors: Iterable[Tensor], text: str = "") -> str:
+    """Hash of dtypes, shapes and values, and of a text."""
+    digest = hashlib.sha256(text.encode())
+    for tensor in tensors:
         digest.update(f" {tensor.dtype} {tuple(tensor.shape)} ".encode())
         digest.update(tensor.cpu().contiguous().numpy().data)
     return digest.hexdigest()[:24]

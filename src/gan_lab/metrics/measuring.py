@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import logging
+import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from gan_lab.errors import ConfigError, DataError
-from gan_lab.files import atomic_write, open_to_append, set_aside, write_text
+from gan_lab.files import atomic_write, open_to_append, read_text, set_aside, write_text
 from gan_lab.metrics.naming import log_name, values_by_log_key
 from gan_lab.metrics.protocol import Measurement, MeasurementProtocol, read_results
 
@@ -126,16 +127,25 @@ def measurements(
 
 def append_records(file: Path, images_seen: int, weights: str, found: Mapping[str, Measurement]) -> None:
     """Append a line for each measurement to a CSV file, with the protocol as JSON in the last column."""
-    before = file.read_bytes() if file.is_file() else b""
+    end = _last_byte(file)
     with open_to_append(file) as lines:
         writer = csv.writer(lines)
-        if not before:
+        if not end:
             writer.writerow(COLUMNS)
-        elif not before.endswith(b"\n"):  # half a line, which a full disk has left
+        elif end != b"\n":  # half a line, which a full disk has left
             lines.write("\n")
         for key, measurement in found.items():
             numbers = (measurement.to_json()[column] for column in ("value", "ideal_value"))
             writer.writerow([images_seen, weights, key, *numbers, json.dumps(measurement.protocol.to_json())])
+
+
+def _last_byte(file: Path) -> bytes:
+    """Empty if the file is missing or empty."""
+    if not (file.is_file() and file.stat().st_size):
+        return b""
+    with file.open("rb") as content:
+        content.seek(-1, os.SEEK_END)
+        return content.read()
 
 
 def forget_records(file: Path, images_seen: int, again: Collection[tuple[str, str]] = ()) -> None:
@@ -146,9 +156,10 @@ def forget_records(file: Path, images_seen: int, again: Collection[tuple[str, st
         images_seen: The point.
         again: Weights and keys of lines at exactly this point that will be written again, too.
     """
-    if not file.is_file():
+    try:
+        header, *lines = read_text(file).split("\n")
+    except FileNotFoundError:
         return
-    header, *lines = file.read_bytes().decode("utf-8", errors="replace").split("\n")
     rows = [row for line in lines if (row := _record(line))] if header.strip() == ",".join(COLUMNS) else []
     if len(rows) < len([line for line in lines if line.strip()]):
         log.warning("%s has damaged lines: they are left out, and %s is the old file.", file, set_aside(file))

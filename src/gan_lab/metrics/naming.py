@@ -19,8 +19,9 @@ def log_name(name: str, metric: "Metric") -> str:
 
 
 def values_by_log_key(name: str, values: "Tensor | Mapping[str, Tensor]", samples: int) -> dict[str, float]:
-    """Values of a metric by log key: `<name>_<samples>`, or `<name>_<value>_<samples>` if it has several values."""
-    named = {f"{name}_{key}": value for key, value in values.items()} if isinstance(values, Mapping) else {name: values}
+    """Values of a metric by log key: `<name>_<samples>`, or `<name>_<value>_<samples>` for named values of several."""
+    several = values if isinstance(values, Mapping) else {"": values}
+    named = {f"{name}_{key}" if key else name: value for key, value in several.items()}
     return {f"{key}_{short_count(samples)}": float(value) for key, value in named.items()}
 
 

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, get_type_hints
 
 from gan_lab.errors import DataError
+from gan_lab.files import read_text
 
 NOT_COMPARED = ("weights", "seed", "images_seen", "real_data", "real_source")
 """Entries of a protocol that may differ between comparable values; `real_content` describes the real images."""
@@ -164,10 +165,10 @@ def read_results(file: Path) -> dict[str, Measurement]:
     Raises:
         DataError: The file cannot be read, or does not contain measurements.
     """
-    if not file.is_file():
-        return {}
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = json.loads(read_text(file))
+    except FileNotFoundError:
+        return {}
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{file} cannot be read: {' '.join(str(error).split())}.") from error
     if not isinstance(found, dict):

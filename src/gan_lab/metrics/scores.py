@@ -8,7 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import Metric
 
+from gan_lab.metrics.extractors import fingerprint
 from gan_lab.metrics.functional import inception_score, mode_score, penalized_mode_score
+from gan_lab.metrics.protocol import Measurement
 from gan_lab.noise import mix
 
 
@@ -16,7 +18,7 @@ class ClassifierMetric(Metric):
     """Base of metrics that use a classifier, which stays in evaluation mode. `update` takes images.
 
     Args:
-        classifier: Images to logits. If it has a `test_error`, that is part of the protocol.
+        classifier: Images to logits; see `classifier_protocol` for attributes that are part of the protocol.
     """
 
     is_differentiable = False
@@ -31,10 +33,9 @@ class ClassifierMetric(Metric):
         return super().train(False)
 
     @property
-    def protocol(self) -> dict[str, float]:
+    def protocol(self) -> dict[str, str | float]:
         """Settings that the value depends on, to be reported with it."""
-        error = getattr(self.classifier, "test_error", None)
-        return {} if error is None else {"classifier_error": error}
+        return classifier_protocol(self.classifier)
 
 
 class PredictionMetric(ClassifierMetric):
@@ -121,7 +122,7 @@ class InceptionScore(PredictionMetric):
         return {"mean": scores.mean(), "std": scores.std(correction=0)}
 
     @property
-    def protocol(self) -> dict[str, float]:
+    def protocol(self) -> dict[str, str | float]:
         return super().protocol | {"splits": self.splits}
 
 
@@ -169,7 +170,8 @@ class LabelAccuracy(Metric):
 
     Args:
         classifier: Function that returns the classifier, images (n, ...) to logits (n, K), at the first update; so a
-            run can be checked before a classifier is trained. Its `test_error` is part of the protocol.
+            run can be checked before a classifier is trained. See `classifier_protocol` for attributes that are part of
+            the protocol.
         gray: The classifier takes one channel: the mean of RGB channels.
     """
 
@@ -186,6 +188,7 @@ class LabelAccuracy(Metric):
         self.make_classifier = classifier
         self.gray = gray
         self.classifier: nn.Module | None = None
+        self.classes = 0
         self.add_state("correct", torch.zeros((), dtype=torch.int64), "sum")
         self.add_state("seen", torch.zeros((), dtype=torch.int64), "sum")
 
@@ -201,8 +204,9 @@ class LabelAccuracy(Metric):
             self.classifier = self.make_classifier()
         if self.gray and images.shape[1] > 1:
             images = images[:, :3].mean(1, keepdim=True)
-        self.classifier.to(images.device).eval()
-        self.correct += (self.classifier(images).argmax(1) == labels).sum()
+        logits = self.classifier.to(images.device).eval()(images)
+        self.classes = logits.shape[1]
+        self.correct += (logits.argmax(1) == labels).sum()
         self.seen += len(images)
 
     def compute(self) -> Tensor:
@@ -210,18 +214,37 @@ class LabelAccuracy(Metric):
         return self.correct / self.seen.double()
 
     @property
-    def protocol(self) -> dict[str, float]:
-        """The error of the classifier."""
-        error = getattr(self.classifier, "test_error", None)
-        return {} if error is None else {"classifier_error": error}
+    def protocol(self) -> dict[str, str | float]:
+        """The classifier, and its number of classes: by chance a sample has its label once in as many."""
+        return {} if self.classifier is None else classifier_protocol(self.classifier) | {"classes": self.classes}
 
     def ideal_values(self) -> dict[str, Tensor] | Tensor:
         """Expected value for real images: one minus the classifier's error."""
-        error = self.protocol.get("classifier_error")
+        error = getattr(self.classifier, "test_error", None)
         return {} if error is None else torch.tensor(1 - error, dtype=torch.float64)
 
     @staticmethod
-    def describe(value: float) -> str:
-        """Sentence for the end of a run."""
-        advice = "" if value >= 0.9 else "; train longer, or with conditioning=concat"
-        return f"{100 * value:.1f} % of the samples are classified as the label they were generated with{advice}."
+    def describe(measured: Measurement) -> str:
+        """Sentence for the end of a run: the value, with those of real images and of chance."""
+        value, ideal, protocol = measured.value, measured.ideal_value, measured.protocol
+        references = [] if ideal is None else [f"real images: {100 * ideal:.1f} %"]
+        references.append(f"chance: {100 / protocol.options['classes']:.3g} %")
+        advice = "" if value >= 0.9 else "; train longer (conditioning=concat needs the fewest images)"
+        return (
+            f"{100 * value:.1f} % of {protocol.samples:,} samples are classified as the label they were generated with "
+            f"({', '.join(references)}){advice}."
+        )
+
+
+def classifier_protocol(classifier: nn.Module) -> dict[str, str | float]:
+    """Entries of a protocol about a classifier: hash of its weights, and the data it was trained on and its error.
+
+    Args:
+        classifier: The last two are its attributes `trained_on` and `test_error`, if it has them.
+    """
+    found = {
+        "classifier": fingerprint(classifier),
+        "classifier_data": getattr(classifier, "trained_on", None),
+        "classifier_error": getattr(classifier, "test_error", None),
+    }
+    return {name: value for name, value in found.items() if value is not None}

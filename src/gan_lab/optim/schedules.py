@@ -21,6 +21,8 @@ class Linear:
             raise ValueError(
                 f"a linear schedule needs 0 <= begin_images < end_images, not {self.begin_images} and {self.end_images}"
             )
+        if not 0 <= self.end_factor < float("inf"):
+            raise ValueError(f"a linear schedule needs an end_factor of at least 0, not {self.end_factor}")
 
     def __call__(self, images_seen: int) -> float:
         progress = (images_seen - self.begin_images) / (self.end_images - self.begin_images)
@@ -35,8 +37,10 @@ class Exponential:
     min_factor: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.half_life_images <= 0:
+        if not self.half_life_images > 0:
             raise ValueError(f"an exponential schedule needs half_life_images > 0, not {self.half_life_images}")
+        if not 0 <= self.min_factor <= 1:
+            raise ValueError(f"an exponential schedule needs a min_factor from 0 to 1, not {self.min_factor}")
 
     def __call__(self, images_seen: int) -> float:
         return max(0.5 ** (images_seen / self.half_life_images), self.min_factor)

@@ -178,7 +178,7 @@ def compare(root: Path | Sequence[Path], patterns: Sequence[str]) -> Comparison:
     if not runs:
         where = ", ".join(map(str, roots))
         reasons = "".join(f" ({path}: {reason})" for path, reason in list(refused.items())[:1])
-        raise DataError(f"{where} contains no finished run{reasons}: give a folder with runs of gan-lab train.")
+        raise DataError(f"{where} contains no finished run{reasons}: name some, as in gan-lab compare runs/a runs/b.")
     groups, metrics = grouped(runs), _chosen(runs, patterns)
     without = [run.path.name for run in runs if not run.results]
     return Comparison(

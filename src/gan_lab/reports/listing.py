@@ -33,6 +33,7 @@ class ListedRun:
         images: Real images seen.
         budget: Length of the run in real images; None if unknown.
         metric: Log key of its objective, the best value and where it is from; empty without one.
+        seconds: Training time, as in the report of the run.
         age: Seconds since its last write.
         rank: Best value of its objective, negated if higher is better; infinite without one.
     """
@@ -46,12 +47,21 @@ class ListedRun:
     images: int
     budget: int | None
     metric: str
+    seconds: float
     age: float
     rank: float = math.inf
 
     def progress(self) -> str:
-        """Percentage of the budget, or the images seen if the budget is unknown."""
-        return f"{100 * self.images / self.budget:.0f} %" if self.budget else f"{self.images:,}"
+        """Percentage of the budget, at most 100 %, or the images seen if the budget is unknown."""
+        return f"{min(100.0, 100 * self.images / self.budget):.0f} %" if self.budget else f"{self.images:,}"
+
+    def cells(self) -> list[str]:
+        """Its row in the table."""
+        training = duration(self.seconds) if self.seconds else "-"
+        return [
+            str(self.path), self.model, self.dataset, self.seed, self.state, self.progress(), training, self.metric,
+            f"{duration(self.age)} ago", self.reason,
+        ]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -69,11 +79,8 @@ class RunList:
         return len(self.runs)
 
     def __str__(self) -> str:
-        table = [["run", "model", "data set", "seed", "state", "progress", "best", "age", ""]]
-        table += [
-            [str(r.path), r.model, r.dataset, r.seed, r.state, r.progress(), r.metric, duration(r.age), r.reason]
-            for r in self.runs
-        ]
+        table = [["run", "model", "data set", "seed", "state", "progress", "training", "best", "last write", ""]]
+        table += [run.cells() for run in self.runs]
         table = [["".join(c for c in " ".join(str(cell).split()) if c.isprintable()) for cell in row] for row in table]
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         lines = [
@@ -125,7 +132,7 @@ def read_listed_run(path: Path) -> ListedRun:
         return _read(path)
     except Exception as error:
         reason = f"unreadable: {' '.join(str(error).split())}"
-        return ListedRun(path, "-", "-", "-", FAILED, reason, 0, None, "", time.time() - path.stat().st_mtime)
+        return ListedRun(path, "-", "-", "-", FAILED, reason, 0, None, "", 0.0, time.time() - path.stat().st_mtime)
 
 
 def _read(path: Path) -> ListedRun:
@@ -138,7 +145,9 @@ def _read(path: Path) -> ListedRun:
     metric, rank = _best(config, run)
     model, dataset = (run.choices.get(group, "-") for group in ("model", "dataset"))
     budget = run.budget or None
-    return ListedRun(path, model, dataset, run.seed, state, reason, run.images_seen, budget, metric, run.age(), rank)
+    return ListedRun(
+        path, model, dataset, run.seed, state, reason, run.images_seen, budget, metric, run.seconds, run.age(), rank
+    )
 
 
 def _best(config: DictConfig, run: RunFolder) -> tuple[str, float]:

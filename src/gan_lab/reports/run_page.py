@@ -130,11 +130,7 @@ def _facts(run: RunFolder, ended: bool, link: str) -> dict[str, Any]:
 
 
 def _headline(run: RunFolder, reason: str) -> str:
-    of = f" of {run.budget:,}" if run.budget else ""
-    parts = [f"{run.images_seen:,}{of} images seen"]
-    parts += [f"in {duration(run.seconds)}"] if run.seconds else []
-    parts += [f"({reason})"] if reason else []
-    return " ".join(parts)
+    return f"{run.summary()} ({reason})" if reason else run.summary()
 
 
 def _tiles(run: RunFolder) -> list[dict[str, str]]:
@@ -225,8 +221,13 @@ def _sections(run: RunFolder, timed: bool) -> list[dict[str, Any]]:
     sections: list[dict[str, Any]] = []
     for section, charts in arranged(curves):
         curved = [chart for chart in charts if _is_curved(chart, curves)]
-        constants = [_constant(chart, curves) for chart in charts if chart not in curved]
-        sections.append({"title": section.title, "folded": section.folded, "charts": curved, "constants": constants})
+        flat = [chart for chart in charts if chart not in curved]
+        single = [chart for chart in flat if all(len(curves[key]) <= 1 for key in chart.keys)]
+        lists = {
+            "Constant": [_constant(chart, curves) for chart in flat if chart not in single],
+            "One value only": [_constant(chart, curves) for chart in single],
+        }
+        sections.append({"title": section.title, "folded": section.folded, "charts": curved, "lists": lists})
     halves = [each for each in sections if len(each["charts"]) == 1 and not each["folded"]]
     halves = [each for each in halves if not (timed and each["title"] == TIMED)]
     for facts in sections:

@@ -1,9 +1,12 @@
 """How a run went in one sentence, and the facts that identify it, from what is already in its folder."""
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from gan_lab.callbacks.collapse_rule import PATIENCE, default_warmup
+from gan_lab.metrics.protocol import Measurement
 from gan_lab.runs.folder import RunFolder
 
 AHEAD = 0.9
@@ -40,7 +43,7 @@ def parameters(run: RunFolder) -> dict[str, int]:
 def _players(run: RunFolder) -> str:
     """Since when the discriminator has been far ahead, up to the newest row of the log."""
     keys = ("train/accuracy/real", "train/accuracy/fake")
-    rows = [row for row in run.rows if all(key in row for key in keys)]
+    rows = [row for row in run.rows if all(math.isfinite(row.get(key, math.nan)) for key in keys)]
     if not rows:
         return ""
     correct = [sum(row[key] for key in keys) / len(keys) for row in rows]
@@ -56,25 +59,53 @@ def _players(run: RunFolder) -> str:
 
 
 def _diversity(run: RunFolder) -> str:
-    ratio = run.finals.get("collapse/diversity")
-    if ratio is None:
+    """Distance of two samples, with labels also within classes; the less diverse of both decides."""
+    overall, in_class = (run.finals.get(key) for key in ("collapse/diversity", "collapse/diversity_in_class"))
+    if overall is None:
         return ""
-    text = f"two samples differ {ratio:.2f} times as much as two real images"
-    if ratio < ALIKE:
+    ratios = [overall] if in_class is None else [overall, in_class]
+    if not all(map(math.isfinite, ratios)):
+        return "the samples have values that are not finite"
+    text = f"two samples differ {overall:.2f} times as much as two real images"
+    if in_class is not None:
+        text += f", and two of one class {in_class:.2f} times as much as two real ones of that class"
+    if min(ratios) < ALIKE:
         return f"{text}, so they are nearly alike"
-    if ratio < LESS_DIVERSE:
+    if min(ratios) < LESS_DIVERSE:
         return f"{text}, so they are less diverse"
-    return f"{text}, more than the data do" if ratio > TOO_DIVERSE else f"{text}, so they are diverse"
+    return f"{text}, more than the data do" if max(ratios) > TOO_DIVERSE else f"{text}, so they are diverse"
 
 
 def _labels(run: RunFolder) -> str:
-    key = next((key for key in run.finals if re.match(r"eval/label_accuracy", key)), None)
-    return "" if key is None else f"labels are obeyed in {100 * run.finals[key]:.0f} % of the samples"
+    """How many samples have the label that was asked for, with what real images and chance would have."""
+    key = next((key for key in run.finals if key.startswith("eval/label_accuracy")), None)
+    if key is None or not math.isfinite(run.finals[key]):
+        return ""
+    record = run.records.get(key, Measurement(math.nan))
+    count = record.protocol.samples
+    references = [] if record.ideal_value is None else [f"real images: {100 * record.ideal_value:.3g} %"]
+    if (classes := _integer(record.protocol.options.get("classes"), 0)) > 0:
+        references.append(f"chance: {100 / classes:.3g} %")
+    text = f"labels are obeyed in {100 * run.finals[key]:.3g} % of {'the' if count is None else f'{count:,}'} samples"
+    return f"{text} ({', '.join(references)})" if references else text
 
 
 def _collapse(run: RunFolder) -> str:
+    """Signs of a collapse, or none; a run that was too short for the rule was not checked."""
     warnings = [str(warning.get("text", "")) for warning in run.warnings]
-    if signs := [text for text in warnings if "signs of a collapse" in text]:
-        since = re.search(r"since ([\d,]+)", signs[-1])
+    if signs := [text for text in warnings if re.search(r"signs? of (a )?collapse", text)]:
+        since = re.search(r"since ([\d,]+)", signs[-1]) or re.search(r"After ([\d,]+) images", signs[-1])
         return f"signs of a collapse since {since[1]} images" if since else "signs of a collapse"
-    return "no collapse was detected" if "collapse/diversity" in run.finals else ""
+    checks = [seen for seen, ratio in run.curve("collapse/diversity").items() if math.isfinite(ratio)]
+    if not checks:
+        return ""
+    begin = _integer(run.setting("callbacks.collapse.warmup_images"), default_warmup(run.budget))
+    wanted = _integer(run.setting("callbacks.collapse.patience"), PATIENCE)
+    if sum(seen >= begin for seen in checks) >= wanted:
+        return "no collapse was detected"
+    return f"collapse was not checked, which takes {wanted} checks from {begin:,} images on"
+
+
+def _integer(value: Any, default: int) -> int:
+    """An integer of an untrusted file, or the default."""
+    return int(text) if (text := str(value)).isdecimal() else default

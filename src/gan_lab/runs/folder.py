@@ -4,15 +4,16 @@ import csv
 import json
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from gan_lab.durations import duration
 from gan_lab.errors import DataError
-from gan_lab.files import refuse_links
+from gan_lab.files import read_text, refuse_links
 from gan_lab.keys import leaves
 from gan_lab.metrics.protocol import Measurement
 from gan_lab.runs.plain_yaml import parse_yaml
@@ -26,9 +27,6 @@ Row = dict[str, float]
 
 IGNORED = ("run.", "logger.", "callbacks.progress.", "allow_targets")
 """Prefixes of keys that only affect where a run is stored and shown."""
-
-MAX_BYTES = 100_000_000
-"""Largest file that is read: a log of a million rows has about this size."""
 
 MAX_COLUMNS = 2_000
 """Most columns of a log that are read: runs log some dozens of values."""
@@ -233,8 +231,22 @@ class RunFolder:
 
     @property
     def seconds(self) -> float:
-        """Training time in seconds, without the start of the program."""
+        """Training time in seconds, from the first batch to the last row of the log, of all starts together."""
         return sum(seconds for _, seconds in self.spans())
+
+    def summary(self) -> str:
+        """Images seen of the budget, and the training time if it was logged: `64 of 64 images seen in 2 s of training`.
+
+        The log at the end of a run, its report and the list of runs have the same numbers.
+        """
+        text = (
+            f"{self.images_seen:,} of {self.budget:,} images seen"
+            if self.budget
+            else f"{self.images_seen:,} images seen"
+        )
+        if 0 < self.budget < self.images_seen:
+            text = f"{self.images_seen:,} images seen (budget {self.budget:,}; the last batch is complete)"
+        return f"{text} in {duration(self.seconds)} of training" if self.seconds else text
 
     def spans(self) -> list[tuple[Row, float]]:
         """Rows of the training log, each with the seconds since the previous one."""
@@ -299,14 +311,10 @@ class RunFolder:
 
     def _text(self, name: str) -> str:
         """Contents of a regular file; empty if it is missing, unreadable or too large."""
-        file = self.path / name
         try:
-            if not file.is_file():  # a device may be endless
-                return ""
-            if (size := file.stat().st_size) > MAX_BYTES:
-                self.damage.append(f"{name} has {size / 1e6:,.0f} MB, more than the limit of {MAX_BYTES / 1e6:.0f} MB")
-                return ""
-            return file.read_text(encoding="utf-8", errors="replace")
+            return read_text(self.path / name)
+        except FileNotFoundError:
+            return ""
         except OSError as error:
             self.damage.append(f"{name} cannot be read: {error.strerror}")
             return ""
@@ -364,14 +372,28 @@ class RunFolder:
 
 
 def find_runs(folder: Path) -> list[Path]:
-    """Run folders in or below `folder`, ordered by number or name; includes those of jobs that never started."""
+    """Run folders in or below `folder`, by number or name, links last; includes those of jobs that never started.
+
+    A folder to which several links lead, or which contains a link to itself, is entered once.
+    """
+    return list(_runs_below(folder, set()))
+
+
+def _runs_below(folder: Path, entered: set[Path]) -> Iterator[Path]:
+    home = folder.resolve()
+    if home in entered:
+        return
+    entered.add(home)
     if (folder / "config.yaml").is_file() or (folder / ".hydra").is_dir():
-        return [folder]
+        yield folder
+        return
     children = [child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")]
-    ordered = sorted(
-        children, key=lambda child: (len(child.name), child.name) if child.name.isdigit() else (0, child.name)
-    )
-    return [run for child in ordered for run in find_runs(child)]
+    for child in sorted(children, key=_order):
+        yield from _runs_below(child, entered)
+
+
+def _order(folder: Path) -> tuple[bool, int, str]:
+    return folder.is_symlink(), len(folder.name) if folder.name.isdigit() else 0, folder.name
 
 
 def read_finished(path: Path) -> RunFolder:

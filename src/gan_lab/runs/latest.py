@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from gan_lab.errors import CheckpointError, ConfigError
-from gan_lab.files import did_you_mean
+from gan_lab.files import did_you_mean, read_text
 from gan_lab.runs.plain_yaml import parse_yaml
 
 ROOT = Path("runs")
@@ -25,7 +25,10 @@ def newest_sweep(root: Path) -> Path:
     """
     sweeps = [folder for folder in (root / "multirun").glob("*") if folder.is_dir()]
     if not sweeps:
-        raise ConfigError(f"runs=latest finds no sweep in {root}/multirun: start one with -m, or give runs=<folder>.")
+        raise ConfigError(
+            f"runs=latest finds no sweep in {root}/multirun, the default: name runs to compare, or a folder "
+            "that contains some, as in gan-lab compare runs/a runs/b."
+        )
     return max(sweeps, key=lambda folder: folder.stat().st_mtime)
 
 
@@ -96,7 +99,6 @@ def dataset_of_run(path: Path) -> Any:
     """The `dataset` node in `config.yaml` of a run folder, or of the run of a checkpoint, as plain data; else None."""
     folder = path if path.is_dir() else path.parent.parent
     with suppress(OSError, ValueError, RecursionError, yaml.YAMLError):
-        file = folder / "config.yaml"
-        config = parse_yaml(file.read_text(encoding="utf-8")) if file.is_file() else None
+        config = parse_yaml(read_text(folder / "config.yaml"))
         return config.get("dataset") if isinstance(config, dict) else None
     return None

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from gan_lab.files import write_text
+from gan_lab.files import read_text, write_text
 from gan_lab.ranks import is_first_process
 
 RUNNING, FINISHED, STOPPED, FAILED = "running", "finished", "stopped", "failed"
@@ -21,9 +21,8 @@ def read_state(path: Path) -> dict[str, Any]:
 
     Keys: `state`, `reason`, `images_seen`, `budget_images`, `time`, `host`, `process`, each if the run wrote it.
     """
-    file = path / "state.json"
     try:
-        state = json.loads(file.read_text(encoding="utf-8", errors="replace")) if file.is_file() else {}
+        state = json.loads(read_text(path / "state.json"))
     except (OSError, ValueError, RecursionError):
         return {}
     return state if isinstance(state, dict) else {}
@@ -77,17 +76,17 @@ class RunState:
 def note_failure(folder: Path, reason: str) -> None:
     """Set the state in `state.json` to failed, with the reason; the other entries stay.
 
-    A finished run stays finished, and the reason why it was not resumed is written as `refused`. Does nothing in
-    processes other than the first, and in the folder of a run that is still running.
+    A run that had ended before this process keeps its state, and the reason why it was not resumed is written as
+    `refused`. Does nothing in processes other than the first, and in the folder of a run that is still running.
     """
     before = read_state(folder)
-    if before.get("state") == RUNNING and before.get("process") != os.getpid() and not is_dead(before):
+    state, process = before.get("state"), before.get("process")
+    if state == RUNNING and process != os.getpid() and not is_dead(before):
         return
-    finished = before.get("state") == FINISHED
+    had_ended = state == FINISHED or (state in (STOPPED, FAILED) and process not in (None, os.getpid()))
+    entries = {"refused": reason} if had_ended else {"state": FAILED, "reason": reason, "time": _now()}
     with suppress(OSError):  # for example a full disk, which may be the reason
-        _write(
-            folder, before | ({"refused": reason} if finished else {"state": FAILED, "reason": reason, "time": _now()})
-        )
+        _write(folder, before | entries)
 
 
 def _write(folder: Path, entries: Mapping[str, Any]) -> None:

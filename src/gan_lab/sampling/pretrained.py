@@ -40,8 +40,9 @@ _STANDING = 0x5354414E
 """Noise key of their latents, other than that of samples with the same seed: an arbitrary constant."""
 
 
-Given = int | Sequence[int] | Tensor | None
-"""A condition as users write it: a label for all samples, a label for each, a tensor with a row for each, or none."""
+Given = int | str | Sequence[int | str] | Tensor | None
+"""A condition as users write it: a label for all samples, a label for each, a tensor with a row for each, or none. A
+label is the number or the name of a class."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,8 @@ class PretrainedGenerator:
         Args:
             count: Number of samples.
             seed: Key of the latents.
-            condition: For a conditional generator: a label for all samples, a label for each, or a tensor with a row
-                for each; None to sample it from its prior.
+            condition: For a conditional generator: a label (number or name of a class) for all samples, a label for
+                each, or a tensor with a row for each; None to sample it from its prior.
             batch_size: Samples generated at a time.
             truncation: Threshold of the latents' coordinates, see `adjusted`.
             truncation_form: See `adjusted`.
@@ -231,9 +232,19 @@ class PretrainedGenerator:
         try:
             if condition is None:
                 return self.condition.sample(Noise(mix(seed, 1), count))
-            return self.condition.parse(condition, count)
+            return self.condition.parse(self._without_names(condition), count)
         except ValueError as error:
             raise ConfigError(f"{self.path}: {error}.") from error
+
+    def _without_names(self, condition: Given) -> Given:
+        """The condition, with numbers in the place of names of classes."""
+        if self.condition.num_classes is None:
+            return condition
+        if isinstance(condition, str):
+            return label_named(condition, self.classes)
+        if isinstance(condition, Sequence):
+            return [label_named(each, self.classes) if isinstance(each, str) else each for each in condition]
+        return condition
 
 
 def load(
@@ -327,8 +338,16 @@ def read_stored(path: str | Path, weights: str) -> Stored:
     return Stored(foreign_config(checkpoint.config, file), state, checkpoint.images_seen, weights, file)
 
 
-def labels_in_rows(labels: Any, count: int, classes: int | None) -> list[int] | None:
-    """One label for each of `count` samples, sorted by class, from a user's value: `null`, a number, a list or `all`.
+def labels_in_rows(
+    labels: Any, count: int, classes: int | None, names: Sequence[str] | None = None
+) -> list[int] | None:
+    """One label for each of `count` samples, sorted by class.
+
+    Args:
+        labels: A user's value: `null`, a number or name of a class, a list of them, or `all`.
+        count: Number of samples.
+        classes: Number of classes; None without labels.
+        names: Names of the classes, if they are known.
 
     Raises:
         ConfigError: The value is none of these.
@@ -338,8 +357,26 @@ def labels_in_rows(labels: Any, count: int, classes: int | None) -> list[int] | 
     if labels == "all":
         chosen = list(range(classes or 1))
     else:
-        chosen = list(labels) if isinstance(labels, Sequence) and not isinstance(labels, str) else [labels]
+        given = labels if isinstance(labels, Sequence) and not isinstance(labels, str) else [labels]
+        if classes is None and any(isinstance(each, str) for each in given):
+            raise ConfigError(f"labels={labels} needs a run with conditioning, and this run has none by labels.")
+        chosen = [label_named(each, names) if isinstance(each, str) else each for each in given]
     if not chosen or not all(type(label) is int for label in chosen):
-        raise ConfigError(f"labels={labels} is not allowed: it must be a number, a list of numbers, all, or null.")
+        raise ConfigError(
+            f"labels={labels} is not allowed: it must be a number or name of a class, a list of them, all, or null."
+        )
     each = -(-count // len(chosen))
     return [label for label in chosen for _ in range(each)][:count]
+
+
+def label_named(name: str, names: Sequence[str] | None) -> int:
+    """Number of the class with this name.
+
+    Raises:
+        ConfigError: There is none, or the run has no names of classes.
+    """
+    if names is None:
+        raise ConfigError(f"labels={name} is not allowed: the classes of this run have no names; give numbers.")
+    if name not in names:
+        raise ConfigError(unknown_choice("labels", name, names))
+    return list(names).index(name)

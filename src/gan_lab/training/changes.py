@@ -12,7 +12,7 @@ from gan_lab.config.overrides import to_paste
 from gan_lab.config.untrusted import foreign_config
 from gan_lab.data.content import DataContent
 from gan_lab.errors import CheckpointError, ConfigError
-from gan_lab.files import relative_path
+from gan_lab.files import read_text, relative_path
 from gan_lab.gans.base import AdversarialModule
 from gan_lab.keys import leaves
 from gan_lab.training.resuming import Start
@@ -69,7 +69,11 @@ def check_changes(cfg: DictConfig, resolved: DictConfig, start: Start) -> list[s
     if data_changes:
         changes["data_content"] = ", ".join(data_changes)
     _refuse_other_optimizers(keys, before, now, start)
-    _refuse_another_run(bool(data_changes) or any(map(_is_kept, keys)), changes.values(), start)
+    is_conditional = before.get("conditioning.num_classes") is not None
+    if is_conditional and _changes_labels(*contents) and not (start.is_branch and cfg.allow_changes):
+        raise ConfigError(_mislabeled(changes.values(), start))
+    if not start.is_branch and (data_changes or any(map(_is_kept, keys))):
+        raise ConfigError(_another_run(changes.values(), start, fits=not SIZES.keys() & set(keys)))
     if not cfg.allow_changes:
         _refuse_unaccepted(changes, now, Path(resolved.run.dir), start)
     return list(changes.values())
@@ -90,7 +94,7 @@ def _refuse_unaccepted(changes: Mapping[str, str], now: Mapping[str, Any], folde
 def _settings_in(file: Path) -> dict[str, Any] | None:
     """Settings of a config file, by dotted key; None if it cannot be read."""
     try:
-        return dict(leaves(OmegaConf.to_container(foreign_config(file.read_text(), file))))
+        return dict(leaves(OmegaConf.to_container(foreign_config(read_text(file), file))))
     except (OSError, ValueError, CheckpointError):
         return None
 
@@ -108,15 +112,24 @@ def _refuse_other_optimizers(
             )
 
 
-def _refuse_another_run(is_other: bool, changes: Iterable[str], start: Start) -> None:
-    """Refuse other data, another model or other labels in the folder of a run, whose results they would mislabel."""
-    if is_other and not start.is_branch:
-        raise ConfigError(
-            f"{start.run} was trained with {', '.join(changes)}, and a run keeps its data, model and labels: restore "
-            "them, or train another run with the new ones, either from scratch, without resume= and with another "
-            f"run.name, or from these weights: gan-lab train {to_paste('resume', start.run)} run.name=NEW_NAME "
-            "allow_changes=true and the new settings."
-        )
+def _mislabeled(changes: Iterable[str], start: Start) -> str:
+    """The message for labels that belong to other classes than those that the weights were trained with."""
+    return (
+        f"{start.run} was trained with {', '.join(changes)}, and its weights would be mislabeled: restore the names of "
+        "the classes, or give others in the same order, or train from scratch, without resume= and with another "
+        "run.name."
+    )
+
+
+def _another_run(changes: Iterable[str], start: Start, fits: bool) -> str:
+    """The message for other data, another model or other labels in the folder of a run, whose results they mislabel."""
+    scratch = "from scratch, without resume= and with another run.name"
+    branch = f"gan-lab train {to_paste('resume', start.run)} run.name=NEW_NAME allow_changes=true"
+    ways = f"either {scratch}, or from these weights: {branch} and the new settings" if fits else scratch
+    return (
+        f"{start.run} was trained with {', '.join(changes)}, and a run keeps its data, model and labels: restore "
+        f"them, or train another run with the new ones, {ways}."
+    )
 
 
 def _is_kept(key: str) -> bool:
@@ -137,7 +150,8 @@ def _changed_data(before: DataContent | None, now: DataContent | None) -> list[s
         return []
     changes = []
     if before.classes != now.classes:
-        changes.append(f"{_names(before.classes, now.classes)} (now {_names(now.classes, before.classes)})")
+        meanings = _new_meanings(before.classes or (), now.classes or ())
+        changes.append(f"{_names(before.classes, now.classes)} (now {_names(now.classes, before.classes)}{meanings})")
     if before.images != now.images:
         changes.append(f"{before.images} images (now {now.images})")
     return changes or ["other images or labels in the data set"]
@@ -151,6 +165,22 @@ def _names(classes: Sequence[str] | None, others: Sequence[str] | None) -> str:
         return f"the classes {', '.join(classes)}"
     different = [name for name in classes if name not in (others or ())]
     return f"{len(classes):,} classes with {', '.join(different[:LISTED]) or 'another order'}"
+
+
+def _new_meanings(before: Sequence[str], now: Sequence[str]) -> str:
+    """The labels that belong to other classes now, as `; label 0 was cat and is now dog`; empty if there are none."""
+    pairs = enumerate(zip(before, now, strict=False))
+    texts = [f"label {label} was {old} and is now {new}" for label, (old, new) in pairs if old != new]
+    rest = [f"and {len(texts) - LISTED:,} more"] if len(texts) > LISTED else []
+    return f"; {', '.join([*texts[:LISTED], *rest])}" if texts else ""
+
+
+def _changes_labels(before: DataContent | None, now: DataContent | None) -> bool:
+    """Whether a class that was there before has another label now."""
+    if before is None or now is None:
+        return False
+    labels = {name: label for label, name in enumerate(now.classes or ())}
+    return any(labels.get(name, label) != label for label, name in enumerate(before.classes or ()))
 
 
 def _is_interpolated(cfg: DictConfig, key: str) -> bool:

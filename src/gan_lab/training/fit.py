@@ -3,8 +3,8 @@
 import gc
 import logging
 import shlex
-import time
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -19,16 +19,18 @@ from gan_lab.callbacks.new_settings import NewSettings
 from gan_lab.callbacks.preemption import Preemption, StopSignals
 from gan_lab.callbacks.rollback_learning_rates import RollbackLearningRates
 from gan_lab.config.build import Experiment, build_data, build_growth, build_module, build_trainer, build_training
-from gan_lab.config.notes import record_command
+from gan_lab.config.compose import command_of
+from gan_lab.config.messages import reason
+from gan_lab.config.notes import Command, record_command
 from gan_lab.config.overrides import to_paste
 from gan_lab.config.targets import allowing
 from gan_lab.data.base import TrainingData
-from gan_lab.durations import duration
 from gan_lab.errors import TrainingError, is_out_of_memory
 from gan_lab.files import relative_path
 from gan_lab.loggers.wandb import forget_run
 from gan_lab.ranks import is_first_process
 from gan_lab.reports.run_page import reported
+from gan_lab.runs.folder import RunFolder
 from gan_lab.runs.state import FAILED, FINISHED, RUNNING, STOPPED, RunState
 from gan_lab.training.changes import check_budget, check_changes, hardware_change, load_weights
 from gan_lab.training.recovering import earlier_start, rollback_start, smaller_micro_batches
@@ -50,6 +52,7 @@ def fit(cfg: DictConfig) -> Experiment:
         TrainingError: The run collapsed, or a loss or gradient is not finite.
     """
     quiet_lightning()
+    command = command_of(cfg)
     allowed = allowing(cfg.get("allow_targets", ()))
     with StopSignals() as signals, lock_run_folder(Path(cfg.run.dir)), allowed:
         resolved, data = build_data(cfg)
@@ -64,7 +67,8 @@ def fit(cfg: DictConfig) -> Experiment:
         state = RunState(Path(resolved.run.dir))
         if start is not None and start.images_seen >= resolved.budget.images and state.finished:
             return _finished(resolved, data, start)
-        experiment = _train_with_recovery(resolved, data, start, changed, signals, state)
+        build = partial(_build_experiment, data=data, changed=changed, signals=signals, command=command)
+        experiment = _train_with_recovery(resolved, start, state, build)
     for callback in _preemptions(experiment):
         if experiment.module.interrupted:
             callback.after_training(experiment.module.interrupted)
@@ -86,7 +90,12 @@ def _finished(cfg: DictConfig, data: TrainingData, start: Start) -> Experiment:
 
 
 def _build_experiment(
-    cfg: DictConfig, data: TrainingData, start: Start | None, changed: list[str], signals: StopSignals
+    cfg: DictConfig,
+    start: Start | None,
+    data: TrainingData,
+    changed: list[str],
+    signals: StopSignals,
+    command: Command | None,
 ) -> Experiment:
     """Experiment whose loggers resume at the same number of images."""
     if start is None and is_first_process():
@@ -94,7 +103,7 @@ def _build_experiment(
     check = partial(load_weights, resolved=cfg, start=start) if start is not None and changed else None
     experiment = build_training(cfg, data, check)
     if is_first_process():
-        record_command(cfg)
+        record_command(cfg, command)
     in_folder = start is not None and start.file.resolve().is_relative_to(Path(cfg.run.dir).resolve())
     rows = start.checkpoint.rows if start is not None and in_folder else None  # a branch starts its own log
     for logger in experiment.trainer.loggers:
@@ -109,17 +118,12 @@ def _build_experiment(
 
 
 def _train_with_recovery(
-    cfg: DictConfig,
-    data: TrainingData,
-    start: Start | None,
-    changed: list[str],
-    signals: StopSignals,
-    state: RunState,
+    cfg: DictConfig, start: Start | None, state: RunState, build: Callable[[DictConfig, Start | None], Experiment]
 ) -> Experiment:
     """Train; after a failure, roll back or use smaller micro-batches if the settings allow it."""
     learning_rates = RollbackLearningRates(cfg.trouble.rollback.lr_factor)
     while True:
-        experiment = _build_experiment(cfg, data, start, changed, signals)
+        experiment = build(cfg, start)
         experiment.trainer.callbacks.append(learning_rates)  # type: ignore[attr-defined]
         try:
             _train(experiment, start, state)
@@ -143,7 +147,6 @@ def _train_with_recovery(
 def _train(experiment: Experiment, start: Start | None, state: RunState) -> None:
     module, trainer, budget = experiment.module, experiment.trainer, experiment.config.budget.images
     state.write(RUNNING, 0 if start is None else start.images_seen, budget)
-    begin = time.perf_counter()
     _log_waiting(trainer)
     if start is not None:
         cast(AtomicCheckpointIO, trainer.strategy.checkpoint_io).preloaded = start.checkpoint
@@ -157,15 +160,17 @@ def _train(experiment: Experiment, start: Start | None, state: RunState) -> None
             )
     except BaseException as error:
         is_interrupted = isinstance(error, KeyboardInterrupt | SystemExit)  # Lightning exits after a second Ctrl-C
-        ending = (STOPPED, "SIGINT") if is_interrupted else (FAILED, type(error).__name__)
+        ending = (STOPPED, "SIGINT") if is_interrupted else (FAILED, reason(error, "train"))
         with suppress(OSError):  # for example a full disk, which may be why the run ends
             state.write(ending[0], module.images_seen, budget, ending[1])
         raise
     finally:
         for logger in trainer.loggers:
             _finish_logger(logger)
-    state.write(STOPPED if module.interrupted else FINISHED, module.images_seen, budget, module.interrupted)
-    _log_end(experiment, 0 if start is None else start.images_seen, time.perf_counter() - begin)
+    early = "a callback" if module.images_seen < budget else None  # such as Lightning's EarlyStopping
+    cause = module.interrupted or early
+    state.write(STOPPED if cause else FINISHED, module.images_seen, budget, cause)
+    _log_end(experiment, 0 if start is None else start.images_seen)
 
 
 def _preemptions(experiment: Experiment) -> list[Preemption]:
@@ -240,7 +245,7 @@ def _log_waiting(trainer: Trainer) -> None:
     )
 
 
-def _log_end(experiment: Experiment, first_images: int, seconds: float) -> None:
+def _log_end(experiment: Experiment, first_images: int) -> None:
     """Log how the run ended, which had seen `first_images` images at its start."""
     if not experiment.trainer.is_global_zero:
         return
@@ -251,10 +256,12 @@ def _log_end(experiment: Experiment, first_images: int, seconds: float) -> None:
             f"checkpoint {folder}/checkpoints/last.ckpt. To resume: gan-lab train {to_paste('resume', folder)}"
         )
         return
-    seen = experiment.module.images_seen
-    done = f"Done: {seen:,} images seen in {duration(seconds)}. "
-    if seen == first_images:
-        done = f"Nothing was trained: budget.images={experiment.config.budget.images} is reached, with {seen:,} seen. "
+    seen, budget = experiment.module.images_seen, experiment.config.budget.images
+    done = f"Done: {RunFolder(Path(experiment.config.run.dir)).summary()}. "
+    if seen < budget:
+        done = f"A callback ended the run after {seen:,} of {budget:,} images. "
+    elif seen == first_images:
+        done = f"Nothing was trained: budget.images={budget} is reached, with {seen:,} seen. "
     log.info(
         f"{done}{folder} has report.html, samples/final.png, metrics.csv and checkpoints/last.ckpt. "
         f"Next: open {shlex.quote(f'{folder}/report.html')}, or gan-lab sample {to_paste('run', folder)}"

@@ -79,7 +79,8 @@ def smaller_micro_batches(cfg: DictConfig, processes: int) -> DictConfig:
         TrainingError: `hardware.find_micro_batch` is false, the strategy cannot recover from it, or one image is too
             much.
     """
-    recoverable = processes == 1 or cfg.hardware.strategy == BY_PLAYER  # all processes stop if one runs out of memory
+    # With the strategy of several processes that is the default, all stop if one runs out of memory.
+    recoverable = processes == 1 or cfg.hardware.strategy in ("auto", BY_PLAYER)
     images = cfg.batch_size // (processes * cfg.accumulate)
     settings = f"batch_size={cfg.batch_size}, accumulate={cfg.accumulate}"
     problem = f"The memory is too small for {images} images at a time ({settings})"

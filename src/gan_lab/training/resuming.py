@@ -1,8 +1,9 @@
 """Start of a run: the checkpoint to resume from, and the lock of the run folder."""
 
 import logging
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -114,6 +115,8 @@ def _copies(cfg: DictConfig) -> list[Path]:
 def lock_run_folder(folder: Path) -> Iterator[None]:
     """Lock a run folder in the first process; the lock ends with the process, also if it is killed.
 
+    A folder that is created for it and in which nothing was written is removed again.
+
     Raises:
         ConfigError: Another process holds it.
         DataError: The folder contains a link to a target outside of it.
@@ -121,9 +124,11 @@ def lock_run_folder(folder: Path) -> Iterator[None]:
     if not is_first_process():
         yield
         return
+    is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     refuse_links(folder)
-    lock = FileLock(folder / ".lock")
+    file = folder / ".lock"
+    lock = FileLock(file)
     try:
         lock.acquire(timeout=WAIT_SECONDS)
     except Timeout:
@@ -137,3 +142,7 @@ def lock_run_folder(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+        with suppress(OSError):
+            if is_new and os.listdir(folder) == [file.name]:
+                file.unlink()
+                folder.rmdir()

@@ -1,4 +1,4 @@
-"""Overrides of the original command that `gan-lab train resume=<run folder>` repeats.
+"""Overrides of the original command that `resume=<run folder>` repeats.
 
 The folder may come from another person. So each override is parsed and checked before Hydra reads it: it may choose
 files of `conf/` and set values. Overrides that name code, output folders or servers, or that read the environment,
@@ -8,7 +8,7 @@ are refused; the user can type them again.
 import os
 import re
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
+from gan_lab.config.groups import config_folders
 from gan_lab.config.notes import NOTES, OF_ONE_COMMAND, first_key, read_overrides
-from gan_lab.config.overrides import override
+from gan_lab.config.overrides import override, to_paste
 from gan_lab.config.schema import CONF
 from gan_lab.config.targets import allowing, is_allowed_by_user, shipped_targets
 from gan_lab.errors import ConfigError
@@ -61,18 +62,33 @@ def with_overrides_of_run(overrides: Sequence[str]) -> list[str]:
     """
     typed = {_key(argument): parsed for argument in overrides if (parsed := _parsed(argument)) is not None}
     run = typed["resume"].value() if "resume" in typed and not typed["resume"].is_sweep_override() else None
-    notes = Path(run) / NOTES if isinstance(run, str) else None
-    if notes is None or not notes.is_file():
+    if not isinstance(run, str):
         return list(overrides)
-    assert isinstance(run, str)
-    folders = [CONF, *_config_folders(overrides)]
+    notes = Path(run) / NOTES
+    if not notes.is_file():
+        _refuse_run_without_record(Path(run))
+        return list(overrides)
+    folders = [CONF, *config_folders(overrides)]
     allowed = typed["allow_targets"].value() if "allow_targets" in typed else None
     with allowing(allowed if isinstance(allowed, list) else ()):
-        earlier = [
-            argument for argument in _overrides_of(Path(run)) if _is_repeated(argument, typed.keys(), folders, notes)
-        ]
+        earlier = [argument for argument in _overrides_of(Path(run)) if _is_repeated(argument, typed, folders, notes)]
     folder = [] if typed.keys() & {"run.dir", "run.name", "run.root"} else [override("run.dir", os.path.abspath(run))]
     return [*earlier, *overrides, *folder]
+
+
+def _refuse_run_without_record(run: Path) -> None:
+    """Refuse a run folder whose settings are unknown: those of the defaults would be reported as changed ones.
+
+    Raises:
+        ConfigError: It is one.
+    """
+    file = run / "checkpoints" / "last.ckpt"
+    if file.is_file():
+        raise ConfigError(
+            f"{run} has no {NOTES} with its settings to repeat, such as a run of gan_lab.fit with a config that "
+            "gan_lab.compose did not make: resume it with gan_lab.fit and the same config, or give "
+            f"{to_paste('resume', file)} and all of its settings."
+        )
 
 
 def _overrides_of(run: Path) -> list[str]:
@@ -89,7 +105,7 @@ def _overrides_of(run: Path) -> list[str]:
     return overrides
 
 
-def _is_repeated(argument: str, typed: Collection[str], folders: Sequence[Path], notes: Path) -> bool:
+def _is_repeated(argument: str, typed: Mapping[str, Override], folders: Sequence[Path], notes: Path) -> bool:
     """Whether an earlier override is repeated.
 
     Raises:
@@ -106,7 +122,7 @@ def _is_repeated(argument: str, typed: Collection[str], folders: Sequence[Path],
         return False
     if first == "budget" and any(other.startswith("budget.") for other in typed):
         return False
-    if key in typed and not parsed.is_add():
+    if key in typed and (not parsed.is_add() or typed[key].is_add()):
         return False
     if (problem := _problem(parsed, folders)) is None:
         return True
@@ -192,18 +208,6 @@ def _parsed(argument: str) -> Override | None:
 
 def _key(argument: str) -> str:
     return argument.partition("=")[0].lstrip("+~")
-
-
-def _config_folders(overrides: Sequence[str]) -> list[Path]:
-    """The folders of the flags --config-dir and -cd."""
-    flags = ("--config-dir", "-cd")
-    pairs = [
-        (argument, following)
-        for argument, following in zip(overrides, [*overrides[1:], ""], strict=True)
-        if argument in flags
-    ]
-    joined = [argument.partition("=") for argument in overrides if argument.partition("=")[0] in flags]
-    return [Path(following) for _, following in pairs] + [Path(value) for _, equals, value in joined if equals]
 
 
 def _refusal(argument: str, problem: str, notes: Path) -> ConfigError:

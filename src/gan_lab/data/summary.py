@@ -1,0 +1,75 @@
+"""What was found in a set of images, in one line, with what training changes in the images."""
+
+from collections.abc import Sequence
+
+from gan_lab.data.decode import Decoder
+from gan_lab.data.raw import Header, RawImages, shortened
+
+LONG = 1.5
+"""Quotient of the longer and the shorter side from which an image is called long."""
+
+CHECKED = 2000
+"""Largest number of images whose headers are read."""
+
+Size = tuple[int, int]
+
+
+def summary(raw: RawImages, decoder: Decoder, num_classes: int | None) -> str:
+    """Number of images, classes, sizes and color modes, and how many images are enlarged or cropped a lot.
+
+    Args:
+        raw: The images.
+        decoder: Their conversion.
+        num_classes: Number of classes that training uses; None if it uses no labels.
+    """
+    headers = raw.headers(CHECKED)
+    parts = [f"{len(raw):,} images", *_labels(raw, num_classes), _formats(headers, len(raw))]
+    return "; ".join([*parts, *_changes([header.size for header in headers], len(raw), decoder)])
+
+
+def class_names(raw: RawImages, num_classes: int | None = None) -> list[str]:
+    """Names of the labels of a set that has some; numbers if they have no names, up to the highest without a count."""
+    assert raw.labels is not None
+    if raw.classes is not None:
+        return list(raw.classes)
+    return [str(label) for label in range(int(raw.labels.max()) + 1 if num_classes is None else num_classes)]
+
+
+def _labels(raw: RawImages, num_classes: int | None) -> list[str]:
+    if raw.labels is None:
+        return [f"no labels, since {raw.unlabeled}"] if raw.unlabeled else []
+    names = class_names(raw, num_classes)
+    if num_classes is None:
+        return [f"{len(names)} classes, not used since dataset.num_classes=null: {shortened(names)}"]
+    counts = raw.labels.bincount(minlength=len(names)).tolist()
+    return [f"{len(names)} classes: {shortened([f'{n} ({c:,})' for n, c in zip(names, counts, strict=True)])}"]
+
+
+def _formats(headers: Sequence[Header], total: int) -> str:
+    """Sizes and color modes."""
+    if not headers:
+        return "sizes unknown"
+    sizes = sorted((header.size for header in headers), key=lambda size: size[0] * size[1])
+    (width, height), (widest, highest) = sizes[0], sizes[-1]
+    span = f"{width}x{height}" if len(set(sizes)) == 1 else f"{width}x{height} to {widest}x{highest}"
+    of = "" if len(headers) == total else f" (in {len(headers):,} of them)"
+    return f"{span} pixels, {' and '.join(sorted({header.mode for header in headers}))}{of}"
+
+
+def _changes(sizes: Sequence[Size], total: int, decoder: Decoder) -> list[str]:
+    """Large changes of the images by the decoder, each with the number of images."""
+    shown, found = decoder.resolution, {}
+    if decoder.fit == "pad":
+        found[f"are smaller than {shown} pixels and are surrounded by background"] = sum(max(s) < shown for s in sizes)
+    else:
+        found[f"are smaller than {shown} pixels and are enlarged"] = sum(min(s) < shown for s in sizes)
+        change = "are distorted" if decoder.fit == "stretch" else "lose all outside of the square in the middle"
+        long = sum(max(s) > LONG * min(s) for s in sizes)
+        found[f"are more than {LONG:g} times as long as wide and {change}"] = long
+    return [f"{_of(count, len(sizes), total)} {text}" for text, count in found.items() if count]
+
+
+def _of(count: int, checked: int, total: int) -> str:
+    """`31 of 80`; `all` if it is all of them."""
+    number = "all" if count == checked else f"{count:,} of {checked:,}"
+    return number if checked == total else f"{number} images that were checked"

@@ -1,0 +1,9 @@
+"""Models that stand for the others where trying all takes minutes."""
+
+from gan_lab.gans.catalog import CATALOG
+
+FIRST = list({entry.algorithm: entry.name for entry in reversed(CATALOG)}.values())
+"""The first model of each algorithm."""
+
+REPRESENTATIVES = [*FIRST, "sngan", "pggan", "biggan", "r1_gan"]
+"""With spectral norm, growing networks, conditional norms and lazy penalties as well."""
