@@ -58,6 +58,11 @@ def test_changed_images_are_counted(mixed: Path, fit: str, changes: str) -> None
     assert images(mixed, fit=fit).summary() == f"5 images; 8x8 to 16x40 pixels, RGB; {changes}"
 
 
+def test_color_modes_have_names(mixed: Path) -> None:
+    Image.new("L", (16, 16)).save(mixed / "gray.png")
+    assert "8x8 to 16x40 pixels, RGB and grayscale" in images(mixed).summary()
+
+
 def test_images_as_they_are_need_no_remark(mixed: Path) -> None:
     (mixed / "long.png").unlink()
     assert images(mixed, resolution=8).summary() == "4 images; 8x8 to 16x16 pixels, RGB"
@@ -67,7 +72,9 @@ def test_images_as_they_are_need_no_remark(mixed: Path) -> None:
 def test_a_part_of_a_large_set_is_checked(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gan_lab.data.summary.CHECKED", 3)
     text = images(mixed, resolution=64).summary()
-    assert text.endswith("(in 3 of them); all images that were checked are smaller than 64 pixels and are enlarged")
+    assert text.endswith(
+        "(of 3 that were checked); all images that were checked are smaller than 64 pixels and are enlarged"
+    )
 
 
 def test_images_beside_the_folders(classes: Path) -> None:

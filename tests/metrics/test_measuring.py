@@ -1,6 +1,7 @@
 """Measuring: metrics of samples with their protocol, and the file of results."""
 
 import csv
+import errno
 import json
 import os
 from pathlib import Path
@@ -126,7 +127,7 @@ def test_results_are_written_atomically(tmp_path: Path, monkeypatch: pytest.Monk
     before = file.read_bytes()
     assert json.loads(before)["a"]["value"] == 1.5
     with monkeypatch.context() as patch:
-        patch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError("no space")))
+        patch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "no space")))
         with pytest.raises(OSError, match="no space"):
             write_results(file, {"b": Measurement(2.0)})
     assert file.read_bytes() == before and list(tmp_path.iterdir()) == [file]

@@ -173,7 +173,8 @@ def test_resolvers_in_settings(name: str, tmp_path: Path) -> None:
 def test_arguments_that_reach_folders_and_servers() -> None:
     """Every text argument of a target in `conf/` is classified: a choice, a file that is read, or refused."""
     choices = {
-        "accelerator", "action", "activation", "attention_form", "best", "best_mode", "cache", "condition", "devices",
+        "accelerator", "action", "activation", "attention_form", "best", "best_mode", "blocks", "cache", "condition",
+        "devices", "noise",
         "distance", "distribution",
         "fit", "form", "gradient_clip_algorithm", "hidden", "image", "init", "key", "label", "max_time", "metrics",
         "network", "norm",

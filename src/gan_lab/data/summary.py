@@ -11,6 +11,15 @@ LONG = 1.5
 CHECKED = 2000
 """Largest number of images whose headers are read."""
 
+MODES = {
+    "1": "black and white",
+    "L": "grayscale",
+    "LA": "grayscale with alpha",
+    "P": "palette",
+    "RGBA": "RGB with alpha",
+}
+"""Names of Pillow's color modes; the others are called by their own."""
+
 Size = tuple[int, int]
 
 
@@ -52,8 +61,8 @@ def _formats(headers: Sequence[Header], total: int) -> str:
     sizes = sorted((header.size for header in headers), key=lambda size: size[0] * size[1])
     (width, height), (widest, highest) = sizes[0], sizes[-1]
     span = f"{width}x{height}" if len(set(sizes)) == 1 else f"{width}x{height} to {widest}x{highest}"
-    of = "" if len(headers) == total else f" (in {len(headers):,} of them)"
-    return f"{span} pixels, {' and '.join(sorted({header.mode for header in headers}))}{of}"
+    modes = " and ".join(sorted({MODES.get(header.mode, header.mode) for header in headers}))
+    return f"{span} pixels, {modes}{'' if len(headers) == total else f' (of {len(headers):,} that were checked)'}"
 
 
 def _changes(sizes: Sequence[Size], total: int, decoder: Decoder) -> list[str]:
