@@ -62,7 +62,7 @@ def sample(*arguments: Argument, **settings: Any) -> "SampleFiles":
 
 
 def interpolate(*arguments: Argument, **settings: Any) -> "Animation":
-    """Write a walk through the latents of a run as an animation: `interpolate("runs/my-run", out="walk.gif")`."""
+    """Write a walk through the latents of a run, or with `space="w"` its styles: `interpolate("runs/my-run")`."""
     from gan_lab.commands import interpolate as module
 
     return _call(module.interpolate, "interpolate", "run", arguments, settings)

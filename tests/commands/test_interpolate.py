@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from gan_lab.commands.interpolate import closed_spline, number_of_points
 from gan_lab.gans.latents import LatentPrior, TruncatedPrior
 from gan_lab.noise import Noise
 from tests.conftest import SMALL
@@ -45,6 +46,27 @@ def test_a_walk_is_as_smooth_as_the_blur_and_closes() -> None:
             assert found == pytest.approx(math.exp(-((apart / (2 * SIGMA)) ** 2)), abs=0.03)
     rough = LatentPrior(100).closed_path(Noise(2, 200), FRAMES, 0)
     assert abs((rough[0] * rough[1]).mean().item()) < 0.03
+
+
+def test_a_closed_spline() -> None:
+    """Through its points, smooth also across the end; points on a circle give nearly that circle."""
+    weights = closed_spline(8, 80)
+    assert weights.shape == (80, 8) and weights.dtype == torch.float32
+    assert torch.allclose(weights.sum(1), torch.ones(80), atol=1e-6)
+    assert torch.equal(weights[::10], torch.eye(8))
+    angles = torch.arange(8) * (2 * math.pi / 8)
+    curve = weights @ torch.stack([angles.cos(), angles.sin()], 1)
+    steps = torch.cat([curve, curve[:1]]).diff(dim=0).norm(dim=1)
+    assert torch.allclose(curve.norm(dim=1), torch.ones(80), atol=0.03)
+    assert torch.allclose(steps, torch.full((80,), 2 * math.pi / 80), rtol=0.1)
+    assert torch.allclose(closed_spline(2, 4) @ torch.tensor([0.0, 1]), torch.tensor([0, 0.5, 1, 0.5]))
+
+
+@pytest.mark.parametrize(
+    ("frames", "smoothing", "points"), [(250, 18.75, 7), (250, 0.0, 250), (3, 0.3, 3), (250, 1e9, 2), (250, 5.0, 25)]
+)
+def test_points_of_a_spline(frames: int, smoothing: float, points: int) -> None:
+    assert number_of_points(frames, smoothing) == points
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +123,15 @@ def test_an_mp4(command: Callable, run: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "pattern"), [("out=walk.avi", r"out=walk\.avi .*end in \.gif or \.mp4"), ("labels=77", "labels=77")]
+    ("overrides", "pattern"),
+    [
+        ("out=walk.avi", r"out=walk\.avi .*end in \.gif or \.mp4"),
+        ("labels=77", "labels=77"),
+        ("space=w", r"space=w needs a generator with styles, and that of \S+\.ckpt has none; set space=z\.\n$"),
+        ("space=x", "space=x is not known: choose z or w"),
+        ("truncation_cutoff=0", "truncation_cutoff=0 is not allowed: it must be at least 1"),
+        ("noise=random", r"the generator has no noise layers; set noise=fixed\."),
+    ],
 )
 def test_what_is_refused(command: Callable, run: Path, overrides: str, pattern: str) -> None:
     outcome = command("interpolate", f"run={run}", overrides, "device=cpu")

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageSequence
 
 import gan_lab
 from gan_lab.config.compose import compose
@@ -62,6 +64,49 @@ def test_psi_inside_a_wrapper(tmp_path: Path) -> None:
     loaded = gan_lab.load(train(tmp_path / "run", "concat"), device="cpu")
     zero = loaded.sample(8, truncation=0.0)
     assert torch.allclose(zero, zero[:1].expand_as(zero), atol=1e-6) and loaded.sample(8).var(0).mean() > 1e-6
+    inputs = loaded.draw(4, seed=3)
+    assert torch.equal(loaded.generate_from_styles(loaded.styles(*inputs), inputs[1]), loaded.generate(*inputs))
+
+
+def test_samples_from_styles(loaded: PretrainedGenerator) -> None:
+    """They are the samples of the latents, whatever the label; styles are truncated once."""
+    latents, labels = loaded.draw(4, seed=3)
+    assert labels is not None
+    half = loaded.adjusted(truncation=0.5, truncation_cutoff=2)
+    for generator in (loaded, half):
+        styles = generator.styles(latents, labels)
+        assert styles.shape == (4, 4, 6)
+        assert torch.equal(generator.generate_from_styles(styles, 0 * labels), generator.generate(latents, labels))
+    plain, average = loaded.styles(latents, labels), loaded.generator.styles.average
+    assert torch.allclose(half.styles(latents, labels)[:, :2], (plain[:, :2] + average) / 2, atol=1e-6)
+    assert torch.equal(half.styles(latents, labels)[:, 2:], plain[:, 2:])
+
+
+def frames_of(file: Path) -> list[np.ndarray]:
+    with Image.open(file) as image:
+        return [np.array(frame.convert("L"), int) for frame in ImageSequence.Iterator(image)]
+
+
+def test_a_walk_in_styles(run: Path, command: Command) -> None:
+    """It differs from that in latents, and psi, its cutoff and noise change it as they change samples."""
+    given = (f"run={run}", "count=2", "seconds=0.5", "fps=16", "smoothing=0.0625", "device=cpu", "labels=3")
+    walks = {}
+    for options in (
+        "",
+        "space=w",
+        "space=w truncation=0",
+        "space=w truncation=0 truncation_cutoff=1",
+        "space=w noise=random",
+    ):
+        outcome = command("interpolate", *given, *options.split())
+        assert outcome.status == 0, outcome.err
+        walks[options] = frames_of(Path(outcome.out.split(": ")[-1].strip()))
+    names = {file.name for file in (run / "samples").glob("walk*")}
+    assert {"walk_seed_0_labels_3.gif", "walk_w_seed_0_labels_3_psi_0_cutoff_1.gif"} <= names
+    assert "walk_w_seed_0_labels_3_random_noise.gif" in names
+    assert len(walks["space=w truncation=0"]) == 1  # the average style
+    for options in ("", "space=w truncation=0 truncation_cutoff=1", "space=w noise=random"):
+        assert not np.array_equal(walks[options][0], walks["space=w"][0]), options
 
 
 def test_the_command(run: Path, command: Command) -> None:

@@ -1,4 +1,4 @@
-"""`gan-lab interpolate`: animation of a walk through the latents of a checkpoint."""
+"""`gan-lab interpolate`: animation of a walk through the latents or styles of a checkpoint."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -6,14 +6,17 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import torch
 from omegaconf import DictConfig
 from PIL import Image
+from torch import Tensor
 
 from gan_lab.commands.inputs import device_named
 from gan_lab.commands.outputs import samples_name
 from gan_lab.errors import ConfigError
 from gan_lab.figures import image_grid, save_image
 from gan_lab.files import atomic_write, unused_path
+from gan_lab.layers.style_mapping import has_styles
 from gan_lab.noise import Noise, mix
 from gan_lab.runs.latest import run_named
 from gan_lab.sampling.pretrained import PretrainedGenerator, labels_in_rows, load
@@ -29,7 +32,7 @@ _PALETTE = 16  # number of frames from which the colors of a GIF are chosen
 
 @dataclass(frozen=True)
 class Animation:
-    """A walk through latents, written to a file.
+    """A walk through latents or styles, written to a file.
 
     Attributes:
         file: The GIF or MP4.
@@ -61,7 +64,16 @@ def interpolate(cfg: DictConfig) -> Animation:
         UserError: A value, the run or the file cannot be used.
     """
     path = run_named(cfg.run)
-    loaded = load(path, cfg.weights, device_named(cfg.device)).adjusted(cfg.truncation, cfg.truncation_form)
+    loaded = load(path, cfg.weights, device_named(cfg.device))
+    if cfg.space == "w" and not has_styles(loaded.generator):
+        raise ConfigError(f"space=w needs a generator with styles, and that of {loaded.path} has none; set space=z.")
+    loaded = loaded.adjusted(
+        cfg.truncation,
+        cfg.truncation_form,
+        seed=cfg.seed,
+        truncation_cutoff=cfg.truncation_cutoff,
+        noise=cfg.noise,
+    )
     file = _file(cfg, path, loaded)
     write = _writer(file)
     frames = max(2, round(cfg.seconds * cfg.fps))
@@ -81,20 +93,78 @@ def _file(cfg: DictConfig, run: Path, loaded: PretrainedGenerator) -> Path:
             raise ConfigError(f"out={cfg.out} exists already: give another name.")
         return Path(cfg.out)
     form = loaded.form_of_truncation(cfg.truncation_form)
-    name = samples_name(cfg.seed, cfg.labels, cfg.truncation, form, cfg.weights)
-    return unused_path((run if run.is_dir() else run.parent) / "samples" / f"walk_{name}.gif")
+    name = samples_name(
+        cfg.seed,
+        cfg.labels,
+        cfg.truncation,
+        form,
+        cfg.weights,
+        truncation_cutoff=cfg.truncation_cutoff,
+        noise=cfg.noise,
+    )
+    walk = "walk" if cfg.space == "z" else f"walk_{cfg.space}"
+    return unused_path((run if run.is_dir() else run.parent) / "samples" / f"{walk}_{name}.gif")
 
 
 def _frames(loaded: PretrainedGenerator, cfg: DictConfig, frames: int) -> Iterator[Image.Image]:
     """A grid of samples for each point of the walk, with constant labels."""
     labels = labels_in_rows(cfg.labels, cfg.count, loaded.condition.num_classes, loaded.classes)
     _, given = loaded.draw(cfg.count, cfg.seed, labels)
-    noise = Noise(mix(cfg.seed, _PATH), cfg.count)
-    for latents in loaded.latent.closed_path(noise, frames, cfg.smoothing * cfg.fps):
-        samples = loaded.generate(latents, given).cpu()
+    walk = _walk_in_styles if cfg.space == "w" else _walk_in_latents
+    for samples in walk(loaded, given, cfg, frames):
         if samples.dim() != 4:
             raise ConfigError(f"{loaded.path} generates points: gan-lab interpolate is for images.")
-        yield image_grid(samples, cfg.columns)
+        yield image_grid(samples.cpu(), cfg.columns)
+
+
+def _walk_in_latents(
+    loaded: PretrainedGenerator, given: Tensor | None, cfg: DictConfig, frames: int
+) -> Iterator[Tensor]:
+    """Samples of each frame, whose latents have the distribution of the prior."""
+    noise = Noise(mix(cfg.seed, _PATH), cfg.count)
+    for latents in loaded.latent.closed_path(noise, frames, cfg.smoothing * cfg.fps):
+        yield loaded.generate(latents, given)
+
+
+def _walk_in_styles(
+    loaded: PretrainedGenerator, given: Tensor | None, cfg: DictConfig, frames: int
+) -> Iterator[Tensor]:
+    """Samples of each frame, whose styles are on a closed spline through those of latents of the prior."""
+    keys = [mix(cfg.seed, _PATH, number) for number in range(number_of_points(frames, cfg.smoothing * cfg.fps))]
+    points = [loaded.styles(loaded.latent.sample(Noise(key, cfg.count)), given) for key in keys]
+    stacked = torch.stack(points)  # (points, n, layers, style_dim)
+    for weights in closed_spline(len(points), frames).to(stacked.device):
+        yield loaded.generate_from_styles(torch.tensordot(weights, stacked, 1), given)
+
+
+def number_of_points(frames: int, smoothing: float) -> int:
+    """Number of points of a spline: two standard deviations of the blur apart, at least 2, at most one for each frame.
+
+    Lines between independent points this far apart have the mean square speed of `LatentPrior.closed_path`.
+
+    Args:
+        frames: At least 2.
+        smoothing: Standard deviation in frames.
+    """
+    return max(2, round(frames / max(1, 2 * smoothing)))
+
+
+def closed_spline(points: int, frames: int) -> Tensor:
+    """Weights of points in a smooth closed curve through them: a uniform Catmull-Rom spline (Catmull & Rom, 1974).
+
+    Args:
+        points: Number of points, equally far apart in time.
+        frames: Number of times; the first is that of the first point.
+
+    Returns:
+        float32 (frames, points); each row sums to 1.
+    """
+    steps = torch.arange(frames) * points
+    t = (steps % frames / frames)[:, None]  # in [0, 1) between a point and the next
+    powers = torch.cat([t**0, t, t**2, t**3], 1)
+    matrix = torch.tensor([[0.0, 2, 0, 0], [-1, 0, 1, 0], [2, -5, 4, -1], [-1, 3, -3, 1]]) / 2
+    nearby = ((steps // frames)[:, None] + torch.arange(-1, 3)) % points  # one before, two around, one after
+    return torch.zeros(frames, points).scatter_add_(1, nearby, powers @ matrix)
 
 
 def _writer(file: Path) -> Writer:

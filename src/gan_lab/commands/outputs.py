@@ -17,6 +17,8 @@ def samples_name(
     truncation_form: str = "resample",
     weights: str = "ema",
     batch_norm: str = "running",
+    truncation_cutoff: int | None = None,
+    noise: str = "fixed",
 ) -> str:
     """Name for samples, such as `seed_0_labels_3-7_resample_0.5_raw`; default values are left out."""
     parts = [f"seed_{seed}"]
@@ -25,6 +27,9 @@ def samples_name(
     if truncation is not None:
         parts.append(f"{truncation_form}_{truncation:g}")
     parts += [weights] * (weights != "ema") + [batch_norm] * (batch_norm != "running")
+    if truncation_cutoff is not None:
+        parts.append(f"cutoff_{truncation_cutoff}")
+    parts += [f"{noise}_noise"] * (noise != "fixed")
     return "_".join(parts)
 
 

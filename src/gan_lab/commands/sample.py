@@ -76,9 +76,9 @@ def sample(cfg: DictConfig) -> SampleFiles:
 
 def _name(cfg: DictConfig, loaded: PretrainedGenerator) -> str:
     form = loaded.form_of_truncation(cfg.truncation_form)
-    name = samples_name(cfg.seed, cfg.labels, cfg.truncation, form, cfg.weights, cfg.batch_norm)
-    name += "" if cfg.truncation_cutoff is None else f"_cutoff_{cfg.truncation_cutoff}"
-    return name + ("" if cfg.noise == "fixed" else f"_{cfg.noise}_noise")
+    return samples_name(
+        cfg.seed, cfg.labels, cfg.truncation, form, cfg.weights, cfg.batch_norm, cfg.truncation_cutoff, cfg.noise
+    )
 
 
 def _columns(labels: Sequence[int]) -> int | None:

@@ -37,6 +37,8 @@ _BATCH_SIZE = Rule("batch_size", lambda v: v >= 1, "at least 1")
 _WEIGHTS = Choice("weights", ("ema", "raw"))
 _TRUNCATION = Rule("truncation", lambda v: v is None or v >= 0, "at least 0, or null for none")
 _FORM = Choice("truncation_form", ("resample", "scale"))
+_CUTOFF = Rule("truncation_cutoff", lambda v: v is None or v >= 1, "at least 1, or null for all layers")
+_NOISE = Choice("noise", ("fixed", "random"))
 _BATCH_NORM = Choice("batch_norm", ("running", "standing", "batch"))
 
 RULES: dict[str, tuple[Rule | Choice, ...]] = {
@@ -47,8 +49,8 @@ RULES: dict[str, tuple[Rule | Choice, ...]] = {
         _TRUNCATION,
         _FORM,
         _BATCH_NORM,
-        Rule("truncation_cutoff", lambda v: v is None or v >= 1, "at least 1, or null for all layers"),
-        Choice("noise", ("fixed", "random")),
+        _CUTOFF,
+        _NOISE,
     ),
     "interpolate": (
         _COUNT,
@@ -56,6 +58,9 @@ RULES: dict[str, tuple[Rule | Choice, ...]] = {
         _WEIGHTS,
         _TRUNCATION,
         _FORM,
+        _CUTOFF,
+        _NOISE,
+        Choice("space", ("z", "w")),
         Rule("seconds", lambda v: v > 0, "greater than 0"),
         Rule("fps", lambda v: 1 <= v <= 100, "from 1 to 100"),
         Rule("smoothing", lambda v: v >= 0, "at least 0"),

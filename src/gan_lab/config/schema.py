@@ -186,9 +186,12 @@ class Interpolate(Draws):
     seconds: float = MISSING
     fps: float = MISSING
     smoothing: float = MISSING
+    space: str = MISSING
     labels: Any = None
     truncation: float | None = None
     truncation_form: str = MISSING
+    truncation_cutoff: int | None = None
+    noise: str = MISSING
     columns: int | None = None
 
 

@@ -1,6 +1,7 @@
 """Mapping of latents and labels to styles, with style mixing, an average style and truncation: StyleGAN2."""
 
 import copy
+from collections.abc import Callable
 from itertools import pairwise
 from math import sqrt
 from typing import ClassVar
@@ -191,3 +192,29 @@ def with_truncated_styles(network: nn.Module, psi: float, cutoff: int | None = N
 def has_styles(network: nn.Module) -> bool:
     """Whether a network has styles, which `with_truncated_styles` can truncate."""
     return any(isinstance(layer, StyleMapping) for layer in network.modules())
+
+
+def styles_of(network: nn.Module, *inputs: Tensor | None) -> Tensor:
+    """Styles (n, count, style_dim) of inputs of a network with styles: latents, and a condition or None."""
+    found: list[Tensor] = []
+    _run_with(network, found.append, inputs)
+    return found[0]
+
+
+def samples_of_styles(network: nn.Module, styles: Tensor, *inputs: Tensor | None) -> Tensor:
+    """Samples (n, ...) of styles (n, count, style_dim), which replace those of the inputs of a network with styles."""
+    return _run_with(network, lambda _: styles, inputs)
+
+
+def _run_with(
+    network: nn.Module, change: Callable[[Tensor], Tensor | None], inputs: tuple[Tensor | None, ...]
+) -> Tensor:
+    """Output of a network whose styles are passed to `change`, and replaced by its result unless that is None."""
+    # A hook, since the network may be inside wrappers, whose inputs are latents.
+    layer = next(layer for layer in network.modules() if isinstance(layer, StyleMapping))
+    handle = layer.register_forward_hook(lambda layer, inputs, output: change(output))
+    try:
+        samples: Tensor = network(*inputs)
+    finally:
+        handle.remove()
+    return samples

@@ -19,7 +19,7 @@ from gan_lab.gans.latents import LatentPrior, TruncatedPrior
 from gan_lab.layers.batch_statistics import with_batch_statistics, with_standing_statistics
 from gan_lab.layers.noise_injection import with_random_noise
 from gan_lab.layers.self_attention import attention_maps
-from gan_lab.layers.style_mapping import has_styles, with_truncated_styles
+from gan_lab.layers.style_mapping import has_styles, samples_of_styles, styles_of, with_truncated_styles
 from gan_lab.noise import Noise, mix
 from gan_lab.runs.checkpoints import TOO_OLD, find_checkpoint
 from gan_lab.sampling.export_file import SUFFIX, Stored, read_export
@@ -201,8 +201,43 @@ class PretrainedGenerator:
     @torch.no_grad()
     def generate(self, latents: Tensor, condition: Tensor | None = None) -> Tensor:
         """Samples float32 (n, ...) on the generator's device, for latents (n, dim) and their condition on any."""
+        return self.generator(*self._on_device(latents, condition)).float()
+
+    @torch.no_grad()
+    def styles(self, latents: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Styles (n, layers, style_dim) on the generator's device, w in StyleGAN's papers; truncated if it is.
+
+        Args:
+            latents: (n, dim) on any device.
+            condition: With n rows on any device, or None.
+
+        Raises:
+            ConfigError: The generator has no styles.
+        """
+        self._require_styles()
+        return styles_of(self.generator, *self._on_device(latents, condition))
+
+    @torch.no_grad()
+    def generate_from_styles(self, styles: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Samples float32 (n, ...) on the generator's device, for styles (n, layers, style_dim) on any.
+
+        The styles are not truncated. A conditional generator needs the condition, although the styles decide.
+
+        Raises:
+            ConfigError: The generator has no styles.
+        """
+        self._require_styles()
+        latents = torch.zeros(len(styles), self.config.latent.dim)
+        latents, condition = self._on_device(latents, condition)
+        return samples_of_styles(self.generator, styles.to(latents.device), latents, condition).float()
+
+    def _require_styles(self) -> None:
+        if not has_styles(self.generator):
+            raise ConfigError(f"{self.path} has a generator without styles; architecture=stylegan2 has them.")
+
+    def _on_device(self, latents: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor | None]:
         device = next(self.generator.parameters()).device
-        return self.generator(latents.to(device), None if condition is None else condition.to(device)).float()
+        return latents.to(device), None if condition is None else condition.to(device)
 
     @torch.no_grad()
     def attention(self, pixel: tuple[int, int], count: int, seed: int = 0, condition: Given = None) -> Tensor:
