@@ -69,6 +69,21 @@ def image_grid(images: Tensor, columns: int | None = None, size: int = 640) -> I
     return to_image(canvas)
 
 
+def table_of_mixtures(columns: Tensor, rows: Tensor, mixed: Tensor) -> Image.Image:
+    """Draw images (n, C, H, W) in [-1, 1], each below the source of its column and right of the source of its row.
+
+    Args:
+        columns: Source of each column, for the first row.
+        rows: Source of each row, for the first column.
+        mixed: The images, row by row.
+    """
+    empty = torch.full_like(columns[:1], BACKGROUND / 127.5 - 1)
+    lines = [empty, columns]
+    for source, images in zip(rows, mixed.split(len(columns)), strict=True):
+        lines += [source[None], images]
+    return image_grid(torch.cat(lines), len(columns) + 1)
+
+
 def extent_of(points: Tensor) -> float:
     """Half the width of a square around the origin that contains points (n, 2) with a margin."""
     return 1.25 * points.abs().max().item()

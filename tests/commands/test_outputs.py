@@ -20,6 +20,7 @@ from gan_lab.files import create_folder, unused_path
         ({"labels": list(range(9))}, "seed_7_labels_0-1-2-3-4-and_4_more"),
         ({"truncation": 0.5, "truncation_form": "scale", "batch_norm": "batch"}, "seed_7_scale_0.5_batch"),
         ({"truncation_cutoff": 2, "noise": "random", "weights": "raw"}, "seed_7_raw_cutoff_2_random_noise"),
+        ({"mixing": "4-7"}, "seed_7_mixed_4-7"),
     ],
 )
 def test_a_name_is_made_of_the_options(asked: dict, name: str) -> None:

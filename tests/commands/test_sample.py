@@ -102,6 +102,9 @@ def test_command_draws_a_row_for_each_class(command: Callable, run: Path, tmp_pa
     expected = gan_lab.load(run).sample(6, condition=[3, 3, 3, 7, 7, 7])[0].flatten().add(1).mul(127.5).round()
     assert (first - expected).abs().max() <= 1
     assert command("sample", f"run={run}", "labels=11", "device=cpu").status == 2
+    outcome = command("sample", f"run={run}", "mixing=coarse", "device=cpu")
+    assert outcome.status == 2 and "mixing=coarse needs a generator with styles, and that of " in outcome.err
+    assert outcome.err.endswith(".ckpt has none; set mixing=null.\n")
     outcome = command("interpolate", f"run={run}", "labels=seven", "device=cpu")
     assert outcome.status == 2 and "labels=seven is not known: choose from 0, 1, 2" in outcome.err
 

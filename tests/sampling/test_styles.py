@@ -12,6 +12,7 @@ from PIL import Image, ImageSequence
 import gan_lab
 from gan_lab.config.compose import compose
 from gan_lab.errors import ConfigError
+from gan_lab.sampling.mixing import mix_styles
 from gan_lab.sampling.pretrained import PretrainedGenerator
 from gan_lab.training.fit import fit
 from tests.conftest import SMALL
@@ -112,6 +113,52 @@ def test_a_walk_in_styles(run: Path, command: Command) -> None:
 def test_the_command(run: Path, command: Command) -> None:
     command("sample", f"run={run}", "count=4", "truncation=0.5", "truncation_cutoff=2", "noise=random", "files=false")
     assert (run / "samples" / "seed_0_psi_0.5_cutoff_2_random_noise" / "grid.png").is_file()
+
+
+def test_mixed_styles(loaded: PretrainedGenerator) -> None:
+    """All layers give the column's source, whatever the row; some give an image with the styles of both."""
+    sources = loaded.sample(5, seed=4)
+    found = mix_styles(loaded, "0-3", rows=2, columns=3, seed=4)
+    assert torch.equal(found.columns, sources[:3]) and torch.equal(found.rows, sources[3:])
+    assert torch.allclose(found.mixed, found.columns.repeat(2, 1, 1, 1), atol=1e-6)
+    latents, labels = loaded.draw(5, seed=4)
+    styles = loaded.styles(latents, labels)
+    for text, copied in (("coarse", [0, 1, 2]), ("middle", [3]), ("1-2", [1, 2]), ("2", [2])):
+        style = torch.stack([styles[2 if layer in copied else 3, layer] for layer in range(4)])
+        assert labels is not None
+        expected = loaded.generate_from_styles(style[None], labels[:1])[0]
+        mixed = mix_styles(loaded, text, rows=2, columns=3, seed=4).mixed
+        assert torch.allclose(mixed[2], expected, atol=1e-6), text
+
+
+@pytest.mark.parametrize("layers", ["fine", "2-4", "4", "3-2"])
+def test_layers_that_do_not_exist(loaded: PretrainedGenerator, layers: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        mix_styles(loaded, layers, rows=1, columns=1)
+    assert str(error.value) == f"mixing={layers} is not allowed: the layers of this generator are numbered 0 to 3."
+
+
+@pytest.mark.parametrize("layers", ["", "all", "-1", "1-", "1-2-3", "1.5"])
+def test_texts_that_name_no_layers(loaded: PretrainedGenerator, layers: str) -> None:
+    with pytest.raises(ConfigError, match=f"^mixing={layers} is not allowed: it must be coarse, middle, fine, or lay"):
+        mix_styles(loaded, layers, rows=1, columns=1)
+
+
+def test_a_table_of_mixed_styles(run: Path, command: Command, loaded: PretrainedGenerator) -> None:
+    """The sources have labels, columns first; the grid has a row and a column more, and the corner is empty."""
+    given = ("sample", f"run={run}", "mixing=coarse", "labels=[3,7]", "device=cpu")
+    assert command(*given, "count=6", "columns=2").status == 0
+    folder = run / "samples" / "seed_0_labels_3-7_mixed_coarse"
+    assert len(list(folder.glob("[0-9].png"))) == 6
+    grid = np.array(Image.open(folder / "grid.png").convert("L"), int)
+    height, width = grid.shape
+    assert width / height == pytest.approx(3 / 4, rel=0.02)
+    assert (grid[: height // 4, : width // 3] == 32).all()
+    found = mix_styles(loaded, "coarse", 3, 2, 0, [3, 3, 3, 7, 7])
+    assert torch.allclose(gan_lab.sample(*given[1:], count=6, columns=2).samples, found.mixed, atol=1e-6)
+    refused = command(*given, "count=7", "columns=2")
+    assert refused.status == 2
+    assert "count=7 is not allowed: with mixing and 2 columns, give a multiple of it." in refused.err
 
 
 @pytest.mark.parametrize(

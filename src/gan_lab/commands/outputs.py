@@ -19,6 +19,7 @@ def samples_name(
     batch_norm: str = "running",
     truncation_cutoff: int | None = None,
     noise: str = "fixed",
+    mixing: str | None = None,
 ) -> str:
     """Name for samples, such as `seed_0_labels_3-7_resample_0.5_raw`; default values are left out."""
     parts = [f"seed_{seed}"]
@@ -29,7 +30,7 @@ def samples_name(
     parts += [weights] * (weights != "ema") + [batch_norm] * (batch_norm != "running")
     if truncation_cutoff is not None:
         parts.append(f"cutoff_{truncation_cutoff}")
-    parts += [f"{noise}_noise"] * (noise != "fixed")
+    parts += [f"{noise}_noise"] * (noise != "fixed") + [f"mixed_{mixing}"] * (mixing is not None)
     return "_".join(parts)
 
 

@@ -2,17 +2,29 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil, sqrt
 from pathlib import Path
 
 import torch
 from omegaconf import DictConfig
+from PIL import Image
 from torch import Tensor
 
 from gan_lab.commands.inputs import device_named
 from gan_lab.commands.outputs import refuse_used_folder, samples_name
-from gan_lab.figures import draw_samples, row_names, save_image, to_image, to_uint8, with_row_names
+from gan_lab.errors import ConfigError
+from gan_lab.figures import (
+    draw_samples,
+    row_names,
+    save_image,
+    table_of_mixtures,
+    to_image,
+    to_uint8,
+    with_row_names,
+)
 from gan_lab.files import create_folder, write_text
 from gan_lab.runs.latest import run_named
+from gan_lab.sampling.mixing import mix_styles
 from gan_lab.sampling.pretrained import PretrainedGenerator, labels_in_rows, load
 
 
@@ -23,7 +35,7 @@ class SampleFiles:
     Attributes:
         samples: float32 (n, C, H, W) in [-1, 1], or points (n, d).
         folder: Holds the grid and, with `files=true`, a file for each sample.
-        grid: The figure of all samples.
+        grid: The figure of all samples, with `mixing` also of their sources.
         checkpoint: The file of the generator.
         images_seen: Real images seen in training.
         weights: `ema` or `raw`.
@@ -46,7 +58,8 @@ class SampleFiles:
 def sample(cfg: DictConfig) -> SampleFiles:
     """Write `grid.png`, and with `files=true` a file for each sample (for points one CSV file), into a new folder.
 
-    With labels, the samples are sorted by class.
+    With labels, the samples are sorted by class. With `mixing`, the samples have mixed styles, and the grid has their
+    sources in its first row and column; the labels are those of the sources, from left to right, then downwards.
 
     Raises:
         UserError: The run or a value cannot be used, or the folder contains files.
@@ -56,17 +69,10 @@ def sample(cfg: DictConfig) -> SampleFiles:
         refuse_used_folder(out)
     run = run_named(cfg.run)
     loaded = load(run, cfg.weights, device_named(cfg.device))
-    given = labels_in_rows(cfg.labels, cfg.count, loaded.condition.num_classes, loaded.classes)
     adjusted = loaded.adjusted(
         cfg.truncation, cfg.truncation_form, cfg.batch_norm, cfg.seed, cfg.truncation_cutoff, cfg.noise
     )
-    samples = adjusted.sample(cfg.count, cfg.seed, given)
-    columns = cfg.columns
-    if given and columns is None:
-        columns = _columns(given)
-    grid = draw_samples(samples, columns)
-    if given and columns and samples.dim() == 4 and (names := row_names(given, columns, loaded.classes)):
-        grid = with_row_names(grid, names)
+    samples, grid = (_plain if cfg.mixing is None else _mixed)(adjusted, cfg)
     folder = create_folder(out or (run if run.is_dir() else run.parent) / "samples" / _name(cfg, loaded))
     save_image(grid, folder / "grid.png")
     if cfg.files:
@@ -74,10 +80,48 @@ def sample(cfg: DictConfig) -> SampleFiles:
     return SampleFiles(samples, folder, folder / "grid.png", loaded.path, loaded.images_seen, cfg.weights)
 
 
+def _plain(loaded: PretrainedGenerator, cfg: DictConfig) -> tuple[Tensor, Image.Image]:
+    """Samples and their grid, with the names of the classes beside its rows."""
+    given = labels_in_rows(cfg.labels, cfg.count, loaded.condition.num_classes, loaded.classes)
+    samples = loaded.sample(cfg.count, cfg.seed, given)
+    columns = cfg.columns
+    if given and columns is None:
+        columns = _columns(given)
+    grid = draw_samples(samples, columns)
+    if given and columns and samples.dim() == 4 and (names := row_names(given, columns, loaded.classes)):
+        grid = with_row_names(grid, names)
+    return samples, grid
+
+
+def _mixed(loaded: PretrainedGenerator, cfg: DictConfig) -> tuple[Tensor, Image.Image]:
+    """Samples of mixed styles, and a grid of them and of their sources.
+
+    Raises:
+        ConfigError: The last row is not complete.
+    """
+    columns = cfg.columns or ceil(sqrt(cfg.count))
+    rows, rest = divmod(cfg.count, columns)
+    if rest:
+        raise ConfigError(
+            f"count={cfg.count} is not allowed: with mixing and {columns} columns, give a multiple of it."
+        )
+    given = labels_in_rows(cfg.labels, columns + rows, loaded.condition.num_classes, loaded.classes)
+    found = mix_styles(loaded, cfg.mixing, rows, columns, cfg.seed, given)
+    return found.mixed, table_of_mixtures(found.columns, found.rows, found.mixed)
+
+
 def _name(cfg: DictConfig, loaded: PretrainedGenerator) -> str:
     form = loaded.form_of_truncation(cfg.truncation_form)
     return samples_name(
-        cfg.seed, cfg.labels, cfg.truncation, form, cfg.weights, cfg.batch_norm, cfg.truncation_cutoff, cfg.noise
+        cfg.seed,
+        cfg.labels,
+        cfg.truncation,
+        form,
+        cfg.weights,
+        cfg.batch_norm,
+        cfg.truncation_cutoff,
+        cfg.noise,
+        cfg.mixing,
     )
 
 

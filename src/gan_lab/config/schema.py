@@ -174,6 +174,7 @@ class Sample(Draws):
     truncation_cutoff: int | None = None
     batch_norm: str = MISSING
     noise: str = MISSING
+    mixing: str | None = None
     columns: int | None = None
     files: bool = MISSING
 
