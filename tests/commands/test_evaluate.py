@@ -210,7 +210,7 @@ def test_truncation_and_statistics_are_those_of_the_samples(command: Command, ru
 
 def test_images_are_not_truncated(command: Command, tmp_path: Path) -> None:
     save(tmp_path / "images", 4)
-    for setting in ("truncation=0.5", "batch_norm=standing"):
+    for setting in ("truncation=0.5", "batch_norm=standing", "truncation_cutoff=2", "noise=random"):
         outcome = command("evaluate", "device=cpu", "metrics=[ms_ssim]", "images=images", setting)
         assert outcome.status == 2 and f"{setting} applies to samples of a run" in outcome.err
 

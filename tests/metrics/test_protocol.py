@@ -21,7 +21,7 @@ from gan_lab.metrics.protocol import (
 
 FULL = MeasurementProtocol(
     samples=20, weights="ema", seed=3, images_seen=16, batch_norm="running", truncation=0.5,
-    truncation_form="scale", version="1",
+    truncation_form="scale", truncation_cutoff=2, noise="random", version="1",
     real_content="ab", real_data="cd", real_source="faces", real_split="train",
     real_images=30, extractor="pixels", extractor_fingerprint="ff",
     extractor_preprocessing="to 2x2", options={"bins": 50, "exact": True, "scales": [8, 16], "name": None},

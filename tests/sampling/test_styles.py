@@ -10,12 +10,15 @@ import torch
 from PIL import Image, ImageSequence
 
 import gan_lab
+from gan_lab.config.build import instantiate
 from gan_lab.config.compose import compose
 from gan_lab.errors import ConfigError
+from gan_lab.metrics.frechet import FrechetDistance
 from gan_lab.sampling.mixing import mix_styles
 from gan_lab.sampling.pretrained import PretrainedGenerator
 from gan_lab.training.fit import fit
 from tests.conftest import SMALL
+from tests.helpers.pixel_features import pixel_features
 
 Command = Callable[..., Any]
 STYLES = ("model=r1_gan", "architecture=stylegan2", "latent.dim=6", "dataset.resolution=8", "batch_size=8")
@@ -113,6 +116,27 @@ def test_a_walk_in_styles(run: Path, command: Command) -> None:
 def test_the_command(run: Path, command: Command) -> None:
     command("sample", f"run={run}", "count=4", "truncation=0.5", "truncation_cutoff=2", "noise=random", "files=false")
     assert (run / "samples" / "seed_0_psi_0.5_cutoff_2_random_noise" / "grid.png").is_file()
+
+
+def test_numbers_are_those_of_the_adjusted_samples(run: Path, loaded: PretrainedGenerator, tmp_path: Path) -> None:
+    """The protocol has the cutoff and random noise; a curve has no cutoff where nothing is truncated."""
+    given = (
+        f"run={run}", "metrics=[fd]", "evaluation.samples=12", "evaluation.real_images=16", "seed=3", "device=cpu",
+        "allow_targets=[tests.helpers.pixel_features]", "truncation_cutoff=2", "noise=random", f"out={tmp_path}/out",
+        "evaluation.metrics.fd.extractor={_target_:tests.helpers.pixel_features.pixel_features}",
+    )  # fmt: skip
+    record = gan_lab.evaluate(*given, "truncation=0.5").records["fd_pixels_12"]
+    assert (record.protocol.truncation_form, record.protocol.truncation_cutoff) == ("psi", 2)
+    assert record.protocol.noise == "random"
+    metric = FrechetDistance(pixel_features())
+    metric.update(next(instantiate(loaded.config.dataset, "dataset").reals(16, 16))[0], real=True)
+    metric.update(loaded.sample(12, seed=3, truncation=0.5, truncation_cutoff=2, noise="random"))
+    assert record.value == pytest.approx(float(metric.compute()), rel=1e-5)
+    curve = gan_lab.evaluate(*given, "truncation=[0.5,null]", "count=2")
+    protocols = [point.records["fd_pixels_12"].protocol for point in curve.points]
+    assert [protocol.truncation_cutoff for protocol in protocols] == [2, None]
+    assert curve.points[0].records["fd_pixels_12"].value == pytest.approx(record.value, rel=1e-5)
+    assert "truncation_cutoff 2" in str(curve) and "noise random" in str(curve)
 
 
 def test_mixed_styles(loaded: PretrainedGenerator) -> None:

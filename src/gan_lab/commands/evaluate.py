@@ -27,11 +27,14 @@ from gan_lab.progress import progress
 from gan_lab.reports.tables import aligned
 from gan_lab.reports.truncation_curve import CurvePoint, TruncationCurve, write_curve
 from gan_lab.runs.latest import run_named
-from gan_lab.sampling.pretrained import load
+from gan_lab.sampling.pretrained import PretrainedGenerator, load
 from gan_lab.version import __version__
 
 GRID = "grid.png"
 """File that `gan-lab sample` writes beside the samples."""
+
+_OF_SAMPLES = {"truncation": None, "truncation_cutoff": None, "batch_norm": "running", "noise": "fixed"}
+"""Keys that have no meaning for a folder of images, with their defaults."""
 
 _CHANNELS = {"1": 1, "L": 1}
 """Channels of Pillow's gray modes; all others are converted to three."""
@@ -117,7 +120,7 @@ def _curve(cfg: DictConfig, device: torch.device) -> TruncationCurve:
     path = run_named(cfg.run)
     loaded = load(path, cfg.weights, device)
     thresholds = [_threshold(each) for each in cfg.truncation]
-    generators = [loaded.adjusted(each, cfg.truncation_form, cfg.batch_norm, cfg.seed) for each in thresholds]
+    generators = [_adjusted(loaded, cfg, each, None if each is None else cfg.truncation_cutoff) for each in thresholds]
     count, batch_size = cfg.evaluation.samples, cfg.evaluation.batch_size
     metrics, real = _metrics(cfg, loaded.config, device)
     points = []
@@ -134,10 +137,16 @@ def _threshold(value: float | None) -> float | None:
     return None if value is None else float(value)
 
 
+def _adjusted(
+    loaded: PretrainedGenerator, cfg: DictConfig, truncation: float | None, cutoff: int | None
+) -> PretrainedGenerator:
+    return loaded.adjusted(truncation, cfg.truncation_form, cfg.batch_norm, cfg.seed, cutoff, cfg.noise)
+
+
 def _run(cfg: DictConfig, device: torch.device) -> EvaluationInput:
     path = run_named(cfg.run)
     truncation = _threshold(cfg.truncation)
-    loaded = load(path, cfg.weights, device).adjusted(truncation, cfg.truncation_form, cfg.batch_norm, cfg.seed)
+    loaded = _adjusted(load(path, cfg.weights, device), cfg, truncation, cfg.truncation_cutoff)
     folder = path if path.is_dir() else path.parent
     protocol = sampling_protocol(cfg, loaded, truncation)
     chunks = loaded.chunks(cfg.evaluation.samples, cfg.seed, batch_size=cfg.evaluation.batch_size)
@@ -146,10 +155,10 @@ def _run(cfg: DictConfig, device: torch.device) -> EvaluationInput:
 
 
 def _images(cfg: DictConfig) -> EvaluationInput:
-    if cfg.truncation is not None or cfg.batch_norm != "running":
-        given = f"batch_norm={cfg.batch_norm}" if cfg.truncation is None else f"truncation={cfg.truncation}"
+    given = [f"{key}={cfg[key]}" for key, default in _OF_SAMPLES.items() if cfg[key] != default]
+    if given:
         raise ConfigError(
-            f"{given} applies to samples of a run, and images={cfg.images} are generated already: give one of them."
+            f"{given[0]} applies to samples of a run, and images={cfg.images} are generated already: give one of them."
         )
     try:
         raw = read_image_folder(cfg.images)

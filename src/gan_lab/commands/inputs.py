@@ -123,5 +123,7 @@ def sampling_protocol(cfg: DictConfig, loaded: PretrainedGenerator, truncation: 
         batch_norm=f"batch of {cfg.evaluation.batch_size}" if cfg.batch_norm == "batch" else cfg.batch_norm,
         truncation=truncation,
         truncation_form=None if truncation is None else loaded.form_of_truncation(cfg.truncation_form),
+        truncation_cutoff=None if truncation is None else cfg.truncation_cutoff,
+        noise=None if cfg.noise == "fixed" else cfg.noise,
         version=__version__,
     )

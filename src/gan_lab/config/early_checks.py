@@ -73,7 +73,9 @@ RULES: dict[str, tuple[Rule | Choice, ...]] = {
         _COUNT,
         _WEIGHTS,
         _FORM,
+        _CUTOFF,
         _BATCH_NORM,
+        _NOISE,
         Rule(
             "truncation",
             lambda v: v is None or _is_number(v) or _are_thresholds(v),

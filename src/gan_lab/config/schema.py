@@ -209,7 +209,9 @@ class Evaluate(Draws, ReadsData):
     images: str | None = None
     truncation: Any = None
     truncation_form: str = MISSING
+    truncation_cutoff: int | None = None
     batch_norm: str = MISSING
+    noise: str = MISSING
     count: int = MISSING
     evaluation: Evaluation = field(default_factory=Evaluation)
 

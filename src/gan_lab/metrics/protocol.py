@@ -34,6 +34,8 @@ class MeasurementProtocol:
         batch_norm: Statistics of the generator's batch norms: `running`, `standing` or `batch of <n>`.
         truncation: Threshold of the latents, or psi of styles; None without truncation.
         truncation_form: `resample`, `scale`, or `psi` of styles; None without truncation.
+        truncation_cutoff: Number of layers whose styles are truncated; None for all.
+        noise: `random` for new noise in each sample; None for the same in all, as in evaluations of training.
         version: Version of gan_lab.
         real_content: Fingerprint of the real images; None for a metric without real images.
         real_data: Hash of the real images' `DataContent`, as in the config of a run.
@@ -53,6 +55,8 @@ class MeasurementProtocol:
     batch_norm: str | None = None
     truncation: float | int | None = None
     truncation_form: str | None = None
+    truncation_cutoff: int | None = None
+    noise: str | None = None
     version: str | None = None
     real_content: str | None = None
     real_data: str | None = None

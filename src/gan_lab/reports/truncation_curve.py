@@ -97,7 +97,8 @@ def _write_numbers(points: Sequence[CurvePoint], folder: Path) -> None:
 def _protocol(points: Sequence[CurvePoint]) -> str:
     """The entries that the protocols of all numbers have in common."""
     protocols = [measurement.protocol for point in points for measurement in point.records.values()]
-    form = {"truncation_form": protocols[0].truncation_form}  # None in the point without truncation
+    first = protocols[0]  # these entries are None in the point without truncation
+    form = {"truncation_form": first.truncation_form, "truncation_cutoff": first.truncation_cutoff}
     return f"Protocol: {format_entries(common_entries(protocols) | form)}."
 
 
