@@ -35,6 +35,7 @@ TRAIN = {
     "points": ("model=gan", "dataset=ring", "architecture=mlp", "metrics=[points]", "hardware=cpu", "batch_size=8"),
     "metrics": ("model=dcgan", *NETWORKS, *SET, "metrics=[fd,kd,pr]", "extractor=digits"),
     "infogan": ("model=infogan", *NETWORKS, *SET),
+    "stylegan2": ("model=stylegan2", "latent.dim=8", *NETWORKS, *SET),
 }
 """Configs whose keys are tried: together they have most components with options."""
 FREE = {"run.name", "run.dir", "run.root", "resume"}
@@ -44,7 +45,7 @@ COMMANDS = {
     "sample": ("run=run", "count=2"),
     "interpolate": ("run=run", "count=2", "seconds=0.2"),
     "export": ("run=run",),
-    "evaluate": ("run=run", "metrics=[ms_ssim]", "evaluation.samples=8", "evaluation.batch_size=8"),
+    "evaluate": ("run=run", "metrics=[pr]", "extractor=digits", "evaluation.samples=8", "evaluation.batch_size=8"),
     "memorization": ("run=run", "extractor=digits", "samples=8", "count=2"),
     "prepare": ("dataset=digits", "dataset.max_images=8", "dataset.resolution=8", "out=prepared"),
     "duplicates": ("dataset=digits", "dataset.max_images=8", "dataset.resolution=8"),
