@@ -456,6 +456,7 @@ def test_what_both_networks_refuse(options: dict, sentence: str) -> None:
         (lambda: make(mixing=1.5), "architecture.generator.mixing=1.5 is not allowed: it must be in [0, 1]"),
         (lambda: make(mapping_layers=0),
          "architecture.generator.mapping_layers=0 is not allowed: it must be at least 1"),
+        (lambda: make(label_dim=-1), "architecture.generator.label_dim=-1 is not allowed: it must be from 0 to 5"),
         (lambda: make(style_dim=0), "architecture.generator.style_dim=0 is not allowed: it must be at least 1"),
         (lambda: make(noise="white"),
          "architecture.generator.noise=white is not known; choose random, fixed or none"),

@@ -125,6 +125,8 @@ class StyleMapping(nn.Module):
         super().__init__()
         require_at_least("architecture.generator.mapping_layers", layers, 1)
         require_at_least("architecture.generator.style_dim", style_dim, 1)
+        allowed = 0 <= label_dim < latent_dim
+        require_range("architecture.generator.label_dim", label_dim, allowed, f"from 0 to {latent_dim - 1}")
         require_range("architecture.generator.mixing", mixing, 0 <= mixing <= 1, "in [0, 1]")
         self.network = MappingNetwork(latent_dim, style_dim, layers, label_dim, num_classes)
         self.latent_dim = latent_dim - label_dim
