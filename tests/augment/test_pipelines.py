@@ -302,7 +302,7 @@ def test_the_order_of_geometric_transforms() -> None:
 @pytest.mark.parametrize("make", [DiffAugment, lambda c, r: Adaptive(c, r, batch_size=4)], ids=["diffaugment", "ada"])
 def test_points_and_other_channels_are_refused(make: Callable[[int, int | None], nn.Module]) -> None:
     with pytest.raises(
-        ValueError, match=r"augment=\w+ needs images, but this data set contains points; set augment=none"
+        ValueError, match=r"augment=\w+ needs images, but augment\.resolution=null, as for points; set augment=none"
     ):
         make(2, None)
     with pytest.raises(ValueError, match=r"1, 3 or 4 channels, but dataset\.channels is 2"):
@@ -316,7 +316,7 @@ def test_unknown_policies_are_refused(policy: list[str]) -> None:
 
 
 def test_shifts_of_points_are_refused() -> None:
-    with pytest.raises(ValueError, match="this data set contains points"):
+    with pytest.raises(ValueError, match="its resolution=null, as for points"):
         FlipAndShift(None)
     with pytest.raises(ValueError, match="fraction of the resolution"):
         FlipAndShift(8, 4)

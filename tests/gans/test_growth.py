@@ -170,7 +170,7 @@ def test_every_algorithm_grows(model: str, tiny) -> None:
         (("model=dcgan", "growth=even"), "growth needs growing networks, and DCGANGenerator does not grow; set "
          "architecture=pggan, or growth=none."),
         (("model=pggan", "dataset=ring", "architecture=mlp"),
-         "growth needs images, but this data set contains points; set growth=none."),
+         "growth needs images, but growth.resolution=null, as for points; set growth=none."),
         (("model=pggan", "growth.first=8", "dataset.resolution=8"),
          "growth.first=8 and dataset.resolution=8 are not allowed: both must be powers of two, at least 4, and first "
          "must be smaller."),

@@ -116,7 +116,7 @@ def test_numbers_of_the_presets() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"resolution": None}, r"^growth needs images, but this data set contains points; set growth=none$"),
+        ({"resolution": None}, r"^growth needs images, but growth.resolution=null, as for points; set growth=none$"),
         (
             {"resolution": 48},
             r"^growth\.first=4 and dataset\.resolution=48 are not allowed: both must be powers of two",

@@ -90,7 +90,7 @@ class FlipAndShift(nn.Module):
         super().__init__()
         if resolution is None:
             raise ValueError(
-                "regularizer=consistency flips and shifts images, but this data set contains points; "
+                "regularizer=consistency flips and shifts images, but its resolution=null, as for points; "
                 "remove it, or set another regularizer.consistency.transform._target_"
             )
         if not 0 <= shift <= 1:
@@ -211,7 +211,7 @@ class Adaptive(nn.Module):
 
 def _require_images(name: str, channels: int, resolution: int | None) -> None:
     if resolution is None:
-        raise ValueError(f"augment={name} needs images, but this data set contains points; set augment=none")
+        raise ValueError(f"augment={name} needs images, but augment.resolution=null, as for points; set augment=none")
     if channels not in (1, 3, 4):
         raise ValueError(f"augment={name} needs images of 1, 3 or 4 channels, but dataset.channels is {channels}")
 

@@ -38,7 +38,7 @@ class Growth:
 
     def __post_init__(self) -> None:
         if self.resolution is None:
-            raise ValueError("growth needs images, but this data set contains points; set growth=none")
+            raise ValueError("growth needs images, but growth.resolution=null, as for points; set growth=none")
         if not (_is_power_of_two(self.first) and _is_power_of_two(self.resolution) and self.first < self.resolution):
             raise ValueError(
                 f"growth.first={self.first} and dataset.resolution={self.resolution} are not allowed: "
