@@ -75,9 +75,15 @@ def test_every_command_is_a_function_of_the_same_arguments(
     assert outcome.status == 0, outcome.err
     function = getattr(gan_lab, COMMANDS[name].python or name)
     first = [run.parent if name in ("compare", "runs") else str(run)] * (name in TAKES_A_RUN)
+    shutil.rmtree("here", ignore_errors=True)  # files that exist are not replaced
     found = function(*first, **settings)
     assert not isinstance(found, str) and timeless(str(found)) == timeless(outcome.out)
+    shutil.rmtree("here", ignore_errors=True)
     assert timeless(str(function(*arguments))) == timeless(outcome.out)
+
+
+def test_a_group_needs_no_key() -> None:
+    assert str(gan_lab.list_choices("loss")) == str(gan_lab.list_choices(what="loss"))
 
 
 def test_every_command_has_its_function() -> None:

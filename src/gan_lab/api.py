@@ -128,10 +128,10 @@ def bench(*arguments: Argument, **settings: Any) -> "Bench":
 
 
 def list_choices(*arguments: Argument, **settings: Any) -> "Choices":
-    """List the choices of all config groups, or of one: `list_choices(what="loss")`."""
+    """List the choices of all config groups, or of one: `list_choices("loss")`."""
     from gan_lab.commands import list as module
 
-    return _call(module.choices, "list", None, arguments, settings)
+    return _call(module.choices, "list", "what", arguments, settings)
 
 
 def list_runs(*arguments: Argument, **settings: Any) -> "RunList":

@@ -1,5 +1,7 @@
 """Facts of a run that several commands print."""
 
+import json
+import math
 from pathlib import Path
 
 import pytest
@@ -25,3 +27,14 @@ def test_images_and_time(seen: int, budget: int | None, summary: str, progress: 
     listed = read_listed_run(tmp_path)
     assert RunFolder(tmp_path).summary() == summary and listed.progress() == progress
     assert listed.seconds == RunFolder(tmp_path).seconds == seen
+
+
+def test_time_of_all_starts(tmp_path: Path) -> None:
+    """The row at the end of a run is replaced when it is resumed, and the log of a branch begins later."""
+    (tmp_path / "metrics.csv").write_text("progress/images_seen,progress/images_per_second\n64,1\n")
+    for state, seconds in (("finished", 12.5), ("stopped", 12.5), ("running", 64)):
+        (tmp_path / "state.json").write_text(json.dumps({"state": state, "training_seconds": 12.5}))
+        assert RunFolder(tmp_path).seconds == seconds
+    for damaged in ("x", -1, math.inf, None):
+        (tmp_path / "state.json").write_text(json.dumps({"state": "finished", "training_seconds": damaged}))
+        assert RunFolder(tmp_path).seconds == 64

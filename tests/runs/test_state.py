@@ -18,6 +18,15 @@ def test_a_run_that_had_ended_keeps_its_state(state: str, tmp_path: Path) -> Non
     assert read_state(tmp_path) == before | {"refused": "lr=-1 is not allowed."}
 
 
+def test_a_failure_is_that_of_its_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of one that failed before training: a later command that is refused does not replace the reason."""
+    note_failure(tmp_path, "the first reason")
+    monkeypatch.setattr("os.getpid", lambda: 1)
+    note_failure(tmp_path, "the second one")
+    found = read_state(tmp_path)
+    assert (found["reason"], found["refused"]) == ("the first reason", "the second one")
+
+
 @pytest.mark.parametrize("before", [{}, {"state": "running", "process": os.getpid()}])
 def test_a_run_that_failed(before: dict, tmp_path: Path) -> None:
     (tmp_path / "state.json").write_text(json.dumps(before))

@@ -166,6 +166,7 @@ def test_commands(command: Command, run: Path, tmp_path: Path) -> None:
     """Every command with run= gives the same result for the file and the run."""
     outcome = command("export", "out=gift.safetensors")
     assert outcome.status == 0 and "Next: gan-lab sample run=gift.safetensors" in outcome.out, outcome.err
+    assert "out=gift.safetensors exists already" in command("export", "out=gift.safetensors").err
     small = ("device=cpu", "evaluation.samples=20", "evaluation.real_images=30", "metrics=[swd_small]")
     data = ("dataset=digits", "dataset.resolution=16")
     pixels = (

@@ -193,6 +193,15 @@ def test_a_run_stops_before_its_time_limit(monkeypatch: pytest.MonkeyPatch) -> N
     assert module.interrupted == "time_limit" and trainer.should_stop
 
 
+def test_a_run_that_stops_before_its_first_checkpoint(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """No message names a file that is not there."""
+    cfg = settings("gan", "cpu", tmp_path / "run", workers=0, stop=8)
+    cfg.callbacks.checkpoints = None
+    with caplog.at_level("INFO"):
+        assert fit(cfg).module.interrupted
+    assert "stopped after 8 images, and" in caplog.text and "has no checkpoint yet: the same command" in caplog.text
+
+
 def test_data_workers_ignore_signals_to_the_job(tmp_path: Path) -> None:
     """A scheduler sends signals to the training process and to its data workers."""
     train_uninterrupted(tmp_path / "reference", "gan", "cpu")

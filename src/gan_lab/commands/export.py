@@ -67,6 +67,8 @@ def export(cfg: DictConfig) -> Exported:
     file = Path(cfg.out) if cfg.out is not None else folder / f"generator_{cfg.weights}{SUFFIX}"
     if file.suffix != SUFFIX or file.is_dir():
         raise ConfigError(f"out={cfg.out} is not allowed: it must be a file name that ends with {SUFFIX}.")
+    if cfg.out is not None and file.exists():
+        raise ConfigError(f"out={cfg.out} exists already: give another file name, or delete the file.")
     sample = load(stored.file, cfg.weights, "cpu").sample(1)  # check that the generator works
     file.parent.mkdir(parents=True, exist_ok=True)
     write_export(file, stored.state, _card(stored, sample))

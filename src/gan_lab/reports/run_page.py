@@ -150,7 +150,7 @@ def _tiles(run: RunFolder) -> list[dict[str, str]]:
             )
     if spans := run.spans():
         seen = max(row["progress/images_seen"] for row, _ in spans)
-        speed = f"{seen / max(run.seconds, 1e-9):,.0f}"
+        speed = f"{seen / max(sum(seconds for _, seconds in spans), 1e-9):,.0f}"
         tiles.append({"name": "images per second", "value": speed, "detail": f"{duration(run.seconds)} of training"})
     return tiles
 

@@ -231,7 +231,10 @@ class RunFolder:
 
     @property
     def seconds(self) -> float:
-        """Training time in seconds, from the first batch to the last row of the log, of all starts together."""
+        """Time of training in seconds, of all starts; of a run that has not ended, up to the last row of the log."""
+        recorded = self.state.get("training_seconds")
+        if self.state.get("state") != RUNNING and isinstance(recorded, (int, float)) and 0 <= recorded < math.inf:
+            return float(recorded)
         return sum(seconds for _, seconds in self.spans())
 
     def summary(self) -> str:

@@ -19,7 +19,8 @@ RUNNING, FINISHED, STOPPED, FAILED = "running", "finished", "stopped", "failed"
 def read_state(path: Path) -> dict[str, Any]:
     """Contents of `state.json` of a run folder; empty without the file, or if it is damaged.
 
-    Keys: `state`, `reason`, `images_seen`, `budget_images`, `time`, `host`, `process`, each if the run wrote it.
+    Keys: `state`, `reason`, `images_seen`, `budget_images`, `training_seconds` (of all starts that were not killed),
+    `time`, `host`, `process`, each if the run wrote it.
     """
     try:
         state = json.loads(read_text(path / "state.json"))
@@ -56,6 +57,9 @@ class RunState:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._begin = time.monotonic()
+        earlier = read_state(folder).get("training_seconds")
+        self._earlier = float(earlier) if isinstance(earlier, (int, float)) else 0.0
 
     @property
     def finished(self) -> bool:
@@ -68,6 +72,7 @@ class RunState:
             self.folder,
             {
                 "state": state, "reason": reason, "images_seen": images_seen, "budget_images": budget,
+                "training_seconds": round(self._earlier + time.monotonic() - self._begin, 1),
                 "time": _now(), "host": socket.gethostname(), "process": os.getpid(),
             },
         )  # fmt: skip
@@ -83,8 +88,9 @@ def note_failure(folder: Path, reason: str) -> None:
     state, process = before.get("state"), before.get("process")
     if state == RUNNING and process != os.getpid() and not is_dead(before):
         return
-    had_ended = state == FINISHED or (state in (STOPPED, FAILED) and process not in (None, os.getpid()))
-    entries = {"refused": reason} if had_ended else {"state": FAILED, "reason": reason, "time": _now()}
+    had_ended = state == FINISHED or (state in (STOPPED, FAILED) and process != os.getpid())
+    failure = {"state": FAILED, "reason": reason, "time": _now(), "host": socket.gethostname(), "process": os.getpid()}
+    entries = {"refused": reason} if had_ended else failure
     with suppress(OSError):  # for example a full disk, which may be the reason
         _write(folder, before | entries)
 

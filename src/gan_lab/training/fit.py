@@ -12,7 +12,7 @@ from typing import cast
 
 import torch
 from lightning.pytorch import Trainer
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from gan_lab.callbacks.checkpoints import AtomicCheckpointIO
 from gan_lab.callbacks.new_settings import NewSettings
@@ -80,7 +80,8 @@ def _finished(cfg: DictConfig, data: TrainingData, start: Start) -> Experiment:
     if is_first_process():
         log.info(
             f"{relative_path(cfg.run.dir)} is finished, with {start.images_seen:,} images seen. Nothing was trained: "
-            f"give budget.images above {start.images_seen} to continue it, or another run.name to train from scratch."
+            f"give budget.images above {start.images_seen} to continue it; to train from scratch, give another "
+            "run.name and no resume=."
         )
     with open_dict(cfg):
         cfg.logger = {}
@@ -217,6 +218,8 @@ def _log_start(experiment: Experiment, start: Start | None, changed: list[str]) 
     )
     if found := experiment.data.summary():
         log.info(f"Data: {found}.")
+    if config.dataset.get("resolution") and config.dataset.get("num_classes") and not _uses_labels(config):
+        log.info("The labels are not used: choose a conditioning, such as conditioning=concat, or model=acgan.")
     if start is not None:
         log.info(f"Resuming from {relative_path(str(start.file))}, after {start.images_seen:,} images.")
         if changed_hardware := hardware_change(experiment.trainer, config, start):
@@ -233,6 +236,10 @@ def _log_start(experiment: Experiment, start: Start | None, changed: list[str]) 
         )
 
 
+def _uses_labels(config: DictConfig) -> bool:
+    return OmegaConf.select(config, "conditioning.num_classes") is not None
+
+
 def _log_waiting(trainer: Trainer) -> None:
     """Report which processes of other machines Lightning waits for, which it does not report."""
     if trainer.num_nodes == 1 or trainer.local_rank != 0:
@@ -245,16 +252,23 @@ def _log_waiting(trainer: Trainer) -> None:
     )
 
 
+def _stop(folder: str, seen: int) -> str:
+    """Where an interrupted run stopped, and how to resume it; a signal may come before the first checkpoint."""
+    if not Path(folder, "checkpoints", "last.ckpt").is_file():
+        return f"after {seen:,} images, and {folder} has no checkpoint yet: the same command starts it again."
+    return (
+        f"after {seen:,} images with the checkpoint {folder}/checkpoints/last.ckpt. To resume: gan-lab train "
+        f"{to_paste('resume', folder)}"
+    )
+
+
 def _log_end(experiment: Experiment, first_images: int) -> None:
     """Log how the run ended, which had seen `first_images` images at its start."""
     if not experiment.trainer.is_global_zero:
         return
     folder = relative_path(experiment.config.run.dir)
     if experiment.module.interrupted:
-        log.info(
-            f"{experiment.module.interrupted}: stopped after {experiment.module.images_seen:,} images with the "
-            f"checkpoint {folder}/checkpoints/last.ckpt. To resume: gan-lab train {to_paste('resume', folder)}"
-        )
+        log.info(f"{experiment.module.interrupted}: stopped {_stop(folder, experiment.module.images_seen)}")
         return
     seen, budget = experiment.module.images_seen, experiment.config.budget.images
     done = f"Done: {RunFolder(Path(experiment.config.run.dir)).summary()}. "
