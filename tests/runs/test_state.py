@@ -21,6 +21,7 @@ def test_a_run_that_had_ended_keeps_its_state(state: str, tmp_path: Path) -> Non
 def test_a_failure_is_that_of_its_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also of one that failed before training: a later command that is refused does not replace the reason."""
     note_failure(tmp_path, "the first reason")
+    assert read_state(tmp_path)["process"] == os.getpid()
     monkeypatch.setattr("os.getpid", lambda: 1)
     note_failure(tmp_path, "the second one")
     found = read_state(tmp_path)

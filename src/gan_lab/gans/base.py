@@ -85,8 +85,8 @@ class AdversarialModule(LightningModule):
         self._examples: Batch | None = None
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # Lightning notes the current hook some 40 times a batch; the search of torch for parameters, buffers and
-        # submodules of that name takes a twentieth of a small network's step.
+        # Lightning notes the current hook dozens of times a batch. For this plain attribute torch's search for
+        # parameters, buffers and submodules of its name is left out.
         if name == "_current_fx_name":
             object.__setattr__(self, name, value)
         else:
