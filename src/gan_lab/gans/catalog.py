@@ -191,6 +191,12 @@ CATALOG = (
         "paper, section 5; weight and batch size from other implementations",
     ),
     Entry(
+        "d2gan_dfm", "D2GAN with denoising feature matching", "Nguyen et al. (2017)", "1709.03831",
+        "gan_lab.gans.d2gan_dfm.D2GANDFM",
+        "D2GAN with the denoiser of DFM on the features of its first discriminator",
+        "D2GAN and DFM; nothing is published for both",
+    ),
+    Entry(
         "veegan", "VEEGAN", "Srivastava et al. (2017)", "1705.07761", "gan_lab.gans.veegan.VEEGAN",
         "a reconstructor of latents; the discriminator scores pairs of latent and sample",
         "Stacked-MNIST runs as repeated by the code of PacGAN; networks of DCGAN",
