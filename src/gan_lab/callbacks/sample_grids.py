@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,7 @@ from gan_lab.callbacks.fields import logits_of_points
 from gan_lab.callbacks.sampling import sample_in_chunks
 from gan_lab.figures import (
     BACKGROUND,
+    colored_densities,
     draw_samples,
     evenly,
     extent_of,
@@ -136,7 +137,7 @@ class SampleGrids(Callback):
         columns, names = None, []
         if module.condition.num_classes is not None and data.spec.resolution is not None:
             real, columns = self._rows_of_classes(data, module)
-            names = _names(trainer, module.condition.examples(CLASS_ROWS), 1)
+            names = _names(trainer, module, module.condition.examples(CLASS_ROWS), 1)
         else:
             real = data.real_batch(min(self._samples, data.size))
         if real.dim() == 2:
@@ -158,12 +159,16 @@ class SampleGrids(Callback):
         self._last = module.images_seen
         for kind, average in (("ema", True), ("raw", False)):
             samples = torch.cat([chunk.cpu() for chunk, _ in sample_in_chunks(module, latents, condition, average)])
-            figure = draw_samples(*_with_sources(module, samples, condition, columns), self._extent)
-            if names := _names(trainer, condition, columns):
+            if self._extent is not None and _is_number(condition):
+                figure = colored_densities(samples, condition.cpu(), self._extent)
+            else:
+                figure = draw_samples(*_with_sources(module, samples, condition, columns), self._extent)
+            if names := _names(trainer, module, condition, columns):
                 figure = with_row_names(figure, names)
             _save(figure, self._path(kind, module))
             self._send(trainer, kind, module)
-        if self._extent is not None and condition is None:
+        is_unconditional = module.condition.num_classes is None and not module.condition.needs_batch
+        if self._extent is not None and is_unconditional:  # else a point has a logit for each condition
             self._write_field(trainer, module, samples)
 
     def _write_field(self, trainer: Any, module: AdversarialModule, points: Tensor) -> None:
@@ -203,11 +208,16 @@ def _save(figure: Image.Image, file: Path) -> None:
         _aside(file).unlink()
 
 
-def _names(trainer: Any, condition: Tensor | None, columns: int | None) -> list[str]:
-    """Names of the classes of the rows; empty without labels or names."""
-    if condition is None or columns is None or condition.dim() != 1 or condition.is_floating_point():
+def _is_number(condition: Tensor | None) -> TypeGuard[Tensor]:
+    """Whether the condition of each sample is a label or the number of a generator."""
+    return condition is not None and condition.dim() == 1 and not condition.is_floating_point()
+
+
+def _names(trainer: Any, module: AdversarialModule, condition: Tensor | None, columns: int | None) -> list[str]:
+    """Names of the conditions of the rows; empty if they have none."""
+    if columns is None or not _is_number(condition):
         return []
-    return row_names(condition.tolist(), columns, trainer.datamodule.classes)
+    return row_names(condition.tolist(), columns, module.condition.names(trainer.datamodule.classes))
 
 
 def _with_sources(

@@ -25,7 +25,7 @@ from gan_lab.figures import (
 from gan_lab.files import create_folder, write_text
 from gan_lab.runs.latest import run_named
 from gan_lab.sampling.mixing import mix_styles
-from gan_lab.sampling.pretrained import PretrainedGenerator, labels_in_rows, load
+from gan_lab.sampling.pretrained import PretrainedGenerator, load
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,9 @@ class SampleFiles:
 def sample(cfg: DictConfig) -> SampleFiles:
     """Write `grid.png`, and with `files=true` a file for each sample (for points one CSV file), into a new folder.
 
-    With labels, the samples are sorted by class. With `mixing`, the samples have mixed styles, and the grid has their
-    sources in its first row and column; the labels are those of the sources, from left to right, then downwards.
+    With labels, the samples are sorted by class; with `generator`, by generator. With `mixing`, the samples have mixed
+    styles, and the grid has their sources in its first row and column; the labels are those of the sources, from left
+    to right, then downwards.
 
     Raises:
         UserError: The run or a value cannot be used, or the folder contains files.
@@ -82,15 +83,19 @@ def sample(cfg: DictConfig) -> SampleFiles:
 
 def _plain(loaded: PretrainedGenerator, cfg: DictConfig) -> tuple[Tensor, Image.Image]:
     """Samples and their grid, with the names of the classes beside its rows."""
-    given = labels_in_rows(cfg.labels, cfg.count, loaded.condition.num_classes, loaded.classes)
+    given = loaded.conditions_in_rows(cfg.labels, cfg.generator, cfg.count)
     samples = loaded.sample(cfg.count, cfg.seed, given)
     columns = cfg.columns
     if given and columns is None:
         columns = _columns(given)
     grid = draw_samples(samples, columns)
-    if given and columns and samples.dim() == 4 and (names := row_names(given, columns, loaded.classes)):
+    if given and columns and samples.dim() == 4 and (names := _row_names(loaded, given, columns)):
         grid = with_row_names(grid, names)
     return samples, grid
+
+
+def _row_names(loaded: PretrainedGenerator, given: Sequence[int], columns: int) -> list[str]:
+    return row_names(given, columns, loaded.condition.names(loaded.classes))
 
 
 def _mixed(loaded: PretrainedGenerator, cfg: DictConfig) -> tuple[Tensor, Image.Image]:
@@ -105,7 +110,7 @@ def _mixed(loaded: PretrainedGenerator, cfg: DictConfig) -> tuple[Tensor, Image.
         raise ConfigError(
             f"count={cfg.count} is not allowed: with mixing and {columns} columns, give a multiple of it."
         )
-    given = labels_in_rows(cfg.labels, columns + rows, loaded.condition.num_classes, loaded.classes)
+    given = loaded.conditions_in_rows(cfg.labels, cfg.generator, columns + rows)
     found = mix_styles(loaded, cfg.mixing, rows, columns, cfg.seed, given)
     return found.mixed, table_of_mixtures(found.columns, found.rows, found.mixed)
 
@@ -122,6 +127,7 @@ def _name(cfg: DictConfig, loaded: PretrainedGenerator) -> str:
         cfg.truncation_cutoff,
         cfg.noise,
         cfg.mixing,
+        cfg.generator,
     )
 
 

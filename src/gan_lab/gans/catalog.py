@@ -111,6 +111,16 @@ CATALOG = (
         "the authors' MNIST code; networks of DCGAN",
     ),
     Entry(
+        "mgan", "MGAN", "Hoang et al. (2018)", "1708.02556", TWO_PLAYER,
+        "several generators with their own first layers, rewarded for samples that a classifier distinguishes",
+        "the authors' CIFAR-10 code",
+    ),
+    Entry(
+        "madgan", "MAD-GAN", "Ghosh et al. (2018)", "1704.02906", TWO_PLAYER,
+        "several generators with their own last layers; the discriminator also classifies which one made a sample",
+        "the authors' code for mixtures; networks of DCGAN",
+    ),
+    Entry(
         "sngan", "SN-GAN", "Miyato et al. (2018)", "1802.05957", TWO_PLAYER,
         "spectral norm in the discriminator, hinge loss, five discriminator steps",
         "paper, section 4, and the authors' code",

@@ -14,7 +14,7 @@ class D2GANDFM(DFM, D2GAN):
     D2GAN's loss and denoising_weight |Phi(x') - r(Phi(x'))|^2.
 
     Even the optimal denoiser contracts features towards regions of high density, also where real and generated samples
-    have the same distribution: the term moves the optimum. With a small weight, samples are nearer to the modes and
+    have the same distribution: the term changes the optimum. With a small weight, samples are nearer to the modes and
     vary less.
 
     Args:
