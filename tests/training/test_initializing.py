@@ -142,7 +142,7 @@ def run(name: str, *more: str) -> tuple[str, ...]:
     return overrides(*STYLES, "conditioning=mapping", f"run.dir={name}", *more)
 
 
-def test_a_run_says_what_it_took(copied: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_run_reports_what_it_took(copied: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
         fit(compose(*run("new", "initialize=old", "budget.images=8")))
     file = "old/checkpoints/images_0000000032.ckpt"
@@ -166,12 +166,12 @@ def test_little_in_common_is_a_warning(copied: Path, caplog: pytest.LogCaptureFi
 
 def test_resuming_does_not_initialize_again(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that is interrupted ends like another one; the file is not needed any more, and stays in the config."""
-    whole = fit(compose(*run("whole", "initialize=old", "budget.images=32"))).module
+    complete = fit(compose(*run("complete", "initialize=old", "budget.images=32"))).module
     fit(compose(*run("parts", "initialize=old", "budget.images=16")))
     shutil.rmtree("old")
     record = Path("parts/initialize.json").read_text()
     parts = fit(compose(*run("parts", "initialize=old", "budget.images=32"))).module
-    assert not list(unequal(plain(parts.state_dict()), plain(whole.state_dict())))
+    assert not list(unequal(plain(parts.state_dict()), plain(complete.state_dict())))
     assert Path("parts/initialize.json").read_text() == record
     with pytest.raises(ConfigError, match=r"was trained with initialize=old \(now old.safetensors\): restore"):
         fit(compose(*run("parts", "initialize=old.safetensors", "budget.images=40")))

@@ -19,7 +19,7 @@ AVERAGED, WRAPPED = "averaged.", "network."
 """Prefixes of names: of averaged networks in an algorithm, and of the network inside a wrapper."""
 
 LITTLE = 0.5
-"""Fraction of a network's values below which a warning says that little was taken."""
+"""Fraction of a network's values below which a warning reports that little was taken."""
 
 
 @dataclass(frozen=True)
