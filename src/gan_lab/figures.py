@@ -118,7 +118,7 @@ def with_row_names(grid: Image.Image, names: Sequence[str]) -> Image.Image:
 
     Args:
         grid: The grid.
-        names: One for each row, or for every few rows, of which the first `NAME_LENGTH` characters are drawn.
+        names: One for each row, or for each group of rows, of which the first `NAME_LENGTH` characters are drawn.
     """
     shown = [name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 1]}…" for name in names]
     row = grid.height / len(names)

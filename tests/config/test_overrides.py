@@ -46,7 +46,7 @@ def test_commands_from_python_can_be_pasted(path: str) -> None:
         ("-m", "-m"),
     ],
 )
-def test_commands_have_as_few_quotes_as_possible(argument: str, pasted: str) -> None:
+def test_commands_have_no_more_quotes_than_needed(argument: str, pasted: str) -> None:
     assert command_to_paste([argument]) == pasted and shlex.split(pasted)[0] in (argument, "run.name=py")
 
 

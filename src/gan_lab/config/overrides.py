@@ -95,7 +95,7 @@ def _argument_to_paste(argument: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Text as one word of a shell command; of text with single quotes, in double quotes where these are enough."""
+    """Text as one argument of a shell command; of text with single quotes, in double quotes where these are enough."""
     return shlex.quote(text) if "'" not in text or re.search(r"[\"$`\\!]", text) else f'"{text}"'
 
 
