@@ -86,9 +86,13 @@ def _refuse_run_without_record(run: Path) -> None:
     if file.is_file():
         raise ConfigError(
             f"{run} has no {NOTES} with its settings to repeat, such as a run of gan_lab.fit with a config that "
-            "gan_lab.compose did not make: resume it with gan_lab.fit and the same config, or give "
-            f"{to_paste('resume', file)} and all of its settings."
+            f"gan_lab.compose did not make: resume it with gan_lab.fit and the same config, or {_without_record(run)}."
         )
+
+
+def _without_record(run: Path) -> str:
+    """How to resume a run whose settings are not repeated, for messages."""
+    return f"give {to_paste('run.dir', run)} and all of its settings, which are in config.yaml there, without resume="
 
 
 def _overrides_of(run: Path) -> list[str]:
@@ -99,9 +103,7 @@ def _overrides_of(run: Path) -> list[str]:
     """
     overrides = read_overrides(run)
     if not isinstance(overrides, list) or not all(isinstance(argument, str) for argument in overrides):
-        raise ConfigError(
-            f"{run / NOTES} cannot be read as a list of overrides: resume from a checkpoint file in its folder."
-        )
+        raise ConfigError(f"{run / NOTES} cannot be read as a list of overrides: {_without_record(run)}.")
     return overrides
 
 
