@@ -147,6 +147,23 @@ def _check_label_accuracy(cfg: DictConfig) -> None:
         )
 
 
+def check_dataset(node: Any, hint: str) -> None:
+    """Refuse a missing data set, and keys of one that is not chosen.
+
+    Args:
+        node: The value of `dataset`.
+        hint: End of the message: why it is needed, and how to give it.
+
+    Raises:
+        ConfigError: Names the key.
+    """
+    if not node:
+        raise ConfigError(f"dataset is not given: {hint}.")
+    if "_target_" not in node:
+        key = next(iter(node))
+        raise ConfigError(f"dataset.{key}={node[key]} is given, but not the data set: {hint}.")
+
+
 def check_batch_division(cfg: DictConfig, world_size: int) -> None:
     """Refuse batch sizes that cannot be divided evenly among processes and micro-batches.
 
