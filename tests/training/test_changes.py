@@ -121,6 +121,7 @@ def test_other_data_behind_the_same_path(
     with pytest.raises(ConfigError) as error:
         fit(compose(*overrides("old"), "budget.images=32", f"allow_changes={allowed}"))
     assert f"runs/old was trained with {difference}, and a run keeps its data" in str(error.value)
+    assert "with another run.name; initialize=runs/old gives it the weights that fit." in str(error.value)
     assert "add resume=runs/old run.dir=runs/NEW_NAME allow_changes=true to this command" in str(error.value)
     after = contents_of(copied / "runs")
     assert after.pop(copied / "runs/old/report.html") and before.pop(copied / "runs/old/report.html")

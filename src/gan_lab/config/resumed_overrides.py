@@ -45,6 +45,9 @@ DESTINATIONS = {"entity", "model_registry"}
 OF_LOGGERS = {"project", "name", "group", "tags", "mode", "timeout_seconds", "_target_", "_partial_"}
 """Arguments of loggers that may be repeated. None of them names a server, a key or a folder."""
 
+PATHS = {"initialize"}
+"""Keys, and not groups, whose value is a path. A run that resumes does not read it."""
+
 _KEY = re.compile(r"[A-Za-z_][\w-]*([./][\w-]+)*")
 _CHOICE = re.compile(r"\w[\w-]*(/\w[\w-]*)*")
 _REFERENCE = re.compile(r"\$\{\.*[A-Za-z_]\w*(\.\w+)*\}")
@@ -64,6 +67,10 @@ def with_overrides_of_run(overrides: Sequence[str]) -> list[str]:
     run = typed["resume"].value() if "resume" in typed and not typed["resume"].is_sweep_override() else None
     if not isinstance(run, str):
         return list(overrides)
+    if "initialize" in typed and typed["initialize"].value() is not None:
+        raise ConfigError(
+            f"initialize= starts a new run, and resume={run} continues one with its own weights: give one of them."
+        )
     notes = Path(run) / NOTES
     if not notes.is_file():
         _refuse_run_without_record(Path(run))
@@ -143,7 +150,7 @@ def _problem(parsed: Override, folders: Sequence[Path]) -> str | None:
     if parsed.is_sweep_override():
         return "it has several values"
     value = parsed.value()
-    if "." not in key and not isinstance(value, dict) and not parsed.is_delete():
+    if "." not in key and key not in PATHS and not isinstance(value, dict) and not parsed.is_delete():
         for choice in value if isinstance(value, list) else [value]:
             if (problem := _problem_of_choice(key, choice, folders)) is not None:
                 return problem

@@ -109,6 +109,7 @@ def _facts(run: RunFolder, ended: bool, link: str) -> dict[str, Any]:
         "verdict": verdict(run),
         "identity": identity(run),
         "data": run.data(),
+        "initialization": run.initialization(),
         "percent": min(100, round(100 * run.images_seen / run.budget)) if run.budget else None,
         "command": command_to_paste(["gan-lab", "train", *run.overrides]) if run.choices else "",
         "tiles": (tiles := _tiles(run)),

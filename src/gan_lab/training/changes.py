@@ -108,7 +108,7 @@ def _refuse_other_optimizers(
         if key.startswith("optimizer.") and key.endswith("._target_"):
             raise ConfigError(
                 f"{start.run} was trained with {key}={before.get(key)} (now {now.get(key)}), and no optimizer can use "
-                f"the state of another one: {_restoring(cfg, start)}, or {FROM_SCRATCH}."
+                f"the state of another one: {_restoring(cfg, start)}, or {_from_scratch(start)}."
             )
 
 
@@ -120,7 +120,8 @@ def _mislabeled(changes: Iterable[str], cfg: DictConfig, resolved: DictConfig, s
     """The message for labels that belong to other classes than those that the weights were trained with."""
     return (
         f"{_trained_with(changes, start)}, and its weights would be mislabeled: restore the names of the classes; or "
-        f"give new names that sort in the old order, and {_continuing(cfg, resolved, start)}; or {FROM_SCRATCH}."
+        f"give new names that sort in the old order, and {_continuing(cfg, resolved, start)}; or "
+        f"{_from_scratch(start)}."
     )
 
 
@@ -128,7 +129,7 @@ def _another_run(changes: Iterable[str], cfg: DictConfig, resolved: DictConfig, 
     """The message for other data, another model or other labels in the folder of a run, whose results they mislabel."""
     return (
         f"{_trained_with(changes, start)}, and a run keeps its data, model and labels: {_restoring(cfg, start)}; or "
-        f"{_continuing(cfg, resolved, start)}; or {FROM_SCRATCH}."
+        f"{_continuing(cfg, resolved, start)}; or {_from_scratch(start)}."
     )
 
 
@@ -139,6 +140,11 @@ def _unaccepted_message(changes: Iterable[str], cfg: DictConfig, resolved: DictC
         f"{_trained_with(changes, start)}: {_restoring(cfg, start)}, or add allow_changes=true to continue{where} with "
         "the new ones."
     )
+
+
+def _from_scratch(start: Start) -> str:
+    """How to train another run, with the old weights if they are wanted, for messages."""
+    return f"{FROM_SCRATCH}; {to_paste('initialize', start.run)} gives it the weights that fit"
 
 
 def _restoring(cfg: DictConfig, start: Start) -> str:
@@ -267,7 +273,7 @@ def load_weights(module: AdversarialModule, cfg: DictConfig, changes: Iterable[s
         example = "" if differing is None else f", for example {differing}"
         raise ConfigError(
             f"{_trained_with(changes, start)}, and its weights do not fit this run{example}: "
-            f"{_restoring(cfg, start)}; or {FROM_SCRATCH}."
+            f"{_restoring(cfg, start)}; or {_from_scratch(start)}."
         ) from error
 
 

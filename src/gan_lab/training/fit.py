@@ -26,13 +26,14 @@ from gan_lab.config.overrides import to_paste
 from gan_lab.config.targets import allowing
 from gan_lab.data.base import TrainingData
 from gan_lab.errors import TrainingError, is_out_of_memory
-from gan_lab.files import relative_path
+from gan_lab.files import relative_path, write_text
 from gan_lab.loggers.wandb import forget_run
 from gan_lab.ranks import is_first_process
 from gan_lab.reports.run_page import reported
-from gan_lab.runs.folder import RunFolder
+from gan_lab.runs.folder import INITIALIZATION, RunFolder
 from gan_lab.runs.state import FAILED, FINISHED, RUNNING, STOPPED, RunState
 from gan_lab.training.changes import FROM_SCRATCH, check_budget, check_changes, hardware_change, load_weights, more_than
+from gan_lab.training.initializing import WeightFile
 from gan_lab.training.recovering import earlier_start, rollback_start, smaller_micro_batches
 from gan_lab.training.restoring import UnfitCheckpoint, restoring
 from gan_lab.training.resuming import Start, find_start, lock_run_folder
@@ -97,13 +98,18 @@ def _build_experiment(
     signals: StopSignals,
     command: Command | None,
 ) -> Experiment:
-    """Experiment whose loggers resume at the same number of images."""
+    """Experiment with the weights of `initialize`, if it is new; loggers resume at the same number of images."""
+    source = WeightFile.read(cfg.initialize) if start is None and cfg.initialize is not None else None
     if start is None and is_first_process():
         forget_run(cfg.run.dir)
-    check = partial(load_weights, cfg=cfg, changes=changed, start=start) if start is not None and changed else None
-    experiment = build_training(cfg, data, check)
+    load = None if source is None else source.load_into
+    if start is not None and changed:
+        load = partial(load_weights, cfg=cfg, changes=changed, start=start)
+    experiment = build_training(cfg, data, load)
     if is_first_process():
         record_command(cfg, command)
+    if start is None and is_first_process():
+        _record_initialization(experiment, source)
     in_folder = start is not None and start.file.resolve().is_relative_to(Path(cfg.run.dir).resolve())
     rows = start.checkpoint.rows if start is not None and in_folder else None  # a branch starts its own log
     for logger in experiment.trainer.loggers:
@@ -115,6 +121,21 @@ def _build_experiment(
         experiment.trainer.callbacks.append(NewSettings())  # type: ignore[attr-defined]
     _log_start(experiment, start, changed)
     return experiment
+
+
+def _record_initialization(experiment: Experiment, source: WeightFile | None) -> None:
+    """Log what a new run took from a file, and write all names into its folder."""
+    file = Path(experiment.config.run.dir) / INITIALIZATION
+    if source is None:
+        file.unlink(missing_ok=True)  # of a run that was stopped before its first checkpoint
+        return
+    found = source.compare(experiment.module)
+    write_text(file, found.to_json())
+    log.info(
+        f"Initialized from {found.file}, after {found.images_seen:,} images; all names are in {relative_path(file)}:"
+    )
+    for network in found.networks:
+        log.log(logging.WARNING if network.is_little else logging.INFO, f"- {network}.")
 
 
 def _train_with_recovery(
