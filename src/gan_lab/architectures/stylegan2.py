@@ -236,10 +236,11 @@ class StyleGAN2Discriminator(Discriminator):
         if minibatch_group is not None:
             require_at_least("architecture.discriminator.minibatch_group", minibatch_group, 1)
         require_at_least("architecture.discriminator.mapping_layers", mapping_layers, 1)
-        widths = [_channels(size, channel_base, width) for size in reversed(resolutions)]
-        last = widths[-1]
-        self.from_image = nn.Conv2d(channels, widths[0], 1)
-        self.blocks = nn.ModuleList(DownBlock(i, o, norm, blocks == "resnet") for i, o in pairwise(widths))
+        widths = [_channels(size, channel_base, width) for size in resolutions]
+        last = widths[0]
+        # Names belong to a resolution, so networks for larger and smaller images have the same weights under a name.
+        self.from_image = nn.ModuleDict({str(resolutions[-1]): nn.Conv2d(channels, widths[-1], 1)})
+        self.blocks = nn.ModuleList(DownBlock(i, o, norm, blocks == "resnet") for o, i in pairwise(widths))
         self.stddev = MinibatchStddev(minibatch_group)
         self.conv = nn.Conv2d(last + 1, last, 3, 1, 1)
         self.norm = normalization(norm, last, 2)
@@ -252,8 +253,9 @@ class StyleGAN2Discriminator(Discriminator):
 
     def features(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Last hidden layer (n, d) of images (n, channels, resolution, resolution); real ones in [-1, 1]."""
-        x = scaled_leaky_relu(self.from_image(x))  # (n, c, resolution, resolution)
-        for block in self.blocks:
+        (from_image,) = self.from_image.values()
+        x = scaled_leaky_relu(from_image(x))  # (n, c, resolution, resolution)
+        for block in reversed(self.blocks):
             x = block(x)  # (n, c', h / 2, w / 2)
         x = self.norm(scaled_leaky_relu(self.conv(self.stddev(x))))  # (n, d, 4, 4)
         return scaled_leaky_relu(self.linear(x.flatten(1)))
