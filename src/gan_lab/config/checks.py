@@ -58,6 +58,7 @@ RULES = (  # values that no constructor checks
     Rule("trouble.rollback.lr_factor", lambda v: 0 < v <= 1, "greater than 0 and at most 1"),
     Rule("seed", lambda v: 0 <= v < 2**32, "in [0, 4294967296)"),
     Rule("width", lambda v: v is None or v >= 1, "at least 1, or null for the architecture's own"),
+    Rule("freeze_discriminator", lambda v: v >= 0, "at least 0"),
     Rule("default_width", lambda v: v >= 1, "at least 1"),
     Rule("budget.images", lambda v: v is None or v >= 1, "at least 1"),
     Rule("budget.kimg", lambda v: v is None or 0 < v < float("inf"), "greater than 0"),

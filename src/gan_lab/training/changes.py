@@ -105,9 +105,9 @@ def _settings_in(file: Path) -> dict[str, Any] | None:
 def _refuse_other_optimizers(
     keys: Sequence[str], before: Mapping[str, Any], now: Mapping[str, Any], cfg: DictConfig, start: Start
 ) -> None:
-    """Refuse another class of an optimizer, such as RMSprop after Adam."""
+    """Refuse another class of an optimizer, such as RMSprop after Adam, and an optimizer of other weights."""
     for key in keys:
-        if key.startswith("optimizer.") and key.endswith("._target_"):
+        if key == "freeze_discriminator" or (key.startswith("optimizer.") and key.endswith("._target_")):
             raise ConfigError(
                 f"{start.run} was trained with {key}={before.get(key)} (now {now.get(key)}), and no optimizer can use "
                 f"the state of another one: {_restoring(cfg, start)}, or {_from_scratch(start)}."
