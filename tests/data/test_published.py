@@ -292,7 +292,7 @@ def test_a_zip_file_of_stylegan_has_its_labels(tmp_path):
     assert raw.labels is not None and raw.labels.tolist() == [2, 0, 1] and values(raw) == [0, 1, 2]
 
 
-def test_the_folders_of_ffhq_are_no_classes(tmp_path):
+def test_the_folders_of_ffhq_are_not_classes(tmp_path):
     """A folder for each thousand images, named by the first of them."""
     for name in ("00000/00000", "00000/00999", "69000/69999"):
         (tmp_path / "images1024x1024" / f"{name}.png").parent.mkdir(parents=True, exist_ok=True)
@@ -461,7 +461,7 @@ def test_wrong_files_are_refused(tmp_path):
         read_hub(str(tmp_path), published="svhn")
 
 
-def test_tars_with_few_labels_or_huge_files_are_refused(tmp_path):
+def test_tars_with_missing_or_wrong_labels_are_refused(tmp_path):
     write_tar(tmp_path / "0.tar", {"a.png": encoded(1), "a.cls": b"1", "b.png": encoded(2)})
     with pytest.raises(DataError, match=r"has 1 of 2 images without a file .cls"):
         read_hub(str(tmp_path))

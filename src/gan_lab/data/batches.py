@@ -98,7 +98,7 @@ def _binary(file: Path) -> Batch:
     """Records of a byte with the label and the planes of red, green and blue."""
     count, rest = divmod(file.stat().st_size, 1 + _CIFAR_BYTES)
     if rest:
-        raise DataError(f"{file} is truncated or damaged: its size is no multiple of {1 + _CIFAR_BYTES:,} bytes.")
+        raise DataError(f"{file} is truncated or damaged: its size is not a multiple of {1 + _CIFAR_BYTES:,} bytes.")
     numbers = np.fromfile(file, np.uint8).reshape(count, -1)[:, 0]
     return PixelRecords([file], [count], 1 + _CIFAR_BYTES, (3, 32, 32), (1, 2, 0), skipped=1), numbers
 

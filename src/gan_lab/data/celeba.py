@@ -88,12 +88,12 @@ def _labels(file: Path, attribute: str, names: Sequence[str]) -> Tensor:
 
 
 def _rows(lines: Iterable[str], columns: int, file: Path) -> Iterator[list[str]]:
-    """The words of each line."""
+    """The columns of each line."""
     for line in lines:
-        words = line.split()
-        if len(words) != columns:
-            raise DataError(f"{file} is truncated or damaged: a line has {len(words)} words and not {columns}.")
-        yield words
+        row = line.split()
+        if len(row) != columns:
+            raise DataError(f"{file} is truncated or damaged: a line has {len(row)} columns and not {columns}.")
+        yield row
 
 
 def _lines(file: Path) -> list[str]:

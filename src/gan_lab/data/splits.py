@@ -33,5 +33,5 @@ def unknown_split(part: Part, folder: Path, known: Iterable[str]) -> DataError:
     """The error for a split that is not in a folder, which has those of `known`."""
     names = sorted(set(known))
     listed = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)
-    word = "splits" if len(names) > 1 else "split"
-    return DataError(f"dataset.reader.split={part.split} is not in {folder}; it has the {word} {listed}.")
+    noun = "splits" if len(names) > 1 else "split"
+    return DataError(f"dataset.reader.split={part.split} is not in {folder}; it has the {noun} {listed}.")

@@ -1,4 +1,4 @@
-"""Reader of tar files in the layout of WebDataset: the files of an example share their name up to the first dot."""
+"""Reader of tar files in the layout of WebDataset: the files of an example have one name up to the first dot."""
 
 import re
 import tarfile
@@ -76,9 +76,9 @@ def _of_split(folder: Path, part: Part) -> list[Path]:
 
 def _split_of(file: Path) -> str | None:
     """The split in the name of a tar file, such as `train_unlabeled` in `set-train_unlabeled-000.tar`; None without."""
-    words = re.sub(r"[-_.]?\d[\d_-]*$", "", re.split(r"[-.](?!\d)", file.stem)[-1]).split("_")
-    start = next((number for number, word in enumerate(words) if word in _SPLITS), None)
-    return None if start is None else "_".join(words[start:])
+    names = re.sub(r"[-_.]?\d[\d_-]*$", "", re.split(r"[-.](?!\d)", file.stem)[-1]).split("_")
+    start = next((number for number, name in enumerate(names) if name in _SPLITS), None)
+    return None if start is None else "_".join(names[start:])
 
 
 def _images(file: Path, number: int) -> Iterator[_Image]:
