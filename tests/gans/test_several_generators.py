@@ -95,7 +95,7 @@ def test_without_diversity_only_the_discriminator_learns_the_numbers(tiny) -> No
     assert slope.abs().max() > 0
 
 
-def test_one_generator_has_nothing_to_tell_apart(tiny) -> None:
+def test_one_generator_is_always_recognized(tiny) -> None:
     """With K = 1 the cross entropy is 0, and MAD-GAN's loss the non-saturating one."""
     for model in ("mgan", "madgan"):
         module = build(tiny(f"model={model}", *POINTS, "conditioning.generators=1")).module

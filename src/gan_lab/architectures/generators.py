@@ -1,4 +1,4 @@
-"""Wrappers for mixtures of generators that share most layers, and for discriminators that tell the generators apart."""
+"""Wrappers for mixtures of generators that share most layers, and for discriminators that classify them."""
 
 from dataclasses import dataclass
 from typing import Any, cast

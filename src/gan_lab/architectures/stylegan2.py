@@ -7,10 +7,11 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from gan_lab.architectures.base import Discriminator
+from gan_lab.architectures.base import Discriminator, Layer
 from gan_lab.architectures.pggan import equalize_or_initialize
 from gan_lab.architectures.sizes import require_power_of_two
 from gan_lab.layers.fir import fir_downsample, fir_filter, fir_upsample
+from gan_lab.layers.float16 import clamp_in_float16
 from gan_lab.layers.learned_constant import LearnedConstant
 from gan_lab.layers.memory import use_channels_last
 from gan_lab.layers.minibatch_stddev import MinibatchStddev
@@ -147,7 +148,7 @@ class SynthesisBlock(nn.Module):
         """
         for number, conv in enumerate(self.convs):
             x = conv(x, styles[:, number])
-        added: Tensor = self.to_image(x, styles[:, len(self.convs)]) + self.bias[:, None, None]
+        added = clamp_in_float16(self.to_image(x, styles[:, len(self.convs)]) + self.bias[:, None, None])
         return x, added if images is None else fir_upsample(images) + added
 
 
@@ -190,7 +191,8 @@ class StyleGAN2Discriminator(Discriminator):
     A 1x1 convolution reads the image; then, for each halving of the resolution, two 3x3 convolutions, the second after
     the filter [1, 3, 3, 1] and with stride 2. In residual blocks a filtered, strided 1x1 convolution is added, and the
     sum divided by sqrt(2). At 4x4 pixels follow the minibatch standard deviation, a 3x3 convolution and a linear layer.
-    Leaky ReLU times sqrt(2) follows each layer, and the norm each 3x3 convolution.
+    Leaky ReLU times sqrt(2) follows each layer, and the norm each 3x3 convolution. A group of the standard deviation is
+    every (n / group)-th sample of a batch of n, as in the authors' code.
 
     With labels, a mapping network makes a vector of the label, and the logit is the inner product of this vector and a
     linear layer of the features, divided by the root of their size (Karras et al., 2020b, code).
@@ -236,11 +238,12 @@ class StyleGAN2Discriminator(Discriminator):
         if minibatch_group is not None:
             require_at_least("architecture.discriminator.minibatch_group", minibatch_group, 1)
         require_at_least("architecture.discriminator.mapping_layers", mapping_layers, 1)
-        widths = [_channels(size, channel_base, width) for size in reversed(resolutions)]
-        last = widths[-1]
-        self.from_image = nn.Conv2d(channels, widths[0], 1)
-        self.blocks = nn.ModuleList(DownBlock(i, o, norm, blocks == "resnet") for i, o in pairwise(widths))
-        self.stddev = MinibatchStddev(minibatch_group)
+        widths = [_channels(size, channel_base, width) for size in resolutions]
+        last = widths[0]
+        # Names belong to a resolution, so networks for larger and smaller images have the same weights under a name.
+        self.from_image = nn.ModuleDict({str(resolutions[-1]): nn.Conv2d(channels, widths[-1], 1)})
+        self.blocks = nn.ModuleList(DownBlock(i, o, norm, blocks == "resnet") for o, i in pairwise(widths))
+        self.stddev = MinibatchStddev(minibatch_group, interleaved=True)
         self.conv = nn.Conv2d(last + 1, last, 3, 1, 1)
         self.norm = normalization(norm, last, 2)
         self.linear = nn.Linear(last * 4 * 4, last)
@@ -252,8 +255,9 @@ class StyleGAN2Discriminator(Discriminator):
 
     def features(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Last hidden layer (n, d) of images (n, channels, resolution, resolution); real ones in [-1, 1]."""
-        x = scaled_leaky_relu(self.from_image(x))  # (n, c, resolution, resolution)
-        for block in self.blocks:
+        (from_image,) = self.from_image.values()
+        x = scaled_leaky_relu(from_image(x))  # (n, c, resolution, resolution)
+        for block in reversed(self.blocks):
             x = block(x)  # (n, c', h / 2, w / 2)
         x = self.norm(scaled_leaky_relu(self.conv(self.stddev(x))))  # (n, d, 4, 4)
         return scaled_leaky_relu(self.linear(x.flatten(1)))
@@ -264,6 +268,11 @@ class StyleGAN2Discriminator(Discriminator):
             return super().head(features, labels)
         projected: Tensor = self.output(features) * self.label_mapping(None, labels)  # (n, d)
         return projected.sum(1) / sqrt(projected.shape[1])
+
+    def layers_from_image(self) -> list[Layer]:
+        """The layer that reads the image, then those of the blocks: 3 in a residual block, 2 in others."""
+        blocks = (cast(DownBlock, block) for block in reversed(self.blocks))
+        return [tuple(self.from_image.values()), *(layer for block in blocks for layer in block.layers())]
 
 
 class DownBlock(nn.Module):
@@ -289,6 +298,11 @@ class DownBlock(nn.Module):
         y: Tensor = self.norm1(scaled_leaky_relu(self.conv1(x)))
         y = self.norm2(scaled_leaky_relu(self.conv2(fir_filter(y, padding=2))))
         return y if self.skip is None else (y + self.skip(fir_downsample(x))) / sqrt(2)
+
+    def layers(self) -> list[Layer]:
+        """The convolutions with their norms, the skip connection last."""
+        convs: list[Layer] = [(self.conv1, self.norm1), (self.conv2, self.norm2)]
+        return convs if self.skip is None else [*convs, (self.skip,)]
 
 
 def _resolutions(resolution: int | None) -> list[int]:

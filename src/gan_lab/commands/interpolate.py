@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from torch import Tensor
 from gan_lab.commands.inputs import device_named
 from gan_lab.commands.outputs import samples_name
 from gan_lab.errors import ConfigError
-from gan_lab.figures import image_grid, save_image
+from gan_lab.figures import draw_by_class, draw_samples, save_image
 from gan_lab.files import atomic_write, unused_path
 from gan_lab.layers.style_mapping import has_styles
 from gan_lab.noise import Noise, mix
@@ -111,11 +112,15 @@ def _frames(loaded: PretrainedGenerator, cfg: DictConfig, frames: int) -> Iterat
     """A grid of samples for each point of the walk, with constant labels."""
     chosen = loaded.conditions_in_rows(cfg.labels, cfg.generator, cfg.count)
     _, given = loaded.draw(cfg.count, cfg.seed, chosen)
+    draw = partial(draw_samples, columns=cfg.columns)
+    if chosen is not None:
+        names = loaded.condition.names(loaded.classes)
+        draw = partial(draw_by_class, labels=chosen, classes=names, columns=cfg.columns)
     walk = _walk_in_styles if cfg.space == "w" else _walk_in_latents
     for samples in walk(loaded, given, cfg, frames):
         if samples.dim() != 4:
             raise ConfigError(f"{loaded.path} generates points: gan-lab interpolate is for images.")
-        yield image_grid(samples.cpu(), cfg.columns)
+        yield draw(samples.cpu())
 
 
 def _walk_in_latents(

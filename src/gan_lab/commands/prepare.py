@@ -7,10 +7,12 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from gan_lab.config.build import instantiate
+from gan_lab.config.checks import check_dataset
 from gan_lab.config.overrides import to_paste
 from gan_lab.data import prepare as writing
 from gan_lab.data.image_data import ImageData
 from gan_lab.data.pyramid import Pyramid, halved_resolutions
+from gan_lab.data.raw import counts_by_kind
 from gan_lab.data.summary import class_names, summary
 from gan_lab.errors import ConfigError
 
@@ -41,8 +43,7 @@ def prepare(cfg: DictConfig) -> Prepared:
     Raises:
         UserError: A value, the data or the folder cannot be used.
     """
-    if not cfg.get("dataset"):
-        raise ConfigError("dataset is not given: choose the set to prepare, as in dataset=image_folder.")
+    check_dataset(cfg.get("dataset"), "choose the set to prepare, as in dataset=image_folder")
     data = instantiate(cfg.dataset, "dataset")
     if not isinstance(data, ImageData):
         raise ConfigError(
@@ -76,5 +77,6 @@ def _summary(pyramid: Pyramid, folder: Path) -> str:
     lines = [f"{count:,} images of {pyramid.source} at {resolutions} pixels are in {folder}."]
     if pyramid.skipped:
         names, more = list(pyramid.skipped.values())[:_NAMED], ", …" if len(pyramid.skipped) > _NAMED else ""
-        lines.append(f"{len(pyramid.skipped):,} that cannot be used were skipped: {', '.join(names)}{more}.")
+        kinds = counts_by_kind(pyramid.kinds)
+        lines.append(f"{len(pyramid.skipped):,} were skipped ({kinds}): {', '.join(names)}{more}.")
     return "\n".join([*lines, f"Next: gan-lab train model=pggan dataset=prepared {to_paste('dataset.source', folder)}"])
