@@ -202,6 +202,16 @@ class Export(LoadsGenerator):
 
 
 @dataclass
+class Import:
+    """Top level of `conf/import.yaml`."""
+
+    source: str = MISSING
+    format: str = MISSING
+    weights: str = MISSING
+    out: str | None = None
+
+
+@dataclass
 class Evaluate(Draws, ReadsData):
     """Top level of `conf/evaluate.yaml`."""
 
@@ -320,8 +330,8 @@ class Search:
 
 
 SCHEMAS = {
-    "train": Train, "sample": Sample, "interpolate": Interpolate, "export": Export, "evaluate": Evaluate,
-    "memorization": Memorization, "duplicates": Duplicates, "prepare": Prepare, "report": Report,
+    "train": Train, "sample": Sample, "interpolate": Interpolate, "export": Export, "import": Import,
+    "evaluate": Evaluate, "memorization": Memorization, "duplicates": Duplicates, "prepare": Prepare, "report": Report,
     "compare": Compare, "bench": Bench, "list": List, "runs": Runs,
 }  # fmt: skip
 """Schema of the config of each command."""

@@ -1,0 +1,111 @@
+"""Formats of published weights: reading a file, recognizing its format, and converting it."""
+
+import hashlib
+import pickle
+import re
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gan_lab.errors import CheckpointError, unknown_choice
+from gan_lab.published import stylegan2
+from gan_lab.published.base import Converted, refused
+from gan_lab.published.plain_pickle import read_pickle
+
+OLD_TORCH = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
+"""First bytes of a file of `torch.save` before PyTorch 1.6: a pickle of a number."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of published weights.
+
+    Attributes:
+        about: What such files are, for messages.
+        recognizes: Whether the content of a file has this format.
+        convert: Converts the content; takes it, its file, and `ema` or `raw`.
+    """
+
+    about: str
+    recognizes: Callable[[Any], bool]
+    convert: Callable[[Any, Path, str], Converted]
+
+
+FORMATS = {
+    "stylegan2": Format("pickle of StyleGAN2 or StyleGAN2-ADA for PyTorch", stylegan2.recognizes, stylegan2.convert),
+}
+
+
+def convert(path: Path, name: str = "auto", weights: str = "ema") -> Converted:
+    """Read a file and convert its networks.
+
+    Args:
+        path: A file of another project.
+        name: Its format, or `auto` to recognize it.
+        weights: `ema` or `raw`, if the file has both.
+
+    Raises:
+        CheckpointError: The file is damaged, contains code, or has another format.
+    """
+    if name not in (*FORMATS, "auto"):
+        raise CheckpointError(unknown_choice("format", name, ["auto", *FORMATS]))
+    content = read(path)
+    if name == "auto":
+        found = [key for key, each in FORMATS.items() if each.recognizes(content)]
+        if not found:
+            raise CheckpointError(
+                f"{path} has none of the formats that can be imported: {', '.join(FORMATS)}. Its names of networks and "
+                "tensors are other ones."
+            )
+        name = found[0]
+    elif not FORMATS[name].recognizes(content):
+        raise CheckpointError(f"{path} is not a {FORMATS[name].about}, as format={name} needs: try format=auto.")
+    with refused(path, FORMATS[name].about):
+        return FORMATS[name].convert(content, path, weights)
+
+
+def read(file: Path) -> Any:
+    """Content of a file as plain data: a pickle, or a file of `torch.save`.
+
+    Raises:
+        CheckpointError: It is damaged, or contains anything else.
+    """
+    try:
+        with file.open("rb") as stream:
+            start = stream.read(len(OLD_TORCH))
+    except OSError as error:
+        raise CheckpointError(f"{file} cannot be read: {error.strerror}.") from error
+    if start == OLD_TORCH or zipfile.is_zipfile(file):
+        return _read_torch(file)
+    if not start.startswith(b"\x80"):
+        raise CheckpointError(f"{file} is neither a pickle nor a file of torch.save, and cannot be imported.")
+    return read_pickle(file)
+
+
+def _read_torch(file: Path) -> Any:
+    """Content of a file of `torch.save`, on the CPU; plain data only."""
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(_refusal(file, str(error))) from error
+    except (RuntimeError, EOFError, OSError, zipfile.BadZipFile, ValueError, KeyError, NotImplementedError) as error:
+        raise CheckpointError(f"{file} cannot be read: it is truncated, damaged, or of another kind.") from error
+
+
+def _refusal(file: Path, message: str) -> str:
+    found = re.search(r"GLOBAL ([\w.]+)", message)
+    asked = found[1] if found else "objects that are not plain data"
+    return f"{file} asks for {asked}, which published networks do not contain; no code of the file was run."
+
+
+def sha256_of(file: Path) -> str:
+    """SHA-256 of a file's bytes in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while part := stream.read(2**20):
+            digest.update(part)
+    return digest.hexdigest()
