@@ -28,6 +28,22 @@ def _reconstruct_persistent_obj(meta: Any) -> Any:
     raise AssertionError("a file was unpickled")
 
 
+class Network:
+    """Stands for the `Network` of NVIDIA's TensorFlow codes."""
+
+    def __init__(self, variables: dict[str, np.ndarray], **settings: Any) -> None:
+        self.version = 2
+        self.name = "G"
+        self.static_kwargs = settings
+        self.build_module_src = SOURCE_CODE
+        self.build_func_name = "G_paper"
+        self.variables = list(variables.items())
+
+
+class BaseConfig:
+    """Stands for the settings in checkpoints of pytorch_GAN_zoo."""
+
+
 class Persistent:
     """A module as NVIDIA's codes pickle it: the source code of its class, its name, and its attributes."""
 
@@ -85,8 +101,10 @@ def modules_of_others() -> Iterator[None]:
     contents = {
         "dnnlib.util": EasyDict,
         "torch_utils.persistence": _reconstruct_persistent_obj,
+        "tfutil": Network,
+        "models.utils.config": BaseConfig,
     }
-    names = {"dnnlib", "torch_utils", *contents}
+    names = {"dnnlib", "torch_utils", "models", "models.utils", *contents}
     before = {each: (each.__module__, each.__qualname__) for each in contents.values()}
     for name in names:
         sys.modules[name] = ModuleType(name)
@@ -105,6 +123,13 @@ def modules_of_others() -> Iterator[None]:
 def write_pickle(file: Path, content: Any, protocol: int = 4) -> Path:
     with modules_of_others(), file.open("wb") as stream:
         pickle.dump(content, stream, protocol)
+    return file
+
+
+def write_torch(file: Path, content: Any, old: bool = False) -> Path:
+    """A file of `torch.save`, or of that before PyTorch 1.6."""
+    with modules_of_others():
+        torch.save(content, file, _use_new_zipfile_serialization=not old)
     return file
 
 
@@ -199,6 +224,91 @@ def stylegan2_snapshot(
         "G_ema": persistent("Generator", generator, of_generator),
         "augment_pipe": None,
     }
+
+
+def zoo_shapes(resolution: int, channels: dict[int, int], latent: int) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of ProGAN's generator in pytorch_GAN_zoo."""
+    first = channels[4]
+    shapes = zoo_layer("formatLayer", latent, 16 * first) | zoo_layer("groupScale0.0", first, first, 3)
+    for level, size in enumerate(sizes(resolution)):
+        shapes |= zoo_layer(f"toRGBLayers.{level}", channels[size], 3, 1)
+        if size > 4:
+            shapes |= zoo_layer(f"scaleLayers.{level - 1}.0", channels[size // 2], channels[size], 3)
+            shapes |= zoo_layer(f"scaleLayers.{level - 1}.1", channels[size], channels[size], 3)
+    return shapes
+
+
+def zoo_discriminator_shapes(resolution: int, channels: dict[int, int]) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of ProGAN's discriminator in pytorch_GAN_zoo."""
+    first = channels[4]
+    shapes = zoo_layer("groupScaleZero.0", first + 1, first, 3) | zoo_layer("groupScaleZero.1", 16 * first, first)
+    shapes |= zoo_layer("decisionLayer", first, 1)
+    for level, size in enumerate(sizes(resolution)):
+        shapes |= zoo_layer(f"fromRGBLayers.{level}", 3, channels[size], 1)
+        if size > 4:
+            shapes |= zoo_layer(f"scaleLayers.{level - 1}.0", channels[size], channels[size], 3)
+            shapes |= zoo_layer(f"scaleLayers.{level - 1}.1", channels[size], channels[size // 2], 3)
+    return shapes
+
+
+def zoo_layer(name: str, inputs: int, outputs: int, kernel: int = 0) -> dict[str, tuple[int, ...]]:
+    shape = (outputs, inputs, kernel, kernel) if kernel else (outputs, inputs)
+    return {f"{name}.module.weight": shape, f"{name}.module.bias": (outputs,)}
+
+
+def zoo_checkpoint(generator: dict[str, Tensor], discriminator: dict[str, Tensor], alpha: float = 0) -> dict[str, Any]:
+    config = BaseConfig()
+    config.alpha, config.depthScales, config.attribKeysOrder = alpha, [6, 6, 4], None
+    raw = {name: value + 1 for name, value in generator.items()}
+    return {"config": config, "netG": raw, "netD": discriminator, "avgG": generator}
+
+
+def progan_shapes(resolution: int, channels: dict[int, int], latent: int, fused: bool) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the variables of ProGAN's generator in TensorFlow."""
+    first, levels = channels[4], sizes(resolution)
+    shapes = {"lod": (), "4x4/Dense/weight": (latent, 16 * first), "4x4/Dense/bias": (first,)}
+    shapes |= variables("4x4/Conv", (3, 3, first, first), first)
+    for lod, size in enumerate(reversed(levels)):
+        inputs, outputs, block = channels.get(size // 2, 0), channels[size], f"{size}x{size}"
+        shapes |= variables(f"ToRGB_lod{lod}", (1, 1, outputs, 3), 3)
+        if size > 4 and fused:
+            shapes |= variables(f"{block}/Conv0_up", (3, 3, outputs, inputs), outputs)
+        elif size > 4:
+            shapes |= variables(f"{block}/Conv0", (3, 3, inputs, outputs), outputs)
+        if size > 4:
+            shapes |= variables(f"{block}/Conv1", (3, 3, outputs, outputs), outputs)
+    return shapes
+
+
+def progan_discriminator_shapes(resolution: int, channels: dict[int, int], fused: bool) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the variables of ProGAN's discriminator in TensorFlow."""
+    first, levels = channels[4], sizes(resolution)
+    shapes = {"lod": (), **variables("4x4/Conv", (3, 3, first + 1, first), first)}
+    shapes |= variables("4x4/Dense0", (16 * first, first), first) | variables("4x4/Dense1", (first, 1), 1)
+    for lod, size in enumerate(reversed(levels)):
+        inputs, block = channels[size], f"{size}x{size}"
+        shapes |= variables(f"FromRGB_lod{lod}", (1, 1, 3, inputs), inputs)
+        if size > 4:
+            shapes |= variables(f"{block}/Conv0", (3, 3, inputs, inputs), inputs)
+            outputs = channels[size // 2]
+            shapes |= variables(f"{block}/Conv1{'_down' * fused}", (3, 3, inputs, outputs), outputs)
+    return shapes
+
+
+def variables(name: str, shape: tuple[int, ...], outputs: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}/weight": shape, f"{name}/bias": (outputs,)}
+
+
+def progan_snapshot(
+    generator: dict[str, Tensor], discriminator: dict[str, Tensor], lod: float = 0.0
+) -> tuple[Network, Network, Network]:
+    """The content of a snapshot: generator, discriminator, averaged generator."""
+
+    def network(tensors: dict[str, Tensor], add: float = 0.0) -> Network:
+        arrays = {name: (value + add).numpy() for name, value in tensors.items()}
+        return Network(arrays | {"lod": np.float32(lod)}, num_channels=3, label_size=0)
+
+    return network(generator, 1.0), network(discriminator), network(generator)
 
 
 def sizes(resolution: int) -> list[int]:

@@ -120,6 +120,11 @@ class Converted:
     needs_statistics: bool = False
 
 
+def plain_latents(dim: int) -> dict[str, Any]:
+    """The prior of independent N(0, 1) latents, as in a config."""
+    return {"dim": dim, "distribution": "normal", "bound": 1.0}
+
+
 @contextmanager
 def refused(file: Path, what: str) -> Iterator[None]:
     """Report errors of a conversion of shapes that do not fit as those of the file."""

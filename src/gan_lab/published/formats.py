@@ -12,12 +12,20 @@ from typing import Any
 import torch
 
 from gan_lab.errors import CheckpointError, unknown_choice
-from gan_lab.published import stylegan2
+from gan_lab.published import progan, stylegan2
 from gan_lab.published.base import Converted, refused
 from gan_lab.published.plain_pickle import read_pickle
 
 OLD_TORCH = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 """First bytes of a file of `torch.save` before PyTorch 1.6: a pickle of a number."""
+
+
+SETTINGS = ("models.utils.config.BaseConfig",)
+"""Classes in files of `torch.save` that are read as `PlainSettings`: those of pytorch_GAN_zoo."""
+
+
+class PlainSettings:
+    """Attributes of an object whose class is not imported."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,10 @@ class Format:
 
 FORMATS = {
     "stylegan2": Format("pickle of StyleGAN2 or StyleGAN2-ADA for PyTorch", stylegan2.recognizes, stylegan2.convert),
+    "progan_gan_zoo": Format("checkpoint of pytorch_GAN_zoo's ProGAN", progan.recognizes_zoo, progan.convert_zoo),
+    "progan_tensorflow": Format(
+        "pickle of ProGAN's TensorFlow code", progan.recognizes_tensorflow, progan.convert_tensorflow
+    ),
 }
 
 
@@ -89,7 +101,8 @@ def read(file: Path) -> Any:
 def _read_torch(file: Path) -> Any:
     """Content of a file of `torch.save`, on the CPU; plain data only."""
     try:
-        return torch.load(file, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([(PlainSettings, name) for name in SETTINGS]):
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(_refusal(file, str(error))) from error
     except (RuntimeError, EOFError, OSError, zipfile.BadZipFile, ValueError, KeyError, NotImplementedError) as error:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gan_lab.errors import CheckpointError
-from gan_lab.published.base import Converted, Network, Weights
+from gan_lab.published.base import Converted, Network, Weights, plain_latents
 from gan_lab.published.plain_pickle import Record, submodule, tensors_of
 
 FORMAT = "stylegan2"
@@ -51,7 +51,7 @@ def convert(content: Any, file: Path, weights: str) -> Converted:
     return Converted(
         format=FORMAT,
         generator=generator,
-        latent={"dim": latent_dim, "distribution": "normal", "bound": 1.0},
+        latent=plain_latents(latent_dim),
         num_classes=num_classes,
         license=LICENSE,
         url=URL,
