@@ -182,7 +182,7 @@ def test_commands_use_the_file(tmp_path: Path, command: Command) -> None:
     assert "faces.pkl (stylegan2) is in faces.safetensors: generator and discriminator, 3 x 16 x 16" in outcome.out
     assert "NVIDIA Source Code License" in outcome.out and "gan-lab sample run=faces.safetensors" in outcome.out
     card, _ = read_card(tmp_path / "faces.safetensors")
-    assert card["source"]["file"] == "faces.pkl" and len(card["source"]["sha256"]) == 64
+    assert card["source"]["file"] == "faces.pkl" and len(card["source"]["sha256"]["faces.pkl"]) == 64
     assert str(tmp_path) not in str(card)
     for arguments in (
         ("sample", "count=2", "truncation=0.5"),

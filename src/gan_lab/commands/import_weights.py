@@ -58,13 +58,14 @@ def import_weights(cfg: DictConfig) -> Imported:
         raise ConfigError(f"out={cfg.out} is not allowed: it must be a file name that ends with {SUFFIX}.")
     if file.exists():
         raise ConfigError(f"out={file} exists already: give another file name, or delete the file.")
-    converted = convert(source, cfg.format, cfg.weights)
+    critic = None if cfg.discriminator is None else Path(cfg.discriminator).expanduser()
+    converted = convert(source, cfg.format, cfg.weights, cfg.truncation, critic)
     config = _config(converted)
     generator = _network(config, "generator", source, converted)
     discriminator = None
     if converted.discriminator is not None:
         discriminator = _network(config, "discriminator", source, converted)
-    card = _card(config, converted, source, cfg.weights, generator)
+    card = _card(config, converted, [source, *([critic] if critic else [])], cfg.weights, generator)
     write_export(file, generator.state_dict(), card, {} if discriminator is None else discriminator.state_dict())
     load(file, cfg.weights, "cpu").sample(1)  # check that the file works
     card, _ = read_card(file)
@@ -114,7 +115,9 @@ def _is_counter(key: str) -> bool:
     return key.endswith(("num_batches_tracked", "_extra_state"))
 
 
-def _card(config: DictConfig, converted: Converted, source: Path, weights: str, generator: nn.Module) -> dict[str, Any]:
+def _card(
+    config: DictConfig, converted: Converted, sources: list[Path], weights: str, generator: nn.Module
+) -> dict[str, Any]:
     """Description of an imported file, stored in its metadata."""
     with torch.no_grad():
         latents = torch.zeros(1, config.latent.dim)
@@ -125,8 +128,8 @@ def _card(config: DictConfig, converted: Converted, source: Path, weights: str, 
         "about": "Published weights, converted by gan-lab import. The .safetensors file contains this card.",
         "load": f'import gan_lab; gan_lab.load("<this file>.safetensors"{argument}).sample(4)',
         "source": {
-            "file": source.name,
-            "sha256": sha256_of(source),
+            "file": ", ".join(each.name for each in sources),
+            "sha256": {each.name: sha256_of(each) for each in sources},
             "format": converted.format,
             "license": converted.license,
             "url": converted.url,

@@ -67,7 +67,7 @@ RULES: dict[str, tuple[Rule | Choice, ...]] = {
         Rule("smoothing", lambda v: v >= 0, "at least 0"),
     ),
     "export": (_WEIGHTS,),
-    "import": (_WEIGHTS,),
+    "import": (_WEIGHTS, Rule("truncation", lambda v: 0 <= v <= 1, "in [0, 1]")),
     "evaluate": (
         Rule("evaluation.samples", lambda v: v >= 1, "at least 1"),
         Rule("evaluation.batch_size", lambda v: v >= 1, "at least 1"),
@@ -124,11 +124,10 @@ def _check_run(cfg: DictConfig) -> None:
 
 def _check_weights_file(cfg: DictConfig) -> None:
     """Refuse a source that does not exist, and an output file that does, before torch is imported."""
-    source = Path(cfg.source).expanduser()
-    if not source.exists():
-        raise ConfigError(
-            f"source={cfg.source} does not exist; give a file of published weights.{did_you_mean(source)}"
-        )
+    for key in ("source", "discriminator"):
+        file = None if cfg[key] is None else Path(cfg[key]).expanduser()
+        if file is not None and not file.exists():
+            raise ConfigError(f"{key}={cfg[key]} does not exist; give a file of published weights.{did_you_mean(file)}")
 
 
 def _check_out(cfg: DictConfig) -> None:

@@ -207,7 +207,9 @@ class Import:
 
     source: str = MISSING
     format: str = MISSING
+    discriminator: str | None = None
     weights: str = MISSING
+    truncation: float = MISSING
     out: str | None = None
 
 

@@ -23,6 +23,8 @@ class Weights:
     def __init__(self, tensors: Mapping[str, Any], network: str, file: Path) -> None:
         self.network = network
         self.file = file
+        if not isinstance(tensors, Mapping):
+            raise CheckpointError(f"{file} has no tensors by name in its {network}.")
         self._left = dict(tensors)
         wrong = next((name for name, value in self._left.items() if not isinstance(value, Tensor)), None)
         if wrong is not None:
@@ -79,6 +81,27 @@ class Weights:
 
 
 @dataclass(frozen=True)
+class Source:
+    """What is converted.
+
+    Attributes:
+        content: Content of a file, as plain data.
+        file: The file.
+        weights: `ema` for the averaged generator or `raw` for the trained one, if the file has both.
+        truncation: Truncation of the latents whose statistics of the batch norms are taken, if the file has several.
+        discriminator: Content of the discriminator's file, if that is another one.
+        discriminator_file: This file.
+    """
+
+    content: Any
+    file: Path
+    weights: str = "ema"
+    truncation: float = 1.0
+    discriminator: Any = None
+    discriminator_file: Path | None = None
+
+
+@dataclass(frozen=True)
 class Network:
     """A network of gan_lab.
 
@@ -118,6 +141,14 @@ class Converted:
     conversion: list[str]
     discriminator: Network | None = None
     needs_statistics: bool = False
+
+
+def state_dict(content: Any) -> dict[str, Any]:
+    """A state dict by name, without the prefix that `DataParallel` gives all names; empty for other content."""
+    if not isinstance(content, Mapping) or not all(isinstance(name, str) for name in content):
+        return {}
+    parallel = content and all(name.startswith("module.") for name in content)
+    return {name.removeprefix("module.") if parallel else name: value for name, value in content.items()}
 
 
 def plain_latents(dim: int) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-from gan_lab.errors import CheckpointError, unknown_choice
-from gan_lab.published import progan, stylegan2
-from gan_lab.published.base import Converted, refused
+from gan_lab.errors import CheckpointError, ConfigError, unknown_choice
+from gan_lab.published import biggan, progan, stylegan2
+from gan_lab.published.base import Converted, Source, refused
 from gan_lab.published.plain_pickle import read_pickle
 
 OLD_TORCH = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
@@ -35,12 +35,14 @@ class Format:
     Attributes:
         about: What such files are, for messages.
         recognizes: Whether the content of a file has this format.
-        convert: Converts the content; takes it, its file, and `ema` or `raw`.
+        convert: Converts it.
+        separate: The discriminator is in another file.
     """
 
     about: str
     recognizes: Callable[[Any], bool]
-    convert: Callable[[Any, Path, str], Converted]
+    convert: Callable[[Source], Converted]
+    separate: bool = False
 
 
 FORMATS = {
@@ -49,35 +51,55 @@ FORMATS = {
     "progan_tensorflow": Format(
         "pickle of ProGAN's TensorFlow code", progan.recognizes_tensorflow, progan.convert_tensorflow
     ),
+    "biggan_huggingface": Format(
+        "pytorch_model.bin of pytorch-pretrained-BigGAN", biggan.recognizes_huggingface, biggan.convert_huggingface
+    ),
+    "biggan_ajbrock": Format(
+        "generator of BigGAN-PyTorch", biggan.recognizes_ajbrock, biggan.convert_ajbrock, separate=True
+    ),
 }
 
 
-def convert(path: Path, name: str = "auto", weights: str = "ema") -> Converted:
+def convert(
+    file: Path, name: str = "auto", weights: str = "ema", truncation: float = 1.0, discriminator: Path | None = None
+) -> Converted:
     """Read a file and convert its networks.
 
     Args:
-        path: A file of another project.
+        file: A file of another project.
         name: Its format, or `auto` to recognize it.
-        weights: `ema` or `raw`, if the file has both.
+        weights: See `Source`.
+        truncation: See `Source`.
+        discriminator: File of the discriminator, for formats in which it is another one.
 
     Raises:
-        CheckpointError: The file is damaged, contains code, or has another format.
+        UserError: A file is damaged, contains code, or has another format.
     """
     if name not in (*FORMATS, "auto"):
-        raise CheckpointError(unknown_choice("format", name, ["auto", *FORMATS]))
-    content = read(path)
+        raise ConfigError(unknown_choice("format", name, ["auto", *FORMATS]))
+    content = read(file)
     if name == "auto":
-        found = [key for key, each in FORMATS.items() if each.recognizes(content)]
-        if not found:
-            raise CheckpointError(
-                f"{path} has none of the formats that can be imported: {', '.join(FORMATS)}. Its names of networks and "
-                "tensors are other ones."
-            )
-        name = found[0]
-    elif not FORMATS[name].recognizes(content):
-        raise CheckpointError(f"{path} is not a {FORMATS[name].about}, as format={name} needs: try format=auto.")
-    with refused(path, FORMATS[name].about):
-        return FORMATS[name].convert(content, path, weights)
+        name = _recognized(content, file)
+    chosen = FORMATS[name]
+    if not chosen.recognizes(content):
+        raise CheckpointError(f"{file} is not a {chosen.about}, as format={name} needs: try format=auto.")
+    if discriminator is not None and not chosen.separate:
+        raise ConfigError(
+            f"discriminator={discriminator} is not used, because format={name} has one file; leave it out."
+        )
+    critic = None if discriminator is None else read(discriminator)
+    with refused(file if discriminator is None else discriminator, chosen.about):
+        return chosen.convert(Source(content, file, weights, truncation, critic, discriminator))
+
+
+def _recognized(content: Any, file: Path) -> str:
+    found = [key for key, each in FORMATS.items() if each.recognizes(content)]
+    if not found:
+        raise CheckpointError(
+            f"{file} has none of the formats that can be imported: {', '.join(FORMATS)}. Its names of networks and "
+            "tensors are other ones."
+        )
+    return found[0]
 
 
 def read(file: Path) -> Any:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gan_lab.errors import CheckpointError
-from gan_lab.published.base import Converted, Network, Weights, plain_latents
+from gan_lab.published.base import Converted, Network, Source, Weights, plain_latents
 from gan_lab.published.plain_pickle import Record
 
 ARCHITECTURES = "gan_lab.architectures.pggan"
@@ -31,13 +31,14 @@ def recognizes_zoo(content: Any) -> bool:
     )
 
 
-def convert_zoo(content: Any, file: Path, weights: str) -> Converted:
+def convert_zoo(source: Source) -> Converted:
     """Convert `avgG`, or `netG` for `raw`, and `netD`.
 
     Raises:
         CheckpointError: A network is missing or another one.
     """
-    name = {"ema": "avgG", "raw": "netG"}[weights]
+    content, file = source.content, source.file
+    name = {"ema": "avgG", "raw": "netG"}[source.weights]
     if not isinstance(content.get(name), dict):
         raise CheckpointError(f"{file} has no network {name}: give the other of weights=ema and weights=raw.")
     settings = vars(content.get("config")) if hasattr(content.get("config"), "__dict__") else {}
@@ -121,14 +122,15 @@ def recognizes_tensorflow(content: Any) -> bool:
     )
 
 
-def convert_tensorflow(content: Any, file: Path, weights: str) -> Converted:
+def convert_tensorflow(source: Source) -> Converted:
     """Convert the averaged generator, or the trained one for `raw`, and the discriminator.
 
     Raises:
         CheckpointError: A network is another one.
     """
+    content, file = source.content, source.file
     generators = {"ema": (content[2], "Gs"), "raw": (content[0], "G")}
-    record, name = generators[weights]
+    record, name = generators[source.weights]
     generator = _tensorflow_generator(Weights(_variables(record, file), name, file))
     return Converted(
         format=TENSORFLOW,

@@ -1,13 +1,12 @@
 """StyleGAN2 of NVIDIA's PyTorch codes: pickles of `stylegan2-ada-pytorch`, and `stylegan3` with `--cfg=stylegan2`."""
 
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from gan_lab.errors import CheckpointError
-from gan_lab.published.base import Converted, Network, Weights, plain_latents
+from gan_lab.published.base import Converted, Network, Source, Weights, plain_latents
 from gan_lab.published.plain_pickle import Record, submodule, tensors_of
 
 FORMAT = "stylegan2"
@@ -24,13 +23,14 @@ def recognizes(content: Any) -> bool:
     return isinstance(content, dict) and any(isinstance(content.get(key), Record) for key in ("G_ema", "G"))
 
 
-def convert(content: Any, file: Path, weights: str) -> Converted:
-    """Convert both networks; `weights` is `ema` for G_ema or `raw` for G.
+def convert(source: Source) -> Converted:
+    """Convert G_ema, or G for `raw`, and D.
 
     Raises:
         CheckpointError: A network is missing or another one.
     """
-    name = {"ema": "G_ema", "raw": "G"}[weights]
+    content, file = source.content, source.file
+    name = {"ema": "G_ema", "raw": "G"}[source.weights]
     record = content.get(name)
     if not isinstance(record, Record):
         raise CheckpointError(f"{file} has no network {name}: give the other of weights=ema and weights=raw.")
