@@ -108,7 +108,7 @@ class TensorFlow:
         return F.conv2d(x, kernel, padding=kernel.shape[-1] // 2) + self.bias(name)
 
     @staticmethod
-    def spread(kernel: Tensor) -> Tensor:
+    def fused_kernel(kernel: Tensor) -> Tensor:
         """The 4x4 kernel of the fused layers: the sum of four shifted 3x3 kernels."""
         wide = F.pad(kernel, (0, 0, 0, 0, 1, 1, 1, 1))
         return wide[1:, 1:] + wide[:-1, 1:] + wide[1:, :-1] + wide[:-1, :-1]
@@ -120,7 +120,7 @@ class TensorFlow:
         for size in (8, 16):
             block = f"{size}x{size}"
             if fused:
-                kernel = self.spread(self.kernel(f"{block}/Conv0_up", up=True)).permute(3, 2, 0, 1)
+                kernel = self.fused_kernel(self.kernel(f"{block}/Conv0_up", up=True)).permute(3, 2, 0, 1)
                 x = F.conv_transpose2d(x, kernel, stride=2, padding=1) + self.bias(f"{block}/Conv0_up")
             else:
                 x = self.conv(f"{block}/Conv0", doubled(x))
@@ -133,7 +133,7 @@ class TensorFlow:
             block = f"{size}x{size}"
             x = act(self.conv(f"{block}/Conv0", x))
             if fused:
-                kernel = self.spread(self.kernel(f"{block}/Conv1_down")).permute(3, 2, 0, 1) / 4
+                kernel = self.fused_kernel(self.kernel(f"{block}/Conv1_down")).permute(3, 2, 0, 1) / 4
                 x = act(F.conv2d(x, kernel, stride=2, padding=1) + self.bias(f"{block}/Conv1_down"))
             else:
                 x = F.avg_pool2d(act(self.conv(f"{block}/Conv1", x)), 2)

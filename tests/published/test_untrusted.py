@@ -100,7 +100,7 @@ OPERATIONS = {
     "a function as a module's name": lambda: b"\x80\x04]]\x93.",
     "an attribute of a list": lambda: b"\x80\x04]}b.",
     "an attribute of a class": lambda: b"\x80\x04ccollections\nOrderedDict\nN}\x8c\x06update\x8c\x01xs\x86b.",
-    "an argument list that is no tuple": lambda: b"\x80\x04ccollections\nOrderedDict\n]R.",
+    "arguments in a list": lambda: b"\x80\x04ccollections\nOrderedDict\n]R.",
 }
 
 

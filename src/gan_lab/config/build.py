@@ -152,24 +152,24 @@ def build_data(cfg: DictConfig, data: TrainingData | None = None) -> tuple[DictC
 
 
 def build_training(
-    cfg: DictConfig, data: TrainingData, check: Callable[[AdversarialModule], None] | None = None
+    cfg: DictConfig, data: TrainingData, load: Callable[[AdversarialModule], None] | None = None
 ) -> Experiment:
     """Module and trainer of a resolved config; writes `config.yaml` into the run folder.
 
     Args:
         cfg: The resolved config.
         data: Its data.
-        check: Called with the new module before anything is written; it may refuse the run.
+        load: Called with the new module before anything is written, to load weights; it may refuse the run.
 
     Raises:
-        UserError: The components do not fit each other, the data or the machine; or what `check` raises.
+        UserError: The components do not fit each other, the data or the machine; or what `load` raises.
     """
     data.batch_sizes = _batch_sizes(cfg)
     data.resolutions = _resolutions(cfg)
     seed_everything(cfg.seed, workers=True, verbose=False)  # the same initial weights in every call
     module = build_module(cfg)
-    if check is not None:
-        check(module)
+    if load is not None:
+        load(module)
     file = Path(cfg.run.dir) / "config.yaml"
     before = file.read_bytes() if file.is_file() else None
     if is_first_process():

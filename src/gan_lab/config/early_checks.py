@@ -156,6 +156,8 @@ def _check_memorization(cfg: DictConfig) -> None:
 def _check_training(cfg: DictConfig) -> None:
     if cfg.resume is not None:
         check_exists(Path(cfg.resume))
+    elif cfg.initialize is not None and not any(Path(cfg.run.dir, "checkpoints").glob("*.ckpt")):
+        check_exists(Path(cfg.initialize))  # a run that resumes does not read it again
     _check_source(cfg)
     check_extractor(cfg, cfg.dataset)
 

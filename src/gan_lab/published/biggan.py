@@ -209,7 +209,7 @@ def _ajbrock_discriminator(weights: Weights) -> Network:
             for part in (1, 2, 3, 4) if deep else (1, 2):
                 state |= _layer(weights, f"{theirs}.conv{part}", f"{ours}.conv{part}")
             if f"{theirs}.conv_sc.weight" in weights:
-                state |= _layer(weights, f"{theirs}.conv_sc", f"{ours}.{'further' if deep else 'skip'}")
+                state |= _layer(weights, f"{theirs}.conv_sc", f"{ours}.further" if deep else f"{ours}.skip")
         state |= _attention(weights, f"blocks.{stage}.{2 if deep else 1}", f"network.attentions.{stage}")
     state |= _layer(weights, "linear", "network.output")
     state |= _layer(weights, "embed", "embedding", bias=False)

@@ -1,6 +1,6 @@
 """ProGAN: checkpoints of pytorch_GAN_zoo, and pickles of the authors' TensorFlow code."""
 
-from math import floor, sqrt
+from math import modf, sqrt
 from pathlib import Path
 from typing import Any
 
@@ -185,10 +185,10 @@ def _tensorflow_generator(weights: Weights) -> Network:
         state |= _tensorflow_layer(weights, f"{size}x{size}/Conv1", f"blocks.{level}.conv2")
     for level in range(levels):
         state |= _tensorflow_layer(weights, f"ToRGB_lod{levels - 1 - level}", f"to_image.{level}")
-    lod = float(weights.take("lod", 0))
+    fraction, above = modf(float(weights.take("lod", 0)))
     weights.finish()
     options = {"latent_dim": latent_dim, "channels": channels, **_sizes(weights, widths)}
-    return _network(weights, "ProGANGenerator", options, state, 1 - (lod - floor(lod)), floor(lod))
+    return _network(weights, "ProGANGenerator", options, state, 1 - fraction, int(above))
 
 
 def _tensorflow_discriminator(weights: Weights) -> Network:
@@ -207,10 +207,10 @@ def _tensorflow_discriminator(weights: Weights) -> Network:
         state |= _tensorflow_layer(weights, last, f"blocks.{level}.conv2")
     for theirs, ours in (("Conv", "end.conv"), ("Dense0", "end.linear"), ("Dense1", "output")):
         state |= _tensorflow_layer(weights, f"4x4/{theirs}", ours)
-    lod = float(weights.take("lod", 0))
+    fraction, above = modf(float(weights.take("lod", 0)))
     weights.finish()
     options = {"channels": channels, **_sizes(weights, widths), "minibatch_group": GROUP, "fused_scale": fused}
-    return _network(weights, "ProGANDiscriminator", options, state, 1 - (lod - floor(lod)), floor(lod))
+    return _network(weights, "ProGANDiscriminator", options, state, 1 - fraction, int(above))
 
 
 def _tensorflow_layer(weights: Weights, theirs: str, ours: str, up: bool = False) -> dict[str, Tensor]:

@@ -25,6 +25,9 @@ Settings = dict[str, str]
 Row = dict[str, float]
 """Values of one row of the log, by log key."""
 
+INITIALIZATION = "initialize.json"
+"""File with what a run took from the weights that `initialize` names."""
+
 IGNORED = ("run.", "logger.", "callbacks.progress.", "allow_targets")
 """Prefixes of keys that only affect where a run is stored and shown."""
 
@@ -102,6 +105,10 @@ class RunFolder:
             rest = f", and {len(classes) - LISTED_CLASSES:,} more" if len(classes) > LISTED_CLASSES else ""
             parts.append(f"{len(classes):,} classes: {', '.join(map(str, classes[:LISTED_CLASSES]))}{rest}")
         return "; ".join(parts)
+
+    def initialization(self) -> str:
+        """What the run took from another one at its start, as text; empty for a run with random weights."""
+        return str(self._mapping(INITIALIZATION).get("summary") or "")
 
     @property
     def _budget(self) -> Any:
