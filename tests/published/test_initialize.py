@@ -43,8 +43,9 @@ RUNS = {
     ),
     "progan": (
         progan,
-        ("model=pggan", "growth=none", "dataset.resolution=16", "width=6", "latent.dim=5", "architecture.generator.fmap_base=32",
-         "architecture.discriminator.fmap_base=32", "architecture.generator.pixel_bias=true"),
+        ("model=pggan", "growth=none", "dataset.resolution=16", "width=6", "latent.dim=5",
+         "architecture.generator.fmap_base=32", "architecture.discriminator.fmap_base=32",
+         "architecture.generator.pixel_bias=true"),
     ),
     "biggan": (biggan, ("model=biggan", "dataset.resolution=64", "width=4", "latent.dim=20")),
 }  # fmt: skip
