@@ -11,6 +11,7 @@ from gan_lab.architectures.base import Discriminator, Layer
 from gan_lab.architectures.pggan import equalize_or_initialize
 from gan_lab.architectures.sizes import require_power_of_two
 from gan_lab.layers.fir import fir_downsample, fir_filter, fir_upsample
+from gan_lab.layers.float16 import clamp_in_float16
 from gan_lab.layers.learned_constant import LearnedConstant
 from gan_lab.layers.memory import use_channels_last
 from gan_lab.layers.minibatch_stddev import MinibatchStddev
@@ -52,8 +53,8 @@ class StyleGAN2Generator(nn.Module):
         noise: Noise in training, see `NoiseInjection`.
         label_dim: Coordinates of the latent that describe its label; a conditioning may set it.
         num_classes: Number of labels that the mapping network takes; None without. conditioning=mapping sets it.
-        clamp: Largest absolute value of maps and images of a layer, 256 in the authors' code for half precision; None
-            for no limit.
+        clamp: Largest absolute value of maps and images of a layer in any precision, 256 in the authors' code; None for
+            no limit in float32 and bfloat16, see `clamp_in_float16`.
 
     Raises:
         ValueError: The resolution or an option is not allowed, or a map has no channels.
@@ -161,7 +162,7 @@ class SynthesisBlock(nn.Module):
         """
         for number, conv in enumerate(self.convs):
             x = conv(x, styles[:, number])
-        added = self.to_image(x, styles[:, len(self.convs)]) + self.bias[:, None, None]
+        added = clamp_in_float16(self.to_image(x, styles[:, len(self.convs)]) + self.bias[:, None, None])
         added = _clamped(added, self.clamp)
         return x, added if images is None else fir_upsample(images) + added
 
@@ -208,7 +209,8 @@ class StyleGAN2Discriminator(Discriminator):
     A 1x1 convolution reads the image; then, for each halving of the resolution, two 3x3 convolutions, the second after
     the filter [1, 3, 3, 1] and with stride 2. In residual blocks a filtered, strided 1x1 convolution is added, and the
     sum divided by sqrt(2). At 4x4 pixels follow the minibatch standard deviation, a 3x3 convolution and a linear layer.
-    Leaky ReLU times sqrt(2) follows each layer, and the norm each 3x3 convolution.
+    Leaky ReLU times sqrt(2) follows each layer, and the norm each 3x3 convolution. A group of the standard deviation is
+    every (n / group)-th sample of a batch of n, as in the authors' code.
 
     With labels, a mapping network makes a vector of the label, and the logit is the inner product of this vector and a
     linear layer of the features, divided by the root of their size (Karras et al., 2020b, code).
@@ -263,7 +265,7 @@ class StyleGAN2Discriminator(Discriminator):
         self.from_image = nn.ModuleDict({str(resolutions[-1]): nn.Conv2d(channels, widths[-1], 1)})
         self.blocks = nn.ModuleList(DownBlock(i, o, norm, blocks == "resnet", clamp) for o, i in pairwise(widths))
         self.clamp = clamp
-        self.stddev = MinibatchStddev(minibatch_group)
+        self.stddev = MinibatchStddev(minibatch_group, interleaved=True)
         self.conv = nn.Conv2d(last + 1, last, 3, 1, 1)
         self.norm = normalization(norm, last, 2)
         self.linear = nn.Linear(last * 4 * 4, last)
@@ -321,6 +323,11 @@ class DownBlock(nn.Module):
         y = self.norm2(_clamped(scaled_leaky_relu(self.conv2(fir_filter(y, padding=2))), self.clamp))
         return y if self.skip is None else (y + _clamped(self.skip(fir_downsample(x)), self.clamp)) / sqrt(2)
 
+    def layers(self) -> list[Layer]:
+        """The convolutions with their norms, the skip connection last."""
+        convs: list[Layer] = [(self.conv1, self.norm1), (self.conv2, self.norm2)]
+        return convs if self.skip is None else [*convs, (self.skip,)]
+
 
 def _clamped(x: Tensor, largest: float | None) -> Tensor:
     """x, limited to [-largest, largest] unless that is None."""
@@ -331,11 +338,6 @@ def _require_clamp(network: str, clamp: float | None) -> None:
     """Check the largest absolute value of maps."""
     if clamp is not None:
         require_positive(f"architecture.{network}.clamp", clamp, "no limit")
-
-    def layers(self) -> list[Layer]:
-        """The convolutions with their norms, the skip connection last."""
-        convs: list[Layer] = [(self.conv1, self.norm1), (self.conv2, self.norm2)]
-        return convs if self.skip is None else [*convs, (self.skip,)]
 
 
 def _resolutions(resolution: int | None) -> list[int]:

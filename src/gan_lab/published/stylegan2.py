@@ -57,8 +57,7 @@ def convert(source: Source) -> Converted:
         url=URL,
         conversion=[
             f"Weights of {name}{'' if discriminator is None else ' and D'} by name; kernels of convolutions with "
-            "upsampling with inputs first.",
-            "Groups of the discriminator's minibatch standard deviation are consecutive samples.",
+            "upsampling with inputs first."
         ],
         discriminator=discriminator,
     )
