@@ -9,7 +9,7 @@ from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
 from gan_lab.data.arguments import check_at_least, check_choice
-from gan_lab.data.raw import RawImages
+from gan_lab.data.raw import RawImages, UnusableImage
 from gan_lab.errors import ConfigError, DataError
 
 FITS = ("crop", "pad", "stretch")
@@ -57,19 +57,20 @@ class Decoder:
         """Decode one image to uint8 (C, H, W).
 
         Raises:
-            DataError: The image cannot be read, is too small, or has values of an unknown range.
+            UnusableImage: The image cannot be read, is too small, or has values of an unknown range.
         """
         image = raw.load(position)
         width, height = image.size
         if min(width, height) < self.min_resolution:
-            raise DataError(
+            raise UnusableImage(
                 f"{raw.name(position)} is {width}x{height} pixels, smaller than "
-                f"dataset.min_resolution={self.min_resolution}; remove it, or give a smaller dataset.min_resolution."
+                f"dataset.min_resolution={self.min_resolution}; remove it, or give a smaller dataset.min_resolution.",
+                f"below dataset.min_resolution={self.min_resolution}",
             )
         try:
             return to_tensor(image, self.channels, self.resolution, self.fit, self.background, self.filter)
         except ValueError as error:
-            raise DataError(f"{raw.name(position)} cannot be converted: {error}.") from error
+            raise UnusableImage(f"{raw.name(position)} cannot be converted: {error}.", "of unknown range") from error
 
 
 def refused(error: DataError) -> DataError:
