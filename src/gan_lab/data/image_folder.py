@@ -14,6 +14,7 @@ from gan_lab.data.folder_labels import LABELS_FILE, folder_labels, listed_labels
 from gan_lab.data.raw import MAX_FILE_BYTES, RawImages
 from gan_lab.data.source import existing_path
 from gan_lab.errors import DataError
+from gan_lab.files import MAX_TEXT_BYTES
 from gan_lab.ranks import is_first_process
 
 log = logging.getLogger(__name__)
@@ -54,11 +55,16 @@ def read_image_folder(source: str) -> RawImages:
         files = _files_below(path)
         names = _images(files, source)
         items: FolderFiles | ZipMembers = FolderFiles(path, names)
-        listing = (path / LABELS_FILE).read_bytes() if LABELS_FILE in files else None
+        listing = None
+        if LABELS_FILE in files:
+            _refuse_huge(path / LABELS_FILE, (path / LABELS_FILE).stat().st_size, MAX_TEXT_BYTES)
+            listing = (path / LABELS_FILE).read_bytes()
     else:
         sizes = _sizes_in_zip(path)
         names = _images(sizes, source)
-        _refuse_huge(sizes, [*names, LABELS_FILE], path)
+        for name in names:
+            _refuse_huge(path / name, sizes[name], MAX_FILE_BYTES)
+        _refuse_huge(path / LABELS_FILE, sizes.get(LABELS_FILE, 0), MAX_TEXT_BYTES)
         items = ZipMembers(path, names)
         listing = ZipMembers(path, [LABELS_FILE])[0] if LABELS_FILE in sizes else None
     if not names:
@@ -159,13 +165,16 @@ def _sizes_in_zip(path: Path) -> dict[str, int]:
         raise DataError(f"dataset.source={path} is neither a folder nor a zip file.") from error
 
 
-def _refuse_huge(sizes: dict[str, int], names: list[str], path: Path) -> None:
-    for name in names:
-        if sizes.get(name, 0) > MAX_FILE_BYTES:
-            raise DataError(
-                f"{path}/{name} has {sizes[name] / 2**20:,.0f} MiB, more than the limit of {MAX_FILE_BYTES >> 20} MiB; "
-                "remove it from the archive."
-            )
+def _refuse_huge(file: Path, size: int, limit: int) -> None:
+    """Refuse a file, perhaps in an archive, with more bytes than the limit, before it is read.
+
+    Raises:
+        DataError: Names the file and the limit.
+    """
+    if size > limit:
+        raise DataError(
+            f"{file} has {size / 2**20:,.0f} MiB, more than the limit of {limit / 2**20:,.0f} MiB; remove it."
+        )
 
 
 def _images(files: Iterable[str], source: str) -> list[str]:
