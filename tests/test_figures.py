@@ -10,15 +10,17 @@ from PIL import Image
 from gan_lab.figures import (
     BACKGROUND,
     FIELD,
+    class_shape,
     density,
+    draw_by_class,
     draw_samples,
     enlarged,
     evenly,
     extent_of,
     field,
     image_grid,
+    names_of,
     plane,
-    row_names,
     sheet,
     strip,
     to_uint8,
@@ -143,19 +145,33 @@ def test_strip_is_one_row() -> None:
     assert [pixels[30, 33 + 58 * k, 0] for k in range(3)] == [0, 100, 200]
 
 
-@pytest.mark.parametrize(
-    ("labels", "columns", "classes", "names"),
-    [
-        ([0, 0, 2, 2], 2, ["cat", "dog", "owl"], ["cat", "owl"]),
-        ([0, 0, 0, 1], 3, ["cat", "dog"], ["cat", "dog"]),
-        ([0, 0, 0, 1], 2, ["cat", "dog"], ["cat", ""]),
-        ([0, 1, 0, 1], 2, ["cat", "dog"], []),
-        ([0, 0, 1, 1], 2, None, []),
-        ([0, 0, 5, 5], 2, ["cat", "dog"], []),
-    ],
-)
-def test_names_of_rows(labels: list[int], columns: int, classes: list[str] | None, names: list[str]) -> None:
-    assert row_names(labels, columns, classes) == names
+@pytest.mark.parametrize("count", [64, 100])
+@pytest.mark.parametrize("classes", range(1, 11))
+def test_grids_by_class_are_nearly_square(classes: int, count: int) -> None:
+    rows, columns = class_shape(classes, count // classes)
+    assert 0.5 <= columns / (classes * rows) <= 2
+    assert count // classes <= rows * columns < count // classes + rows  # at most one empty place in a row
+    assert class_shape(classes, count // classes, columns=7)[1] == 7
+
+
+def test_each_class_begins_a_row() -> None:
+    """Places without images are background, between classes and at the end of the grid."""
+    images = torch.rand(9, 1, 8, 8)
+    empty = torch.full((1, 1, 8, 8), BACKGROUND / 127.5 - 1)
+    places = torch.cat([images[:5], empty, images[5:], empty, empty])
+    expected = with_row_names(image_grid(places, columns=3), ["7", "2"])
+    assert draw_by_class(images, [7] * 5 + [2] * 4).tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("labels", [[3, 3, 3, 3], [0, 1, 2, 3]])
+def test_grids_of_one_class_or_one_image_of_each_are_square(labels: list[int]) -> None:
+    images = torch.rand(4, 1, 8, 8)
+    assert draw_by_class(images, labels, ["a", "b", "c", "d"]).tobytes() == draw_samples(images).tobytes()
+
+
+def test_names_of_labels() -> None:
+    assert names_of([0, 2], ["cat", "dog", "owl"]) == ["cat", "owl"]
+    assert names_of([0, 2], ["cat"]) == ["cat", "2"] and names_of([1], None) == ["1"]
 
 
 def test_names_are_drawn_beside_their_rows() -> None:

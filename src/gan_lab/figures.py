@@ -4,6 +4,7 @@ import logging
 import math
 import re
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -113,11 +114,11 @@ def draw_samples(samples: Tensor, columns: int | None = None, extent: float | No
 
 
 def with_row_names(grid: Image.Image, names: Sequence[str]) -> Image.Image:
-    """Draw names to the left of the rows of a grid, which are of equal height.
+    """Draw names to the left of a grid, at equal distances.
 
     Args:
         grid: The grid.
-        names: One for each row, of which the first `NAME_LENGTH` characters are drawn; empty for none.
+        names: One for each row, or for each group of rows, of which the first `NAME_LENGTH` characters are drawn.
     """
     shown = [name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 1]}…" for name in names]
     row = grid.height / len(names)
@@ -131,18 +132,56 @@ def with_row_names(grid: Image.Image, names: Sequence[str]) -> Image.Image:
     return canvas
 
 
-def row_names(labels: Sequence[int], columns: int, classes: Sequence[str] | None) -> list[str]:
-    """Name of the class of each row of a grid; empty for rows of several classes. An empty list without names.
+def draw_by_class(
+    samples: Tensor, labels: Sequence[int], classes: Sequence[str] | None = None, columns: int | None = None
+) -> Image.Image:
+    """Draw samples as `draw_samples`; images of several classes, more than one of each, as `draw_classes`.
 
     Args:
-        labels: Class of each image, row by row.
-        columns: Images in a row.
-        classes: Names of the classes.
+        samples: At least one, sorted by class.
+        labels: Class of each sample.
+        classes: Names of the classes, if they are known.
+        columns: Images in a row; None for a near-square grid.
     """
-    rows = [set(labels[k : k + columns]) for k in range(0, len(labels), columns)]
-    if classes is None or not any(len(row) == 1 for row in rows) or max(labels) >= len(classes):
-        return []
-    return [classes[min(row)] if len(row) == 1 else "" for row in rows]
+    found = [(label, len(list(group))) for label, group in groupby(labels)]
+    most = max(count for _, count in found)
+    if samples.dim() == 2 or len(found) == 1 or most == 1:
+        return draw_samples(samples, columns)
+    groups = samples.split([count for _, count in found])
+    return draw_classes(
+        groups, names_of([label for label, _ in found], classes), *class_shape(len(found), most, columns)
+    )
+
+
+def class_shape(classes: int, count: int, columns: int | None = None) -> tuple[int, int]:
+    """Rows of each class, and images in a row, of a grid for `count` images of each class.
+
+    Args:
+        classes: Number of classes, each of which begins a row.
+        count: Images of each class.
+        columns: Images in a row; None for a near-square grid.
+    """
+    columns = columns or math.ceil(count / max(1, round(math.sqrt(count / classes))))
+    return math.ceil(count / columns), columns
+
+
+def draw_classes(groups: Sequence[Tensor], names: Sequence[str], rows: int, columns: int) -> Image.Image:
+    """Draw the images of each class in rows of their own, with its name to the left of them.
+
+    Args:
+        groups: Images (n, C, H, W) in [-1, 1] of each class, of which at most `rows * columns` are drawn.
+        names: Name of each class.
+        rows: Rows of each class.
+        columns: Images in a row.
+    """
+    blank = groups[0].new_full((rows * columns, *groups[0].shape[1:]), BACKGROUND / 127.5 - 1)
+    grid = image_grid(torch.cat([torch.cat([group, blank])[: len(blank)] for group in groups]), columns)
+    return with_row_names(grid, names)
+
+
+def names_of(labels: Iterable[int], classes: Sequence[str] | None) -> list[str]:
+    """Names of labels, or their numbers if the classes have no names."""
+    return [str(label) if classes is None or label >= len(classes) else classes[label] for label in labels]
 
 
 def plane(extent: float, cells: int = 128) -> Tensor:

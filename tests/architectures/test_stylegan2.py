@@ -162,8 +162,8 @@ class Reference:
         return F.conv2d(x, weight / sqrt(weight[0].numel()), bias, **options)
 
     def discriminator(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        x = self.act(self.conv("from_image", x))
-        for block in range(sum(key.endswith("conv2.bias") for key in self.state)):
+        x = self.act(self.conv(f"from_image.{x.shape[-1]}", x))
+        for block in reversed(range(sum(key.endswith("conv2.bias") for key in self.state))):
             name = f"blocks.{block}"
             y = self.act(self.conv(f"{name}.conv1", x, padding=1))
             y = self.act(self.conv(f"{name}.conv2", self.resampled(y, 1, 1, (2, 2), 1), stride=2))

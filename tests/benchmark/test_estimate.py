@@ -34,9 +34,22 @@ def made(cfg, steps: int) -> tuple[int, int, int]:
         return meter.live, meter.peak, meter.operations
 
 
-@pytest.mark.parametrize("model", ["dcgan", "wgan_gp", "sngan", "r3gan", "pggan", "msg_gan"])
-def test_estimate_is_what_the_steps_take(model: str, tiny) -> None:
-    cfg = resolved(tiny, f"model={model}", "dataset.resolution=16")
+SMALL_STYLEGAN2 = (
+    "stylegan2",
+    "dataset.resolution=8",
+    "architecture.generator.mapping_layers=1",
+    "regularizer.r1.interval=2",
+    "regularizer.path_length.interval=2",
+)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [("dcgan",), ("wgan_gp",), ("sngan",), ("r3gan",), ("pggan",), ("msg_gan",), SMALL_STYLEGAN2],
+    ids=lambda model: model[0],
+)
+def test_estimate_is_what_the_steps_take(model: tuple[str, ...], tiny) -> None:
+    cfg = resolved(tiny, "dataset.resolution=16", f"model={model[0]}", *model[1:])
     intervals = [node.get("interval", 1) for node in cfg.regularizer.values()]
     cycle = max(cfg.n_critic, *intervals, 1)
     found, (live, peak, operations) = estimate(cfg), made(cfg, 2 * cycle)

@@ -95,7 +95,7 @@ def test_an_error_if_all_are_damaged_unless_there_is_a_copy(copy: Path, run: Pat
     for file in copy.iterdir():
         file.unlink(), file.write_bytes(b"")
     with pytest.raises(
-        CheckpointError, match=r"has no checkpoint that can be read: .* Give another run.name to train from scratch"
+        CheckpointError, match=r"has no checkpoint that can be read: .* To train from scratch, give another run.name"
     ):
         newest_checkpoint(copy)
     second = run.parent / "second" / "one"
@@ -181,7 +181,7 @@ def test_a_full_disk_stops_the_run_with_a_valid_last_checkpoint(
     folder = tmp_path / "checkpoints"
     assert str(refusal.value) == (
         f"{folder}/images_0000000032.ckpt cannot be written: No space left on device; the run stops after 32 images. "
-        f"{folder}/last.ckpt is valid; the same command resumes from it."
+        f"{folder}/last.ckpt is valid; the same command with run.dir={tmp_path} resumes from it."
     )
     monkeypatch.undo()
     assert names(folder) == ["images_0000000016.ckpt", "last.ckpt"]

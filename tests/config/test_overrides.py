@@ -6,7 +6,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from gan_lab.config.compose import compose
-from gan_lab.config.overrides import names_as_typed, to_paste
+from gan_lab.config.overrides import command_to_paste, names_as_typed, override, to_paste
 from gan_lab.errors import UserError
 
 PATHS = ["runs/a", "runs/a b", "läuf", "a'b", 'a"b', "a$b", "a`b", "1e5", "true", "null", "a,b", "a=b", "[x]", "a\\b",
@@ -25,6 +25,29 @@ def test_what_is_printed_can_be_pasted(path: str) -> None:
 def test_plain_paths_need_no_quotes() -> None:
     assert to_paste("run", "runs/digits-dcgan") == "run=runs/digits-dcgan"
     assert to_paste("run", "runs/a b") == "\"run='runs/a b'\""
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_commands_from_python_can_be_pasted(path: str) -> None:
+    """Their values are text in Hydra's quotes."""
+    command, argument = shlex.split(command_to_paste(["train", override("run.name", path)]))
+    assert command == "train" and OverridesParser.create().parse_override(argument).value() == path
+
+
+@pytest.mark.parametrize(
+    ("argument", "pasted"),
+    [
+        ("run.name='py'", "run.name=py"),
+        ("run.name='1e5'", "\"run.name='1e5'\""),
+        ("metrics=['fd','pr']", "\"metrics=['fd','pr']\""),
+        ("metrics=[fd,pr]", "'metrics=[fd,pr]'"),
+        ("name='${seed}'", "'name='\"'\"'${seed}'\"'\"''"),
+        ("b c", "'b c'"),
+        ("-m", "-m"),
+    ],
+)
+def test_commands_have_no_more_quotes_than_needed(argument: str, pasted: str) -> None:
+    assert command_to_paste([argument]) == pasted and shlex.split(pasted)[0] in (argument, "run.name=py")
 
 
 @pytest.mark.parametrize("name", ["1e5", "true", "007", "a b", "null", "nan", "0x10", "a/b", "ä"])

@@ -1,5 +1,7 @@
 """What a run keeps when it is resumed: data, model and labels; and what it may change."""
 
+import re
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -119,7 +121,8 @@ def test_other_data_behind_the_same_path(
     with pytest.raises(ConfigError) as error:
         fit(compose(*overrides("old"), "budget.images=32", f"allow_changes={allowed}"))
     assert f"runs/old was trained with {difference}, and a run keeps its data" in str(error.value)
-    assert "gan-lab train resume=runs/old run.name=NEW_NAME allow_changes=true" in str(error.value)
+    assert "with another run.name; initialize=runs/old gives it the weights that fit." in str(error.value)
+    assert "add resume=runs/old run.dir=runs/NEW_NAME allow_changes=true to this command" in str(error.value)
     after = contents_of(copied / "runs")
     assert after.pop(copied / "runs/old/report.html") and before.pop(copied / "runs/old/report.html")
     assert after == before
@@ -136,13 +139,13 @@ def test_a_branch_that_would_mislabel_its_weights_is_not_advised(
     with pytest.raises(ConfigError) as error:
         fit(compose(*branch))
     assert f"the classes a, b {meanings}, and its weights would be mislabeled: restore" in str(error.value)
-    assert "allow_changes" not in str(error.value) and "from scratch" in str(error.value)
+    assert "give new names that sort in the old order, and add" in str(error.value)
     if name == "new":
         fit(compose(*branch, "allow_changes=true"))
         assert f"Resuming with changed settings: the classes a, b {meanings}." in caplog.text
 
 
-@pytest.mark.parametrize("typed", ["loss=hinge", "conditioning=projection", "latent.dim=7", "dataset.flip=true"])
+@pytest.mark.parametrize("typed", ["loss=hinge", "latent.distribution=normal", "dataset.flip=true"])
 def test_another_model_in_the_folder_of_a_run(typed: str, copied: Path) -> None:
     with pytest.raises(ConfigError, match="and a run keeps its data, model and labels"):
         fit(compose(*overrides("old"), typed, "budget.images=32", "allow_changes=true"))
@@ -169,24 +172,97 @@ def test_a_branch_whose_budget_is_reached(copied: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "classes", "typed", "difference"),
     [
-        ("three", 3, "seed=0", "runs/old has 2 classes and this run 3: their networks differ"),
-        ("two", 2, "dataset.resolution=16", "runs/old has 8 pixels and this run 16: their networks differ"),
-        ("two", None, "seed=0", "runs/old has 2 classes and this run no: their networks differ"),
-        (
-            "two",
-            2,
-            "architecture.generator.width=8",
-            "The networks of runs/old and of this run differ, for example in ",
-        ),
+        ("three", 3, "seed=0", "dataset.num_classes=2 (now 3)"),
+        ("two", 2, "dataset.resolution=16", "dataset.resolution=8 (now 16)"),
+        ("two", None, "seed=0", "dataset.num_classes=2 (now None)"),
+        ("two", 2, "architecture.generator.width=8", "architecture.generator.width=4 (now 8)"),
+        ("two", 2, "regularizer=[lecam]", "regularizer.lecam._target_=None"),
     ],
 )
-def test_networks_that_do_not_fit(source: str, classes: int | None, typed: str, difference: str, copied: Path) -> None:
+@pytest.mark.parametrize(("name", "allowed"), [("old", False), ("new", True)])
+def test_weights_that_do_not_fit(
+    source: str, classes: int | None, typed: str, difference: str, name: str, allowed: bool, copied: Path
+) -> None:
+    """No message then advises to continue from them."""
     write_images(copied / "three", "abc")
-    branch = (*overrides("new", source, classes), typed, "resume=runs/old", "budget.images=32")
-    with pytest.raises(ConfigError) as error:
-        fit(compose(*branch, "allow_changes=true"))
-    assert str(error.value).startswith(difference)
+    command = (*overrides(name, source, classes), typed, "resume=runs/old", "budget.images=32")
+    with pytest.raises(ConfigError, match=r"and its weights do not fit this run, for example .*: restore") as error:
+        fit(compose(*command, f"allow_changes={allowed}"))
+    assert difference in str(error.value) and "allow_changes" not in str(error.value)
     assert not (copied / "runs/new/config.yaml").exists()
+
+
+def added(error: pytest.ExceptionInfo) -> list[str]:
+    """The overrides that a message advises to add to the command."""
+    found = re.search(r"add ((?:\S+=\S+ ?)+)", str(error.value))
+    assert found, error.value
+    return shlex.split(found[1])
+
+
+@pytest.mark.parametrize("name", ["old", "new"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param((add, "seed=0"), id="data"),
+        pytest.param((lambda folder: None, "loss=hinge"), id="model"),
+        pytest.param((lambda folder: None, "lr=0.01"), id="training"),
+    ],
+)
+def test_what_a_message_advises_to_add(change: tuple[Callable[[Path], None], str], name: str, copied: Path) -> None:
+    """The same command continues with it, from the weights of the run."""
+    change[0](copied / "two")
+    command = (*overrides(name), change[1], "budget.images=24", *(["resume=runs/old"] if name == "new" else []))
+    with pytest.raises(ConfigError) as error:
+        fit(compose(*command))
+    in_new_folder = name == "old" and change[1] != "lr=0.01"
+    experiment = fit(compose(*command, *added(error)))
+    assert experiment.module.images_seen == 24
+    assert experiment.config.run.name == ("NEW_NAME" if in_new_folder else name)
+
+
+@pytest.mark.parametrize("name", ["old", "new"])
+def test_classes_that_are_renamed_as_advised(name: str, copied: Path) -> None:
+    """New names in the old order continue in a new folder, as the first message advises."""
+    command = (*overrides(name), "resume=runs/old", "budget.images=24")
+    (copied / "two/a").rename(copied / "two/z")
+    with pytest.raises(ConfigError, match="give new names that sort in the old order") as error:
+        fit(compose(*command))
+    (copied / "two/z").rename(copied / "two/A")
+    experiment = fit(compose(*command, *added(error)))
+    assert experiment.module.images_seen == 24 and experiment.data.classes == ["A", "b"]
+
+
+def test_advice_of_a_longer_budget(copied: Path) -> None:
+    """A branch of a run that has reached its budget needs a larger one; in another unit it would be a second one."""
+    add(copied / "two")
+    command = (*overrides("old"), "budget.images=null", "budget.kimg=0.016")
+    with pytest.raises(ConfigError, match=r"allow_changes=true and budget.images above 16 instead of budget.kimg to"):
+        fit(compose(*command))
+    branch = (*command, "resume=runs/old", "run.name=new", "allow_changes=true")
+    with pytest.raises(ConfigError, match=r"^Nothing was trained: .* give budget.images above 16 instead of budget.k"):
+        fit(compose(*branch))
+    assert fit(compose(*branch, "budget.kimg=null", "budget.images=17")).module.images_seen == 24
+
+
+def test_a_checkpoint_file_repeats_no_settings(copied: Path) -> None:
+    file = f"runs/old/checkpoints/images_{16:010d}.ckpt"
+    with pytest.raises(ConfigError) as error:
+        fit(compose(f"resume={file}", "run.dir=runs/old", "hardware=cpu"))
+    assert f"give its settings as well, since resume={file} repeats none, unlike resume=runs/old;" in str(error.value)
+    assert fit(compose("resume=runs/old", "budget.images=24")).module.images_seen == 24
+    assert fit(compose(*overrides("old"), f"resume={file}", "budget.images=32")).module.images_seen == 32
+    assert (copied / f"runs/old/checkpoints/images_{24:010d}.ckpt.aside").is_file()
+
+
+@pytest.mark.parametrize("record", [None, "no: list"])
+def test_a_run_without_a_record_of_its_settings(record: str | None, copied: Path) -> None:
+    """It is resumed as the message advises: with all settings and `run.dir`, without `resume`."""
+    file = copied / "runs/old/.hydra/overrides.yaml"
+    file.unlink() if record is None else file.write_text(record)
+    with pytest.raises(ConfigError, match=r"give run.dir=runs/old and all of its settings, .*, without resume=[.]"):
+        compose("resume=runs/old", "budget.images=24")
+    settings = [typed for typed in overrides("old") if not typed.startswith("run.name")]
+    assert fit(compose(*settings, "run.dir=runs/old", "budget.images=24")).module.images_seen == 24
 
 
 def test_another_optimizer_cannot_use_the_state(copied: Path) -> None:
@@ -205,7 +281,7 @@ def test_accepted_changes_need_no_second_permission(copied: Path) -> None:
     old = copied / "runs/old"
     config = yaml.safe_load((old / "config.yaml").read_text())
     changed = (*overrides("old"), "lr=0.01", "budget.images=24")
-    with pytest.raises(ConfigError, match=r"lr=0.0002 \(now 0.01\): restore these settings, or add allow_changes"):
+    with pytest.raises(ConfigError, match=r"lr=0.0002 \(now 0.01\): restore them, or add allow_changes"):
         fit(compose(*changed))
     (old / "config.yaml").write_text(yaml.safe_dump(config | {"lr": 0.01}))
     groups = [optimizer.param_groups[0] for optimizer in fit(compose(*changed)).trainer.optimizers]

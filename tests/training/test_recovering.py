@@ -195,8 +195,8 @@ def test_error_message_of_out_of_memory(small_memory, command) -> None:
     assert outcome.status == 1 and "Traceback" not in outcome.err
     assert (
         "The memory is too small for 8 images at a time (batch_size=8, accumulate=1): set accumulate=2 and "
-        "allow_changes=true, or hardware.find_micro_batch=true to find one that fits; the same command then resumes "
-        "from the last checkpoint." in outcome.err
+        "allow_changes=true, or hardware.find_micro_batch=true to find one that fits; the same command with "
+        "run.dir=runs/x then resumes from the last checkpoint." in outcome.err
     )
 
 

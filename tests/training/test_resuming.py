@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import yaml
+from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gan_lab.callbacks import preemption
@@ -44,7 +45,7 @@ def test_the_same_command_resumes_and_a_finished_run_is_not_trained(command: Cal
     recorded = (tmp_path / "runs/one/.hydra/overrides.yaml").read_text()
     assert "budget.images=64" in recorded and "budget.images=32" not in recorded and "run.name=one" in recorded
     refused = command("train", "resume=runs/one", "budget.images=96", "lr=0.01")
-    assert refused.status == 2 and "was trained with lr=0.0002 (now 0.01): restore these settings" in refused.err
+    assert refused.status == 2 and "was trained with lr=0.0002 (now 0.01): restore them" in refused.err
     branch = command("train", "resume=runs/one", "budget.images=96", "lr=0.01", "run.name=two")
     assert branch.status == 2 and "add allow_changes=true to continue in runs/two" in branch.err
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["one"]
@@ -200,6 +201,14 @@ def test_a_run_that_stops_before_its_first_checkpoint(tmp_path: Path, caplog: py
     with caplog.at_level("INFO"):
         assert fit(cfg).module.interrupted
     assert "stopped after 8 images, and" in caplog.text and "has no checkpoint yet: the same command" in caplog.text
+
+
+def test_a_run_without_a_record_is_resumed_by_its_config(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """`resume=` would be refused, as the config was not made by `gan_lab.compose`."""
+    cfg = OmegaConf.create(OmegaConf.to_container(settings("gan", "cpu", tmp_path / "run", workers=0, stop=24)))
+    with caplog.at_level("INFO"):
+        fit(cfg)
+    assert caplog.text.rstrip().endswith("run/checkpoints/last.ckpt. To resume: gan_lab.fit with the same config")
 
 
 def test_data_workers_ignore_signals_to_the_job(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from gan_lab.architectures.base import Discriminator
+from gan_lab.architectures.base import Discriminator, Layer
 from gan_lab.architectures.pggan import equalize_or_initialize
 from gan_lab.architectures.sizes import require_power_of_two
 from gan_lab.layers.fir import fir_downsample, fir_filter, fir_upsample
@@ -236,10 +236,11 @@ class StyleGAN2Discriminator(Discriminator):
         if minibatch_group is not None:
             require_at_least("architecture.discriminator.minibatch_group", minibatch_group, 1)
         require_at_least("architecture.discriminator.mapping_layers", mapping_layers, 1)
-        widths = [_channels(size, channel_base, width) for size in reversed(resolutions)]
-        last = widths[-1]
-        self.from_image = nn.Conv2d(channels, widths[0], 1)
-        self.blocks = nn.ModuleList(DownBlock(i, o, norm, blocks == "resnet") for i, o in pairwise(widths))
+        widths = [_channels(size, channel_base, width) for size in resolutions]
+        last = widths[0]
+        # Names belong to a resolution, so networks for larger and smaller images have the same weights under a name.
+        self.from_image = nn.ModuleDict({str(resolutions[-1]): nn.Conv2d(channels, widths[-1], 1)})
+        self.blocks = nn.ModuleList(DownBlock(i, o, norm, blocks == "resnet") for o, i in pairwise(widths))
         self.stddev = MinibatchStddev(minibatch_group)
         self.conv = nn.Conv2d(last + 1, last, 3, 1, 1)
         self.norm = normalization(norm, last, 2)
@@ -252,8 +253,9 @@ class StyleGAN2Discriminator(Discriminator):
 
     def features(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Last hidden layer (n, d) of images (n, channels, resolution, resolution); real ones in [-1, 1]."""
-        x = scaled_leaky_relu(self.from_image(x))  # (n, c, resolution, resolution)
-        for block in self.blocks:
+        (from_image,) = self.from_image.values()
+        x = scaled_leaky_relu(from_image(x))  # (n, c, resolution, resolution)
+        for block in reversed(self.blocks):
             x = block(x)  # (n, c', h / 2, w / 2)
         x = self.norm(scaled_leaky_relu(self.conv(self.stddev(x))))  # (n, d, 4, 4)
         return scaled_leaky_relu(self.linear(x.flatten(1)))
@@ -264,6 +266,11 @@ class StyleGAN2Discriminator(Discriminator):
             return super().head(features, labels)
         projected: Tensor = self.output(features) * self.label_mapping(None, labels)  # (n, d)
         return projected.sum(1) / sqrt(projected.shape[1])
+
+    def layers_from_image(self) -> list[Layer]:
+        """The layer that reads the image, then those of the blocks: 3 in a residual block, 2 in others."""
+        blocks = (cast(DownBlock, block) for block in reversed(self.blocks))
+        return [tuple(self.from_image.values()), *(layer for block in blocks for layer in block.layers())]
 
 
 class DownBlock(nn.Module):
@@ -289,6 +296,11 @@ class DownBlock(nn.Module):
         y: Tensor = self.norm1(scaled_leaky_relu(self.conv1(x)))
         y = self.norm2(scaled_leaky_relu(self.conv2(fir_filter(y, padding=2))))
         return y if self.skip is None else (y + self.skip(fir_downsample(x))) / sqrt(2)
+
+    def layers(self) -> list[Layer]:
+        """The convolutions with their norms, the skip connection last."""
+        convs: list[Layer] = [(self.conv1, self.norm1), (self.conv2, self.norm2)]
+        return convs if self.skip is None else [*convs, (self.skip,)]
 
 
 def _resolutions(resolution: int | None) -> list[int]:

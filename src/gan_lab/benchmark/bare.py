@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from gan_lab.data.base import TrainingData
 from gan_lab.data.loaders import MemoryLoader
@@ -68,28 +69,26 @@ class BareLoop:
         return steps * self.batch_size / (time.perf_counter() - start)
 
     def train_step(self) -> None:
-        """One batch: an update of the discriminator and, when it is due, one of the generator."""
+        """One batch: an update of the discriminator and, when it is due, one of the generator; then lazy penalties."""
         self.step += 1
         image, label = next(self.batches)
         batch: Batch = {"image": image} if label is None else {"image": image, "label": label}
         real = self.gan.real_samples(self.gan.prepare(batch))
         self._noise = Noise(self.step, self.batch_size, device=self.device)
         self._discriminator_step(self._outputs(lambda: real))
+        self._lazy_steps("discriminator", real)
         if self.step % self.gan.parts.n_critic == 0:
             self._generator_step(self._outputs(lambda: real))
+            self._lazy_steps("generator", real)
 
     def _discriminator_step(self, real: DiscriminatorOutputs) -> None:
-        with torch.no_grad(), self._autocast():
-            samples = self._fake(1)
-        fake = self._outputs(lambda: samples)
+        fake = self._generated()
         for iterate in self.iterations["discriminator"]:
             iterate()
         self.d_optimizer.zero_grad()
         with self._autocast():
             loss = self.gan.parts.loss.discriminator(real.logits, fake.logits)
-        self._finish("discriminator", loss, real, fake)
-        for constraint in self.gan.parts.constraints.values():
-            constraint(self.gan.discriminator)
+        self._update("discriminator", loss + self._penalties("discriminator", real, fake))
 
     def _generator_step(self, real: DiscriminatorOutputs) -> None:
         gan = self.gan
@@ -101,19 +100,43 @@ class BareLoop:
         with self._autocast():
             relative = [real.logits.repeat(gan.parts.generator_batches)] if gan.parts.loss.relative else []
             loss = gan.parts.adversarial_weight * gan.parts.loss.generator(fake.logits, *relative)
-        self._finish("generator", loss, real, fake)
+        self._update("generator", loss + self._penalties("generator", real, fake))
         gan.discriminator.requires_grad_(True)
 
-    def _finish(self, player: str, loss: Tensor, real: DiscriminatorOutputs, fake: DiscriminatorOutputs) -> None:
-        """Add the penalties that are due, run the backward pass, and take an optimizer step."""
+    def _penalties(self, player: str, real: DiscriminatorOutputs, fake: DiscriminatorOutputs) -> Tensor | float:
+        """Sum of the penalties of every step."""
         step = Step(getattr(self.gan, player), real, fake, self._noise)
+        always = (p for p in self.gan.penalties.of(player).values() if p.interval == 1)
+        return sum(penalty.weight * penalty(step) for penalty in always)
+
+    def _lazy_steps(self, player: str, samples: Samples) -> None:
+        """An optimizer step for each lazy penalty that is due."""
         for penalty in self.gan.penalties.of(player).values():
-            if self.step % penalty.interval == 0:
-                loss = loss + penalty.interval * penalty.weight * penalty(step)
-        optimizer = self.d_optimizer if player == "discriminator" else self.g_optimizer
+            if penalty.interval == 1 or self.step % penalty.interval:
+                continue
+            self._optimizer(player).zero_grad()
+            fake = self._generated() if player == "discriminator" else self._outputs(lambda: self._fake(1))
+            step = Step(getattr(self.gan, player), self._outputs(lambda: samples), fake, self._noise)
+            self._update(player, penalty.interval * penalty.weight * penalty(step))
+
+    def _update(self, player: str, loss: Tensor) -> None:
+        """Run the backward pass, take an optimizer step, and apply the constraints."""
+        optimizer = self._optimizer(player)
         self.scaler.scale(loss).backward()
         self.scaler.step(optimizer)
         self.scaler.update()
+        if player == "discriminator":
+            for constraint in self.gan.parts.constraints.values():
+                constraint(self.gan.discriminator)
+
+    def _optimizer(self, player: str) -> Optimizer:
+        return self.d_optimizer if player == "discriminator" else self.g_optimizer
+
+    def _generated(self) -> DiscriminatorOutputs:
+        """Outputs for samples through which no gradient goes back."""
+        with torch.no_grad(), self._autocast():
+            samples = self._fake(1)
+        return self._outputs(lambda: samples)
 
     def _outputs(self, draw: Callable[[], Samples]) -> DiscriminatorOutputs:
         return DiscriminatorOutputs(
@@ -142,14 +165,12 @@ class BareD2GAN(BareLoop):
     gan: D2GAN
 
     def _discriminator_step(self, real: DiscriminatorOutputs) -> None:
-        with torch.no_grad(), self._autocast():
-            samples = self._fake(1)
-        fake = self._outputs(lambda: samples)
+        fake = self._generated()
         self.d_optimizer.zero_grad()
         with self._autocast():
             loss = self._dual.first(real.logits, fake.logits)
             loss = loss + self._dual.second(self._second(real).logits, self._second(fake).logits)
-        self._finish("discriminator", loss, real, fake)
+        self._update("discriminator", loss)
 
     def _generator_step(self, real: DiscriminatorOutputs) -> None:
         discriminators = self.gan.players()["discriminator"].network.requires_grad_(False)
@@ -157,7 +178,7 @@ class BareD2GAN(BareLoop):
         fake = self._outputs(lambda: self._fake(1))
         with self._autocast():
             loss = self._dual.generator(fake.logits, self._second(fake).logits)
-        self._finish("generator", loss, real, fake)
+        self._update("generator", loss)
         discriminators.requires_grad_(True)
 
     @property

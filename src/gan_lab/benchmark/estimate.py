@@ -83,12 +83,16 @@ def estimate(cfg: DictConfig) -> Estimate | None:
         loop = bare_loop(module, _batches(spec, images), images, CPU, precision)
         if loop is None:
             return None
-        cycle = _cycle(module)
+        intervals = [update.interval for update in module.runner.updates]
+        cycle = math.lcm(*intervals)  # batches after which every update has been made
         with Meter() as meter:
             meter.add(*module.parameters(), *module.buffers())
-            for _ in range(2 * cycle):  # the optimizers allocate their moments in the first updates
+            for _ in range(loop.gan.parts.n_critic):  # the optimizers allocate their moments
                 loop.train_step()
-        return Estimate(devices, images, meter.live, meter.peak, meter.operations / (2 * cycle * images))
+            meter.operations = 0
+            for _ in range(cycle):
+                loop.train_step()
+        return Estimate(devices, images, meter.live, meter.peak, meter.operations / (cycle * images))
 
 
 def devices_of(cfg: DictConfig) -> int:
@@ -156,8 +160,3 @@ def _batches(spec: DataSpec, count: int) -> Iterator[tuple[Tensor, Tensor | None
     while True:
         labels = torch.zeros(count, dtype=torch.long) if spec.num_classes else None
         yield torch.zeros(count, *spec.shape), labels
-
-
-def _cycle(module: AdversarialModule) -> int:
-    """Number of batches after which every phase has run."""
-    return math.lcm(*(update.interval for update in module.runner.updates))

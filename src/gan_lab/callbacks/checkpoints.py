@@ -17,7 +17,7 @@ from lightning.pytorch import LightningModule, Trainer
 from gan_lab.callbacks.base import Callback
 from gan_lab.callbacks.every import Every
 from gan_lab.errors import CheckpointError, ConfigError
-from gan_lab.files import atomic_write, copy_file, link_file, remove_temporary_files
+from gan_lab.files import atomic_write, copy_file, link_file, relative_path, remove_temporary_files
 from gan_lab.gans.base import AdversarialModule
 from gan_lab.loggers.csv import MetricsFile
 from gan_lab.processes import max_over_processes
@@ -149,7 +149,7 @@ class Checkpoints(Callback):
         except OSError as error:
             last = self.folder / "last.ckpt"
             advice = (
-                f"{last} is valid; the same command resumes from it."
+                f"{last} is valid; the same command with run.dir={relative_path(self.folder.parent)} resumes from it."
                 if last.is_file()
                 else "There is no earlier checkpoint."
             )

@@ -15,19 +15,19 @@ from gan_lab.callbacks.every import Every
 from gan_lab.callbacks.fields import logits_of_points
 from gan_lab.callbacks.sampling import sample_in_chunks
 from gan_lab.figures import (
-    BACKGROUND,
+    class_shape,
+    draw_classes,
     draw_samples,
     evenly,
     extent_of,
     field,
+    names_of,
     numbered_images,
     plane,
     read_figure,
     readable_images,
-    row_names,
     save_image,
     strip,
-    with_row_names,
     write_gif,
 )  # fmt: skip
 from gan_lab.files import copy_file
@@ -37,7 +37,7 @@ from gan_lab.ranges import require_at_least
 FIXED_LATENTS = 0x47524944
 """Key of the fixed latents: an arbitrary constant."""
 
-CLASS_ROWS = 10
+CLASSES = 10
 """Largest number of classes or codes in a grid."""
 
 STRIP = 8
@@ -47,10 +47,10 @@ STRIP = 8
 class SampleGrids(Callback):
     """Write grids of samples of the averaged and of the raw generator from fixed latents, and an animation.
 
-    For class-conditional algorithms a grid has one row for each class or code, at most ten, with its name, if there is
-    one, and the same latents in every row, and `real.png` has real images in the same rows; for image-conditional ones
-    a grid shows source, output and target side by side. Files: `real.png`,
-    `ema_<images seen>.png`, `raw_<images seen>.png`, `ema.gif` and `final.png`. 2-D points are shown as densities,
+    For class-conditional algorithms each class or code, at most ten, has rows of its own, with its name or number and
+    the same latents as the others, and `real.png` has real images in the same rows; for image-conditional ones a grid
+    shows source, output and target side by side. Files: `real.png`, `ema_<images seen>.png`,
+    `raw_<images seen>.png`, `ema.gif` and `final.png`. 2-D points are shown as densities,
     together in `strip.png` at the end; `field_<images seen>.png` and `field.gif` show the points of the raw generator
     over the discriminator's logits, if single points have logits. W&B and TensorBoard receive the figures as well.
 
@@ -61,7 +61,7 @@ class SampleGrids(Callback):
         folder: Folder of the figures.
         budget_images: Length of the run in real images.
         every_images: Images between grids; None for a twentieth of the budget.
-        count: Number of images in a grid.
+        count: Number of images in a grid; with classes the nearest one that fills the rows of each class.
         points: Number of points in a density.
     """
 
@@ -133,34 +133,34 @@ class SampleGrids(Callback):
         """Write `real.png`, and set the number of samples and the extent of the densities."""
         data = trainer.datamodule
         self._samples = self.points if data.spec.resolution is None else self.count
-        columns, names = None, []
         if module.condition.num_classes is not None and data.spec.resolution is not None:
-            real, columns = self._rows_of_classes(data, module)
-            names = _names(trainer, module.condition.examples(CLASS_ROWS), 1)
+            labels = module.condition.examples(CLASSES)
+            assert labels is not None
+            rows, columns = self._class_shape(len(labels))
+            groups = data.reals_by_class(labels.tolist(), rows * columns)
+            figure = draw_classes(groups, _names(trainer, labels), rows, columns)
         else:
             real = data.real_batch(min(self._samples, data.size))
-        if real.dim() == 2:
-            self._extent = extent_of(real)
-        figure = draw_samples(real, columns, self._extent)
-        save_image(with_row_names(figure, names) if names else figure, self.folder / "real.png")
+            if real.dim() == 2:
+                self._extent = extent_of(real)
+            figure = draw_samples(real, extent=self._extent)
+        save_image(figure, self.folder / "real.png")
 
-    def _rows_of_classes(self, data: Any, module: AdversarialModule) -> tuple[Tensor, int]:
-        """Real images in the rows of the samples' classes, and their number in a row; empty places are background."""
-        labels = module.condition.examples(CLASS_ROWS)
-        assert labels is not None
-        columns = max(1, self._samples // len(labels))
-        groups = data.reals_by_class(labels.tolist(), columns)
-        blank = torch.full((columns, *data.spec.shape), BACKGROUND / 127.5 - 1)
-        return torch.cat([torch.cat([group, blank])[:columns] for group in groups]), columns
+    def _class_shape(self, classes: int) -> tuple[int, int]:
+        """Rows of each class and images in a row."""
+        return class_shape(classes, max(1, self._samples // classes))
 
     def _write(self, trainer: Any, module: AdversarialModule) -> None:
-        latents, condition, columns = self._fixed_inputs(module)
+        latents, condition = self._fixed_inputs(module)
+        examples = self._examples(module)
         self._last = module.images_seen
         for kind, average in (("ema", True), ("raw", False)):
             samples = torch.cat([chunk.cpu() for chunk, _ in sample_in_chunks(module, latents, condition, average)])
-            figure = draw_samples(*_with_sources(module, samples, condition, columns), self._extent)
-            if names := _names(trainer, condition, columns):
-                figure = with_row_names(figure, names)
+            if examples is None:
+                figure = draw_samples(*_with_sources(module, samples, condition), self._extent)
+            else:
+                groups = samples.chunk(len(examples))
+                figure = draw_classes(groups, _names(trainer, examples), *self._class_shape(len(examples)))
             _save(figure, self._path(kind, module))
             self._send(trainer, kind, module)
         if self._extent is not None and condition is None:
@@ -179,16 +179,19 @@ class SampleGrids(Callback):
         for logger in trainer.loggers:
             log_figure(logger, f"samples/{kind}", self._path(kind, module), module.images_seen)
 
-    def _fixed_inputs(self, module: AdversarialModule) -> tuple[Tensor, Tensor | None, int | None]:
-        """Latents, condition and the number of images in a row."""
+    def _fixed_inputs(self, module: AdversarialModule) -> tuple[Tensor, Tensor | None]:
+        """Latents and condition; with classes, sorted by them, and the same latents for each."""
         key = (module.seed, FIXED_LATENTS)
-        examples = module.condition.examples(CLASS_ROWS)
-        if examples is None or self._extent is not None:
-            return *module.sample_inputs(self._samples, *key), None
-        columns = max(1, self._samples // len(examples))
-        latents, _ = module.sample_inputs(columns, *key)
-        condition = examples.to(module.device).repeat_interleave(columns, 0)
-        return latents.repeat(len(examples), 1), condition, columns
+        examples = self._examples(module)
+        if examples is None:
+            return module.sample_inputs(self._samples, *key)
+        each = math.prod(self._class_shape(len(examples)))
+        latents, _ = module.sample_inputs(each, *key)
+        return latents.repeat(len(examples), 1), examples.to(module.device).repeat_interleave(each, 0)
+
+    def _examples(self, module: AdversarialModule) -> Tensor | None:
+        """The condition of each class or code of a grid; None without any, and for densities."""
+        return None if self._extent is not None else module.condition.examples(CLASSES)
 
 
 def _aside(file: Path) -> Path:
@@ -203,19 +206,16 @@ def _save(figure: Image.Image, file: Path) -> None:
         _aside(file).unlink()
 
 
-def _names(trainer: Any, condition: Tensor | None, columns: int | None) -> list[str]:
-    """Names of the classes of the rows; empty without labels or names."""
-    if condition is None or columns is None or condition.dim() != 1 or condition.is_floating_point():
-        return []
-    return row_names(condition.tolist(), columns, trainer.datamodule.classes)
+def _names(trainer: Any, examples: Tensor) -> list[str]:
+    """Names of the classes with these labels; numbers of codes."""
+    has_labels = examples.dim() == 1 and not examples.is_floating_point()
+    return names_of(range(len(examples)), trainer.datamodule.classes if has_labels else None)
 
 
-def _with_sources(
-    module: AdversarialModule, samples: Tensor, condition: Tensor | None, columns: int | None
-) -> tuple[Tensor, int | None]:
+def _with_sources(module: AdversarialModule, samples: Tensor, condition: Tensor | None) -> tuple[Tensor, int | None]:
     """Images of a grid and their number in a row; for image conditions, source, output and target of each sample."""
     if not module.condition.needs_batch or condition is None or condition.dim() != samples.dim() or samples.dim() != 4:
-        return samples, columns
+        return samples, None
     channels, resolution = samples.shape[1], samples.shape[-1]
     targets = module.reals(module.examples(len(samples))).cpu()
     triples = [

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from torch import Tensor
 from gan_lab.commands.inputs import device_named
 from gan_lab.commands.outputs import samples_name
 from gan_lab.errors import ConfigError
-from gan_lab.figures import image_grid, save_image
+from gan_lab.figures import draw_by_class, draw_samples, save_image
 from gan_lab.files import atomic_write, unused_path
 from gan_lab.layers.style_mapping import has_styles
 from gan_lab.noise import Noise, mix
@@ -110,11 +111,14 @@ def _frames(loaded: PretrainedGenerator, cfg: DictConfig, frames: int) -> Iterat
     """A grid of samples for each point of the walk, with constant labels."""
     labels = labels_in_rows(cfg.labels, cfg.count, loaded.condition.num_classes, loaded.classes)
     _, given = loaded.draw(cfg.count, cfg.seed, labels)
+    draw = partial(draw_samples, columns=cfg.columns)
+    if labels is not None:
+        draw = partial(draw_by_class, labels=labels, classes=loaded.classes, columns=cfg.columns)
     walk = _walk_in_styles if cfg.space == "w" else _walk_in_latents
     for samples in walk(loaded, given, cfg, frames):
         if samples.dim() != 4:
             raise ConfigError(f"{loaded.path} generates points: gan-lab interpolate is for images.")
-        yield image_grid(samples.cpu(), cfg.columns)
+        yield draw(samples.cpu())
 
 
 def _walk_in_latents(

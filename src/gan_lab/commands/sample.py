@@ -1,6 +1,5 @@
 """`gan-lab sample`: samples of a checkpoint, written to files."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, sqrt
 from pathlib import Path
@@ -14,13 +13,12 @@ from gan_lab.commands.inputs import device_named
 from gan_lab.commands.outputs import refuse_used_folder, samples_name
 from gan_lab.errors import ConfigError
 from gan_lab.figures import (
+    draw_by_class,
     draw_samples,
-    row_names,
     save_image,
     table_of_mixtures,
     to_image,
     to_uint8,
-    with_row_names,
 )
 from gan_lab.files import create_folder, write_text
 from gan_lab.runs.latest import run_named
@@ -84,13 +82,9 @@ def _plain(loaded: PretrainedGenerator, cfg: DictConfig) -> tuple[Tensor, Image.
     """Samples and their grid, with the names of the classes beside its rows."""
     given = labels_in_rows(cfg.labels, cfg.count, loaded.condition.num_classes, loaded.classes)
     samples = loaded.sample(cfg.count, cfg.seed, given)
-    columns = cfg.columns
-    if given and columns is None:
-        columns = _columns(given)
-    grid = draw_samples(samples, columns)
-    if given and columns and samples.dim() == 4 and (names := row_names(given, columns, loaded.classes)):
-        grid = with_row_names(grid, names)
-    return samples, grid
+    if given is None:
+        return samples, draw_samples(samples, cfg.columns)
+    return samples, draw_by_class(samples, given, loaded.classes, cfg.columns)
 
 
 def _mixed(loaded: PretrainedGenerator, cfg: DictConfig) -> tuple[Tensor, Image.Image]:
@@ -123,12 +117,6 @@ def _name(cfg: DictConfig, loaded: PretrainedGenerator) -> str:
         cfg.noise,
         cfg.mixing,
     )
-
-
-def _columns(labels: Sequence[int]) -> int | None:
-    """Images in a row: each class has its row; None, for a square, if there is one class or one image of each."""
-    each = labels.count(labels[0])
-    return each if 1 < each < len(labels) else None
 
 
 def _write_files(samples: Tensor, folder: Path) -> None:

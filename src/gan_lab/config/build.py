@@ -16,6 +16,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from gan_lab.architectures.freezing import freeze_from_image
 from gan_lab.callbacks.budget import Budget
 from gan_lab.callbacks.checkpoints import AtomicCheckpointIO, Checkpoints
 from gan_lab.config.checks import budget_images, check_batch_division, check_values
@@ -152,24 +153,24 @@ def build_data(cfg: DictConfig, data: TrainingData | None = None) -> tuple[DictC
 
 
 def build_training(
-    cfg: DictConfig, data: TrainingData, check: Callable[[AdversarialModule], None] | None = None
+    cfg: DictConfig, data: TrainingData, load: Callable[[AdversarialModule], None] | None = None
 ) -> Experiment:
     """Module and trainer of a resolved config; writes `config.yaml` into the run folder.
 
     Args:
         cfg: The resolved config.
         data: Its data.
-        check: Called with the new module before anything is written; it may refuse the run.
+        load: Called with the new module before anything is written, to load weights; it may refuse the run.
 
     Raises:
-        UserError: The components do not fit each other, the data or the machine; or what `check` raises.
+        UserError: The components do not fit each other, the data or the machine; or what `load` raises.
     """
     data.batch_sizes = _batch_sizes(cfg)
     data.resolutions = _resolutions(cfg)
     seed_everything(cfg.seed, workers=True, verbose=False)  # the same initial weights in every call
     module = build_module(cfg)
-    if check is not None:
-        check(module)
+    if load is not None:
+        load(module)
     file = Path(cfg.run.dir) / "config.yaml"
     before = file.read_bytes() if file.is_file() else None
     if is_first_process():
@@ -276,6 +277,7 @@ def build_module(cfg: DictConfig) -> AdversarialModule:
     """
     parts = build_parts(cfg)
     networks = {name: build_network(cfg, name) for name in cfg.architecture}
+    _freeze(networks, cfg)
     for name, optimizer in parts.optimizers.items():
         _check_optimizer(optimizer, f"optimizer.{name}", cfg.optimizer[name])
     try:
@@ -285,6 +287,26 @@ def build_module(cfg: DictConfig) -> AdversarialModule:
     except (ValueError, TypeError) as error:
         raise ConfigError(_sentence("algorithm", error)) from error
     return module
+
+
+def _freeze(networks: Mapping[str, nn.Module], cfg: DictConfig) -> None:
+    """Freeze layers of the discriminators.
+
+    Raises:
+        ConfigError: They do not have these layers, or grow.
+    """
+    count = cfg.freeze_discriminator
+    if count and cfg.get("growth"):
+        raise ConfigError(
+            f"freeze_discriminator={count} cannot be combined with networks that grow, whose first layer changes: set "
+            "growth=none or freeze_discriminator=0."
+        )
+    try:
+        for name, network in networks.items():
+            if count and name.endswith("discriminator"):
+                freeze_from_image(network, count)
+    except ValueError as error:
+        raise ConfigError(f"{error}.") from error
 
 
 def build_parts(cfg: DictConfig) -> Parts:

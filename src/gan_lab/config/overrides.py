@@ -4,7 +4,7 @@ import numbers
 import os
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from os import PathLike, fspath
 from typing import Any
 
@@ -80,8 +80,23 @@ def to_paste(key: str, value: str | PathLike[str]) -> str:
     text = fspath(value)
     if re.fullmatch(r"[A-Za-z_./][\w./+-]*", text) and _parsed_value(f"{key}={text}") == text:
         return f"{key}={text}"
-    quoted = override(key, text)
-    return shlex.quote(quoted) if re.search(r"[\"$`\\!]", quoted) else f'"{quoted}"'
+    return _quoted(override(key, text))
+
+
+def command_to_paste(arguments: Iterable[str]) -> str:
+    """A command as a line for a shell, with Hydra's quotes only around values that need them."""
+    return " ".join(map(_argument_to_paste, arguments))
+
+
+def _argument_to_paste(argument: str) -> str:
+    key, value = argument.partition("=")[0], _parsed_value(argument)
+    is_quoted = isinstance(value, str) and argument == override(key, value)  # as arguments from Python are
+    return to_paste(key, value) if is_quoted else _quoted(argument)
+
+
+def _quoted(text: str) -> str:
+    """Text as one argument of a shell command; of text with single quotes, in double quotes where these are enough."""
+    return shlex.quote(text) if "'" not in text or re.search(r"[\"$`\\!]", text) else f'"{text}"'
 
 
 def names_as_typed(overrides: Sequence[str]) -> list[str]:

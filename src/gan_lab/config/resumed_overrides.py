@@ -45,6 +45,9 @@ DESTINATIONS = {"entity", "model_registry"}
 OF_LOGGERS = {"project", "name", "group", "tags", "mode", "timeout_seconds", "_target_", "_partial_"}
 """Arguments of loggers that may be repeated. None of them names a server, a key or a folder."""
 
+PATHS = {"initialize"}
+"""Keys, and not groups, whose value is a path. A run that resumes does not read it."""
+
 _KEY = re.compile(r"[A-Za-z_][\w-]*([./][\w-]+)*")
 _CHOICE = re.compile(r"\w[\w-]*(/\w[\w-]*)*")
 _REFERENCE = re.compile(r"\$\{\.*[A-Za-z_]\w*(\.\w+)*\}")
@@ -64,6 +67,10 @@ def with_overrides_of_run(overrides: Sequence[str]) -> list[str]:
     run = typed["resume"].value() if "resume" in typed and not typed["resume"].is_sweep_override() else None
     if not isinstance(run, str):
         return list(overrides)
+    if "initialize" in typed and typed["initialize"].value() is not None:
+        raise ConfigError(
+            f"initialize= starts a new run, and resume={run} continues one with its own weights: give one of them."
+        )
     notes = Path(run) / NOTES
     if not notes.is_file():
         _refuse_run_without_record(Path(run))
@@ -86,9 +93,13 @@ def _refuse_run_without_record(run: Path) -> None:
     if file.is_file():
         raise ConfigError(
             f"{run} has no {NOTES} with its settings to repeat, such as a run of gan_lab.fit with a config that "
-            "gan_lab.compose did not make: resume it with gan_lab.fit and the same config, or give "
-            f"{to_paste('resume', file)} and all of its settings."
+            f"gan_lab.compose did not make: resume it with gan_lab.fit and the same config, or {_without_record(run)}."
         )
+
+
+def _without_record(run: Path) -> str:
+    """How to resume a run whose settings are not repeated, for messages."""
+    return f"give {to_paste('run.dir', run)} and all of its settings, which are in config.yaml there, without resume="
 
 
 def _overrides_of(run: Path) -> list[str]:
@@ -99,9 +110,7 @@ def _overrides_of(run: Path) -> list[str]:
     """
     overrides = read_overrides(run)
     if not isinstance(overrides, list) or not all(isinstance(argument, str) for argument in overrides):
-        raise ConfigError(
-            f"{run / NOTES} cannot be read as a list of overrides: resume from a checkpoint file in its folder."
-        )
+        raise ConfigError(f"{run / NOTES} cannot be read as a list of overrides: {_without_record(run)}.")
     return overrides
 
 
@@ -141,7 +150,7 @@ def _problem(parsed: Override, folders: Sequence[Path]) -> str | None:
     if parsed.is_sweep_override():
         return "it has several values"
     value = parsed.value()
-    if "." not in key and not isinstance(value, dict) and not parsed.is_delete():
+    if "." not in key and key not in PATHS and not isinstance(value, dict) and not parsed.is_delete():
         for choice in value if isinstance(value, list) else [value]:
             if (problem := _problem_of_choice(key, choice, folders)) is not None:
                 return problem

@@ -105,6 +105,8 @@ class Train:
     trouble: Trouble = field(default_factory=Trouble)
     width: int | None = MISSING
     default_width: int = MISSING
+    initialize: str | None = MISSING
+    freeze_discriminator: int = MISSING
     resume: str | None = MISSING
     allow_changes: bool = MISSING
     time_limit: str | None = MISSING

@@ -151,13 +151,15 @@ class StyleMapping(nn.Module):
         return self._in_layers(torch.lerp(self.average.expand_as(styles), styles, self.psi), styles, self.cutoff)
 
     def _mixed(self, styles: Tensor, latents: Tensor, labels: Tensor | None) -> Tensor:
-        # These two numbers are drawn on the CPU, so a GPU does not have to be waited for.
-        if torch.rand(()) >= self.mixing:
+        if not self.mixing:
             return self._in_layers(styles, styles, self.count)
-        first = int(torch.randint(1, self.count, ()))
         drawn = torch.randn_like(latents[:, : self.latent_dim])
         other = self.network(torch.cat([drawn, latents[:, self.latent_dim :]], 1), labels)
-        return self._in_layers(styles, other, first)
+        # No branch depends on what is drawn: a GPU is never waited for, and fake tensors and compiled code pass.
+        mixed = torch.rand((), device=styles.device) < self.mixing
+        layers = torch.arange(self.count, device=styles.device)[:, None]
+        others = mixed & (layers >= torch.randint(1, self.count, (), device=styles.device))
+        return torch.where(others, other[:, None], styles[:, None])
 
     def _in_layers(self, styles: Tensor, others: Tensor, count: int) -> Tensor:
         """`styles` in the first `count` layers, `others` in the rest: (n, count, style_dim)."""

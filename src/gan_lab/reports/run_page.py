@@ -1,7 +1,6 @@
 """`report.html`: page of a run from the files in its folder; the run may be running or have failed."""
 
 import logging
-import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
@@ -12,6 +11,7 @@ from markupsafe import Markup
 from omegaconf import DictConfig
 
 from gan_lab.charts.line_chart import Line, LineChart
+from gan_lab.config.overrides import command_to_paste
 from gan_lab.durations import duration
 from gan_lab.errors import DataError
 from gan_lab.figures import evenly
@@ -109,8 +109,9 @@ def _facts(run: RunFolder, ended: bool, link: str) -> dict[str, Any]:
         "verdict": verdict(run),
         "identity": identity(run),
         "data": run.data(),
+        "initialization": run.initialization(),
         "percent": min(100, round(100 * run.images_seen / run.budget)) if run.budget else None,
-        "command": shlex.join(["gan-lab", "train", *run.overrides]) if run.choices else "",
+        "command": command_to_paste(["gan-lab", "train", *run.overrides]) if run.choices else "",
         "tiles": (tiles := _tiles(run)),
         "tile_columns": -(-len(tiles) // max(1, -(-len(tiles) // MOST_TILES))),  # as many in each row
         "warnings": [_warning(warning) for warning in run.warnings[: -MOST_WARNINGS - 1 : -1]],
@@ -296,4 +297,8 @@ def _starts(starts: Sequence[Mapping[str, Any]]) -> list[list[str]]:
 
 
 def _text(value: Any) -> str:
-    return shlex.join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
+    if isinstance(value, list):  # a command
+        return command_to_paste(map(str, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_text(each)}" for name, each in value.items())
+    return "" if value is None else str(value)

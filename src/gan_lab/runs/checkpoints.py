@@ -117,8 +117,8 @@ def newest_checkpoint(*folders: Path, for_training: bool = False) -> Checkpoint 
     if damaged:
         file, reason = damaged[0]
         raise CheckpointError(
-            f"{file.parent} has no checkpoint that can be read: {reason} Give another run.name to train from scratch; "
-            "no file was changed."
+            f"{file.parent} has no checkpoint that can be read: {reason} To train from scratch, give another run.name, "
+            "without resume=; no file was changed."
         )
     return None
 

@@ -19,6 +19,9 @@ from gan_lab.files import atomic_write
 
 SUFFIX = ".safetensors"
 
+KINDS = ("ema", "raw")
+"""Values of `weights` in a card: of the averaged generator, or of the trained one."""
+
 CARD, CARD_SHA256 = "gan_lab", "gan_lab_sha256"
 """Keys of the file's metadata: the card as JSON, and the SHA-256 of that text."""
 
@@ -57,8 +60,12 @@ def write_export(file: Path, state: Mapping[str, Any], card: Mapping[str, Any]) 
         target.write(serialized(tensors, metadata={CARD: text, CARD_SHA256: _sha256_of(text)}))
 
 
-def read_export(file: Path, weights: str) -> Stored:
+def read_export(file: Path, weights: str | None = None) -> Stored:
     """Read an export, on the CPU.
+
+    Args:
+        file: The file.
+        weights: `ema` or `raw`; None for those that it contains.
 
     Raises:
         CheckpointError: The file is damaged, modified, of another kind, or contains other weights.
@@ -72,9 +79,11 @@ def read_export(file: Path, weights: str) -> Stored:
         raise CheckpointError(f"{file} has a card that cannot be used: {error} is missing or wrong.") from error
     if sha256(tensors) != digest:
         raise CheckpointError(f"{file} is damaged: its tensors do not match the SHA-256 in its card.")
-    if kept != weights:
+    if kept not in KINDS:
+        raise CheckpointError(f"{file} has a card that cannot be used: weights is missing or wrong.")
+    if weights not in (kept, None):
         raise CheckpointError(f"{file} contains the {kept} generator, not the {weights} one: give weights={kept}.")
-    return Stored(config, everything, images_seen, weights, file)
+    return Stored(config, everything, images_seen, kept, file)
 
 
 def read_card(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

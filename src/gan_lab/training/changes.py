@@ -1,5 +1,6 @@
 """What has changed between a checkpoint and the run that resumes from it: settings, data, networks, hardware."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from lightning.pytorch import Trainer
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from gan_lab.config.build import build_module
 from gan_lab.config.overrides import to_paste
 from gan_lab.config.untrusted import foreign_config
 from gan_lab.data.content import DataContent
@@ -15,6 +17,7 @@ from gan_lab.errors import CheckpointError, ConfigError
 from gan_lab.files import read_text, relative_path
 from gan_lab.gans.base import AdversarialModule
 from gan_lab.keys import leaves
+from gan_lab.runs.folder import PATHS_OF_DATA
 from gan_lab.training.resuming import Start
 
 MAY_CHANGE = (
@@ -27,17 +30,14 @@ MAY_CHANGE = (
 loading. If another setting is computed from the budget, such as growth, a change is detected in that key. The content
 of the data is compared separately."""
 
-PATHS_OF_DATA = ("dataset.source", "dataset.exclude")
-"""Keys that may change if the content of the data is the same."""
-
 KEPT = ("dataset.", "algorithm.", "loss.", "architecture.", "wrapper.", "conditioning.", "latent.")
 """Prefixes of the keys of data, model and labels. A run keeps them: with others it continues in another folder only."""
 
 OF_TRAINING = ("dataset.batch_size", "dataset.seed")
 """Exceptions from `KEPT`: settings of training that the data set receives as well."""
 
-SIZES = {"dataset.num_classes": "classes", "dataset.resolution": "pixels", "dataset.channels": "channels"}
-"""Keys on which the shapes of the networks depend, and the unit of each."""
+FROM_SCRATCH = "train from scratch, with all settings, without resume= and with another run.name"
+"""What always works, for messages."""
 
 LISTED = 10
 """Number of classes up to which a message lists all of them."""
@@ -53,7 +53,7 @@ def check_changes(cfg: DictConfig, resolved: DictConfig, start: Start) -> list[s
 
     Raises:
         ConfigError: Something has changed and `allow_changes` is false; or data, model or labels have changed, and the
-            run would be resumed in its own folder; or an optimizer has changed, which cannot use the old state.
+            run would be resumed in its own folder; or its networks or optimizers cannot use the old state.
     """
     plain: Any = OmegaConf.to_container(resolved)
     before, now = dict(leaves(start.config)), dict(leaves(plain))
@@ -68,27 +68,28 @@ def check_changes(cfg: DictConfig, resolved: DictConfig, start: Start) -> list[s
     changes = {key: f"{key}={before.get(key)} (now {now.get(key)})" for key in causes}
     if data_changes:
         changes["data_content"] = ", ".join(data_changes)
-    _refuse_other_optimizers(keys, before, now, start)
+    _refuse_other_optimizers(keys, before, now, cfg, start)
     is_conditional = before.get("conditioning.num_classes") is not None
-    if is_conditional and _changes_labels(*contents) and not (start.is_branch and cfg.allow_changes):
-        raise ConfigError(_mislabeled(changes.values(), start))
-    if not start.is_branch and (data_changes or any(map(_is_kept, keys))):
-        raise ConfigError(_another_run(changes.values(), start, fits=not SIZES.keys() & set(keys)))
-    if not cfg.allow_changes:
-        _refuse_unaccepted(changes, now, Path(resolved.run.dir), start)
+    is_mislabeled = is_conditional and _changes_labels(*contents) and not (start.is_branch and cfg.allow_changes)
+    is_another_run = not start.is_branch and bool(data_changes or any(map(_is_kept, keys)))
+    new = {} if is_mislabeled or is_another_run or cfg.allow_changes else _unaccepted(changes, now, resolved, start)
+    if is_mislabeled or is_another_run or new:
+        load_weights(build_module(resolved), cfg, changes.values(), start)  # before a message advises to use them
+    if is_mislabeled:
+        raise ConfigError(_mislabeled(changes.values(), cfg, resolved, start))
+    if is_another_run:
+        raise ConfigError(_another_run(changes.values(), cfg, resolved, start))
+    if new:
+        raise ConfigError(_unaccepted_message(new.values(), cfg, resolved, start))
     return list(changes.values())
 
 
-def _refuse_unaccepted(changes: Mapping[str, str], now: Mapping[str, Any], folder: Path, start: Start) -> None:
-    """Refuse changes, except those with which a command has trained in the folder since: its `config.yaml` has them."""
-    accepted = None if start.is_branch else _settings_in(folder / "config.yaml")
-    new = [text for key, text in changes.items() if accepted is None or accepted.get(key) != now.get(key)]
-    if new:
-        where = f" in {relative_path(folder)}" if start.is_branch else ""
-        raise ConfigError(
-            f"{start.run} was trained with {', '.join(new)}: restore these settings, or add allow_changes=true to "
-            f"continue{where} with the new ones."
-        )
+def _unaccepted(
+    changes: Mapping[str, str], now: Mapping[str, Any], resolved: DictConfig, start: Start
+) -> dict[str, str]:
+    """Changes without those with which a command has trained in the folder since: its `config.yaml` has them."""
+    accepted = None if start.is_branch else _settings_in(Path(resolved.run.dir) / "config.yaml")
+    return {key: text for key, text in changes.items() if accepted is None or accepted.get(key) != now.get(key)}
 
 
 def _settings_in(file: Path) -> dict[str, Any] | None:
@@ -100,36 +101,84 @@ def _settings_in(file: Path) -> dict[str, Any] | None:
 
 
 def _refuse_other_optimizers(
-    keys: Sequence[str], before: Mapping[str, Any], now: Mapping[str, Any], start: Start
+    keys: Sequence[str], before: Mapping[str, Any], now: Mapping[str, Any], cfg: DictConfig, start: Start
 ) -> None:
-    """Refuse another class of an optimizer, such as RMSprop after Adam."""
+    """Refuse another class of an optimizer, such as RMSprop after Adam, and an optimizer of other weights."""
     for key in keys:
-        if key.startswith("optimizer.") and key.endswith("._target_"):
+        if key == "freeze_discriminator" or (key.startswith("optimizer.") and key.endswith("._target_")):
             raise ConfigError(
                 f"{start.run} was trained with {key}={before.get(key)} (now {now.get(key)}), and no optimizer can use "
-                "the state of another one: restore it, or train from scratch, without resume= and with another "
-                "run.name."
+                f"the state of another one: {_restoring(cfg, start)}, or {_from_scratch(start)}."
             )
 
 
-def _mislabeled(changes: Iterable[str], start: Start) -> str:
+def _trained_with(changes: Iterable[str], start: Start) -> str:
+    return f"{start.run} was trained with {', '.join(changes)}"
+
+
+def _mislabeled(changes: Iterable[str], cfg: DictConfig, resolved: DictConfig, start: Start) -> str:
     """The message for labels that belong to other classes than those that the weights were trained with."""
     return (
-        f"{start.run} was trained with {', '.join(changes)}, and its weights would be mislabeled: restore the names of "
-        "the classes, or give others in the same order, or train from scratch, without resume= and with another "
-        "run.name."
+        f"{_trained_with(changes, start)}, and its weights would be mislabeled: restore the names of the classes; or "
+        f"give new names that sort in the old order, and {_continuing(cfg, resolved, start)}; or "
+        f"{_from_scratch(start)}."
     )
 
 
-def _another_run(changes: Iterable[str], start: Start, fits: bool) -> str:
+def _another_run(changes: Iterable[str], cfg: DictConfig, resolved: DictConfig, start: Start) -> str:
     """The message for other data, another model or other labels in the folder of a run, whose results they mislabel."""
-    scratch = "from scratch, without resume= and with another run.name"
-    branch = f"gan-lab train {to_paste('resume', start.run)} run.name=NEW_NAME allow_changes=true"
-    ways = f"either {scratch}, or from these weights: {branch} and the new settings" if fits else scratch
     return (
-        f"{start.run} was trained with {', '.join(changes)}, and a run keeps its data, model and labels: restore "
-        f"them, or train another run with the new ones, {ways}."
+        f"{_trained_with(changes, start)}, and a run keeps its data, model and labels: {_restoring(cfg, start)}; or "
+        f"{_continuing(cfg, resolved, start)}; or {_from_scratch(start)}."
     )
+
+
+def _unaccepted_message(changes: Iterable[str], cfg: DictConfig, resolved: DictConfig, start: Start) -> str:
+    """The message for changed settings without `allow_changes`."""
+    where = f" in {relative_path(resolved.run.dir)}" if start.is_branch else ""
+    return (
+        f"{_trained_with(changes, start)}: {_restoring(cfg, start)}, or add allow_changes=true to continue{where} with "
+        "the new ones."
+    )
+
+
+def _from_scratch(start: Start) -> str:
+    """How to train another run, with the old weights if they are wanted, for messages."""
+    return f"{FROM_SCRATCH}; {to_paste('initialize', start.run)} gives it the weights that fit"
+
+
+def _restoring(cfg: DictConfig, start: Start) -> str:
+    """How to have the settings of the checkpoint again, for messages."""
+    if not _is_named(start, cfg):
+        return "restore them"
+    folder = "" if Path(start.run) == start.file else f", unlike {to_paste('resume', start.run)}"
+    return f"give its settings as well, since {to_paste('resume', cfg.resume)} repeats none{folder}"
+
+
+def _is_named(start: Start, cfg: DictConfig) -> bool:
+    """Whether `resume` is the file of this checkpoint."""
+    return cfg.resume is not None and Path(cfg.resume).is_file() and Path(cfg.resume).samefile(start.file)
+
+
+def _continuing(cfg: DictConfig, resolved: DictConfig, start: Start) -> str:
+    """How to continue from the weights in a new folder, for messages; the names of folders can be pasted."""
+    folder = relative_path(resolved.run.dir)
+    if start.is_branch:
+        return f"add allow_changes=true to continue in {folder}"
+    added = [
+        to_paste("resume", start.file if _is_named(start, cfg) else start.run),
+        to_paste("run.dir", os.path.join(os.path.dirname(folder), "NEW_NAME")),
+        "allow_changes=true",
+    ]
+    is_reached = start.images_seen >= resolved.budget.images
+    budget = f" and {more_than(start.images_seen, cfg)}" if is_reached else ""
+    return f"add {' '.join(added)}{budget} to this command to continue in a new folder"
+
+
+def more_than(images: int, cfg: DictConfig) -> str:
+    """The setting of a longer run, for messages."""
+    others = [f"budget.{unit}" for unit in ("kimg", "epochs") if cfg.budget[unit] is not None]
+    return f"budget.images above {images}{f' instead of {others[0]}' if others else ''}"
 
 
 def _is_kept(key: str) -> bool:
@@ -190,7 +239,7 @@ def _is_interpolated(cfg: DictConfig, key: str) -> bool:
     return isinstance(node, DictConfig) and name in node and OmegaConf.is_interpolation(node, name)
 
 
-def check_budget(resolved: DictConfig, start: Start) -> None:
+def check_budget(cfg: DictConfig, resolved: DictConfig, start: Start) -> None:
     """Refuse a branch from a checkpoint that has reached the budget, in which nothing would be trained.
 
     Raises:
@@ -199,12 +248,18 @@ def check_budget(resolved: DictConfig, start: Start) -> None:
     if start.is_branch and start.images_seen >= resolved.budget.images:
         raise ConfigError(
             f"Nothing was trained: {start.run} has seen {start.images_seen:,} images already, and "
-            f"budget.images={resolved.budget.images}: give budget.images above {start.images_seen}."
+            f"budget.images={resolved.budget.images}: give {more_than(start.images_seen, cfg)}."
         )
 
 
-def load_weights(module: AdversarialModule, resolved: DictConfig, start: Start) -> None:
+def load_weights(module: AdversarialModule, cfg: DictConfig, changes: Iterable[str], start: Start) -> None:
     """Load the weights of the checkpoint into the new networks, before anything is written.
+
+    Args:
+        module: The new module.
+        cfg: Its config.
+        changes: What has changed since the checkpoint, see `check_changes`.
+        start: The checkpoint.
 
     Raises:
         ConfigError: They do not fit.
@@ -213,24 +268,13 @@ def load_weights(module: AdversarialModule, resolved: DictConfig, start: Start) 
     try:
         module.load_state_dict(weights)
     except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
+        ours, theirs = _shapes(module.state_dict()), _shapes(weights)
+        differing = next((name for name in [*ours, *theirs] if ours.get(name) != theirs.get(name)), None)
+        example = "" if differing is None else f", for example {differing}"
         raise ConfigError(
-            f"{_different_networks(module, weights, resolved, start)}, so its weights cannot be used here: restore "
-            "the settings, or train from scratch, without resume= and with another run.name."
+            f"{_trained_with(changes, start)}, and its weights do not fit this run{example}: "
+            f"{_restoring(cfg, start)}; or {_from_scratch(start)}."
         ) from error
-
-
-def _different_networks(
-    module: AdversarialModule, weights: Mapping[str, Any], resolved: DictConfig, start: Start
-) -> str:
-    """Why weights do not fit, as `runs/a has 2 classes and this run 3: their networks differ`."""
-    pairs = {unit: _both(key, start.config, resolved) for key, unit in SIZES.items()}
-    sizes = [f"{old or 'no'} {unit} and this run {new or 'no'}" for unit, (old, new) in pairs.items() if old != new]
-    if sizes:
-        return f"{start.run} has {', '.join(sizes)}: their networks differ"
-    ours, theirs = _shapes(module.state_dict()), _shapes(weights)
-    differing = next((name for name in [*ours, *theirs] if ours.get(name) != theirs.get(name)), None)
-    example = "" if differing is None else f", for example in {differing}"
-    return f"The networks of {start.run} and of this run differ{example}"
 
 
 def _both(key: str, before: Mapping[str, Any], now: DictConfig) -> tuple[Any, Any]:

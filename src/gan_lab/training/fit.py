@@ -21,18 +21,19 @@ from gan_lab.callbacks.rollback_learning_rates import RollbackLearningRates
 from gan_lab.config.build import Experiment, build_data, build_growth, build_module, build_trainer, build_training
 from gan_lab.config.compose import command_of
 from gan_lab.config.messages import reason
-from gan_lab.config.notes import Command, record_command
+from gan_lab.config.notes import NOTES, Command, record_command
 from gan_lab.config.overrides import to_paste
 from gan_lab.config.targets import allowing
 from gan_lab.data.base import TrainingData
 from gan_lab.errors import TrainingError, is_out_of_memory
-from gan_lab.files import relative_path
+from gan_lab.files import relative_path, write_text
 from gan_lab.loggers.wandb import forget_run
 from gan_lab.ranks import is_first_process
 from gan_lab.reports.run_page import reported
-from gan_lab.runs.folder import RunFolder
+from gan_lab.runs.folder import INITIALIZATION, RunFolder
 from gan_lab.runs.state import FAILED, FINISHED, RUNNING, STOPPED, RunState
-from gan_lab.training.changes import check_budget, check_changes, hardware_change, load_weights
+from gan_lab.training.changes import FROM_SCRATCH, check_budget, check_changes, hardware_change, load_weights, more_than
+from gan_lab.training.initializing import WeightFile
 from gan_lab.training.recovering import earlier_start, rollback_start, smaller_micro_batches
 from gan_lab.training.restoring import UnfitCheckpoint, restoring
 from gan_lab.training.resuming import Start, find_start, lock_run_folder
@@ -65,10 +66,10 @@ def fit(cfg: DictConfig) -> Experiment:
             cfg.accumulate = resolved.accumulate = start.config["accumulate"]  # the value that was found
         changed = [] if start is None else check_changes(cfg, resolved, start)
         if start is not None:
-            check_budget(resolved, start)
+            check_budget(cfg, resolved, start)
         state = RunState(Path(resolved.run.dir))
         if start is not None and start.images_seen >= resolved.budget.images and state.finished:
-            return _finished(resolved, data, start)
+            return _finished(resolved, data, start, more_than(start.images_seen, cfg))
         signals.begin_training()
         build = partial(_build_experiment, data=data, changed=changed, signals=signals, command=command)
         experiment = _train_with_recovery(resolved, start, state, build)
@@ -78,13 +79,12 @@ def fit(cfg: DictConfig) -> Experiment:
     return experiment
 
 
-def _finished(cfg: DictConfig, data: TrainingData, start: Start) -> Experiment:
-    """Experiment of a finished run, without loggers."""
+def _finished(cfg: DictConfig, data: TrainingData, start: Start, longer: str) -> Experiment:
+    """Experiment of a finished run, without loggers; `longer` is the setting that continues it."""
     if is_first_process():
         log.info(
             f"{relative_path(cfg.run.dir)} is finished, with {start.images_seen:,} images seen. Nothing was trained: "
-            f"give budget.images above {start.images_seen} to continue it; to train from scratch, give another "
-            "run.name and no resume=."
+            f"give {longer} to continue it, or {FROM_SCRATCH}."
         )
     with open_dict(cfg):
         cfg.logger = {}
@@ -101,13 +101,18 @@ def _build_experiment(
     signals: StopSignals,
     command: Command | None,
 ) -> Experiment:
-    """Experiment whose loggers resume at the same number of images."""
+    """Experiment with the weights of `initialize`, if it is new; loggers resume at the same number of images."""
+    source = WeightFile.read(cfg.initialize) if start is None and cfg.initialize is not None else None
     if start is None and is_first_process():
         forget_run(cfg.run.dir)
-    check = partial(load_weights, resolved=cfg, start=start) if start is not None and changed else None
-    experiment = build_training(cfg, data, check)
+    load = None if source is None else source.load_into
+    if start is not None and changed:
+        load = partial(load_weights, cfg=cfg, changes=changed, start=start)
+    experiment = build_training(cfg, data, load)
     if is_first_process():
         record_command(cfg, command)
+    if start is None and is_first_process():
+        _record_initialization(experiment, source)
     in_folder = start is not None and start.file.resolve().is_relative_to(Path(cfg.run.dir).resolve())
     rows = start.checkpoint.rows if start is not None and in_folder else None  # a branch starts its own log
     for logger in experiment.trainer.loggers:
@@ -119,6 +124,21 @@ def _build_experiment(
         experiment.trainer.callbacks.append(NewSettings())  # type: ignore[attr-defined]
     _log_start(experiment, start, changed)
     return experiment
+
+
+def _record_initialization(experiment: Experiment, source: WeightFile | None) -> None:
+    """Log what a new run took from a file, and write all names into its folder."""
+    file = Path(experiment.config.run.dir) / INITIALIZATION
+    if source is None:
+        file.unlink(missing_ok=True)  # of a run that was stopped before its first checkpoint
+        return
+    found = source.compare(experiment.module)
+    write_text(file, found.to_json())
+    log.info(
+        f"Initialized from {found.file}, after {found.images_seen:,} images; all names are in {relative_path(file)}:"
+    )
+    for network in found.networks:
+        log.log(logging.WARNING if network.is_little else logging.INFO, f"- {network}.")
 
 
 def _train_with_recovery(
@@ -261,10 +281,9 @@ def _stop(folder: str, seen: int) -> str:
     """Where an interrupted run stopped, and how to resume it; a signal may come before the first checkpoint."""
     if not Path(folder, "checkpoints", "last.ckpt").is_file():
         return f"after {seen:,} images, and {folder} has no checkpoint yet: the same command starts it again."
-    return (
-        f"after {seen:,} images with the checkpoint {folder}/checkpoints/last.ckpt. To resume: gan-lab train "
-        f"{to_paste('resume', folder)}"
-    )
+    has_record = Path(folder, NOTES).is_file()
+    command = f"gan-lab train {to_paste('resume', folder)}" if has_record else "gan_lab.fit with the same config"
+    return f"after {seen:,} images with the checkpoint {folder}/checkpoints/last.ckpt. To resume: {command}"
 
 
 def _log_end(experiment: Experiment, first_images: int) -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from gan_lab.config.checks import check_batch_division
+from gan_lab.config.overrides import to_paste
 from gan_lab.errors import CheckpointError, CollapseError, ConfigError, TrainingError
+from gan_lab.files import relative_path
 from gan_lab.runs.checkpoints import Checkpoint, numbered_checkpoints
 from gan_lab.strategies import BY_PLAYER
 from gan_lab.training.resuming import Start
@@ -93,8 +95,8 @@ def smaller_micro_batches(cfg: DictConfig, processes: int) -> DictConfig:
                 return smaller
             option = ", or hardware.find_micro_batch=true to find one that fits" if recoverable else ""
             raise TrainingError(
-                f"{problem}: set accumulate={accumulate} and allow_changes=true{option}; the same command then resumes "
-                "from the last checkpoint."
+                f"{problem}: set accumulate={accumulate} and allow_changes=true{option}; the same command with "
+                f"{to_paste('run.dir', relative_path(cfg.run.dir))} then resumes from the last checkpoint."
             )
     raise TrainingError(
         f"{problem}, the smallest micro-batch: set a smaller width or resolution, or hardware.precision=bf16-mixed."
