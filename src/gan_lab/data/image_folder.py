@@ -57,14 +57,13 @@ def read_image_folder(source: str) -> RawImages:
         items: FolderFiles | ZipMembers = FolderFiles(path, names)
         listing = None
         if LABELS_FILE in files:
-            _refuse_huge(path / LABELS_FILE, (path / LABELS_FILE).stat().st_size, MAX_TEXT_BYTES)
+            refuse_huge({LABELS_FILE: (path / LABELS_FILE).stat().st_size}, [LABELS_FILE], path, MAX_TEXT_BYTES)
             listing = (path / LABELS_FILE).read_bytes()
     else:
-        sizes = _sizes_in_zip(path)
+        sizes = sizes_in_zip(path)
         names = _images(sizes, source)
-        for name in names:
-            _refuse_huge(path / name, sizes[name], MAX_FILE_BYTES)
-        _refuse_huge(path / LABELS_FILE, sizes.get(LABELS_FILE, 0), MAX_TEXT_BYTES)
+        refuse_huge(sizes, names, path)
+        refuse_huge(sizes, [LABELS_FILE], path, MAX_TEXT_BYTES)
         items = ZipMembers(path, names)
         listing = ZipMembers(path, [LABELS_FILE])[0] if LABELS_FILE in sizes else None
     if not names:
@@ -154,8 +153,12 @@ def _is_regular(file: Path) -> bool:
         return False
 
 
-def _sizes_in_zip(path: Path) -> dict[str, int]:
-    """Names of the members of a zip file, and their sizes when unpacked."""
+def sizes_in_zip(path: Path) -> dict[str, int]:
+    """Names of the members of a zip file, and their sizes when unpacked.
+
+    Raises:
+        DataError: The file is damaged, or not a zip file.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             return {member.filename: member.file_size for member in archive.infolist() if not member.is_dir()}
@@ -165,16 +168,22 @@ def _sizes_in_zip(path: Path) -> dict[str, int]:
         raise DataError(f"dataset.source={path} is neither a folder nor a zip file.") from error
 
 
-def _refuse_huge(file: Path, size: int, limit: int) -> None:
-    """Refuse a file, perhaps in an archive, with more bytes than the limit, before it is read.
+def refuse_huge(sizes: dict[str, int], names: list[str], path: Path, limit: int | None = None) -> None:
+    """Raise DataError if a file with one of these names, perhaps in an archive, has more bytes than the limit.
 
-    Raises:
-        DataError: Names the file and the limit.
+    Args:
+        sizes: Sizes of files by name.
+        names: The files to check.
+        path: The folder or archive that they are in.
+        limit: The limit in bytes; None for that of an image.
     """
-    if size > limit:
-        raise DataError(
-            f"{file} has {size / 2**20:,.0f} MiB, more than the limit of {limit / 2**20:,.0f} MiB; remove it."
-        )
+    limit = MAX_FILE_BYTES if limit is None else limit
+    for name in names:
+        if sizes.get(name, 0) > limit:
+            raise DataError(
+                f"{path}/{name} has {sizes[name] / 2**20:,.0f} MiB, more than the limit of {limit / 2**20:,.0f} MiB; "
+                "remove it."
+            )
 
 
 def _images(files: Iterable[str], source: str) -> list[str]:

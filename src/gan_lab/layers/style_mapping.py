@@ -92,8 +92,9 @@ class StyleMapping(nn.Module):
     """Styles of all layers of a generator, w in the paper, from latents (Karras et al., 2020).
 
     In training mode some batches are mixed (Karras et al., 2019, section 3.1): from a random layer on, the styles are
-    those of other latents, which are N(0, 1) numbers. The moving average of the styles is updated at each call, and is
-    part of the state dict. In evaluation mode styles are not mixed, and may be truncated; see `with_truncated_styles`.
+    those of other latents, which are N(0, 1) numbers. The moving average of the styles is updated at each call, in the
+    updates of both players as in the authors' code, and is part of the state dict. In evaluation mode styles are not
+    mixed, and may be truncated; see `with_truncated_styles`.
 
     Args:
         latent_dim: Size of a latent.
@@ -110,6 +111,7 @@ class StyleMapping(nn.Module):
 
     gives_styles: ClassVar[bool] = True
     keeps_statistics: ClassVar[bool] = True
+    counts_all_updates: ClassVar[bool] = True
     average: Tensor
 
     def __init__(
