@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gan_lab.layers.float16 import clamp_in_float16
 from gan_lab.layers.pixel_norm import PixelNorm
 from gan_lab.ranges import require_at_least, require_range
 
@@ -19,8 +20,8 @@ AVERAGE_DECAY = 0.995
 
 
 def scaled_leaky_relu(x: Tensor) -> Tensor:
-    """Leaky ReLU of slope 0.2 times sqrt(2): of N(0, 1) numbers, the mean square is 1.04."""
-    return F.leaky_relu(x, SLOPE) * sqrt(2)
+    """Leaky ReLU of slope 0.2 times sqrt(2): of N(0, 1) numbers, the mean square is 1.04. In float16 it is clamped."""
+    return clamp_in_float16(F.leaky_relu(x, SLOPE) * sqrt(2))
 
 
 class MappingNetwork(nn.Module):
