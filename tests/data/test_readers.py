@@ -15,7 +15,7 @@ from PIL import Image
 from gan_lab.data.digits import read_digits
 from gan_lab.data.hub import read_hub
 from gan_lab.data.image_folder import read_image_folder
-from gan_lab.errors import DataError
+from gan_lab.errors import ConfigError, DataError
 
 
 def gray(value: int, resolution: int = 4) -> Image.Image:
@@ -43,6 +43,8 @@ def pack(path: Path, files: dict[str, Image.Image | str]) -> Path:
 
 
 def test_digits_span_all_gray_values_and_labels():
+    with pytest.raises(ConfigError, match=r"^dataset.source=photos has no effect on these digits"):
+        read_digits("photos")  # dataset=image_folder was forgotten: digits are the default
     raw = read_digits()
     assert len(raw) == 1797 and raw.classes == list("0123456789")
     assert raw.labels is not None and sorted(set(raw.labels.tolist())) == list(range(10))
