@@ -291,6 +291,11 @@ def test_a_zip_file_of_stylegan_has_its_labels(tmp_path):
         archive.writestr("dataset.json", f'{{"labels": [["{names[0]}", 2], ["{names[1]}", 0], ["{names[2]}", 1]]}}')
     raw = read_hub(str(tmp_path / "afhq.zip"), published="afhq")
     assert raw.labels is not None and raw.labels.tolist() == [2, 0, 1] and values(raw) == [0, 1, 2]
+    with pytest.raises(DataError, match=r"split=val is not in .*afhq.zip; it has the split train\."):
+        read_hub(str(tmp_path / "afhq.zip"), split="val", published="afhq")
+    cut(tmp_path / "afhq.zip", -30)
+    with pytest.raises(DataError, match=r"afhq.zip is a damaged zip file"):
+        read_hub(str(tmp_path / "afhq.zip"), published="afhq")
 
 
 def test_the_folders_of_ffhq_are_not_classes(tmp_path):

@@ -284,16 +284,16 @@ def _read_labels(dataset: "Dataset", source: str, name: str | None) -> tuple[Ten
         return None, None
     values = dataset.data.column(column)
     if column in others:
-        return _named_labels(values.to_pylist(), column)
+        return _named_labels(values.to_pylist(), column, kinds[column])
     labels = torch.tensor(values.to_numpy(), dtype=torch.int64)
     if len(labels) and int(labels.max()) == -1:  # the labels of ImageNet's test images are withheld
         return None, None
     return labels, list(features[column].names) if column in declared else None
 
 
-def _named_labels(values: list[bool] | list[str], column: str) -> tuple[Tensor, list[str]]:
+def _named_labels(values: list[bool] | list[str], column: str, kind: str) -> tuple[Tensor, list[str]]:
     """Labels and names of the classes of a column of truth values or texts."""
-    if isinstance(values[0], bool):
+    if kind == "bool":
         return torch.tensor(values, dtype=torch.int64), [f"not {column}", column]
     classes = sorted(set(map(str, values)))
     numbers = {name: number for number, name in enumerate(classes)}
