@@ -72,12 +72,16 @@ def _run(cfg: DictConfig) -> None:
 
 
 def _discard(folder: Path) -> None:
-    """Remove what Hydra and the lock wrote into the folder of a refused run, and the folder if it is empty then."""
+    """Remove what Hydra and the lock wrote into the folder of a refused run, and the folder if it is empty then.
+
+    Hydra has written to `.hydra/resumed` if `.hydra` existed before.
+    """
     from gan_lab.ranks import is_first_process
 
     if is_first_process():
+        record = folder / ".hydra"
         with suppress(OSError):
-            shutil.rmtree(folder / ".hydra")
+            shutil.rmtree(record / "resumed" if (record / "resumed").is_dir() else record)
             for name in (".lock", app.log_file()):
                 (folder / name).unlink(missing_ok=True)
             folder.rmdir()

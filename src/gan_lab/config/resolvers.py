@@ -80,9 +80,9 @@ def _create(path: str) -> str:
 
 
 def notes_folder(path: str) -> str:
-    """Folder for Hydra's record of the overrides: a separate one for a resumed run."""
+    """Folder for Hydra's record of the overrides: a separate one where there is a record already."""
     refuse_links(Path(path))  # Hydra writes there next
-    started = any(os.path.exists(os.path.join(path, name)) for name in ("config.yaml", "checkpoints"))
+    started = any(os.path.exists(os.path.join(path, name)) for name in (".hydra", "config.yaml", "checkpoints"))
     return ".hydra/resumed" if started else ".hydra"
 
 
