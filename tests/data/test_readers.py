@@ -179,7 +179,11 @@ def test_parquet_folder(tmp_path, declared, capfd):
 def columns(folder: Path, **rows: list) -> str:
     """Write a parquet folder with two images in each column whose name begins with `image`."""
     folder.mkdir()
-    types = {name: datasets.Image() if name.startswith("image") else datasets.Value("int64") for name in rows}
+    kinds = {bool: "bool", str: "string", int: "int64"}
+    types = {
+        name: datasets.Image() if name.startswith("image") else datasets.Value(kinds[type(values[0])])
+        for name, values in rows.items()
+    }
     for name in types:
         if name.startswith("image"):
             gray(rows[name][0]).save(folder / "a.png")
@@ -204,6 +208,22 @@ def test_integers_are_labels_only_if_the_column_is_named_so(tmp_path):
         DataError, match=r"dataset\.reader\.label=identity is not a column of labels of .*; these are celeb_id"
     ):
         read_hub(str(tmp_path / "faces"), label="identity")
+
+
+def test_attributes_and_texts_are_labels_on_request(tmp_path):
+    source = columns(tmp_path / "faces", image=[1, 2], celeb_id=[2880, 17], Smiling=[True, False], hair=["red", "gray"])
+    assert read_hub(source).labels is None
+    smiling, hair = read_hub(source, label="Smiling"), read_hub(source, label="hair")
+    assert smiling.labels is not None and smiling.labels.tolist() == [1, 0]
+    assert hair.labels is not None and hair.labels.tolist() == [1, 0]
+    assert (smiling.classes, hair.classes) == (["not Smiling", "Smiling"], ["gray", "red"])
+
+
+def test_withheld_labels_are_none(tmp_path):
+    """All are -1 in ImageNet's test images."""
+    assert read_hub(columns(tmp_path / "test", image=[1, 2], label=[-1, -1])).labels is None
+    raw = read_hub(columns(tmp_path / "some", image=[1, 2], label=[-1, 1]))
+    assert raw.labels is not None and raw.labels.tolist() == [-1, 1]
 
 
 def test_one_of_several_images_must_be_named(tmp_path):

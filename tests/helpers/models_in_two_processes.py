@@ -29,9 +29,9 @@ UNCOUPLED = {
         "architecture.discriminator.minibatch_group=1",
         "architecture.generator.noise=fixed",
         "architecture.generator.mixing=0",
-        "regularizer=[r1_by_resolution]",  # the mean of path lengths has the gradient of the local half
         "optimizer=sgd",  # as for msg_gan
         "lr=1e-3",
+        "regularizer.path_length.weight=0.01",  # with 2 and SGD the weights diverge
     ),
     "biggan": ("dataset.resolution=32",),
     "biggan_deep": ("dataset.resolution=32",),

@@ -11,6 +11,7 @@ from gan_lab.architectures.base import Discriminator, Layer
 from gan_lab.architectures.pggan import equalize_or_initialize
 from gan_lab.architectures.sizes import require_power_of_two
 from gan_lab.layers.fir import fir_downsample, fir_filter, fir_upsample
+from gan_lab.layers.float16 import clamp_in_float16
 from gan_lab.layers.learned_constant import LearnedConstant
 from gan_lab.layers.memory import use_channels_last
 from gan_lab.layers.minibatch_stddev import MinibatchStddev
@@ -147,7 +148,7 @@ class SynthesisBlock(nn.Module):
         """
         for number, conv in enumerate(self.convs):
             x = conv(x, styles[:, number])
-        added: Tensor = self.to_image(x, styles[:, len(self.convs)]) + self.bias[:, None, None]
+        added = clamp_in_float16(self.to_image(x, styles[:, len(self.convs)]) + self.bias[:, None, None])
         return x, added if images is None else fir_upsample(images) + added
 
 
@@ -190,7 +191,8 @@ class StyleGAN2Discriminator(Discriminator):
     A 1x1 convolution reads the image; then, for each halving of the resolution, two 3x3 convolutions, the second after
     the filter [1, 3, 3, 1] and with stride 2. In residual blocks a filtered, strided 1x1 convolution is added, and the
     sum divided by sqrt(2). At 4x4 pixels follow the minibatch standard deviation, a 3x3 convolution and a linear layer.
-    Leaky ReLU times sqrt(2) follows each layer, and the norm each 3x3 convolution.
+    Leaky ReLU times sqrt(2) follows each layer, and the norm each 3x3 convolution. A group of the standard deviation is
+    every (n / group)-th sample of a batch of n, as in the authors' code.
 
     With labels, a mapping network makes a vector of the label, and the logit is the inner product of this vector and a
     linear layer of the features, divided by the root of their size (Karras et al., 2020b, code).
@@ -241,7 +243,7 @@ class StyleGAN2Discriminator(Discriminator):
         # Names belong to a resolution, so networks for larger and smaller images have the same weights under a name.
         self.from_image = nn.ModuleDict({str(resolutions[-1]): nn.Conv2d(channels, widths[-1], 1)})
         self.blocks = nn.ModuleList(DownBlock(i, o, norm, blocks == "resnet") for o, i in pairwise(widths))
-        self.stddev = MinibatchStddev(minibatch_group)
+        self.stddev = MinibatchStddev(minibatch_group, interleaved=True)
         self.conv = nn.Conv2d(last + 1, last, 3, 1, 1)
         self.norm = normalization(norm, last, 2)
         self.linear = nn.Linear(last * 4 * 4, last)

@@ -56,9 +56,9 @@ def read_image_folder(source: str) -> RawImages:
         items: FolderFiles | ZipMembers = FolderFiles(path, names)
         listing = (path / LABELS_FILE).read_bytes() if LABELS_FILE in files else None
     else:
-        sizes = _sizes_in_zip(path)
+        sizes = sizes_in_zip(path)
         names = _images(sizes, source)
-        _refuse_huge(sizes, [*names, LABELS_FILE], path)
+        refuse_huge(sizes, [*names, LABELS_FILE], path)
         items = ZipMembers(path, names)
         listing = ZipMembers(path, [LABELS_FILE])[0] if LABELS_FILE in sizes else None
     if not names:
@@ -148,8 +148,12 @@ def _is_regular(file: Path) -> bool:
         return False
 
 
-def _sizes_in_zip(path: Path) -> dict[str, int]:
-    """Names of the members of a zip file, and their sizes when unpacked."""
+def sizes_in_zip(path: Path) -> dict[str, int]:
+    """Names of the members of a zip file, and their sizes when unpacked.
+
+    Raises:
+        DataError: The file is damaged, or not a zip file.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             return {member.filename: member.file_size for member in archive.infolist() if not member.is_dir()}
@@ -159,7 +163,8 @@ def _sizes_in_zip(path: Path) -> dict[str, int]:
         raise DataError(f"dataset.source={path} is neither a folder nor a zip file.") from error
 
 
-def _refuse_huge(sizes: dict[str, int], names: list[str], path: Path) -> None:
+def refuse_huge(sizes: dict[str, int], names: list[str], path: Path) -> None:
+    """Raise DataError if a member of a zip file with one of these names is too large for an image."""
     for name in names:
         if sizes.get(name, 0) > MAX_FILE_BYTES:
             raise DataError(

@@ -34,6 +34,7 @@ class Pyramid:
         classes: Names of the labels, or None.
         split: Split of a published data set, or None.
         skipped: Rows and names of the unreadable images; their rows are black and unused.
+        kinds: Number of these images by reason, see `UnusableImage`.
         version: Version of this layout.
     """
 
@@ -45,6 +46,7 @@ class Pyramid:
     classes: list[str] | None = None
     split: str | None = None
     skipped: dict[int, str] = field(default_factory=dict)
+    kinds: dict[str, int] = field(default_factory=dict)
     version: int = 1
 
     @property
@@ -100,6 +102,7 @@ def _check(pyramid: Pyramid) -> None:
         "classes": pyramid.classes is None or _are(pyramid.classes, str),
         "split": isinstance(pyramid.split, str | None),
         "skipped": all(0 <= row < pyramid.count for row in rows) and _are(list(pyramid.skipped.values()), str),
+        "kinds": isinstance(pyramid.kinds, dict) and _are(list(pyramid.kinds.values()), int),
         "version": pyramid.version == 1,
     }
     if wrong := [name for name, is_valid in valid.items() if not is_valid]:
