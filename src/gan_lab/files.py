@@ -221,6 +221,21 @@ def refuse_links(folder: Path) -> None:
                     pending.append(Path(entry.path))
 
 
+def refuse_link_out(path: Path, root: Path) -> None:
+    """Refuse a run folder that was found below another folder, if it is a link that leads out of that one.
+
+    Raises:
+        DataError: It is; the message names it.
+    """
+    if leads_out(path, root):
+        raise DataError(f"{path} is a link that leads out of the folder {root}; name its target instead.")
+
+
+def leads_out(path: Path, root: Path) -> bool:
+    """Whether a path below a folder is a link to a target outside of that folder."""
+    return path != root and path.is_symlink() and not _leads_into(path, root.resolve())
+
+
 def _leads_into(link: Path, home: Path) -> bool:
     try:
         return link.resolve().is_relative_to(home)

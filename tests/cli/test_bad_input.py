@@ -294,7 +294,7 @@ def test_a_second_ctrl_c_has_no_traceback(command: Command, tmp_path: Path, monk
 
     monkeypatch.setattr("gan_lab.gans.gan.GAN.discriminator_step", interrupted)
     outcome = command("train", *ONE)
-    assert outcome.status == 1 and "Traceback" not in outcome.err + outcome.out
+    assert outcome.status == 130 and "Traceback" not in outcome.err + outcome.out
     state = read_state(tmp_path / "runs/one")
     assert (state["state"], state["reason"]) == ("stopped", "SIGINT")
     assert not (tmp_path / "runs/one/warnings.jsonl").exists()
@@ -307,7 +307,7 @@ def test_ctrl_c_while_a_command_begins(command: Command, line: str, monkeypatch:
 
     monkeypatch.setattr("gan_lab.cli.app.check_choices", interrupted)
     outcome = command(*line.split())
-    assert outcome.status == 1 and outcome.err == f"gan-lab {line.split()[0]}: interrupted.\n"
+    assert outcome.status == 130 and outcome.err == f"gan-lab {line.split()[0]}: stopped by SIGINT.\n"
 
 
 def test_traceback_on_demand(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,8 @@ from importlib import import_module
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING
 
+from gan_lab.interrupts import EXIT_STOPPED, end_at_signals, raise_at_signals, release
+from gan_lab.runs.new_folders import remove_unused
 from gan_lab.terminal import discard_unwritten_output, prepare_streams
 
 if TYPE_CHECKING:
@@ -120,6 +122,7 @@ def main() -> None:
     try:
         _main(sys.argv[1:])
     finally:
+        release()
         discard_unwritten_output()
 
 
@@ -149,6 +152,7 @@ def _unknown_command(name: str) -> str:
 
 def _dispatch(name: str, arguments: list[str]) -> None:
     module, _, function = COMMANDS[name].target.partition(":")
+    end_at_signals(name, EXIT_STOPPED if name == "train" else None, remove_unused)
     if name == "train":
         _become(module, arguments)
         return
@@ -158,7 +162,9 @@ def _dispatch(name: str, arguments: list[str]) -> None:
 
     def task(cfg: "DictConfig") -> None:
         check_command(name, cfg)  # before the import, which takes seconds
-        found = getattr(import_module(module), function)(cfg)
+        work = getattr(import_module(module), function)
+        raise_at_signals()
+        found = work(cfg)
         for part in found if isinstance(found, Iterator) else [found]:
             show(part, flush=True)
 

@@ -18,6 +18,7 @@ from gan_lab.data.published import PUBLISHED, expected_images, read_local
 from gan_lab.data.raw import Item, NumberedNames, RawImages, shortened
 from gan_lab.data.splits import Part
 from gan_lab.errors import ConfigError, DataError, unknown_choice
+from gan_lab.files import read_text
 from gan_lab.ranks import is_first_process
 
 if TYPE_CHECKING:
@@ -131,6 +132,8 @@ def _load(source: str, split: str, subset: str | None, local: bool) -> "Dataset"
         _logger.info("Reading %s from the hub; it is downloaded unless it is in the local cache.", source)
     try:
         with _quiet(), contextlib.nullcontext() if reachable else _offline():
+            if local and not _describes(Path(source), subset):
+                return _load_parquet(Path(source), split, subset)
             return load_dataset(source, subset, split=split)
     except DatasetNotFoundError as error:
         raise DataError(f"dataset.source={source} is not on the hub, or is not accessible to you.") from error
@@ -143,6 +146,27 @@ def _load(source: str, split: str, subset: str | None, local: bool) -> "Dataset"
         if "Unknown split" in str(error):
             raise DataError(f"dataset.reader.split={split} is not in {source}: {_first_line(error)}.") from error
         raise DataError(f"dataset.source={source} cannot be read as a data set: {_first_line(error)}.") from error
+
+
+def _describes(folder: Path, subset: str | None) -> bool:
+    """Whether the description of a hub data set in a folder has this configuration."""
+    readme = folder / "README.md"
+    return readme.is_file() and f"config_name: {subset or 'default'}\n" in read_text(readme)
+
+
+def _load_parquet(folder: Path, split: str, subset: str | None) -> "Dataset":
+    """Read the files of a hub data set without its description, from which the library takes the splits."""
+    from datasets import load_dataset
+
+    base = folder / subset if subset is not None and (folder / subset).is_dir() else folder
+    names = [part.partition("[")[0] for part in split.split("+")]
+    files = {
+        name: sorted(map(str, [*base.glob(f"{name}-*.parquet"), *base.glob(f"data/{name}-*.parquet")]))
+        for name in names
+    }
+    if all(files.values()):
+        return load_dataset("parquet", data_files=files, split=split)
+    return load_dataset(str(base), split=split)
 
 
 def _first_line(error: BaseException) -> str:
@@ -260,16 +284,16 @@ def _read_labels(dataset: "Dataset", source: str, name: str | None) -> tuple[Ten
         return None, None
     values = dataset.data.column(column)
     if column in others:
-        return _named_labels(values.to_pylist(), column)
+        return _named_labels(values.to_pylist(), column, kinds[column])
     labels = torch.tensor(values.to_numpy(), dtype=torch.int64)
     if len(labels) and int(labels.max()) == -1:  # the labels of ImageNet's test images are withheld
         return None, None
     return labels, list(features[column].names) if column in declared else None
 
 
-def _named_labels(values: list[bool] | list[str], column: str) -> tuple[Tensor, list[str]]:
+def _named_labels(values: list[bool] | list[str], column: str, kind: str) -> tuple[Tensor, list[str]]:
     """Labels and names of the classes of a column of truth values or texts."""
-    if isinstance(values[0], bool):
+    if kind == "bool":
         return torch.tensor(values, dtype=torch.int64), [f"not {column}", column]
     classes = sorted(set(map(str, values)))
     numbers = {name: number for number, name in enumerate(classes)}

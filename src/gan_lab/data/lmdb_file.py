@@ -53,18 +53,16 @@ def value_places(file: Path) -> tuple[np.ndarray, np.ndarray]:
 def _tree(content: mmap.mmap) -> _Tree:
     """The newer of the two descriptions at the beginning of the file."""
     first = _description(content, 0)
-    if first is None:
-        raise ValueError("it does not begin with a page of LMDB's version 0.9")
     second = _description(content, first[1].page_size)
-    return max((each for each in (first, second) if each is not None), key=lambda each: each[0])[1]
+    return max(first, second, key=lambda each: each[0])[1]
 
 
-def _description(content: mmap.mmap, offset: int) -> tuple[int, _Tree] | None:
-    """Number of the transaction that wrote a description, and its tree; None if there is none at this offset."""
+def _description(content: mmap.mmap, offset: int) -> tuple[int, _Tree]:
+    """Number of the transaction that wrote a description, and its tree."""
     flags = _HEADER.unpack_from(content, offset)[2]
     magic, version = struct.unpack_from("<II", content, offset + _HEADER.size)
     if not flags & _META or (magic, version) != (_MAGIC, _VERSION):
-        return None
+        raise ValueError("it does not begin with pages of LMDB's version 0.9")
     databases = offset + _HEADER.size + 24
     page_size = _DATABASE.unpack_from(content, databases)[0]
     *_, entries, root = _DATABASE.unpack_from(content, databases + _DATABASE.size)

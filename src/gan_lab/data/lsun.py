@@ -48,6 +48,8 @@ def _database(folder: Path, part: Part, category: str | None) -> Path:
     categories = sorted({match["category"] for match in names if match["category"]})
     if category is None and len(categories) == 1:
         category = categories[0]
+    if not categories:
+        raise DataError(f"{folder} has no folder <category>_{part.split}_lmdb.")
     if category not in categories:
         given = "several categories" if category is None else f"no category {category}"
         raise DataError(

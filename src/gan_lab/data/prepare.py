@@ -16,7 +16,7 @@ from gan_lab.data.decode import Decoder, refused
 from gan_lab.data.pyramid import DESCRIPTION, LABELS, NAMES, Pyramid, array_file, read_description, smaller_images
 from gan_lab.data.raw import RawImages, UnusableImage
 from gan_lab.errors import DataError
-from gan_lab.files import write_text
+from gan_lab.files import read_text, write_text
 
 _PROGRESS = "progress.json"
 _BLOCK_BYTES = 1 << 28  # of full-size pixels in memory, and between two progress records
@@ -99,7 +99,7 @@ class _PyramidWriter:
         """The state that an interrupted call recorded, or a new one with empty arrays."""
         if (folder / _PROGRESS).is_file():
             try:
-                record = json.loads((folder / _PROGRESS).read_text(encoding="utf-8"))
+                record = json.loads(read_text(folder / _PROGRESS, errors="strict"))
                 skipped = {int(row): name for row, name in record["pyramid"].pop("skipped").items()}
                 writer = cls(folder, Pyramid(**record["pyramid"], skipped=skipped), int(record["done"]))
             except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:

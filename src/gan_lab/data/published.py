@@ -106,7 +106,7 @@ PUBLISHED: Mapping[str, PublishedSet] = {
     ),
     "celebahq": PublishedSet("CelebA-HQ", {"train": (28_000, 30_000), "validation": (2_000,)}),
     "ffhq": PublishedSet("FFHQ", {"train": (70_000,)}),
-    "afhq": PublishedSet("AFHQ", {"train": (16_130, 14_630, 15_803), "val": (1_500,)}),
+    "afhq": PublishedSet("AFHQ", {"train": (16_130, 14_630, 15_803, 14_336), "val": (1_500,), "test": (1_467,)}),
     "lsun": PublishedSet("LSUN", {}, Layout("databases of LSUN", has_lsun, read_lsun)),
     "lsun_bedroom": PublishedSet(
         "LSUN bedrooms", {"train": (287_968, 3_033_042), "test": (15_157,), "val": (300,)}, _LSUN_BEDROOM
@@ -186,7 +186,7 @@ def _refuse_others(path: Path, name: str) -> None:
 
 
 def _read_zip(path: Path, part: Part) -> RawImages:
-    if not zipfile.is_zipfile(path):
+    if not zipfile.is_zipfile(path) and path.suffix.lower() != ".zip":  # a damaged one is reported below
         raise DataError(
             f"dataset.source={path} is a file; give a hub id, a folder of the set's files, or a zip file of images."
         )

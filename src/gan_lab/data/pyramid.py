@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gan_lab.data.raw import RawImages
 from gan_lab.errors import DataError
-from gan_lab.files import write_text
+from gan_lab.files import read_text, write_text
 
 DESCRIPTION = "pyramid.json"
 LABELS = "labels.npy"
@@ -75,7 +75,7 @@ def read_description(source: str) -> Pyramid:
     """
     file = Path(source).expanduser() / DESCRIPTION
     try:
-        fields = json.loads(file.read_text(encoding="utf-8") if file.is_file() else "")
+        fields = json.loads(read_text(file, errors="strict"))
         pyramid = Pyramid(**{**fields, "skipped": {int(row): name for row, name in fields["skipped"].items()}})
         _check(pyramid)
         return pyramid

@@ -21,7 +21,7 @@ _SPLITS = frozenset(name for names in SPLIT_NAMES for name in names) | {"unlabel
 _BLOCK = 512
 """Bytes of a block of a tar file, which ends with blocks of zeros."""
 
-_LABEL_BYTES = 20
+_LABEL_BYTES = 12
 """Longest text of a label."""
 
 Files = dict[str, tuple[int, int]]

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from gan_lab.config.untrusted import foreign_config
 from gan_lab.durations import duration
 from gan_lab.errors import ConfigError
-from gan_lab.files import refuse_links
+from gan_lab.files import refuse_link_out, refuse_links
 from gan_lab.reports.objective import objective_key, objective_mode
 from gan_lab.runs.folder import RunFolder, find_runs
 from gan_lab.runs.latest import RUNS, check_directory
@@ -116,7 +116,7 @@ def list_runs(root: Path, sort: str = "age", text: str | None = None) -> RunList
         ConfigError: `root` is not a directory.
     """
     check_directory("root", root, RUNS)
-    runs = (read_listed_run(path) for path in find_runs(root))
+    runs = (read_listed_run(path, root) for path in find_runs(root))
     wanted = [run for run in runs if _contains(run, root, text)]
     return RunList(root, tuple(sorted(wanted, key=ORDERS[sort])), text)
 
@@ -135,9 +135,15 @@ def _matches(run: ListedRun, name: str, part: str) -> bool:
     return part == run.seed or any(part in each.lower() for each in (name, run.model, run.dataset, run.state))
 
 
-def read_listed_run(path: Path) -> ListedRun:
-    """Read a run folder, also an incomplete or damaged one; the files of a foreign run never raise an error."""
+def read_listed_run(path: Path, root: Path | None = None) -> ListedRun:
+    """Read a run folder, also an incomplete or damaged one; the files of a foreign run never raise an error.
+
+    Args:
+        path: The run folder.
+        root: The folder that it was found in; None if it was named.
+    """
     try:
+        refuse_link_out(path, root or path)
         return _read(path)
     except Exception as error:
         reason = f"unreadable: {' '.join(str(error).split())}"

@@ -13,7 +13,7 @@ import yaml
 
 from gan_lab.durations import duration
 from gan_lab.errors import DataError
-from gan_lab.files import read_text, refuse_links
+from gan_lab.files import leads_out, read_text, refuse_links
 from gan_lab.keys import leaves
 from gan_lab.metrics.protocol import Measurement
 from gan_lab.runs.plain_yaml import parse_yaml
@@ -429,12 +429,16 @@ class RunFolder:
 def find_runs(folder: Path) -> list[Path]:
     """Run folders in or below `folder`, by number or name, links last; includes those of jobs that never started.
 
-    A folder to which several links lead, or which contains a link to itself, is entered once.
+    A folder to which several links lead, or which contains a link to itself, is entered once. A link that leads out of
+    `folder` is listed but not entered: `refuse_link_out` refuses it.
     """
-    return list(_runs_below(folder, set()))
+    return list(_runs_below(folder, folder, set()))
 
 
-def _runs_below(folder: Path, entered: set[Path]) -> Iterator[Path]:
+def _runs_below(folder: Path, root: Path, entered: set[Path]) -> Iterator[Path]:
+    if leads_out(folder, root):
+        yield folder
+        return
     home = folder.resolve()
     if home in entered:
         return
@@ -444,7 +448,7 @@ def _runs_below(folder: Path, entered: set[Path]) -> Iterator[Path]:
         return
     children = [child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")]
     for child in sorted(children, key=_order):
-        yield from _runs_below(child, entered)
+        yield from _runs_below(child, root, entered)
 
 
 def _order(folder: Path) -> tuple[bool, int, str]:

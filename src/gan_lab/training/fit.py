@@ -51,6 +51,8 @@ def fit(cfg: DictConfig) -> Experiment:
     Raises:
         UserError: The config is invalid and nothing was trained, or a checkpoint cannot be written.
         TrainingError: The run collapsed, or a loss or gradient is not finite.
+        Interrupted: A signal arrived before training began; nothing was changed.
+        KeyboardInterrupt: A second Ctrl-C.
     """
     quiet_lightning()
     command = command_of(cfg)
@@ -68,6 +70,7 @@ def fit(cfg: DictConfig) -> Experiment:
         state = RunState(Path(resolved.run.dir))
         if start is not None and start.images_seen >= resolved.budget.images and state.finished:
             return _finished(resolved, data, start, more_than(start.images_seen, cfg))
+        signals.begin_training()
         build = partial(_build_experiment, data=data, changed=changed, signals=signals, command=command)
         experiment = _train_with_recovery(resolved, start, state, build)
     for callback in _preemptions(experiment):
@@ -184,6 +187,8 @@ def _train(experiment: Experiment, start: Start | None, state: RunState) -> None
         ending = (STOPPED, "SIGINT") if is_interrupted else (FAILED, reason(error, "train"))
         with suppress(OSError):  # for example a full disk, which may be why the run ends
             state.write(ending[0], module.images_seen, budget, ending[1])
+        if isinstance(error, SystemExit):
+            raise KeyboardInterrupt from None
         raise
     finally:
         for logger in trainer.loggers:
