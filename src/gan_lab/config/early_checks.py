@@ -11,6 +11,7 @@ from gan_lab.config.checks import Choice, Rule, check_rules, check_values
 from gan_lab.config.default_extractor import check_extractor
 from gan_lab.data.source import existing_path
 from gan_lab.errors import ConfigError
+from gan_lab.files import did_you_mean
 from gan_lab.runs.latest import RUN, RUNS, check_directory, check_exists, dataset_of_run, run_named
 
 
@@ -66,6 +67,7 @@ RULES: dict[str, tuple[Rule | Choice, ...]] = {
         Rule("smoothing", lambda v: v >= 0, "at least 0"),
     ),
     "export": (_WEIGHTS,),
+    "import": (_WEIGHTS, Rule("truncation", lambda v: 0 <= v <= 1, "in [0, 1]")),
     "evaluate": (
         Rule("evaluation.samples", lambda v: v >= 1, "at least 1"),
         Rule("evaluation.batch_size", lambda v: v >= 1, "at least 1"),
@@ -118,6 +120,14 @@ def check_command(command: str, cfg: DictConfig) -> None:
 
 def _check_run(cfg: DictConfig) -> None:
     check_exists(run_named(cfg.run))
+
+
+def _check_weights_file(cfg: DictConfig) -> None:
+    """Refuse a source that does not exist, and an output file that does, before torch is imported."""
+    for key in ("source", "discriminator"):
+        file = None if cfg[key] is None else Path(cfg[key]).expanduser()
+        if file is not None and not file.exists():
+            raise ConfigError(f"{key}={cfg[key]} does not exist; give a file of published weights.{did_you_mean(file)}")
 
 
 def _check_out(cfg: DictConfig) -> None:
@@ -185,6 +195,7 @@ CHECKS: dict[str, tuple[Callable[[DictConfig], None], ...]] = {
     "sample": (_check_run,),
     "interpolate": (_check_run,),
     "export": (_check_run,),
+    "import": (_check_weights_file,),
     "evaluate": (_check_out, _check_evaluation),
     "memorization": (_check_out, _check_memorization),
     "prepare": (_check_source,),
