@@ -17,7 +17,7 @@ LAYERS = (
     {"durations", "errors", "files", "interrupts", "keys", "noise", "plain_pickle", "processes", "progress", "ranges",
     "ranks", "step", "terminal", "torchvision_guard", "types", "version"},
     {"losses", "regularizers", "layers", "optim", "figures", "charts", "augment"},
-    {"architectures", "data", "metrics", "pages"},
+    {"architectures", "data", "metrics", "pages", "published"},
     {"runs"},
     {"gans", "loggers"},
     {"callbacks", "analysis", "strategies"},

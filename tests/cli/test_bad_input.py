@@ -92,7 +92,7 @@ CONFIG = {
         "top_k and regularizer.second both"
     ),
     "optimizer.generator.lr=-1": "optimizer.generator .*-1",
-    "dataset.num_classes=3 metrics=[label_accuracy]": "label_accuracy.* ten digits, and dataset.num_classes=3",
+    "dataset.num_classes=3 metrics=[label_accuracy]": "label_accuracy.* of 10 classes, and dataset.num_classes=3",
     "budget.images=0": "budget.images=0 .*at least 1",
     "budget.images=10 budget.kimg=1": "budget.images=10 and budget.kimg=1.0 .*give one of",
     "latent.distribution=foo": "latent.distribution=foo .*normal or uniform",
@@ -222,6 +222,9 @@ def test_no_gpu(command: Command) -> None:
         "export": "run=latest finds no run",
         "export run=x": "x does not exist: give a checkpoint file or a run folder",
         "export run=x weights=foo": "weights=foo .*ema or raw",
+        "import": "source .*value",
+        "import source=x": "source=x does not exist; give a file of published weights",
+        "import source=. weights=foo": "weights=foo .*ema or raw",
         "compare": "runs=latest finds no sweep in runs/multirun, .*as in gan-lab compare runs/a runs/b",
         "compare runs=nowhere": "runs=nowhere is not a directory",
         "compare nowhere": "runs=nowhere is not a directory",

@@ -23,6 +23,8 @@ from gan_lab.errors import UserError
 from gan_lab.keys import entries
 from gan_lab.training.fit import fit
 from tests.conftest import SMALL, Outcome
+from tests.helpers.published_files import stylegan2_snapshot, write_pickle
+from tests.published.test_stylegan2 import networks
 
 VALUES: list[Any] = [math.nan, -1, "xyzzy", [1, 2], math.inf, 0, "", {"a": 1}, True, None]
 """Values of every kind; the default tests try the first `PART`."""
@@ -49,6 +51,7 @@ COMMANDS = {
     "sample": ("run=run", "count=2"),
     "interpolate": ("run=run", "count=2", "seconds=0.2"),
     "export": ("run=run",),
+    "import": ("source=published.pkl",),
     "evaluate": ("run=run", "metrics=[pr]", "extractor=digits", "evaluation.samples=8", "evaluation.batch_size=8"),
     "memorization": ("run=run", "extractor=digits", "samples=8", "count=2"),
     "prepare": ("dataset=digits", "dataset.max_images=8", "dataset.resolution=8", "out=prepared"),
@@ -58,7 +61,7 @@ COMMANDS = {
     "compare": ("runs=.",),
     "list": ("what=loss",),
 }
-SUFFIXES = {"interpolate": ".gif", "export": ".safetensors"}
+SUFFIXES = {"interpolate": ".gif", "export": ".safetensors", "import": ".safetensors"}
 """Endings of the output files of commands that write one."""
 NO_OUT = ("runs", "list")
 
@@ -153,7 +156,8 @@ def problems_of_train(name: str, values: list[Any], folder: Path, step: int = 1)
 
 @pytest.fixture
 def run_folder(tmp_path: Path) -> None:
-    """A finished run in `run`, below the working directory of the commands."""
+    """A finished run in `run`, and published weights, below the working directory of the commands."""
+    write_pickle(tmp_path / "published.pkl", stylegan2_snapshot(*networks()))
     small = ("dataset.resolution=8", "dataset.max_images=16", "batch_size=8", "~callbacks.collapse")
     fit(compose(*SMALL, *small, "budget.images=16", f"run.dir={tmp_path}/run"))
 

@@ -44,6 +44,12 @@ COMMANDS = {
         "Use", "animate a walk through the latents of a checkpoint", "gan_lab.commands.interpolate:interpolate"
     ),
     "export": Command("Use", "write a generator as one file", "gan_lab.commands.export:export"),
+    "import": Command(
+        "Use",
+        "convert published weights to a file like those of export",
+        "gan_lab.commands.import_weights:import_weights",
+        "import_weights",
+    ),
     "evaluate": Command("Measure", "measure a checkpoint or a folder of images", "gan_lab.commands.evaluate:evaluate"),
     "memorization": Command(
         "Measure", "search the samples for copies of training images", "gan_lab.commands.memorization:memorization"
@@ -69,6 +75,7 @@ FOLDER_KEYS = {
     "sample": "run",
     "interpolate": "run",
     "export": "run",
+    "import": "source",
     "evaluate": "run",
     "memorization": "run",
     "report": "run",
@@ -101,6 +108,7 @@ Examples
   gan-lab sample count=64 seed=7                          samples of the newest run
   gan-lab interpolate seconds=10 out=walk.mp4             a smooth walk through its latents
   gan-lab export out=digits.safetensors                   the newest run's generator as one file
+  gan-lab import ffhq.pkl                                 published weights of StyleGAN2 as the same kind of file
   gan-lab evaluate metrics=[fd] extractor=efflite0        how far the newest run's samples are from real images
   gan-lab evaluate metrics=[fd,pr] extractor=efflite0 truncation=[0.5,1,null]    fidelity against diversity
   gan-lab memorization extractor=efflite0                 whether the newest run copies its training images

@@ -204,6 +204,18 @@ class Export(LoadsGenerator):
 
 
 @dataclass
+class Import:
+    """Top level of `conf/import.yaml`."""
+
+    source: str = MISSING
+    format: str = MISSING
+    discriminator: str | None = None
+    weights: str = MISSING
+    truncation: float = MISSING
+    out: str | None = None
+
+
+@dataclass
 class Evaluate(Draws, ReadsData):
     """Top level of `conf/evaluate.yaml`."""
 
@@ -322,8 +334,8 @@ class Search:
 
 
 SCHEMAS = {
-    "train": Train, "sample": Sample, "interpolate": Interpolate, "export": Export, "evaluate": Evaluate,
-    "memorization": Memorization, "duplicates": Duplicates, "prepare": Prepare, "report": Report,
+    "train": Train, "sample": Sample, "interpolate": Interpolate, "export": Export, "import": Import,
+    "evaluate": Evaluate, "memorization": Memorization, "duplicates": Duplicates, "prepare": Prepare, "report": Report,
     "compare": Compare, "bench": Bench, "list": List, "runs": Runs,
 }  # fmt: skip
 """Schema of the config of each command."""
