@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 import torch
 
+from gan_lab import plain_pickle
 from gan_lab.errors import CheckpointError
-from gan_lab.published import plain_pickle
+from gan_lab.published import network_pickles
 from gan_lab.published.formats import read
-from gan_lab.published.plain_pickle import Record, read_pickle, tensors_of
+from gan_lab.published.network_pickles import Record, read_pickle, tensors_of
 from tests.helpers.published_files import persistent, write_pickle
 from tests.published.test_stylegan2 import networks, stylegan2_snapshot
 
@@ -144,7 +145,7 @@ def test_random_damage_ends_in_a_sentence_or_is_read(tmp_path: Path) -> None:
 def test_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network = persistent("Generator", {f"a{k}.weight": torch.ones(1) for k in range(20)}, {})
     file = write_pickle(tmp_path / "x.pkl", network)
-    monkeypatch.setattr(plain_pickle, "MAX_MODULES", 10)
+    monkeypatch.setattr(network_pickles, "MAX_MODULES", 10)
     with pytest.raises(CheckpointError, match="cannot be used"):
         tensors_of(read_pickle(file), file)
     monkeypatch.setattr(plain_pickle, "MAX_OPERATIONS", len(list(pickletools.genops(file.read_bytes()))) - 1)

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from gan_lab.commands.inputs import device_named
-from gan_lab.commands.outputs import samples_name
+from gan_lab.commands.outputs import folder_of_outputs, samples_name
 from gan_lab.errors import ConfigError
 from gan_lab.figures import draw_by_class, draw_samples, save_image
 from gan_lab.files import atomic_write, unused_path
@@ -105,7 +105,7 @@ def _file(cfg: DictConfig, run: Path, loaded: PretrainedGenerator) -> Path:
         generator=cfg.generator,
     )
     walk = "walk" if cfg.space == "z" else f"walk_{cfg.space}"
-    return unused_path((run if run.is_dir() else run.parent) / "samples" / f"{walk}_{name}.gif")
+    return unused_path(folder_of_outputs(run) / "samples" / f"{walk}_{name}.gif")
 
 
 def _frames(loaded: PretrainedGenerator, cfg: DictConfig, frames: int) -> Iterator[Image.Image]:

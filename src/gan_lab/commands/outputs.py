@@ -1,4 +1,4 @@
-"""Names of files of samples: made of the options, and never those of an earlier command."""
+"""Folders and names of output files: names are made of the options, and never those of an earlier command."""
 
 import re
 from pathlib import Path
@@ -35,6 +35,14 @@ def samples_name(
         parts.append(f"cutoff_{truncation_cutoff}")
     parts += [f"{noise}_noise"] * (noise != "fixed") + [f"mixed_{mixing}"] * (mixing is not None)
     return "_".join(parts)
+
+
+def folder_of_outputs(source: Path) -> Path:
+    """Folder for what is made of a run folder or a folder of images: itself; of a file: `<name>_outputs` beside it.
+
+    So the files of a checkpoint or an export are never taken for those of its run, or of another export.
+    """
+    return source if source.is_dir() else source.with_name(f"{source.stem}_outputs")
 
 
 def refuse_used_folder(out: Path) -> None:

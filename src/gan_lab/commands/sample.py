@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from gan_lab.commands.inputs import device_named
-from gan_lab.commands.outputs import refuse_used_folder, samples_name
+from gan_lab.commands.outputs import folder_of_outputs, refuse_used_folder, samples_name
 from gan_lab.errors import ConfigError
 from gan_lab.figures import (
     draw_by_class,
@@ -72,7 +72,7 @@ def sample(cfg: DictConfig) -> SampleFiles:
         cfg.truncation, cfg.truncation_form, cfg.batch_norm, cfg.seed, cfg.truncation_cutoff, cfg.noise
     )
     samples, grid = (_plain if cfg.mixing is None else _mixed)(adjusted, cfg)
-    folder = create_folder(out or (run if run.is_dir() else run.parent) / "samples" / _name(cfg, loaded))
+    folder = create_folder(out or folder_of_outputs(run) / "samples" / _name(cfg, loaded))
     save_image(grid, folder / "grid.png")
     if cfg.files:
         _write_files(samples, folder)
