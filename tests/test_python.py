@@ -112,7 +112,7 @@ def test_data_of_commands(trained: Path, tmp_path: Path, monkeypatch: pytest.Mon
     assert listed.path == Path("runs/one") and listed.state == "finished"
     assert "non_saturating" in gan_lab.list_choices(what="loss").groups["loss"]
     comparison = gan_lab.compare("runs", show=["train/*/adversarial"]).comparison
-    assert [group.name for group in comparison.groups] == ["all"]
+    assert [group.name for group in comparison.groups] == ["one"]
 
 
 VALUES = (

@@ -38,8 +38,8 @@ def test_transfer_learning_is_five_times_as_fast() -> None:
 
 def test_never_below_zero() -> None:
     assert after(Controller(batch_size=64), -3.0, 2) == 0.0
-    assert after(Controller(batch_size=64, p_start=0.001), -3.0, 1) == pytest.approx(0.001 - 0.000512)
-    assert after(Controller(batch_size=64, p_start=0.001), -3.0, 2) == 0.0
+    assert after(Controller(batch_size=64, p=0.001), -3.0, 1) == pytest.approx(0.001 - 0.000512)
+    assert after(Controller(batch_size=64, p=0.001), -3.0, 2) == 0.0
 
 
 @pytest.mark.parametrize(("positive", "direction"), [(79, -1), (80, 0), (81, 1)])
@@ -47,7 +47,7 @@ def test_the_target_is_a_mean_sign(positive: int, direction: int) -> None:
     """80 positive ones of 100 logits give r = .6, where p stays; magnitudes have no effect."""
     margins = torch.full((100,), -1e-3)
     margins[:positive] = 1e3
-    controller = Controller(batch_size=100, interval=1, p_start=0.5)
+    controller = Controller(batch_size=100, interval=1, p=0.5)
     values = controller.adapt(margins, 100)
     assert values["signal"].item() == pytest.approx(positive / 50 - 1)
     assert values["p"].item() == pytest.approx(0.5 + direction * 100 / 500_000)
@@ -74,7 +74,7 @@ def test_logged_values_do_not_change_afterwards() -> None:
 
 
 def test_fixed() -> None:
-    controller = Controller(batch_size=64, p_start=0.25, fixed=True)
+    controller = Controller(batch_size=64, p=0.25, fixed=True)
     assert after(controller, 3.0, 3) == 0.25
     assert controller.adapt(torch.ones(64), 64) == {}
 
@@ -143,7 +143,7 @@ def test_two_processes_agree_with_one_between_adjustments_too(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"p_start": 1.5}, r"augment\.p_start must be in \[0, 1\], not 1\.5"),
+        ({"p": 1.5}, r"augment\.p must be in \[0, 1\], not 1\.5"),
         ({"target": 1.0}, r"augment\.target must be between -1 and 1, not 1\.0"),
         ({"interval": 0}, r"augment\.interval must be at least 1, not 0"),
         ({"adapt_images": 0}, r"augment\.adapt_images must be at least 1, not 0"),

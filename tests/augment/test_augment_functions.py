@@ -5,11 +5,14 @@ from math import pi
 
 import pytest
 import torch
+from scipy.ndimage import convolve1d
 from torch import Tensor
 
 from gan_lab.augment import functional as F
+from gan_lab.augment import wavelets as W
 
 N, RESOLUTION = 6, 7
+DOUBLE = torch.float64
 
 
 def random_images(channels: int = 3, resolution: int = RESOLUTION, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -151,6 +154,8 @@ COLORS: dict[str, Callable[[Tensor], Tensor]] = {
     "saturation": lambda images: F.saturation(images, FACTORS.view(-1)),
     "contrast": lambda images: F.contrast(images, FACTORS.view(-1)),
     "recolor": lambda images: F.recolor(images, neutral(hue=ANGLES), ANGLES.view(-1)),
+    "filter_bands": lambda images: F.filter_bands(images, FACTORS ** torch.arange(W.BANDS)),
+    "add_noise": lambda images: F.add_noise(images, images[:, :3].sin(), FACTORS.view(-1)),
 }
 
 
@@ -166,40 +171,136 @@ def test_alpha_is_unchanged_and_does_not_affect_colors(name: str) -> None:
 def test_quarter_turns_and_flips_equal_those_of_torch(resolution: int) -> None:
     images = random_images(resolution=resolution)
     turns = torch.tensor([0, 1, 2, 3, -1, 5]).view(-1, 1)
-    turned = F.warp(images, F.quarter_turns(-turns))
+    turned = F.rearrange(images, F.quarter_turns(-turns))
     for image, number, result in zip(images, turns.view(-1).tolist(), turned, strict=True):
         assert torch.equal(result, torch.rot90(image, -number, (1, 2)))  # torch rotates counterclockwise
-    mirrored = F.warp(images, F.scaling(-torch.ones(N, 1), torch.ones(N, 1)))
+    mirrored = F.rearrange(images, F.scaling(-torch.ones(N, 1), torch.ones(N, 1)))
     assert torch.equal(mirrored, images.flip(3))
 
 
 def test_integer_translations_equal_translate() -> None:
     images = random_images()
     assert torch.equal(
-        F.warp(images, F.translation(-OFFSETS.float())), F.translate(images, OFFSETS, mirrored=True)
+        F.rearrange(images, F.translation(-OFFSETS.float())), F.translate(images, OFFSETS, mirrored=True)
     )  # with far translations
 
 
-def random_affine() -> Tensor:
+def random_affine(dtype: torch.dtype = torch.float32) -> Tensor:
     generator = torch.Generator().manual_seed(5)
-    return torch.cat((torch.randn(N, 2, 3, generator=generator), torch.tensor([0.0, 0, 1]).expand(N, 1, 3)), 1)
+    matrices = torch.randn(N, 2, 3, generator=generator)
+    return torch.cat((matrices, torch.tensor([0.0, 0, 1]).expand(N, 1, 3)), 1).to(dtype)
+
+
+@pytest.mark.parametrize("resolution", [7, 8, 32])
+def test_warp_by_the_identity_changes_nothing(resolution: int) -> None:
+    images = random_images(resolution=resolution)
+    torch.testing.assert_close(F.warp(images, IDENTITY), images, atol=3e-5, rtol=0)
+    constant = torch.full((N, 1, resolution, resolution), 0.7)
+    torch.testing.assert_close(F.warp(constant, random_affine()), constant, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("resolution", [7, 8])
-def test_warp_is_bilinear_grid_sampling_with_reflection(resolution: int) -> None:
-    images, inverse = random_images(resolution=resolution), random_affine()
-    normalized = inverse[:, :2].clone()
-    normalized[:, :, 2] *= 2 / resolution  # grid_sample's coordinates span -1 .. 1
-    grid = torch.nn.functional.affine_grid(normalized, list(images.shape), align_corners=False)
-    expected = torch.nn.functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
-    torch.testing.assert_close(F.warp(images, inverse), expected, atol=1e-5, rtol=1e-5)
+def test_warp_is_grid_sampling_between_filters_at_twice_the_resolution(resolution: int) -> None:
+    """Against zero-stuffing, convolutions and grid_sample on a plane that is large enough for this transform."""
+    images, inverse = random_images(resolution=resolution, dtype=DOUBLE), random_affine(DOUBLE)
+    inverse[:, :2] = 0.3 * inverse[:, :2] + torch.eye(3)[:2]
+    row = torch.cat([images, images.flip(3)] * 4 + [images], 3)
+    plane = torch.cat([row, row.flip(2)] * 4 + [row], 2)
+    start, taps = 4 * resolution, torch.tensor(W.symlet(6), dtype=DOUBLE)
+    kernel = torch.outer(taps, taps).expand(3, 1, 12, 12)
+    # Sample j of the transposed convolution is at position j - 5 - 2 start.
+    doubled = torch.nn.functional.conv_transpose2d(plane, 4 * kernel, stride=2, groups=3)
+    middle = (resolution - 1) / 2
+    positions = (torch.arange(-5, 2 * resolution + 5, dtype=DOUBLE) - W.delay()) / 2 - middle
+    y, x = torch.meshgrid(positions, positions, indexing="ij")
+    source = torch.einsum("nij,jhw->nhwi", inverse[:, :2], torch.stack((x, y, torch.ones_like(x)))) + middle
+    places = 2 * source + W.delay() + 5 + 2 * start
+    grid = 2 * places / (doubled.shape[-1] - 1) - 1
+    sampled = torch.nn.functional.grid_sample(doubled, grid, align_corners=True)
+    expected = torch.nn.functional.conv2d(sampled, kernel, stride=2, groups=3)
+    torch.testing.assert_close(F.warp(images, inverse), expected)
 
 
-def test_half_a_pixel_is_the_mean_of_two() -> None:
-    images = random_images()
-    shifted = F.warp(images, F.translation(torch.tensor([[0.5, 0.0]]).expand(N, 2)))
-    torch.testing.assert_close(shifted[..., :-1], (images[..., :-1] + images[..., 1:]) / 2)
-    torch.testing.assert_close(shifted[..., -1], images[..., -1])  # mirrored at the border
+def test_smooth_images_are_warped_exactly() -> None:
+    """Cosines that are even at the borders, so that the mirrored plane is the same function of any position."""
+    resolution = 32
+
+    def waves(x: Tensor, y: Tensor) -> Tensor:
+        return torch.cos(3 * pi * (x / resolution + 0.5)) * torch.cos(2 * pi * (y / resolution + 0.5))
+
+    line = torch.arange(resolution) - (resolution - 1) / 2
+    y, x = torch.meshgrid(line, line, indexing="ij")
+    angle, scale = column(0.7, pi, 0, 0, -2.0, 0), column(1, 1, -1, 1, 1.2, 1)
+    shift = torch.tensor([[0.0, 0], [0, 0], [0, 0], [0.5, -3.25], [70, 1], [-0.1, 0]])
+    inverse = F.compose(F.rotation(angle), F.scaling(scale, torch.ones_like(scale)), F.translation(shift))
+    u, v = torch.einsum("nij,jhw->inhw", inverse[:, :2], torch.stack((x, y, torch.ones_like(x))))
+    warped = F.warp(waves(x, y).expand(N, 1, -1, -1), inverse)
+    torch.testing.assert_close(warped, waves(u, v).unsqueeze(1), atol=0.015, rtol=0)
+
+
+def test_fractional_translations_preserve_fine_detail() -> None:
+    """Bilinear interpolation alone would halve the variance of white noise in each direction."""
+    images = torch.randn(8, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    shifted = F.warp(images, F.translation(torch.tensor([[0.5, 0.5]]).expand(8, 2)))
+    assert shifted.var() / images.var() > 0.6
+
+
+@pytest.mark.parametrize("moments", [2, 4, 6])
+def test_symlets_are_orthogonal_with_vanishing_moments(moments: int) -> None:
+    taps = torch.tensor(W.symlet(moments), dtype=DOUBLE)
+    for shift in range(moments):
+        product = 2 * (taps[2 * shift :] * taps[: len(taps) - 2 * shift]).sum().item()
+        assert product == pytest.approx(float(shift == 0), abs=1e-9)
+    k = torch.arange(len(taps), dtype=DOUBLE)
+    for power in range(moments):
+        assert (taps * (-1) ** k * (k / len(taps)) ** power).sum().abs() < 1e-9
+    assert taps.sum().item() == pytest.approx(1)
+
+
+def test_symlets_are_those_of_the_tables() -> None:
+    """Closed form of two moments; the first digits of sym6 in PyWavelets."""
+    expected = [(1 + 3**0.5) / 8, (3 + 3**0.5) / 8, (3 - 3**0.5) / 8, (1 - 3**0.5) / 8]
+    assert W.symlet(2) == pytest.approx(expected, abs=1e-12)
+    table = [0.0154041, 0.0034907, -0.1179901, -0.0483117, 0.4910559, 0.7876411, 0.3379294, -0.0726375, -0.0210603]
+    assert [tap * 2**0.5 for tap in W.symlet(6)[:9]] == pytest.approx(table, abs=1e-7)
+
+
+def test_frequency_bands() -> None:
+    taps = torch.from_numpy(W.band_taps())
+    assert taps.shape == (4, 43)
+    torch.testing.assert_close(taps.sum(0), torch.eye(43, dtype=DOUBLE)[21])
+    torch.testing.assert_close(taps.sum(1), torch.tensor([1.0, 0, 0, 0], dtype=DOUBLE))
+    torch.testing.assert_close(32 * taps[3, 18:25], torch.tensor([1.0, 0, -9, 16, -9, 0, 1], dtype=DOUBLE))
+    # Each of the upper bands is an octave, with half of its amplitude at its ends: pi/8, pi/4, pi/2.
+    response = torch.fft.rfft(taps, 4096).abs()
+    for band in (1, 2, 3):
+        assert response[band, 4096 >> (5 - band)].item() == pytest.approx(0.5, abs=0.04)
+        assert response[band, 4096 * 3 >> (6 - band)].item() > 0.7
+
+
+def test_filter_bands_against_a_convolution() -> None:
+    images, generator = random_images(resolution=9), torch.Generator().manual_seed(2)
+    gains = 2 ** torch.randn(N, W.BANDS, generator=generator)
+    gains[0] = 1
+    result = F.filter_bands(images, gains)
+    torch.testing.assert_close(result[0], images[0])
+    for image, gain, filtered in zip(images, gains, result, strict=True):
+        taps = gain.double().numpy() @ W.band_taps()
+        along = convolve1d(image.double().numpy(), taps, axis=2, mode="reflect")  # with the outermost pixel repeated
+        expected = convolve1d(along, taps, axis=1, mode="reflect")
+        torch.testing.assert_close(filtered.double(), torch.from_numpy(expected), atol=1e-4, rtol=1e-4)
+
+
+def test_blank_square_against_a_loop() -> None:
+    images, center = random_images(resolution=8), torch.tensor([[0.5, 0.5], [0, 1], [0.3, 0.9], [1, 1], [0, 0], [0, 0]])
+    size = column(0.5, 0.5, 0.5, 0.25, 0, 1)
+    for image, (x, y), fraction, result in zip(
+        images, center.tolist(), size.view(-1).tolist(), F.blank(images, center, size), strict=True
+    ):
+        for row in range(8):
+            for place in range(8):
+                inside = max(abs((row + 0.5) / 8 - y), abs((place + 0.5) / 8 - x)) < fraction / 2
+                assert torch.equal(result[:, row, place], torch.zeros(3) if inside else image[:, row, place])
 
 
 def test_matrices_transform_points_as_documented() -> None:
@@ -218,17 +319,19 @@ def test_rotation_is_clockwise() -> None:
     images = torch.zeros(1, 1, 7, 7)
     images[0, 0, 3, 6] = 1
     turned = F.warp(images, F.rotation(column(-pi / 2)))
-    assert turned[0, 0, 6, 3] == pytest.approx(1, abs=1e-5)
+    assert turned[0, 0, 6, 3] == pytest.approx(1, abs=0.2)
+    assert (turned > 0.5).sum() == 1
 
 
-DOUBLE = torch.float64
-MATRIX = random_affine().to(DOUBLE)
+MATRIX = random_affine(DOUBLE)
 DIFFERENTIABLE: dict[str, Callable[[Tensor], Tensor]] = {
     "flip": lambda images: F.flip(images, FLIPPED),
     "translate": lambda images: F.translate(images, OFFSETS),
     "translate_mirrored": lambda images: F.translate(images, OFFSETS, mirrored=True),
     "cutout": lambda images: F.cutout(images, OFFSETS, 2),
+    "rearrange": lambda images: F.rearrange(images, F.quarter_turns(OFFSETS[:, :1])),
     "warp": lambda images: F.warp(images, MATRIX),
+    "blank": lambda images: F.blank(images, ANGLES.expand(-1, 2), FACTORS),
     **COLORS,
 }
 

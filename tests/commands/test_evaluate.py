@@ -318,10 +318,10 @@ def test_images_that_cannot_be_measured(command: Command, tmp_path: Path) -> Non
         command(*overrides, *PIXELS.split()),
         r"dataset is not given: images=... and exports need the real images .* as dataset=mnist\.",
     )
-    ok(command(*overrides, *PIXELS.split(), "dataset=digits"))
+    ok(command(*overrides, *PIXELS.split(), "dataset=digits", "dataset.resolution=16"))
     prd = "evaluation.metrics.prd.extractor={_target_:tests.helpers.pixel_features.pixel_features}"
     assert_refused(
-        command(*overrides, "metrics=[prd]", prd, "dataset=digits", "evaluation.samples=50"),
+        command(*overrides, "metrics=[prd]", prd, "dataset=digits", "dataset.resolution=16", "evaluation.samples=50"),
         "PrecisionRecallCurve needs at least 20 generated images, but has 4",
     )
     assert_refused(

@@ -43,6 +43,15 @@ def test_published_configurations(preset: str, numbers: tuple) -> None:
     assert (cfg.regularizer.path_length is None) == (preset == "cifar") == (generator.mixing == 0)
 
 
+def test_settings_for_transfer() -> None:
+    """Those of `auto`, and what the authors change for training from other weights."""
+    plain, transfer = (compose(f"preset=stylegan2_{name}", "augment=ada") for name in ("auto", "transfer"))
+    assert (transfer.averaging.rampup, transfer.augment.adapt_images) == (None, 100_000)
+    assert (plain.averaging.rampup, plain.augment.adapt_images) == (0.05, 500_000)
+    plain.averaging, plain.augment, plain.run = transfer.averaging, transfer.augment, transfer.run
+    assert plain == transfer
+
+
 def test_learning_rates_of_the_players(tiny) -> None:
     """Compensated for penalties at every 16th and 4th batch; cifar's generator equals one with the lazy penalty."""
     plain = {

@@ -4,6 +4,9 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+Layer = tuple[nn.Module, ...]
+"""A layer with weights and the norm that goes with it."""
+
 
 class Discriminator(nn.Module):
     """A network that scores samples in two steps: `features`, the last hidden layer, and `head`, the logits.
@@ -22,6 +25,13 @@ class Discriminator(nn.Module):
         """Logits (n,) of features (n, d)."""
         logits: Tensor = self.output(features)  # (n, 1)
         return logits.squeeze(1)  # (n,)
+
+    def layers_from_image(self) -> "list[Layer] | None":
+        """Layers with weights in the order in which they are applied to an image; None if they have no such order.
+
+        `freeze_discriminator` counts them. The last layers of the network need not be among them.
+        """
+        return None
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Logits (n,) of samples (n, ...)."""

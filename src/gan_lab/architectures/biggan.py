@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_lab.architectures.base import Discriminator
-from gan_lab.architectures.resnet import DownBlock, InputBlock
+from gan_lab.architectures.base import Discriminator, Layer
+from gan_lab.architectures.resnet import DownBlock, InputBlock, residual_layers
 from gan_lab.architectures.sizes import require_resolution
 from gan_lab.layers.initialization import initialize
 from gan_lab.layers.memory import use_channels_last
@@ -152,6 +152,10 @@ class BigGANDiscriminator(Discriminator):
         for block, attention in zip([self.input, *self.blocks], self.attentions, strict=True):
             x = attention(block(x))  # (n, c', h / 2, w / 2); the last blocks keep h and w
         return F.relu(x).sum((2, 3))  # (n, c)
+
+    def layers_from_image(self) -> list[Layer]:
+        """Two convolutions and the skip connection of each block, and the attention after it."""
+        return residual_layers([self.input, *self.blocks], self.attentions)
 
 
 class UpBlock(nn.Module):

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_lab.architectures.base import Discriminator
+from gan_lab.architectures.base import Discriminator, Layer
 from gan_lab.architectures.sizes import require_power_of_two
 from gan_lab.layers.initialization import initialize
 from gan_lab.layers.memory import use_channels_last
@@ -118,6 +118,10 @@ class DCGANDiscriminator(Discriminator):
         for conv, norm in zip(self.convs, self.norms, strict=True):
             x = F.leaky_relu(norm(conv(x)), SLOPE)  # (n, 2 c, h / 2, w / 2)
         return x.flatten(1)  # (n, 16 c)
+
+    def layers_from_image(self) -> list[Layer]:
+        """All convolutions, each with its norm."""
+        return [(self.input,), *zip(self.convs, self.norms, strict=True)]
 
 
 def _widths(resolution: int | None, width: int, max_width: int) -> list[int]:

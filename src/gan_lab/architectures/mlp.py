@@ -5,7 +5,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from gan_lab.architectures.base import Discriminator
+from gan_lab.architectures.base import Discriminator, Layer
 from gan_lab.layers.initialization import initialize
 from gan_lab.layers.maxout import Maxout
 from gan_lab.layers.normalization import normalization
@@ -128,6 +128,10 @@ class MLPDiscriminator(Discriminator):
         for layer in self.hidden:
             x = layer(x)  # (n, width)
         return x
+
+    def layers_from_image(self) -> list[Layer]:
+        """The hidden layers."""
+        return [(layer,) for layer in self.hidden]
 
 
 _PLAIN = ("relu", "leaky_relu", "tanh")

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from itertools import pairwise
 from math import log2
 from types import MappingProxyType
+from typing import cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_lab.architectures.base import Discriminator
+from gan_lab.architectures.base import Discriminator, Layer
 from gan_lab.architectures.sizes import require_power_of_two
 from gan_lab.layers.equalized import equalize
 from gan_lab.layers.growing import Growing, downsample_2x, enlarge, fade, upsample_2x
@@ -157,6 +158,12 @@ class ProGANDiscriminator(Growing, Discriminator):
             if level == self.level and self.stage.alpha < 1:
                 h = fade(self._read_image(downsample_2x(x), level - 1), h, self.stage.alpha)
         return self.end(h)  # (n, d)
+
+    def layers_from_image(self) -> list[Layer]:
+        """The layer that reads images of the full resolution, then two in each block."""
+        blocks = (cast(DownBlock, block) for block in reversed(self.blocks))
+        convs = [pair for b in blocks for pair in ((b.conv1, b.norm1), (b.conv2, b.norm2))]
+        return [(self.from_image[-1],), *convs]
 
     def _read_image(self, x: Tensor, level: int) -> Tensor:
         return F.leaky_relu(self.from_image[level](x), SLOPE)

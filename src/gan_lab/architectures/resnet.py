@@ -4,13 +4,14 @@ The networks of WGAN-GP and SN-GAN for CIFAR have a constant width. Those of SN-
 (Zhang et al., 2019), which adds attention to them, double the channels with every halving of the resolution.
 """
 
+from collections.abc import Iterable
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_lab.architectures.base import Discriminator
+from gan_lab.architectures.base import Discriminator, Layer
 from gan_lab.layers.initialization import initialize
 from gan_lab.layers.memory import use_channels_last
 from gan_lab.layers.normalization import normalization
@@ -169,6 +170,20 @@ class ResNetDiscriminator(Discriminator):
             x = attention(block(x))  # (n, c', h / 2, w / 2), in the end (n, c, h, w)
         x = F.relu(x)
         return x.mean((2, 3)) if self.pool == "mean" else x.sum((2, 3))  # (n, c)
+
+    def layers_from_image(self) -> list[Layer]:
+        """Two convolutions and the skip connection of each block, and the attention after it."""
+        return residual_layers([self.input, *self.blocks], self.attentions)
+
+
+def residual_layers(blocks: Iterable[nn.Module], attentions: Iterable[nn.Module]) -> list[Layer]:
+    """The layers of a discriminator's blocks in order, each convolution with the norm before it."""
+    layers: list[Layer] = []
+    for block, attention in zip(blocks, attentions, strict=True):
+        parts = dict(block.named_children())
+        layers += [tuple(parts[name] for name in (f"norm{k}", f"conv{k}") if name in parts) for k in (1, 2)]
+        layers += [(part,) for part in (parts["skip"], attention) if not isinstance(part, nn.Identity)]
+    return layers
 
 
 class UpBlock(nn.Module):

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_lab.architectures.base import Discriminator
+from gan_lab.architectures.base import Discriminator, Layer
 from gan_lab.architectures.sizes import require_resolution
 from gan_lab.layers.initialization import initialize
 from gan_lab.layers.memory import use_channels_last
@@ -113,6 +113,10 @@ class SNGANDiscriminator(Discriminator):
         for conv, norm in zip(self.convs, self.norms, strict=True):
             x = F.leaky_relu(norm(conv(x)), SLOPE)  # alternately (n, c, h / 2, w / 2) and (n, 2 c, h, w)
         return x.flatten(1)
+
+    def layers_from_image(self) -> list[Layer]:
+        """All convolutions, each with its norm."""
+        return [(self.input,), *zip(self.convs, self.norms, strict=True)]
 
 
 def _require_resolution(resolution: int | None) -> int:

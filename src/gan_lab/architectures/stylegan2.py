@@ -7,7 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from gan_lab.architectures.base import Discriminator
+from gan_lab.architectures.base import Discriminator, Layer
 from gan_lab.architectures.pggan import equalize_or_initialize
 from gan_lab.architectures.sizes import require_power_of_two
 from gan_lab.layers.fir import fir_downsample, fir_filter, fir_upsample
@@ -267,6 +267,11 @@ class StyleGAN2Discriminator(Discriminator):
         projected: Tensor = self.output(features) * self.label_mapping(None, labels)  # (n, d)
         return projected.sum(1) / sqrt(projected.shape[1])
 
+    def layers_from_image(self) -> list[Layer]:
+        """The layer that reads the image, then those of the blocks: 3 in a residual block, 2 in others."""
+        blocks = (cast(DownBlock, block) for block in reversed(self.blocks))
+        return [tuple(self.from_image.values()), *(layer for block in blocks for layer in block.layers())]
+
 
 class DownBlock(nn.Module):
     """Discriminator block that halves the resolution: (n, inputs, 2 s, 2 s) to (n, outputs, s, s).
@@ -291,6 +296,11 @@ class DownBlock(nn.Module):
         y: Tensor = self.norm1(scaled_leaky_relu(self.conv1(x)))
         y = self.norm2(scaled_leaky_relu(self.conv2(fir_filter(y, padding=2))))
         return y if self.skip is None else (y + self.skip(fir_downsample(x))) / sqrt(2)
+
+    def layers(self) -> list[Layer]:
+        """The convolutions with their norms, the skip connection last."""
+        convs: list[Layer] = [(self.conv1, self.norm1), (self.conv2, self.norm2)]
+        return convs if self.skip is None else [*convs, (self.skip,)]
 
 
 def _resolutions(resolution: int | None) -> list[int]:

@@ -23,7 +23,7 @@ class Controller(nn.Module):
         target: Value of r at which p does not change.
         adapt_images: Real images in which p can rise from 0 to 1.
         interval: Batches between adjustments.
-        p_start: p before the first adjustment.
+        p: Probability before the first adjustment.
         fixed: Keep p constant.
 
     Raises:
@@ -40,12 +40,12 @@ class Controller(nn.Module):
         target: float = 0.6,
         adapt_images: int = 500_000,
         interval: int = 4,
-        p_start: float = 0.0,
+        p: float = 0.0,
         fixed: bool = False,
     ) -> None:
         super().__init__()
-        if not 0 <= p_start <= 1:
-            raise ValueError(f"augment.p_start must be in [0, 1], not {p_start}")
+        if not 0 <= p <= 1:
+            raise ValueError(f"augment.p must be in [0, 1], not {p}")
         if not -1 < target < 1:
             raise ValueError(f"augment.target must be between -1 and 1, not {target}")
         for name, value in {"adapt_images": adapt_images, "interval": interval, "batch_size": batch_size}.items():
@@ -56,7 +56,7 @@ class Controller(nn.Module):
         self.images_between = interval * batch_size
         self.fixed = fixed
         self.pending_images = 0  # a Python number, so that the decision to adjust does not wait for the device
-        self.register_buffer("p", torch.tensor(float(p_start)))
+        self.register_buffer("p", torch.tensor(float(p)))
         self.register_buffer("signal", torch.zeros(()))
         self.register_buffer("sums", torch.zeros(2))  # sum of signs, number of logits
 

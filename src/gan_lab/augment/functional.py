@@ -19,6 +19,8 @@ from math import pi
 import torch
 from torch import Tensor
 
+from gan_lab.augment import wavelets as W
+
 
 def flip(images: Tensor, flipped: Tensor) -> Tensor:
     """Mirror images left to right where `flipped`, bool (n,), is true."""
@@ -129,30 +131,74 @@ def compose(*transforms: Tensor) -> Tensor:
     return reduce(_product, transforms)
 
 
-def warp(images: Tensor, inverse: Tensor) -> Tensor:
-    """Apply an affine transform to images, with bilinear interpolation and mirrored borders.
+def rearrange(images: Tensor, inverse: Tensor) -> Tensor:
+    """Apply an affine transform that maps pixels to pixels: integer translations, quarter turns, flips; exact.
 
-    Transforms that map pixels to pixels (integer translations, quarter turns, flips) are exact. Unlike `grid_sample` in
-    some supported versions of PyTorch, this has a double backward.
+    Args:
+        images: (n, C, resolution, resolution).
+        inverse: Inverse transform, from pixels of the result to pixels of the image, (n, 3, 3).
+    """
+    resolution = images.shape[-1]
+    line = torch.arange(resolution, device=images.device, dtype=inverse.dtype)
+    column, row = _positions(inverse, line, (resolution - 1) / 2).round().long().unbind(1)
+    return _pixels(images, _mirror(row, resolution) * resolution + _mirror(column, resolution)).view(images.shape)
+
+
+def warp(images: Tensor, inverse: Tensor) -> Tensor:
+    """Apply an affine transform to images, with bilinear interpolation at twice the resolution.
+
+    Karras et al. (2020b), section B: the resolution is doubled with the low-pass of the wavelet sym6 and halved with
+    the same filter afterwards, so that the identity changes nothing, and fractional translations do not blur. Two
+    details differ from the authors' code: images are mirrored endlessly at their border, where that has zeros at a
+    distance, and the delay of the filter, which is not symmetric, is taken into account, so that turned and flipped
+    images are not shifted by 0.4 pixels.
+
+    Unlike `grid_sample` in some supported versions of PyTorch, this has a double backward.
 
     Args:
         images: (n, C, resolution, resolution).
         inverse: Inverse transform, from pixels of the result to positions in the image, (n, 3, 3).
     """
     n, channels, resolution, _ = images.shape
-    center = (resolution - 1) / 2
-    line = torch.arange(resolution, device=images.device, dtype=inverse.dtype) - center
-    y, x = (axis.flatten() for axis in torch.meshgrid(line, line, indexing="ij"))  # (resolution^2,)
-    column, row = _product(inverse[:, :2], torch.stack((x, y, torch.ones_like(x)))[None]).add(center).unbind(1)
-    left, top = column.floor(), row.floor()  # (n, resolution^2)
+    doubling, halving = (make(resolution, images.device, images.dtype) for make in (W.doubling, W.halving))
+    with torch.autocast(images.device.type, enabled=False):
+        plane = doubling @ images @ doubling.T
+        size = halving.shape[1]
+        line = torch.arange(-5, size - 5, device=images.device, dtype=inverse.dtype)
+        # Positions at the doubled resolution to pixels and back.
+        column, row = (2 * _positions(inverse, (line - W.delay()) / 2, (resolution - 1) / 2) + W.delay()).unbind(1)
+        sampled = _bilinear(plane, column, row).view(n, channels, size, size)
+        return halving @ sampled @ halving.T
 
-    def pixels(down: int, right: int) -> Tensor:
-        place = _mirror(top.long() + down, resolution) * resolution + _mirror(left.long() + right, resolution)
-        return images.flatten(2).gather(2, place.unsqueeze(1).expand(-1, channels, -1))  # (n, C, resolution^2)
 
-    across, along = (column - left).unsqueeze(1), (row - top).unsqueeze(1)
-    upper, lower = (_lerp(pixels(down, 0), pixels(down, 1), across) for down in (0, 1))
-    return _lerp(upper, lower, along).view(n, channels, resolution, resolution)
+def filter_bands(images: Tensor, gains: Tensor) -> Tensor:
+    """Scale the frequency bands of images by `gains` (n, 4), along x and along y: Karras et al. (2020b), section B.
+
+    The first band is the lowest. Images are mirrored at their border.
+    """
+    bands = W.bands(images.shape[-1], images.device, images.dtype)
+    matrices = (gains.view(-1, W.BANDS, 1, 1).to(images.dtype) * bands).sum(1, keepdim=True)
+    with torch.autocast(images.device.type, enabled=False):
+        return _on_colors(images, lambda colors: matrices @ colors @ matrices.mT)
+
+
+def add_noise(images: Tensor, noise: Tensor, deviation: Tensor) -> Tensor:
+    """Add `noise`, (n, C, H, W), times `deviation` (n,) to colors: Karras et al. (2020b), section B."""
+    return _on_colors(images, lambda colors: colors + _per_image(deviation) * noise[:, : colors.shape[1]])
+
+
+def blank(images: Tensor, center: Tensor, size: Tensor) -> Tensor:
+    """Set a square to 0: Karras et al. (2020b), section B.
+
+    Args:
+        images: (n, C, resolution, resolution).
+        center: (x, y) as fractions of the resolution, (n, 2).
+        size: Fraction of the resolution, (n, 1); 0 for no square. Parts outside the image have no effect.
+    """
+    resolution = images.shape[-1]
+    line = (torch.arange(resolution, device=images.device, dtype=center.dtype) + 0.5) / resolution
+    columns, rows = ((line - center.unsqueeze(2)).abs() < size.unsqueeze(2) / 2).unbind(1)  # (n, resolution)
+    return torch.where(columns[:, None, None, :] & rows[:, None, :, None], 0, images)
 
 
 def _per_image(parameters: Tensor) -> Tensor:
@@ -169,8 +215,34 @@ def _scale_around(mean: Tensor, colors: Tensor, factor: Tensor) -> Tensor:
     return mean + (colors - mean) * _per_image(factor)
 
 
-def _lerp(first: Tensor, second: Tensor, weight: Tensor) -> Tensor:
-    return first + weight * (second - first)
+def _positions(inverse: Tensor, line: Tensor, center: float) -> Tensor:
+    """Positions (x, y) in the image for all pairs of positions `line` (k,) in the result, (n, 2, k^2).
+
+    Args:
+        inverse: Relative to the center of the image, (n, 3, 3).
+        line: Positions along an axis, in pixels.
+        center: Position of the center.
+    """
+    y, x = (axis.flatten() for axis in torch.meshgrid(line - center, line - center, indexing="ij"))
+    return _product(inverse[:, :2], torch.stack((x, y, torch.ones_like(x)))[None]) + center
+
+
+def _bilinear(plane: Tensor, column: Tensor, row: Tensor) -> Tensor:
+    """Values (n, C, k) at positions (n, k) of a plane (n, C, size, size) whose last pixels repeat the first ones."""
+    size = plane.shape[-1]
+    column, row = column % (size - 1), row % (size - 1)
+    left, top = (start.floor().clamp(max=size - 2) for start in (column, row))
+    right, bottom = (column - left).to(plane.dtype), (row - top).to(plane.dtype)  # weights
+    weights = torch.stack(((1 - bottom) * (1 - right), (1 - bottom) * right, bottom * (1 - right), bottom * right), 1)
+    corner = top.long() * size + left.long()
+    places = torch.stack((corner, corner + 1, corner + size, corner + size + 1), 1)  # (n, 4, k)
+    # One gather for all, as the backward pass of each one fills a plane with zeros.
+    return (_pixels(plane, places).view(*plane.shape[:2], 4, -1) * weights.unsqueeze(1)).sum(2)
+
+
+def _pixels(images: Tensor, places: Tensor) -> Tensor:
+    """Pixels (n, C, k) of images (n, C, H, W) at `places`, row * W + column, int64 of k elements in n rows."""
+    return images.flatten(2).gather(2, places.flatten(1).unsqueeze(1).expand(-1, images.shape[1], -1))
 
 
 def _mirror(index: Tensor, size: int) -> Tensor:

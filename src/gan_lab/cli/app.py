@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from gan_lab.config import resolvers, schema
 from gan_lab.config.command_help import command_help
 from gan_lab.config.compose import initialized
-from gan_lab.config.groups import check_choices, config_folders, use_config_folders
+from gan_lab.config.groups import check_choices, config_folders, use_config_folders, with_dataset_keys
 from gan_lab.config.known_keys import check_keys
 from gan_lab.config.messages import describe
 from gan_lab.config.overrides import override
@@ -35,7 +35,8 @@ def run(command: str, task: Callable[[DictConfig], Any]) -> None:
     With HYDRA_FULL_ERROR=1 every error has a traceback.
     """
     resolvers.register()
-    sys.argv[1:] = sorted(sys.argv[1:], key=_is_override)  # flags may be anywhere, but Hydra expects them first
+    # Flags may be anywhere, but Hydra expects them first.
+    sys.argv[1:] = sorted(with_dataset_keys(command, sys.argv[1:]), key=_is_override)
     full_error = os.environ.get("HYDRA_FULL_ERROR")
     silent = full_error == "1"
     started = False

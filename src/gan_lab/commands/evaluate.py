@@ -9,9 +9,18 @@ from pathlib import Path
 
 import torch
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from PIL import Image
 from torchmetrics import Metric
 
-from gan_lab.commands.inputs import HINT, RealImages, device_named, sampling_protocol, with_data_of
+from gan_lab.commands.inputs import (
+    HINT,
+    RealImages,
+    check_size,
+    device_named,
+    sampling_protocol,
+    size_of_samples,
+    with_data_of,
+)
 from gan_lab.config.build import instantiate_each
 from gan_lab.config.default_extractor import check_extractor
 from gan_lab.data.decode import to_tensor
@@ -36,9 +45,6 @@ GRID = "grid.png"
 _OF_SAMPLES = {"truncation": None, "truncation_cutoff": None, "batch_norm": "running", "noise": "fixed"}
 """Keys that have no meaning for a folder of images, with their defaults."""
 
-_CHANNELS = {"1": 1, "L": 1}
-"""Channels of Pillow's gray modes; all others are converted to three."""
-
 log = logging.getLogger(__name__)
 
 
@@ -51,12 +57,14 @@ class EvaluationInput:
         chunks: The images and their labels, in chunks.
         folder: Default folder of the results.
         protocol: How the samples were made.
+        size: Their channels and resolution; None if they are unknown.
     """
 
     config: DictConfig
     chunks: Iterator[Labeled]
     folder: Path
     protocol: MeasurementProtocol
+    size: tuple[int | None, int | None]
 
 
 @dataclass(frozen=True)
@@ -92,7 +100,7 @@ def evaluate(cfg: DictConfig) -> Evaluation | TruncationCurve:
         return _curve(cfg, device)
     evaluation_input = _images(cfg) if cfg.images is not None else _run(cfg, device)
     start = time.perf_counter()
-    metrics, real = _metrics(cfg, evaluation_input.config, device)
+    metrics, real = _metrics(cfg, evaluation_input.config, evaluation_input.size, device)
     seconds = {"real images": time.perf_counter() - start}
     values = measure(metrics, ((samples.to(device), labels) for samples, labels in evaluation_input.chunks), seconds)
     found = measurements(metrics, values, evaluation_input.protocol, real)
@@ -101,9 +109,12 @@ def evaluate(cfg: DictConfig) -> Evaluation | TruncationCurve:
     return Evaluation(found, folder, seconds)
 
 
-def _metrics(cfg: DictConfig, run: DictConfig, device: torch.device) -> tuple[dict[str, Metric], dict[str, str | None]]:
+def _metrics(
+    cfg: DictConfig, run: DictConfig, size: tuple[int | None, int | None], device: torch.device
+) -> tuple[dict[str, Metric], dict[str, str | None]]:
     """The metrics with statistics of the real images of a run's data set, and the entries of these in the protocol."""
     complete = with_data_of(cfg, run)
+    check_size(complete.get("dataset") or OmegaConf.create(), *size)
     check_extractor(complete, complete.get("dataset"))
     metrics: dict[str, Metric] = instantiate_each(complete.evaluation.metrics, "evaluation.metrics")
     to_device(metrics, device)
@@ -122,7 +133,7 @@ def _curve(cfg: DictConfig, device: torch.device) -> TruncationCurve:
     thresholds = [_threshold(each) for each in cfg.truncation]
     generators = [_adjusted(loaded, cfg, each, None if each is None else cfg.truncation_cutoff) for each in thresholds]
     count, batch_size = cfg.evaluation.samples, cfg.evaluation.batch_size
-    metrics, real = _metrics(cfg, loaded.config, device)
+    metrics, real = _metrics(cfg, loaded.config, size_of_samples(loaded.config), device)
     points = []
     for threshold, generator in zip(thresholds, generators, strict=True):
         chunks = progress(generator.chunks(count, cfg.seed, batch_size=batch_size), "samples", -(-count // batch_size))
@@ -151,7 +162,7 @@ def _run(cfg: DictConfig, device: torch.device) -> EvaluationInput:
     protocol = sampling_protocol(cfg, loaded, truncation)
     chunks = loaded.chunks(cfg.evaluation.samples, cfg.seed, batch_size=cfg.evaluation.batch_size)
     chunks = progress(chunks, "samples", -(-cfg.evaluation.samples // cfg.evaluation.batch_size))
-    return EvaluationInput(loaded.config, chunks, folder, protocol)
+    return EvaluationInput(loaded.config, chunks, folder, protocol, size_of_samples(loaded.config))
 
 
 def _images(cfg: DictConfig) -> EvaluationInput:
@@ -173,7 +184,14 @@ def _images(cfg: DictConfig) -> EvaluationInput:
     path = Path(cfg.images).expanduser()
     protocol = MeasurementProtocol(samples=len(raw), weights="images", version=__version__)
     chunks = progress(_decoded(raw, cfg.evaluation.batch_size), "images", -(-len(raw) // cfg.evaluation.batch_size))
-    return EvaluationInput(OmegaConf.create(), chunks, path if path.is_dir() else path.parent, protocol)
+    first = raw.load(0)
+    size = _channels(first), first.width
+    return EvaluationInput(OmegaConf.create(), chunks, path if path.is_dir() else path.parent, protocol, size)
+
+
+def _channels(image: Image.Image) -> int:
+    """Channels of a generated image; Pillow's modes other than the gray ones are converted to three."""
+    return 1 if image.mode in ("1", "L") else 3
 
 
 def _decoded(raw: RawImages, batch_size: int) -> Iterator[Labeled]:
@@ -183,7 +201,7 @@ def _decoded(raw: RawImages, batch_size: int) -> Iterator[Labeled]:
         DataError: An image is not square or differs in size from the first, or gray and color images are mixed.
     """
     first = raw.load(0)
-    size, channels = first.size[0], _CHANNELS.get(first.mode, 3)
+    size, channels = first.width, _channels(first)
     for k in range(0, len(raw), batch_size):
         parts = []
         for position in range(k, min(k + batch_size, len(raw))):
@@ -193,7 +211,7 @@ def _decoded(raw: RawImages, batch_size: int) -> Iterator[Labeled]:
                     f"{raw.name(position)} is {image.width}x{image.height} pixels, but {raw.name(0)} is {size} wide: "
                     "generated images must be square and all of one size."
                 )
-            if _CHANNELS.get(image.mode, 3) != channels:
+            if _channels(image) != channels:
                 raise DataError(
                     f"{raw.name(position)} is {image.mode}, but {raw.name(0)} is {first.mode}: generated images must "
                     "all be gray or all be colored."

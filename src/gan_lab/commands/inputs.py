@@ -1,5 +1,6 @@
 """Inputs of the measuring commands: device, config with the run's data set, real images, protocol."""
 
+import difflib
 from collections.abc import Collection, Iterator
 from typing import cast
 
@@ -8,7 +9,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import Tensor
 
 from gan_lab.config.build import instantiate
+from gan_lab.config.checks import check_dataset
 from gan_lab.config.default_extractor import with_default_extractor
+from gan_lab.config.known_keys import unknown_key
 from gan_lab.config.untrusted import check_parts
 from gan_lab.data.base import TrainingData
 from gan_lab.errors import ConfigError
@@ -35,15 +38,46 @@ def device_named(name: str | None) -> torch.device:
 def with_data_of(cfg: DictConfig, run: DictConfig) -> DictConfig:
     """The config of a command, with the data set of the run unless another is given, and the extractor that fits it.
 
+    Keys of `dataset` without a data set replace those of the run: `dataset.source` for a new place of its images.
+
     Raises:
+        ConfigError: The data set of the run has no such key.
         CheckpointError: The run names a data set class that is not gan_lab's own and is not allowed.
     """
     with open_dict(cfg):
         complete = cast(DictConfig, OmegaConf.create(OmegaConf.to_container(cfg, resolve=False)))
-        if not cfg.get("dataset") and "dataset" in run:
+        given = complete.get("dataset") or OmegaConf.create()
+        if "_target_" not in given and "dataset" in run:
             check_parts(run.dataset, "dataset", "The run")
-            complete.dataset = run.dataset
+            if unknown := sorted(given.keys() - run.dataset.keys()):
+                near = difflib.get_close_matches(unknown[0], map(str, run.dataset), n=1)
+                raise ConfigError(unknown_key(f"dataset.{unknown[0]}", [f"dataset.{name}" for name in near]))
+            complete.dataset = OmegaConf.merge(run.dataset, given)
         return with_default_extractor(complete)
+
+
+def check_size(dataset: DictConfig, channels: int | None, resolution: int | None) -> None:
+    """Refuse real images of another size than the samples: features would be those of resized images.
+
+    Args:
+        dataset: The `dataset` node of a config.
+        channels: Channels of the samples; None if they are unknown.
+        resolution: Their resolution in pixels; None if it is unknown, and for points.
+
+    Raises:
+        ConfigError: Names the key and the value that fits.
+    """
+    if resolution is None or dataset.get("resolution") is None:  # points, which the metrics refuse
+        return
+    for key, ours in {"channels": channels, "resolution": resolution}.items():
+        if ours is not None and dataset.get(key) not in (None, ours):
+            raise ConfigError(f"dataset.{key}={dataset[key]}, but the samples have {ours}: give dataset.{key}={ours}.")
+
+
+def size_of_samples(run: DictConfig) -> tuple[int | None, int | None]:
+    """Channels and resolution of the samples of a run; None if they are unknown."""
+    network = OmegaConf.select(run, "architecture.generator") or OmegaConf.create()
+    return network.get("channels"), network.get("resolution")
 
 
 class RealImages:
@@ -101,8 +135,7 @@ class RealImages:
 
     def _built(self) -> TrainingData:
         if self._data is None:
-            if not self.cfg.get("dataset"):
-                raise ConfigError(f"dataset is not given: {self.hint}.")
+            check_dataset(self.cfg.get("dataset"), self.hint)
             self._data = cast(TrainingData, instantiate(self.cfg.dataset, "dataset"))
             self._data.prepare_data()
             self._data.setup("fit")

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from torch import Tensor, nn
 
 from gan_lab.analysis.neighbors import Memorization, Nearest, Numbering, nearest
 from gan_lab.analysis.neighbors import memorization as measure_memorization
-from gan_lab.commands.inputs import RealImages, device_named, with_data_of
+from gan_lab.commands.inputs import RealImages, check_size, device_named, size_of_samples, with_data_of
 from gan_lab.config.build import instantiate
 from gan_lab.config.default_extractor import check_extractor
 from gan_lab.figures import enlarged, save_image, sheet
@@ -79,6 +79,7 @@ def memorization(cfg: DictConfig) -> MemorizationResult:
     loaded = load(path, cfg.weights, device)
     complete = with_data_of(cfg, loaded.config)
     check_extractor(complete, complete.get("dataset"))
+    check_size(complete.get("dataset") or OmegaConf.create(), *size_of_samples(loaded.config))
     data, extractor = RealImages(complete), instantiate(complete.extractor, "extractor").to(device)
     mirrored = bool(complete.dataset.get("flip", False)) if cfg.mirrored is None else cfg.mirrored
     with value_errors_as_config_errors():

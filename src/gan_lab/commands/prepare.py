@@ -7,6 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from gan_lab.config.build import instantiate
+from gan_lab.config.checks import check_dataset
 from gan_lab.config.overrides import to_paste
 from gan_lab.data import prepare as writing
 from gan_lab.data.image_data import ImageData
@@ -41,8 +42,7 @@ def prepare(cfg: DictConfig) -> Prepared:
     Raises:
         UserError: A value, the data or the folder cannot be used.
     """
-    if not cfg.get("dataset"):
-        raise ConfigError("dataset is not given: choose the set to prepare, as in dataset=image_folder.")
+    check_dataset(cfg.get("dataset"), "choose the set to prepare, as in dataset=image_folder")
     data = instantiate(cfg.dataset, "dataset")
     if not isinstance(data, ImageData):
         raise ConfigError(

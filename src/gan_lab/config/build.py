@@ -16,6 +16,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from gan_lab.architectures.freezing import freeze_from_image
 from gan_lab.callbacks.budget import Budget
 from gan_lab.callbacks.checkpoints import AtomicCheckpointIO, Checkpoints
 from gan_lab.config.checks import budget_images, check_batch_division, check_values
@@ -276,6 +277,7 @@ def build_module(cfg: DictConfig) -> AdversarialModule:
     """
     parts = build_parts(cfg)
     networks = {name: build_network(cfg, name) for name in cfg.architecture}
+    _freeze(networks, cfg)
     for name, optimizer in parts.optimizers.items():
         _check_optimizer(optimizer, f"optimizer.{name}", cfg.optimizer[name])
     try:
@@ -285,6 +287,26 @@ def build_module(cfg: DictConfig) -> AdversarialModule:
     except (ValueError, TypeError) as error:
         raise ConfigError(_sentence("algorithm", error)) from error
     return module
+
+
+def _freeze(networks: Mapping[str, nn.Module], cfg: DictConfig) -> None:
+    """Freeze layers of the discriminators.
+
+    Raises:
+        ConfigError: They do not have these layers, or grow.
+    """
+    count = cfg.freeze_discriminator
+    if count and cfg.get("growth"):
+        raise ConfigError(
+            f"freeze_discriminator={count} cannot be combined with networks that grow, whose first layer changes: set "
+            "growth=none or freeze_discriminator=0."
+        )
+    try:
+        for name, network in networks.items():
+            if count and name.endswith("discriminator"):
+                freeze_from_image(network, count)
+    except ValueError as error:
+        raise ConfigError(f"{error}.") from error
 
 
 def build_parts(cfg: DictConfig) -> Parts:

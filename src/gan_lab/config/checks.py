@@ -58,6 +58,7 @@ RULES = (  # values that no constructor checks
     Rule("trouble.rollback.lr_factor", lambda v: 0 < v <= 1, "greater than 0 and at most 1"),
     Rule("seed", lambda v: 0 <= v < 2**32, "in [0, 4294967296)"),
     Rule("width", lambda v: v is None or v >= 1, "at least 1, or null for the architecture's own"),
+    Rule("freeze_discriminator", lambda v: v >= 0, "at least 0"),
     Rule("default_width", lambda v: v >= 1, "at least 1"),
     Rule("budget.images", lambda v: v is None or v >= 1, "at least 1"),
     Rule("budget.kimg", lambda v: v is None or 0 < v < float("inf"), "greater than 0"),
@@ -144,6 +145,23 @@ def _check_label_accuracy(cfg: DictConfig) -> None:
             f"metrics=[label_accuracy] has a classifier of ten digits, and dataset.num_classes={classes}: leave "
             "label_accuracy out."
         )
+
+
+def check_dataset(node: Any, hint: str) -> None:
+    """Refuse a missing data set, and keys of one that is not chosen.
+
+    Args:
+        node: The value of `dataset`.
+        hint: End of the message: why it is needed, and how to give it.
+
+    Raises:
+        ConfigError: Names the key.
+    """
+    if not node:
+        raise ConfigError(f"dataset is not given: {hint}.")
+    if "_target_" not in node:
+        key = next(iter(node))
+        raise ConfigError(f"dataset.{key}={node[key]} is given, but not the data set: {hint}.")
 
 
 def check_batch_division(cfg: DictConfig, world_size: int) -> None:

@@ -9,7 +9,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from gan_lab.config import resolvers, schema
-from gan_lab.config.groups import check_choices
+from gan_lab.config.groups import check_choices, with_dataset_keys
 from gan_lab.config.messages import mistakes_raised
 from gan_lab.config.notes import OF_ONE_COMMAND, Command
 from gan_lab.config.overrides import names_as_typed, override, overrides_between
@@ -35,7 +35,7 @@ def compose(*overrides: str, command: str = "train", **settings: Any) -> DictCon
         UserError: A key, a choice or a value is not allowed.
     """
     given = names_as_typed([*overrides, *(override(key, value) for key, value in settings.items())])
-    return _composed(with_overrides_of_run(given) if command == "train" else given, command)
+    return _composed(with_overrides_of_run(given) if command == "train" else with_dataset_keys(command, given), command)
 
 
 def _composed(overrides: Sequence[str], command: str) -> DictConfig:

@@ -172,8 +172,12 @@ def _check_comparison(cfg: DictConfig) -> None:
 
 
 def _dataset(cfg: DictConfig) -> Any:
-    """The given data set, or that of the run; None if it is not known before the checkpoint is read."""
-    return cfg.get("dataset") or (None if cfg.get("images") else dataset_of_run(run_named(cfg.run)))
+    """The data set of the run with the given keys, or the given one; None if the former is not known yet."""
+    given = cfg.get("dataset") or {}
+    if "_target_" in given or cfg.get("images"):
+        return given or None
+    of_run = dataset_of_run(run_named(cfg.run))
+    return {**of_run, **given} if isinstance(of_run, dict) else None
 
 
 CHECKS: dict[str, tuple[Callable[[DictConfig], None], ...]] = {

@@ -88,6 +88,16 @@ def check_choices(command: str, overrides: Sequence[str]) -> None:
             raise ConfigError(unknown_choice(group, override.get_value_string(), [*choices(group), *none]))
 
 
+def with_dataset_keys(command: str, overrides: Sequence[str]) -> list[str]:
+    """The overrides, with `+` before keys of a data set that is not chosen: they replace those of the run's data set.
+
+    Only for commands without a default data set: `dataset.source=elsewhere` of `gan-lab evaluate`.
+    """
+    if _default_choices(command).get("dataset", "") is not None or _is_chosen("dataset", overrides):
+        return list(overrides)
+    return [f"+{each}" if each.startswith("dataset.") else each for each in overrides]
+
+
 def split_choice(path: str) -> tuple[str, str]:
     """Group and choice of a config file that Hydra cannot find: `experiment/ring/gan` is `ring/gan` of `experiment`."""
     group = max((group for group in groups() if path.startswith(f"{group}/")), key=len, default=path.rpartition("/")[0])

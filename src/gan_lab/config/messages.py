@@ -217,6 +217,6 @@ def _known_keys(command: str, overrides: Sequence[str], wrong: str) -> list[str]
     try:
         with hydra.initialize_config_dir(str(schema.CONF), version_base="1.3"):
             config = hydra.compose(command, overrides=others)
-            return [*groups(), *(key for key, _ in entries(OmegaConf.to_container(config)))]
+            return [*groups(command), *(key for key, _ in entries(OmegaConf.to_container(config)))]
     except Exception:
-        return groups()
+        return groups(command)

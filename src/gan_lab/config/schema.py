@@ -106,6 +106,7 @@ class Train:
     width: int | None = MISSING
     default_width: int = MISSING
     initialize: str | None = MISSING
+    freeze_discriminator: int = MISSING
     resume: str | None = MISSING
     allow_changes: bool = MISSING
     time_limit: str | None = MISSING

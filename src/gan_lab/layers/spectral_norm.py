@@ -84,8 +84,9 @@ def power_iterations(network: nn.Module) -> list[Callable[[], None]]:
     """Functions that make one power iteration, one for each spectrally normalized weight of a network.
 
     Collect them once, and call them before every update of the network's player (Miyato et al., 2018, algorithm 1).
+    Frozen weights, which are buffers, have none.
     """
-    lists = [m for m in network.modules() if isinstance(m, parametrize.ParametrizationList)]
+    lists = [m for m in network.modules() if isinstance(m, parametrize.ParametrizationList) and [*m.parameters(False)]]
     return [partial(_iterate, weight, norm) for weight in lists for norm in weight if isinstance(norm, SpectralNorm)]
 
 

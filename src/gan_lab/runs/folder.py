@@ -28,8 +28,23 @@ Row = dict[str, float]
 INITIALIZATION = "initialize.json"
 """File with what a run took from the weights that `initialize` names."""
 
-IGNORED = ("run.", "logger.", "callbacks.progress.", "allow_targets")
-"""Prefixes of keys that only affect where a run is stored and shown."""
+NOT_OF_TRAINING = (
+    "run.", "resume", "allow_changes", "allow_targets", "time_limit", "logger", "metrics", "extractor", "evaluation.",
+    "objective.", "callbacks.checkpoints.", "callbacks.environment.", "callbacks.evaluation.", "callbacks.preemption.",
+    "callbacks.progress.", "callbacks.sample_grids.", "callbacks.stage_grids.", "callbacks.train_log.",
+    "callbacks.warnings.", "hardware.accelerator", "hardware.devices", "hardware.num_nodes", "hardware.strategy",
+    "hardware.num_workers", "hardware.find_micro_batch", "trainer.accelerator", "trainer.devices", "trainer.num_nodes",
+    "trainer.strategy", "trainer.profiler", "trainer.detect_anomaly", "dataset.num_workers", "dataset.cache",
+    "dataset.budget_images", "budget.kimg", "budget.epochs",
+)  # fmt: skip
+"""Prefixes of keys that only affect where a run is stored, shown, measured and computed; protocols are compared
+separately, and the budget in images."""
+
+GROUPS_BY_KEY = ("hardware", "callbacks", "evaluation", "debug", "local")
+"""Groups whose choices are not compared, but some of the keys that they set."""
+
+PATHS_OF_DATA = ("dataset.source", "dataset.exclude")
+"""Keys that identify a data set only if its content is unknown."""
 
 MAX_COLUMNS = 2_000
 """Most columns of a log that are read: runs log some dozens of values."""
@@ -127,9 +142,15 @@ class RunFolder:
 
     @cached_property
     def settings(self) -> Settings:
-        """The resolved config without the seed and without paths and names of the run."""
+        """The resolved config of the training, without the seed and without paths of the run."""
         folder = str(_dict(self.config.get("run")).get("dir"))
-        return {key: value for key, value in self._flat.items() if not _is_ignored(key) and folder not in value}
+        return {key: value for key, value in self._flat.items() if is_of_training(key) and folder not in value}
+
+    @property
+    def content_hash(self) -> str | None:
+        """Content hash of the data set; None if unknown."""
+        found = _dict(self.config.get("data_content")).get("hash")
+        return found if isinstance(found, str) else None
 
     @property
     def seed(self) -> str:
@@ -196,7 +217,7 @@ class RunFolder:
 
     def _against(self, measured: Measurement | None) -> list[str]:
         """The real images of a measurement as `against faces`; None for one during training, with the run's own."""
-        own = _dict(self.config.get("data_content")).get("hash")
+        own = self.content_hash
         compared = own if measured is None else measured.protocol.real_data
         if measured is not None and None not in (own, compared) and compared != own:
             return [f"against other data: {measured.protocol.real_source or measured.protocol.real_content}"]
@@ -449,8 +470,9 @@ def raw_last(keys: Iterable[str]) -> list[str]:
     return sorted(keys, key=lambda key: key.startswith("eval/raw/"))
 
 
-def _is_ignored(key: str) -> bool:
-    return key.startswith(IGNORED) or key.rpartition(".")[2] == "seed"
+def is_of_training(key: str) -> bool:
+    """Whether a key, or a group, is a property of the training, other than its seed."""
+    return not key.startswith(NOT_OF_TRAINING) and key not in GROUPS_BY_KEY and key.rpartition(".")[2] != "seed"
 
 
 def _json(text: str) -> Any:
