@@ -10,11 +10,12 @@ from pathlib import Path, PurePosixPath
 import yaml
 
 from gan_lab.charts.line_chart import Line, LineChart
-from gan_lab.errors import ConfigError, DataError
+from gan_lab.errors import ConfigError, DataError, UserError
+from gan_lab.files import refuse_link_out
 from gan_lab.metrics.protocol import differences
 from gan_lab.reports.tables import Table, aligned, cell, mean_and_sd, upright
 from gan_lab.reports.verdict import parameters
-from gan_lab.runs.folder import PATHS_OF_DATA, RunFolder, UnusableRun, find_runs, is_of_training, read_finished
+from gan_lab.runs.folder import PATHS_OF_DATA, RunFolder, find_runs, is_of_training, read_finished
 
 log = logging.getLogger(__name__)
 
@@ -184,11 +185,13 @@ def compare(root: Path | Sequence[Path], patterns: Sequence[str]) -> Comparison:
     roots = [root] if isinstance(root, Path) else list(root)
     common = common_folder(roots)
     runs, refused = [], {}
-    for path in dict.fromkeys(path for each in roots for path in find_runs(each)):
+    found = {path: folder for folder in roots for path in find_runs(folder)}
+    for path, folder in found.items():
         try:
+            refuse_link_out(path, folder)
             runs.append(read_finished(path))
         except Exception as error:  # a foreign folder may hold anything; the others are compared
-            known = isinstance(error, (UnusableRun, yaml.YAMLError, ValueError, OSError))
+            known = isinstance(error, (UserError, yaml.YAMLError, ValueError, OSError))
             message = str(error) if known else f"it is unreadable: {type(error).__name__} {error}"
             refused[os.path.relpath(path, common)] = " ".join(message.split()).rstrip(".")
     if not runs:

@@ -126,6 +126,7 @@ class WeightFile:
         if path.is_file() and path.suffix == SUFFIX:
             stored = read_export(path)
             state = {f"{WEIGHTS[stored.weights]}.{name}": value for name, value in stored.state.items()}
+            state |= {f"discriminator.{name}": value for name, value in stored.discriminator.items()}
             return cls(path, stored.images_seen, _tensors(state))
         checkpoint = find_checkpoint(path)
         return cls(checkpoint.file, checkpoint.images_seen, _tensors(checkpoint.take()["state_dict"]))
