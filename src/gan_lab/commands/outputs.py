@@ -20,11 +20,14 @@ def samples_name(
     truncation_cutoff: int | None = None,
     noise: str = "fixed",
     mixing: str | None = None,
+    generator: Any = None,
 ) -> str:
     """Name for samples, such as `seed_0_labels_3-7_resample_0.5_raw`; default values are left out."""
     parts = [f"seed_{seed}"]
     if labels is not None:
         parts.append(f"labels_{_label_names(labels)}")
+    if generator is not None:
+        parts.append(f"generator_{_label_names(generator)}")
     if truncation is not None:
         parts.append(f"{truncation_form}_{truncation:g}")
     parts += [weights] * (weights != "ema") + [batch_norm] * (batch_norm != "running")
