@@ -17,10 +17,10 @@ def get_setting(group: dict[str, Any], name: str) -> float:
 
 
 def set_setting(group: dict[str, Any], name: str, value: float) -> None:
-    """Change a setting to the value of `get_setting`."""
+    """Change a setting to the value of `get_setting`; a beta is at least 0."""
     if name in BETAS:
-        group["betas"] = tuple(
-            1 - value if other == name else beta for other, beta in zip(BETAS, group["betas"], strict=True)
-        )
+        betas = list(group["betas"])
+        betas[BETAS.index(name)] = max(0.0, 1 - value)
+        group["betas"] = tuple(betas)
     else:
         group[name] = value
