@@ -14,10 +14,10 @@ ROOT = Path(gan_lab.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
 LAYERS = (
-    {"durations", "errors", "files", "keys", "noise", "processes", "progress", "ranges", "ranks", "step", "terminal",
-    "torchvision_guard", "types", "version"},
+    {"durations", "errors", "files", "interrupts", "keys", "noise", "plain_pickle", "processes", "progress", "ranges",
+    "ranks", "step", "terminal", "torchvision_guard", "types", "version"},
     {"losses", "regularizers", "layers", "optim", "figures", "charts", "augment"},
-    {"architectures", "data", "metrics", "pages"},
+    {"architectures", "data", "metrics", "pages", "published"},
     {"runs"},
     {"gans", "loggers"},
     {"callbacks", "analysis", "strategies"},

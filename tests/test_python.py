@@ -21,6 +21,8 @@ from gan_lab.config.compose import override
 from gan_lab.config.schema import SCHEMAS
 from gan_lab.errors import ConfigError, UserError
 from tests.conftest import SMALL
+from tests.helpers.published_files import stylegan2_snapshot, write_pickle
+from tests.published.test_stylegan2 import networks
 
 Command = Callable[..., Any]
 
@@ -35,6 +37,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "sample": {"count": 4, "device": "cpu", "files": True},
     "interpolate": {"count": 4, "seconds": 0.5, "device": "cpu"},
     "export": {"out": "here/it's [mine].safetensors"},
+    "import": {"out": "here/it's [mine].safetensors"},
     "evaluate": {"metrics": ["ms_ssim", "swd_small"], **SMALL_SAMPLE},
     "memorization": {"samples": 20, "count": 3, "nearest": 2, "device": "cpu", **SPACE},
     "duplicates": {"dataset": "digits", "dataset.max_images": 30, "epochs": 1, "device": "cpu"},
@@ -45,9 +48,9 @@ CALLS: dict[str, dict[str, Any]] = {
     "list": {"what": "loss"},
     "runs": {},
 }
-"""Overrides that make each command quick; a run or the folder of runs comes first."""
+"""Overrides that make each command quick; a run, the folder of runs or a file comes first."""
 
-TAKES_A_RUN = ("sample", "interpolate", "export", "evaluate", "memorization", "report", "compare", "runs")
+TAKES_A_RUN = ("sample", "interpolate", "export", "import", "evaluate", "memorization", "report", "compare", "runs")
 
 
 @pytest.fixture(scope="module")
@@ -69,12 +72,15 @@ def test_every_command_is_a_function_of_the_same_arguments(
 ) -> None:
     run = Path(shutil.copytree(trained, tmp_path / "runs/a=b"))
     settings = CALLS[name]
-    place = {"compare": f"runs='{run.parent}'", "runs": f"root='{run.parent}'"}.get(name, f"run='{run}'")
+    weights = write_pickle(tmp_path / "published.pkl", stylegan2_snapshot(*networks()))
+    places = {"compare": f"runs='{run.parent}'", "runs": f"root='{run.parent}'", "import": f"source='{weights}'"}
+    place = places.get(name, f"run='{run}'")
     arguments = [place] * (name in TAKES_A_RUN) + [override(key, value) for key, value in settings.items()]
     outcome = command(name, *arguments)
     assert outcome.status == 0, outcome.err
     function = getattr(gan_lab, COMMANDS[name].python or name)
-    first = [run.parent if name in ("compare", "runs") else str(run)] * (name in TAKES_A_RUN)
+    folders = {"compare": run.parent, "runs": run.parent, "import": weights}
+    first = [folders.get(name, str(run))] * (name in TAKES_A_RUN)
     shutil.rmtree("here", ignore_errors=True)  # files that exist are not replaced
     found = function(*first, **settings)
     assert not isinstance(found, str) and timeless(str(found)) == timeless(outcome.out)
@@ -112,7 +118,7 @@ def test_data_of_commands(trained: Path, tmp_path: Path, monkeypatch: pytest.Mon
     assert listed.path == Path("runs/one") and listed.state == "finished"
     assert "non_saturating" in gan_lab.list_choices(what="loss").groups["loss"]
     comparison = gan_lab.compare("runs", show=["train/*/adversarial"]).comparison
-    assert [group.name for group in comparison.groups] == ["all"]
+    assert [group.name for group in comparison.groups] == ["one"]
 
 
 VALUES = (

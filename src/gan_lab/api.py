@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gan_lab.commands.duplicates import DuplicateList
     from gan_lab.commands.evaluate import Evaluation
     from gan_lab.commands.export import Exported
+    from gan_lab.commands.import_weights import Imported
     from gan_lab.commands.interpolate import Animation
     from gan_lab.commands.list import Choices
     from gan_lab.commands.memorization import MemorizationResult
@@ -73,6 +74,13 @@ def export(*arguments: Argument, **settings: Any) -> "Exported":
     from gan_lab.commands import export as module
 
     return _call(module.export, "export", "run", arguments, settings)
+
+
+def import_weights(*arguments: Argument, **settings: Any) -> "Imported":
+    """Convert published weights of another project: `import_weights("ffhq.pkl", out="faces.safetensors")`."""
+    from gan_lab.commands import import_weights as module
+
+    return _call(module.import_weights, "import", "source", arguments, settings)
 
 
 def evaluate(*arguments: Argument, **settings: Any) -> "Evaluation | TruncationCurve":

@@ -162,7 +162,8 @@ def did_you_mean(path: Path, *folders: Path) -> str:
     found: dict[str, Path] = {}
     for folder in (path.parent, *folders):
         with suppress(OSError):
-            found = {child.name: child for child in folder.iterdir() if not child.name.startswith(".")} | found
+            others = [child for child in folder.iterdir() if child != path and not child.name.startswith(".")]
+            found = {child.name: child for child in others} | found
     near = difflib.get_close_matches(path.name, found, n=1)
     return f" Did you mean {found[near[0]]}?" if near else ""
 
@@ -218,6 +219,21 @@ def refuse_links(folder: Path) -> None:
                         )
                 elif entry.is_dir(follow_symlinks=False) and Path(entry.path) != folder / "wandb":
                     pending.append(Path(entry.path))
+
+
+def refuse_link_out(path: Path, root: Path) -> None:
+    """Refuse a run folder that was found below another folder, if it is a link that leads out of that one.
+
+    Raises:
+        DataError: It is; the message names it.
+    """
+    if leads_out(path, root):
+        raise DataError(f"{path} is a link that leads out of the folder {root}; name its target instead.")
+
+
+def leads_out(path: Path, root: Path) -> bool:
+    """Whether a path below a folder is a link to a target outside of that folder."""
+    return path != root and path.is_symlink() and not _leads_into(path, root.resolve())
 
 
 def _leads_into(link: Path, home: Path) -> bool:

@@ -4,7 +4,6 @@ Lightning and torchmetrics import torchvision if it is installed, and fail if it
 instance a CUDA build of torchvision with a CPU build of torch. gan_lab does not need it.
 """
 
-import importlib.metadata
 import sys
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
@@ -39,6 +38,8 @@ def _hide_if_broken() -> None:
 
 
 def _hide_version() -> None:
+    import importlib.metadata  # takes longer than all other imports of the command line
+
     original = importlib.metadata.version
 
     def version(distribution_name: str) -> str:

@@ -19,7 +19,7 @@ from tests.conftest import TINY
 
 
 def some(source: str, first: int, last: int) -> RawImages:
-    return read_digits(source).at(torch.arange(first, last))
+    return read_digits().at(torch.arange(first, last))
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_label_fractions() -> None:
 
 
 def without_labels(source: str) -> RawImages:
-    raw = read_digits(source)
+    raw = read_digits()
     return RawImages(raw.items, raw.names)
 
 

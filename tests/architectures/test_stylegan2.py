@@ -13,9 +13,9 @@ from gan_lab.layers.noise_injection import NoiseInjection
 from gan_lab.layers.style_mapping import StyleMapping, with_truncated_styles
 
 
-def make(resolution: int = 16, **options) -> StyleGAN2Generator:
+def make(resolution: int = 16, width: int = 8, **options) -> StyleGAN2Generator:
     torch.manual_seed(0)
-    return StyleGAN2Generator(6, 3, resolution, 8, **options)
+    return StyleGAN2Generator(6, 3, resolution, width, **options)
 
 
 def make_discriminator(resolution: int = 16, width: int = 8, **options) -> StyleGAN2Discriminator:
@@ -206,8 +206,34 @@ def test_the_discriminator_is_that_of_the_formulas(blocks: str, classes: int | N
     assert expected.std() > 1e-3
 
 
+def test_groups_of_the_discriminator_are_those_of_the_authors() -> None:
+    """Of 8 samples 0, 2, 4, 6 and 1, 3, 5, 7: exchanging two samples of a group exchanges their logits."""
+    network, x = make_discriminator(minibatch_group=4), images(8)
+    within, across = [0, 3, 2, 1, 4, 5, 6, 7], [1, 0, 2, 3, 4, 5, 6, 7]
+    torch.testing.assert_close(network(x[within]), network(x)[within])
+    assert not torch.allclose(network(x[across])[2:], network(x)[2:])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision(dtype: torch.dtype) -> None:
+    """Images and logits of autocast are those of float32, up to rounding, also with weights 1000 times larger."""
+    generator, discriminator = make(width=16, noise="fixed", mixing=0.0), make_discriminator(width=16)
+    randomize(generator)
+    with torch.no_grad():
+        for name, parameter in generator.named_parameters():
+            if ".conv.parametrizations" in name and "to_image" not in name:
+                parameter.mul_(1000)
+    expected = generator(latents())
+    with torch.autocast("cpu", dtype):
+        found, logits = generator(latents()), discriminator(images())
+    error = (found - expected).abs().mean() / expected.abs().mean()
+    assert error < {torch.float16: 0.01, torch.bfloat16: 0.05}[dtype]
+    torch.testing.assert_close(logits.float(), discriminator(images()), rtol=0.1, atol=0.05)
+
+
 def test_initial_layers() -> None:
     """Stored weights are N(0, 1), those of the mapping 100 times larger; styles start at 1, other biases at 0."""
+    torch.manual_seed(0)
     generator, discriminator = StyleGAN2Generator(512, 3, 16, 64), make_discriminator(width=64, num_classes=10)
     for network in (generator, discriminator):
         for name, parameter in network.named_parameters():

@@ -92,7 +92,7 @@ CONFIG = {
         "top_k and regularizer.second both"
     ),
     "optimizer.generator.lr=-1": "optimizer.generator .*-1",
-    "dataset.num_classes=3 metrics=[label_accuracy]": "label_accuracy.* ten digits, and dataset.num_classes=3",
+    "dataset.num_classes=3 metrics=[label_accuracy]": "label_accuracy.* of 10 classes, and dataset.num_classes=3",
     "budget.images=0": "budget.images=0 .*at least 1",
     "budget.images=10 budget.kimg=1": "budget.images=10 and budget.kimg=1.0 .*give one of",
     "latent.distribution=foo": "latent.distribution=foo .*normal or uniform",
@@ -222,6 +222,9 @@ def test_no_gpu(command: Command) -> None:
         "export": "run=latest finds no run",
         "export run=x": "x does not exist: give a checkpoint file or a run folder",
         "export run=x weights=foo": "weights=foo .*ema or raw",
+        "import": "source .*value",
+        "import source=x": "source=x does not exist; give a file of published weights",
+        "import source=. weights=foo": "weights=foo .*ema or raw",
         "compare": "runs=latest finds no sweep in runs/multirun, .*as in gan-lab compare runs/a runs/b",
         "compare runs=nowhere": "runs=nowhere is not a directory",
         "compare nowhere": "runs=nowhere is not a directory",
@@ -294,7 +297,7 @@ def test_a_second_ctrl_c_has_no_traceback(command: Command, tmp_path: Path, monk
 
     monkeypatch.setattr("gan_lab.gans.gan.GAN.discriminator_step", interrupted)
     outcome = command("train", *ONE)
-    assert outcome.status == 1 and "Traceback" not in outcome.err + outcome.out
+    assert outcome.status == 130 and "Traceback" not in outcome.err + outcome.out
     state = read_state(tmp_path / "runs/one")
     assert (state["state"], state["reason"]) == ("stopped", "SIGINT")
     assert not (tmp_path / "runs/one/warnings.jsonl").exists()
@@ -307,7 +310,7 @@ def test_ctrl_c_while_a_command_begins(command: Command, line: str, monkeypatch:
 
     monkeypatch.setattr("gan_lab.cli.app.check_choices", interrupted)
     outcome = command(*line.split())
-    assert outcome.status == 1 and outcome.err == f"gan-lab {line.split()[0]}: interrupted.\n"
+    assert outcome.status == 130 and outcome.err == f"gan-lab {line.split()[0]}: stopped by SIGINT.\n"
 
 
 def test_traceback_on_demand(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

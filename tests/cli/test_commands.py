@@ -63,7 +63,7 @@ def test_flags_of_hydra(command: Command, name: str) -> None:
         "compare": {"runs"},
         "duplicates": {"method"},
     }
-    own["prepare"] = {"out"}
+    own |= {"prepare": {"out"}, "import": {"source"}}
     assert plain.status == 0 and set(yaml.safe_load(plain.out)) >= own.get(name, {"run"})
     resolved = command(name, "--cfg", "job", "--resolve")
     assert resolved.status == 0 and "${" not in resolved.out
@@ -75,6 +75,18 @@ def test_overrides_and_flags_in_any_order(command: Command) -> None:
     assert there.status == 0 and yaml.safe_load(there.out)["generator"]["lr"] == "${lr}"
     complete = yaml.safe_load(command("train", "lr=0.5", "--cfg", "job", "n_critic=3").out)
     assert (complete["lr"], complete["n_critic"]) == (0.5, 3)
+
+
+@pytest.mark.parametrize(
+    ("flag", "example"), [("--run", "run=VALUE"), ("--run=x", "run=VALUE"), ("--out", "out=VALUE"), ("-r", "lr=1e-4")]
+)
+def test_keys_are_not_flags(command: Command, flag: str, example: str) -> None:
+    """The flag is named, and not the value behind it."""
+    outcome = command("sample", flag, "runs/mine")
+    assert outcome.status == 2
+    assert outcome.err.startswith(
+        f"gan-lab sample: {flag} is not a flag: write overrides without dashes, as in {example}"
+    )
 
 
 def test_module_is_the_command(command: Command) -> None:

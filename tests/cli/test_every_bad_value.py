@@ -4,6 +4,7 @@ The complete enumeration takes long and runs with `make slow`; the default tests
 """
 
 import contextlib
+import copy
 import io
 import math
 from collections.abc import Callable, Iterator
@@ -11,15 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from gan_lab.config.build import build
 from gan_lab.config.compose import compose
+from gan_lab.config.groups import groups
 from gan_lab.config.overrides import override
 from gan_lab.errors import UserError
 from gan_lab.keys import entries
 from gan_lab.training.fit import fit
 from tests.conftest import SMALL, Outcome
+from tests.helpers.published_files import stylegan2_snapshot, write_pickle
+from tests.published.test_stylegan2 import networks
 
 VALUES: list[Any] = [math.nan, -1, "xyzzy", [1, 2], math.inf, 0, "", {"a": 1}, True, None]
 """Values of every kind; the default tests try the first `PART`."""
@@ -37,7 +42,8 @@ TRAIN = {
     "infogan": ("model=infogan", *NETWORKS, *SET),
     "stylegan2": ("model=stylegan2", "latent.dim=8", *NETWORKS, *SET),
 }
-"""Configs whose keys are tried: together they have most components with options."""
+"""Configs whose keys are tried: together they have most components with options. A key of the same component with the
+same value is tried in the first config that has it."""
 FREE = {"run.name", "run.dir", "run.root", "resume"}
 """Keys of folders, see test_run_names.py and test_resuming.py."""
 
@@ -45,6 +51,7 @@ COMMANDS = {
     "sample": ("run=run", "count=2"),
     "interpolate": ("run=run", "count=2", "seconds=0.2"),
     "export": ("run=run",),
+    "import": ("source=published.pkl",),
     "evaluate": ("run=run", "metrics=[pr]", "extractor=digits", "evaluation.samples=8", "evaluation.batch_size=8"),
     "memorization": ("run=run", "extractor=digits", "samples=8", "count=2"),
     "prepare": ("dataset=digits", "dataset.max_images=8", "dataset.resolution=8", "out=prepared"),
@@ -54,7 +61,7 @@ COMMANDS = {
     "compare": ("runs=.",),
     "list": ("what=loss",),
 }
-SUFFIXES = {"interpolate": ".gif", "export": ".safetensors"}
+SUFFIXES = {"interpolate": ".gif", "export": ".safetensors", "import": ".safetensors"}
 """Endings of the output files of commands that write one."""
 NO_OUT = ("runs", "list")
 
@@ -62,7 +69,24 @@ NO_OUT = ("runs", "list")
 def keys_of(cfg: Any) -> Iterator[tuple[str, Any]]:
     """Dotted key and shipped value of every entry that is not a mapping."""
     plain = OmegaConf.to_container(cfg, resolve=False)
-    return ((key, value) for key, value in entries(plain) if not isinstance(value, dict))
+    for key, value in entries(plain):
+        if not isinstance(value, dict) and key not in FREE:
+            yield key, OmegaConf.select(cfg, key) if isinstance(value, str) and "${" in value else value
+
+
+def component(cfg: DictConfig, key: str) -> str:
+    """The `_target_` that a key belongs to; the key itself at the top."""
+    parents = [key.rpartition(".")[0]]
+    while parents[-1]:
+        if target := OmegaConf.select(cfg, f"{parents[-1]}._target_"):
+            return str(target)
+        parents.append(parents[-1].rpartition(".")[0])
+    return key
+
+
+def tried(cfg: DictConfig) -> set[tuple[str, str, str]]:
+    """Key, shipped value and component of all entries."""
+    return {(key, str(shipped), component(cfg, key)) for key, shipped in keys_of(cfg)}
 
 
 def is_number(value: object) -> bool:
@@ -71,37 +95,60 @@ def is_number(value: object) -> bool:
 
 def tries(cfg: Any, values: list[Any], step: int = 1) -> list[tuple[str, Any, Any]]:
     """Key, shipped value and bad value."""
-    keys = [(key, shipped) for key, shipped in keys_of(cfg) if key not in FREE][::step]
-    return [(key, shipped, value) for key, shipped in keys for value in values]
+    return [(key, shipped, value) for key, shipped in [*keys_of(cfg)][::step] for value in values]
 
 
 def problem(key: str, shipped: object, value: object, refusal: str | None) -> str | None:
     """What is wrong with the answer to `key=value`; `refusal` is None if the value was accepted."""
     given = override(key, value)
     if refusal is None:
-        nonsense = is_number(shipped) and isinstance(value, (str, float))
+        negative = is_number(shipped) and shipped >= 0 and value == -1 and not key.endswith("seed")
+        nonsense = negative or (is_number(shipped) and isinstance(value, (str, float)))
         return f"{given} was accepted" if nonsense else None
     if key.rpartition(".")[2] not in refusal or len(refusal.strip().splitlines()) > 3:
         return f"{given}: {refusal}"
     return None
 
 
-def answer(overrides: tuple[str, ...]) -> str | None:
-    """The message of a refused config of `gan-lab train`; None if everything before the first batch was built."""
+def answer(base: tuple[str, ...], shipped: DictConfig, key: str, value: object) -> str | None:
+    """The message of a refused config of `gan-lab train`; None if everything before the first batch was built.
+
+    The value is set in the composed config, which is faster than composing it again, and the same to `build`. Values
+    that Hydra refuses are composed.
+    """
     try:
         with contextlib.redirect_stderr(io.StringIO()):
-            build(compose(*overrides))
+            build(changed(shipped, key, value) or compose(*base, override(key, value)))
     except UserError as error:
         return str(error)
     return None
 
 
+def changed(shipped: DictConfig, key: str, value: object) -> DictConfig | None:
+    """A config with another value; None if it is the choice of a group, or has the wrong type."""
+    cfg = copy.deepcopy(shipped)
+    if key in groups():
+        return None
+    try:
+        OmegaConf.update(cfg, key, value)
+    except OmegaConfBaseException:
+        return None
+    return cfg
+
+
 def problems_of_train(name: str, values: list[Any], folder: Path, step: int = 1) -> list[str]:
     base = (*TRAIN[name], f"run.dir={folder}")
+    cfg = compose(*base)
+    names = [*TRAIN]
+    before = set[tuple[str, str, str]]().union(
+        *(tried(compose(*TRAIN[each], f"run.dir={folder}")) for each in names[: names.index(name)])
+    )
     found = []
-    for key, shipped, value in tries(compose(*base), values, step):
+    for key, shipped, value in tries(cfg, values, step):
+        if (key, str(shipped), component(cfg, key)) in before:
+            continue
         try:
-            found.append(problem(key, shipped, value, answer((*base, override(key, value)))))
+            found.append(problem(key, shipped, value, answer(base, cfg, key, value)))
         except Exception as error:
             found.append(f"{override(key, value)}: {type(error).__name__}: {error}")
     return [text for text in found if text]
@@ -109,7 +156,8 @@ def problems_of_train(name: str, values: list[Any], folder: Path, step: int = 1)
 
 @pytest.fixture
 def run_folder(tmp_path: Path) -> None:
-    """A finished run in `run`, below the working directory of the commands."""
+    """A finished run in `run`, and published weights, below the working directory of the commands."""
+    write_pickle(tmp_path / "published.pkl", stylegan2_snapshot(*networks()))
     small = ("dataset.resolution=8", "dataset.max_images=16", "batch_size=8", "~callbacks.collapse")
     fit(compose(*SMALL, *small, "budget.images=16", f"run.dir={tmp_path}/run"))
 

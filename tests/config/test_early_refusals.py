@@ -14,6 +14,11 @@ REFUSED = {
     "averaging.half_life_images=-1": "averaging.half_life_images",
     "optimizer.generator.lr=-1": "optimizer.generator",
     "callbacks.checkpoints.keep=0": "keep",
+    "callbacks.sample_grids.budget_images=0": "callbacks.sample_grids.budget_images=0",
+    "callbacks.sample_grids.folder=''": "callbacks.sample_grids.folder=''",
+    "architecture.generator.init_scale=0": "architecture.generator.init_scale=0",
+    "architecture=resnet architecture.discriminator.skip_gain=-1": "architecture.discriminator.skip_gain=-1",
+    "regularizer=[consistency] regularizer.consistency.transform.resolution=-1": "transform.resolution=-1",
 }
 """Overrides to what the sentence must name."""
 

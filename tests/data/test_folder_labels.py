@@ -132,6 +132,14 @@ def test_a_member_that_unpacks_to_gigabytes_is_refused_unread(tmp_path: Path, mo
         read_image_folder(str(tmp_path / "bomb.zip"))
 
 
+def test_a_huge_list_of_labels_is_refused_unread(source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gan_lab.data.image_folder.MAX_TEXT_BYTES", 100)
+    write(tmp_path / "set", *SHARDS)
+    (tmp_path / "set" / "dataset.json").write_text(f'{{"labels": {" " * 100}null}}')
+    with pytest.raises(DataError, match=r"dataset\.json has 0 MiB, more than the limit"):
+        read_image_folder(source(tmp_path / "set"))
+
+
 def test_a_huge_file_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, "1.png")
     monkeypatch.setattr("gan_lab.data.raw.MAX_FILE_BYTES", 2**20)

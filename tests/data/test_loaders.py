@@ -249,7 +249,7 @@ def test_decode_all_skips_bad_images_with_one_warning(damaged, caplog):
     assert decoded.labels is not None and decoded.labels.tolist() == kept
     assert torch.equal(decoded.images, torch.stack([DECODER(raw, number) for number in kept]))
     (record,) = caplog.records
-    assert record.getMessage().startswith("Skipped 3 of 26 images that cannot be used: ")
+    assert record.getMessage().startswith("Skipped 3 of 26 images (3 cannot be decoded): ")
     assert all(f"{number:03d}.png" in record.getMessage() for number in (3, 4, 25))
 
 

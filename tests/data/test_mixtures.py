@@ -91,6 +91,14 @@ def test_invalid_arguments_of_spiral(options, message):
         spiral(**options)
 
 
+@pytest.mark.parametrize("value", [0.0, -1.0])
+def test_modes_that_would_coincide_or_be_mirrored(value):
+    with pytest.raises(ConfigError, match=f"^dataset.mixture.radius={value} is not possible"):
+        ring(radius=value)
+    with pytest.raises(ConfigError, match=f"^dataset.mixture.spacing={value} is not possible"):
+        grid(spacing=value)
+
+
 @pytest.mark.parametrize("name", MIXTURES)
 def test_cell_probabilities_sum_to_one_and_agree_with_samples(name):
     mixture, count = MIXTURES[name], 200_000

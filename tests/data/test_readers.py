@@ -15,7 +15,7 @@ from PIL import Image
 from gan_lab.data.digits import read_digits
 from gan_lab.data.hub import read_hub
 from gan_lab.data.image_folder import read_image_folder
-from gan_lab.errors import DataError
+from gan_lab.errors import ConfigError, DataError
 
 
 def gray(value: int, resolution: int = 4) -> Image.Image:
@@ -43,6 +43,8 @@ def pack(path: Path, files: dict[str, Image.Image | str]) -> Path:
 
 
 def test_digits_span_all_gray_values_and_labels():
+    with pytest.raises(ConfigError, match=r"^dataset.source=photos has no effect on these digits"):
+        read_digits("photos")  # dataset=image_folder was forgotten: digits are the default
     raw = read_digits()
     assert len(raw) == 1797 and raw.classes == list("0123456789")
     assert raw.labels is not None and sorted(set(raw.labels.tolist())) == list(range(10))
@@ -178,8 +180,12 @@ def test_parquet_folder(tmp_path, declared, capfd):
 
 def columns(folder: Path, **rows: list) -> str:
     """Write a parquet folder with two images in each column whose name begins with `image`."""
-    folder.mkdir()
-    types = {name: datasets.Image() if name.startswith("image") else datasets.Value("int64") for name in rows}
+    folder.mkdir(parents=True)
+    kinds = {bool: "bool", str: "string", int: "int64"}
+    types = {
+        name: datasets.Image() if name.startswith("image") else datasets.Value(kinds[type(values[0])])
+        for name, values in rows.items()
+    }
     for name in types:
         if name.startswith("image"):
             gray(rows[name][0]).save(folder / "a.png")
@@ -204,6 +210,44 @@ def test_integers_are_labels_only_if_the_column_is_named_so(tmp_path):
         DataError, match=r"dataset\.reader\.label=identity is not a column of labels of .*; these are celeb_id"
     ):
         read_hub(str(tmp_path / "faces"), label="identity")
+
+
+@pytest.mark.parametrize("described", [False, True])
+def test_a_configuration_in_its_folder(tmp_path, described):
+    """The hub's copy of SVHN has two, in folders, with the split `extra`, which the library does not know by itself."""
+    for name, value in {"cropped+digits": 3, "full_numbers": 5}.items():
+        for split in ("train", "extra"):
+            folder = tmp_path / "set" / name
+            written = Path(columns(folder / split, image=[value, value + 1], label=[0, 1]))
+            (written / "train.parquet").rename(folder / f"{split}-00000-of-00001.parquet")
+            written.rmdir()
+    if described:
+        files = "".join(f"  - split: {s}\n    path: cropped+digits/{s}-*\n" for s in ("train", "extra"))
+        (tmp_path / "set" / "README.md").write_text(
+            f"---\nconfigs:\n- config_name: cropped+digits\n  data_files:\n{files}---\n"
+        )
+    source = str(tmp_path / "set")
+    assert values(read_hub(source, subset="cropped+digits", split="extra")) == [3, 4]
+    assert values(read_hub(source, subset="cropped+digits", split="train+extra")) == [3, 4, 3, 4]
+    assert values(read_hub(source, subset="cropped+digits", split="train[:1]")) == [3]
+    with pytest.raises(DataError, match=r"(split=test is not in|cannot be read)"):
+        read_hub(source, subset="cropped+digits", split="test")
+
+
+def test_attributes_and_texts_are_labels_on_request(tmp_path):
+    source = columns(tmp_path / "faces", image=[1, 2], celeb_id=[2880, 17], Smiling=[True, False], hair=["red", "gray"])
+    assert read_hub(source).labels is None
+    smiling, hair = read_hub(source, label="Smiling"), read_hub(source, label="hair")
+    assert smiling.labels is not None and smiling.labels.tolist() == [1, 0]
+    assert hair.labels is not None and hair.labels.tolist() == [1, 0]
+    assert (smiling.classes, hair.classes) == (["not Smiling", "Smiling"], ["gray", "red"])
+
+
+def test_withheld_labels_are_none(tmp_path):
+    """All are -1 in ImageNet's test images."""
+    assert read_hub(columns(tmp_path / "test", image=[1, 2], label=[-1, -1])).labels is None
+    raw = read_hub(columns(tmp_path / "some", image=[1, 2], label=[-1, 1]))
+    assert raw.labels is not None and raw.labels.tolist() == [-1, 1]
 
 
 def test_one_of_several_images_must_be_named(tmp_path):

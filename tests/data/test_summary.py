@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -56,6 +57,48 @@ def classes(tmp_path: Path) -> Path:
 )
 def test_changed_images_are_counted(mixed: Path, fit: str, changes: str) -> None:
     assert images(mixed, fit=fit).summary() == f"5 images; 8x8 to 16x40 pixels, RGB; {changes}"
+
+
+def test_images_that_cannot_be_used_are_counted_as_such(mixed: Path) -> None:
+    """They are not enlarged: the next message refuses them."""
+    Image.new("RGB", (1, 1)).save(mixed / "point.png")
+    (mixed / "empty.png").write_bytes(b"")
+    assert images(mixed, fit="stretch", min_resolution=10).summary() == (
+        "7 images; 16x16 to 16x40 pixels, RGB; 1 of 7 cannot be read; "
+        "4 of 7 are smaller than dataset.min_resolution=10 and cannot be used; "
+        "1 of 7 are more than 1.5 times as long as wide and are distorted"
+    )
+
+
+@pytest.fixture
+def unusable(mixed: Path) -> Path:
+    """Images of which five cannot be used, for three reasons."""
+    for name in ("point", "dot"):
+        Image.new("RGB", (1, 1)).save(mixed / f"{name}.png")
+    (mixed / "text.png").write_text("text")
+    (mixed / "cut.png").write_bytes((mixed / "000.png").read_bytes()[:99])
+    Image.fromarray(np.full((16, 16), -1, np.float32)).save(mixed / "negative.tif")
+    return mixed
+
+
+KINDS = "2 cannot be decoded, 2 below dataset.min_resolution=2, 1 of unknown range"
+
+
+def test_skipped_images_are_counted_by_reason(unusable: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = images(unusable, cache="memory", on_error="skip")
+    assert sum(len(chunk) for chunk, _ in data.reals(None, 4)) == 5
+    assert f"Skipped 5 of 10 images ({KINDS}): {unusable}/cut.png, " in caplog.text
+    caplog.clear()
+    list(images(unusable, cache="none", on_error="skip").train_dataloader())
+    assert caplog.text.count("; it and others that cannot be used are replaced by the next readable image.") == 1
+    assert any(reason in caplog.text for reason in ("cannot be read: ", "is 1x1 pixels", "cannot be converted: "))
+
+
+def test_images_that_prepare_skips_are_counted_by_reason(unusable: Path, command: Callable) -> None:
+    settings = ("dataset=image_folder", f"dataset.source={unusable}", "dataset.resolution=8", "out=out")
+    outcome = command("prepare", *settings, "dataset.on_error=skip")
+    assert outcome.status == 0 and f"5 were skipped ({KINDS}): {unusable}/cut.png, " in outcome.out
+    assert KINDS in command("prepare", *settings, "dataset.on_error=skip").out  # which reads the description
 
 
 def test_color_modes_have_names(mixed: Path) -> None:

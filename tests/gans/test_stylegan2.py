@@ -67,7 +67,7 @@ def test_learning_rates_of_the_players(tiny) -> None:
 
 
 def test_training(tiny) -> None:
-    """Lazy updates at their batches; the average style is updated by the generator's updates only, and copied."""
+    """Lazy updates at their batches; the average style is copied."""
     module = fit(tiny(*SMALL, "budget.images=128", "~callbacks.train_log")).module
     due = {
         term: [number for number, record in enumerate(module.records, 1) if term in record]

@@ -29,9 +29,9 @@ UNCOUPLED = {
         "architecture.discriminator.minibatch_group=1",
         "architecture.generator.noise=fixed",
         "architecture.generator.mixing=0",
-        "regularizer=[r1_by_resolution]",  # the mean of path lengths has the gradient of the local half
         "optimizer=sgd",  # as for msg_gan
         "lr=1e-3",
+        "regularizer.path_length.weight=0.01",  # with 2 and SGD the weights diverge
     ),
     "biggan": ("dataset.resolution=32",),
     "biggan_deep": ("dataset.resolution=32",),
@@ -39,6 +39,7 @@ UNCOUPLED = {
     "unrolled_gan": ("algorithm.unroll_steps=0",),
     "infogan": ("wrapper.discriminator.conditioning.norm=none",),
     "dfm": ("architecture.denoiser.norm=none",),
+    "d2gan_dfm": ("architecture.denoiser.norm=none",),
 }
 """Overrides, besides norms, of models that mix samples or do not support 16 pixels."""
 NO_NORM = ("architecture.generator.norm=none", "architecture.discriminator.norm=none")

@@ -24,14 +24,16 @@ def test_identical_samples() -> None:
 
 @pytest.mark.parametrize("group", [1, 2, 3, 4, 12, 5, 8, None])
 @pytest.mark.parametrize("shape", [(7,), (3, 2, 2)])
-def test_against_loops(group: int | None, shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("interleaved", [False, True])
+def test_against_loops(group: int | None, shape: tuple[int, ...], interleaved: bool) -> None:
     torch.manual_seed(0)
     x = torch.randn(12, *shape, dtype=torch.float64)
-    y = MinibatchStddev(group)(x)
+    y = MinibatchStddev(group, interleaved)(x)
     size = 12 if group is None else gcd(group, 12)
     for row in range(12):
         start = row // size * size
-        members = x[start : start + size].flatten(1).T.tolist()  # one list for each feature
+        rows = slice(row % (12 // size), None, 12 // size) if interleaved else slice(start, start + size)
+        members = x[rows].flatten(1).T.tolist()  # one list for each feature
         stddev = [
             sqrt(sum((v - sum(values) / size) ** 2 for v in values) / size + 1e-8) for values in map(list, members)
         ]

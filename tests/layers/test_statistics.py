@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from gan_lab.gans.gan import GAN
 from gan_lab.layers.statistics import keeps_statistics, statistics_buffers
+from gan_lab.layers.style_mapping import StyleMapping
 from tests.helpers.player_updates import make_parts
 from tests.helpers.points_gan import Discriminator, Generator, UpdateWatch, changed_keys, state, train
 
@@ -61,6 +62,27 @@ def test_statistics_of_other_players_are_restored() -> None:
         own, other = (discriminator, generator) if player == "discriminator" else (generator, discriminator)
         assert {"layers.3.mean", "layers.3.batches"} <= own and not other
     assert gan.discriminator.layers[3].batches == 6 and gan.generator.layers[3].batches == 3
+
+
+def test_statistics_of_all_updates() -> None:
+    """Those of StyleGAN2's average style also count the passes in which the discriminator's samples are generated."""
+    assert StyleMapping.keeps_statistics and StyleMapping.counts_all_updates
+    gan = make()
+    gan.generator.layers[3].counts_all_updates = True
+    watch = UpdateWatch(lambda: [state(gan.discriminator), state(gan.generator)])
+    averaged: list[list[int]] = []
+
+    class Asking(Callback):
+        def on_before_optimizer_step(self, trainer: Any, module: Any, optimizer: Any) -> None:
+            averaged.append([tensor.data_ptr() for tensor in module.runner.tensors_to_average()])
+
+    train(gan, 3, Asking(), profiler=watch)
+    for player, before, after in watch.updates:
+        discriminator, generator = map(changed_keys, before, after)
+        assert {"layers.3.mean", "layers.3.batches"} <= generator
+        assert ("layers.3.mean" in discriminator) == (player == "discriminator")
+    assert gan.generator.layers[3].batches == 6
+    assert len(averaged) == 6 and all(gan.generator.layers[3].mean.data_ptr() in found for found in averaged)
 
 
 @pytest.mark.parametrize("player", ["discriminator", "generator"])

@@ -27,10 +27,10 @@ class Linear(nn.Module):
         return latents @ self.a.T
 
 
-def step(network: nn.Module, count: int = 6, seed: int = 0) -> Step:
-    latents = Noise(7, count).normal(3)
+def step(network: nn.Module, count: int = 6, seed: int = 0, rows: slice = slice(None)) -> Step:
+    latents = Noise(7, count, rows).normal(3)
     outputs = DiscriminatorOutputs(nn.Identity(), lambda: Samples(network(latents), None, latents))
-    return Step(network, outputs, outputs, Noise(seed, count))
+    return Step(network, outputs, outputs, Noise(seed, count, rows))
 
 
 def lengths(count: int, seed: int = 0) -> Tensor:
@@ -71,6 +71,33 @@ def test_value(fraction: float, count: int) -> None:
     assert network.a.grad.abs().sum() > 0 and not penalty.mean.requires_grad
 
 
+def test_the_gradient_passes_the_mean() -> None:
+    network, penalty = Linear(), PathLength(decay=0.25, fraction=1.0)
+    noise = Noise(0, 6).normal(2)
+    each = (noise @ network.a).norm(dim=1)
+    (expected,) = torch.autograd.grad(torch.square(each - 0.25 * each.mean()).mean(), network.a)
+    penalty(step(network)).backward()
+    torch.testing.assert_close(network.a.grad, expected)
+
+
+def test_processes_have_the_mean_of_their_values_and_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of rows 0, 2, 4 and 1, 3, 5 of a batch, with the mean length of both."""
+    network, penalty = Linear(), PathLength(decay=0.25, fraction=1.0)
+    value = penalty(step(network))
+    value.backward()
+    mean = lengths(6).mean()
+    monkeypatch.setattr("gan_lab.regularizers.path_length.mean_over_processes", lambda local: mean)
+    parts = [Linear(), Linear()]
+    values = []
+    for rank, part in enumerate(parts):
+        of_part = PathLength(decay=0.25, fraction=1.0)
+        values.append(of_part(step(part, rows=slice(rank, 6, 2))))
+        values[-1].backward()
+        assert of_part.mean == penalty.mean
+    torch.testing.assert_close(sum(values) / 2, value)
+    torch.testing.assert_close((parts[0].a.grad + parts[1].a.grad) / 2, network.a.grad)
+
+
 def test_lengths_equal_to_the_mean_give_zero() -> None:
     """One sample and decay 1: the mean is its own length."""
     assert PathLength(decay=1.0, fraction=0.01)(step(Linear())).item() == 0
@@ -109,6 +136,14 @@ def test_a_lazy_update_on_every_fourth_of_the_generator() -> None:
     groups = [optimizer.param_groups[0] for optimizer in trainer.optimizers]
     assert (groups[0]["lr"], groups[0]["betas"]) == (0.01, (0.5, 0.9))
     assert groups[1]["lr"] == pytest.approx(0.01 * 4 / 5) and groups[1]["betas"] == pytest.approx((0.5**0.8, 0.9**0.8))
+
+
+def test_a_lazy_update_generates_the_fraction_of_the_batch_only() -> None:
+    gan, counts = make(), []
+    gan.generator.register_forward_pre_hook(lambda _, inputs: counts.append(len(inputs[0])))
+    train(gan, 4)
+    size = counts[0]
+    assert counts == [size] * 8 + [size // 2]  # both players in each batch, and the penalty at the last one
 
 
 def test_interval_counts_updates_of_the_generator() -> None:

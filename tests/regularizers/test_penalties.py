@@ -267,6 +267,19 @@ def test_consistency_refuses_a_negative_ratio() -> None:
         Consistency(brighten, fake_ratio=-1)
 
 
+def test_norms_and_powers_that_cannot_be_meant() -> None:
+    refused: list[tuple[type, dict[str, float]]] = [
+        (GradientPenalty, {"target": 0}),  # which the penalty is divided by
+        (GradientPenalty, {"target": -1}),
+        (Dragan, {"target": -1}),
+        (Dragan, {"noise_scale": -1}),
+        (DivergencePenalty, {"power": 0}),
+    ]
+    for penalty, options in refused:
+        with pytest.raises(ValueError, match=rf"^{next(iter(options))}=-?\d is not allowed"):
+            penalty(**options)
+
+
 def test_weight_clip_bounds_parameters_but_not_buffers() -> None:
     network = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
     WeightClip(0.01)(network)

@@ -14,6 +14,7 @@ from PIL import Image
 import gan_lab
 from gan_lab.charts.heat_map import Grid
 from gan_lab.errors import ConfigError, DataError
+from gan_lab.keys import leaves
 from gan_lab.reports import compare as comparing
 from gan_lab.reports.compare import compare_runs
 from gan_lab.reports.comparison import compare
@@ -78,9 +79,9 @@ def test_seeds_make_a_group(make: Make, tmp_path: Path) -> None:
     assert [[run.seed for run in group.runs] for group in comparison.groups] == [["0", "1", "2"], ["0", "1"]]
     assert comparison.metrics == ["eval/kl", "train/d/adversarial"]  # neither raw nor seconds
     assert comparison.table() == [
-        ["group", "runs", "eval/kl", "train/d/adversarial"],
-        ["lr=0.1", "3", "2 ± 2", "0.5 ± 0"],  # of 0, 2, 4
-        ["lr=0.2", "2", "2 ± 1.4", "0.5 ± 0"],  # of 1, 3
+        ["runs", "what differs", "eval/kl", "train/d/adversarial"],
+        ["0, 2, 4", "lr=0.1", "2 ± 2", "0.5 ± 0"],
+        ["1, 3", "lr=0.2", "2 ± 1.4", "0.5 ± 0"],
     ]
     assert comparison.differing == [["key", "lr=0.1", "lr=0.2"], ["lr", "0.1", "0.2"]]
 
@@ -93,7 +94,7 @@ def test_mean_and_deviation_by_hand() -> None:
     ]  # fmt: skip
 
 
-def test_groups_are_named_by_what_was_typed(make: Make, tmp_path: Path) -> None:
+def test_what_differs_is_what_was_typed(make: Make, tmp_path: Path) -> None:
     """A model changes many keys; its name is enough. The other run's choice is known without an override."""
     many = {"loss": {"_target_": "L2"}, "lr": 0.5, "optimizer": {"lr": 0.5}}
     make(
@@ -103,16 +104,70 @@ def test_groups_are_named_by_what_was_typed(make: Make, tmp_path: Path) -> None:
     )
     make("b", many, typed=("model=lsgan", "seed=1", "run.name=b"), choices={"dataset": "ring", "model": "lsgan"})
     comparison = compare(tmp_path, METRICS)
-    assert [group.name for group in comparison.groups] == ["model=gan", "model=lsgan"]
+    assert [group.settings for group in comparison.groups] == ["model=gan", "model=lsgan"]
     assert [row[0] for row in comparison.differing] == ["key", "lr", "loss._target_"]  # optimizer.lr follows lr
 
 
-def test_runs_of_python_are_named_by_their_folders(make: Make, tmp_path: Path) -> None:
-    make("mine", {"lr": 0.1})
-    make("yours", {"lr": 0.2})
-    assert [group.name for group in compare(tmp_path, METRICS).groups] == ["mine", "yours"]
-    make("again", {"lr": 0.2, "seed": 1})  # a group of two has no folder
-    assert [group.name for group in compare(tmp_path, METRICS).groups] == ["lr=0.2", "lr=0.1"]
+def test_each_row_names_its_runs(make: Make, tmp_path: Path) -> None:
+    """With what differs beside them; only trials of a sweep, which have numbers, are called by their settings."""
+    mine = make("mine", {"lr": 0.1}, typed=("lr=0.1",))
+    make("yours", {"lr": 0.2}, typed=("lr=0.2",))
+    make("again", {"lr": 0.2, "seed": 1})
+    comparison = compare(tmp_path, METRICS)
+    assert [group.name for group in comparison.groups] == ["again, yours", "mine"]
+    assert [row[:2] for row in comparison.table()[1:]] == [["again, yours", "lr=0.2"], ["mine", "lr=0.1"]]
+    page = compare_runs(tmp_path / "runs", METRICS, 6).folder / "sweep.html"
+    assert "again, yours</td>" in page.read_text() and "lr=0.2</td>" in page.read_text()
+    (alone,) = compare(mine, METRICS).groups
+    assert (alone.name, alone.settings) == ("mine", "")
+
+
+def test_runs_with_the_same_name_are_named_by_their_paths(make: Make, tmp_path: Path) -> None:
+    """Also where they were measured differently."""
+    for name, lr in (("x/0", 1), ("y/0", 2), ("y/1", 3)):
+        make(name, {"lr": lr}, records={"eval/kl": RECORD | {"bins": 50 if name == "x/0" else 25}})
+    comparison = compare([tmp_path / "runs/x", tmp_path / "runs/y"], METRICS)
+    assert [row[0] for row in comparison.table()[1:]] == ["x/0", "y/0", "y/1", "(perfect sampler)"]
+    assert comparison.mixed == ["bins of eval/kl is 50 in x/0 and 25 in y/0, y/1"]
+
+
+@pytest.mark.parametrize(
+    ("key", "old", "new"),
+    [
+        ("resume", None, "runs/b"),
+        ("allow_changes", False, True),
+        ("allow_targets", [], ["mine"]),
+        ("time_limit", None, "01:00:00"),
+        ("logger", {"csv": {}}, {"wandb": {"project": "x"}}),
+        ("hardware", {"num_workers": 2, "devices": 1}, {"num_workers": 4, "devices": 2}),
+        ("callbacks", {"sample_grids": {"count": 9}}, {"sample_grids": {"count": 64}}),
+        ("evaluation", {"samples": 5000}, {"samples": 10000}),
+        ("budget", {"images": 200, "kimg": None}, {"images": 200, "kimg": 0.2}),
+        ("dataset", {"cache": "memory"}, {"cache": "disk"}),
+    ],
+)
+def test_settings_outside_of_training_are_not_compared(
+    key: str, old: Any, new: Any, make: Make, tmp_path: Path
+) -> None:
+    """Neither in a value nor typed nor as the choice of a group."""
+    choices = {"hardware": "cpu", "logger": "csv"}, {"hardware": "gpu", "logger": "wandb"}
+    typed = [tuple(f"{name}={text}" for name, text in leaves({key: value})) for value in (old, new)]
+    make("a", {"lr": 0.1, key: old}, typed=(*typed[0], "run.name=a"), choices=choices[0])
+    make("b", {"lr": 0.1, key: new, "seed": 1}, typed=(*typed[1], "seed=1"), choices=choices[1])
+    make("c", {"lr": 0.2, key: new}, typed=typed[1], choices=choices[1])
+    comparison = compare(tmp_path, METRICS)
+    assert [(group.name, group.settings) for group in comparison.groups] == [("a, b", "lr=0.1"), ("c", "lr=0.2")]
+    assert comparison.differing == [["key", "a, b", "c"], ["lr", "0.1", "0.2"]]
+
+
+def test_another_path_of_the_same_data_is_not_a_difference(make: Make, tmp_path: Path) -> None:
+    """Their content decides, if it is known."""
+    for name, source, content in (("a", "x/faces", "ff"), ("b", "y/people", "ff"), ("c", "x/faces", "00")):
+        config = {"dataset": {"source": source}, "data_content": {"hash": content}}
+        make(name, config, typed=(f"dataset.source={source}",))
+    runs = tmp_path / "runs"
+    assert [group.name for group in compare([runs / "a", runs / "b"], METRICS).groups] == ["a, b"]
+    assert [group.name for group in compare(runs, METRICS).groups] == ["a, b", "c"]
 
 
 def test_as_many_keys_as_needed(make: Make, tmp_path: Path) -> None:
@@ -135,7 +190,7 @@ def test_results_win_over_the_log(make: Make, tmp_path: Path) -> None:
     }
     make("0", {}, records={"eval/kl": record})
     comparison = compare(tmp_path, METRICS)
-    assert comparison.table()[1:] == [["all", "1", "7", "0.5"], ["(perfect sampler)", "", "0.07", ""]]
+    assert comparison.table()[1:] == [["0", "", "7", "0.5"], ["(perfect sampler)", "", "0.07", ""]]
     assert comparison.remarks() == ["Evaluated at 200 images: 0."]
     make("1", {"seed": 1}, records={"eval/kl": record | {"value": None}})
     assert compare(tmp_path, METRICS).table()[1][2] == "7 (1 nan)"

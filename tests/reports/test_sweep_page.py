@@ -77,7 +77,7 @@ def test_the_best_is_first_and_seeds_are_one_row(make: Make, tmp_path: Path) -> 
     page = page_of(tmp_path / "runs")
     rows = board(page)
     assert [row[:3] for row in rows] == [
-        ["lr=0.2", "2", "1.5 ± 0.71"], ["lr=0.1", "1", "3"], ["lr=0.3", "1", "9"],
+        ["1, 2", "lr=0.2", "1.5 ± 0.71"], ["0", "lr=0.1", "3"], ["3", "lr=0.3", "9"],
     ]  # fmt: skip
     assert [node.text for node in page.all("span", "best")] == ["1.5 ± 0.71"]
     assert [node.attributes["aria-sort"] for node in page.all("th", "sorts") if "aria-sort" in node.attributes] == [

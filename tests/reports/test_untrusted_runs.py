@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import struct
 import zlib
 from contextlib import suppress
@@ -15,7 +16,7 @@ from gan_lab.reports.compare import compare_runs
 from gan_lab.reports.comparison import compare
 from gan_lab.reports.listing import list_runs
 from gan_lab.reports.run_page import write_report
-from gan_lab.runs.folder import RunFolder
+from gan_lab.runs.folder import RunFolder, find_runs
 from tests.cli.test_trials import RING
 
 ROWS = "progress/images_seen,eval/kl_10k\n100,1.0\n"
@@ -156,6 +157,22 @@ def test_loops_of_links_are_searched_once(two_runs: Path) -> None:
     (two_runs / "best").symlink_to("other")
     assert [run.path.name for run in list_runs(two_runs, sort="name")] == ["good", "other"]
     assert [run.path.name for group in compare(two_runs, ["eval/*"]).groups for run in group.runs] == ["good", "other"]
+
+
+@pytest.mark.parametrize("target", ["elsewhere/run", "elsewhere", "/"])
+def test_links_that_lead_out_of_a_folder_of_runs(target: str, two_runs: Path, tmp_path: Path) -> None:
+    """They are named and not followed: behind them may be anything, such as the root of the disk."""
+    shutil.copytree(two_runs / "good", tmp_path / "elsewhere/run")
+    link = two_runs / "out"
+    link.symlink_to(tmp_path / target)
+    assert find_runs(two_runs) == [two_runs / "good", two_runs / "other", link]
+    listed = {run.path.name: run.reason for run in list_runs(two_runs)}
+    sentence = f"{link} is a link that leads out of the folder {two_runs}; name its target instead"
+    assert sentence in listed["out"] and "unreadable" not in listed["good"]
+    compared = compare(two_runs, ["eval/*"])
+    assert compared.refused == {"out": sentence} and sum(len(group.runs) for group in compared.groups) == 2
+    if target == "elsewhere/run":  # a link that is named is one's own
+        assert [run.path for run in list_runs(link)] == [link] and "unreadable" not in str(list_runs(link))
 
 
 def test_only_hostile_folders(tmp_path: Path) -> None:

@@ -56,8 +56,8 @@ def test_a_sweep_ends_in_a_table_and_a_figure(launcher: str, command, tmp_path: 
         *QUICK, *POINTS, "callbacks.sample_grids.points=100",
     )  # fmt: skip
     assert outcome.status == 0, outcome.err
-    rows = re.findall(r"^\| (experiment=\S+) +\| (\d+) ", outcome.out, re.MULTILINE)
-    assert rows == [("experiment=ring/gan", "2"), ("experiment=ring/d2gan", "2")]
+    rows = re.findall(r"^\| (\d, \d) +\| (experiment=\S+) ", outcome.out, re.MULTILINE)
+    assert rows == [("0, 1", "experiment=ring/gan"), ("2, 3", "experiment=ring/d2gan")]
     (folder,) = (tmp_path / "runs/multirun").iterdir()
     page, best = f"{folder.relative_to(tmp_path)}/sweep.html", rf"{folder.relative_to(tmp_path)}/\d"
     assert re.fullmatch(rf"Next: open {page}, or gan-lab sample run={best}", outcome.out.splitlines()[-1])

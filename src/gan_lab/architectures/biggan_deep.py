@@ -12,6 +12,7 @@ from gan_lab.layers.initialization import initialize
 from gan_lab.layers.memory import use_channels_last
 from gan_lab.layers.modulated_norm import ModulatedNorm
 from gan_lab.layers.normalization import normalization
+from gan_lab.ranges import require_at_least
 
 
 class BigGANDeepGenerator(nn.Module):
@@ -33,6 +34,8 @@ class BigGANDeepGenerator(nn.Module):
         attention_resolution: Attention on the map of this resolution, in pixels; smaller images have none. None for no
             attention.
         attention_form: `code` or `paper`, see `SelfAttention`.
+        output_width: Channels of the last convolution, of which the first are the image: 128 in the authors' code. None
+            for those of the image.
 
     Raises:
         ValueError: The resolution or an option is not allowed.
@@ -49,15 +52,19 @@ class BigGANDeepGenerator(nn.Module):
         init_scale: float = 1.0,
         attention_resolution: int | None = 64,
         attention_form: str = "code",
+        output_width: int | None = None,
     ) -> None:
         super().__init__()
+        if output_width is not None:
+            require_at_least("architecture.generator.output_width", output_width, channels)
+        self.channels = channels
         maps = generator_maps("biggan_deep", resolution, width)
         self.project = nn.Linear(latent_dim, 16 * maps[0][0])
         self.keeping = nn.ModuleList(DeepUpBlock(i, i, norm, latent_dim, up=False) for i, _ in maps[:-1])
         self.doubling = nn.ModuleList(DeepUpBlock(i, o, norm, latent_dim, up=True) for (i, _), (o, _) in pairwise(maps))
         self.attentions = attentions(maps[1:], attention_resolution, attention_form)
         self.output_norm = normalization(norm, maps[-1][0], 2)
-        self.output = nn.Conv2d(maps[-1][0], channels, 3, 1, 1)
+        self.output = nn.Conv2d(maps[-1][0], output_width or channels, 3, 1, 1)
         initialize(self, init, init_scale)
         use_channels_last(self)
 
@@ -66,7 +73,8 @@ class BigGANDeepGenerator(nn.Module):
         x = to_map(self.project(latents))  # (n, c, 4, 4)
         for keep, double, attention in zip(self.keeping, self.doubling, self.attentions, strict=True):
             x = attention(double(keep(x, latents), latents))  # (n, c', 2 h, 2 w)
-        return torch.tanh(self.output(F.relu(self.output_norm(x))))  # (n, channels, resolution, resolution)
+        x = self.output(F.relu(self.output_norm(x)))[:, : self.channels]
+        return torch.tanh(x)  # (n, channels, resolution, resolution)
 
 
 class BigGANDeepDiscriminator(Discriminator):

@@ -9,6 +9,7 @@ from math import log2
 from types import MappingProxyType
 from typing import cast
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -50,6 +51,8 @@ class ProGANGenerator(Growing):
             scheme's scale.
         fmap_base: Channels of a map of resolution 2, without the limit `width`.
         fmap_decay: log2 of the ratio of channels from one resolution to its double.
+        pixel_bias: A bias for each of the 4x4 pixels of the first layer's maps, as in pytorch_GAN_zoo; otherwise one
+            for each map, as in the authors' code.
 
     Raises:
         ValueError: The resolution or an option is not allowed, or a map has no channels.
@@ -66,6 +69,7 @@ class ProGANGenerator(Growing):
         init_scale: float = 2**0.5,
         fmap_base: int = 8192,
         fmap_decay: float = 1.0,
+        pixel_bias: bool = False,
     ) -> None:
         super().__init__(require_power_of_two("pggan", resolution, 8, 1024))
         if norm not in ("pixel", *NORMS):
@@ -73,7 +77,10 @@ class ProGANGenerator(Growing):
         widths = [fmaps(resolution, fmap_base, fmap_decay, width) for resolution in self.resolutions]
         self.latent_norm = PixelNorm() if norm == "pixel" else nn.Identity()
         self.blocks = nn.ModuleList(
-            [StartBlock(latent_dim, widths[0], norm), *(UpBlock(i, o, norm) for i, o in pairwise(widths))]
+            [
+                StartBlock(latent_dim, widths[0], norm, pixel_bias=pixel_bias),
+                *(UpBlock(i, o, norm) for i, o in pairwise(widths)),
+            ]
         )
         self.to_image = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in widths)
         equalize_or_initialize(self, dict.fromkeys(self.to_image, 1.0), init, init_scale)
@@ -179,18 +186,23 @@ class StartBlock(nn.Module):
         outputs: Channels of the maps.
         norm: See `ProGANGenerator`.
         both_norms: Also a norm before the second convolution, as in ProGAN and not in MSG-GAN.
+        pixel_bias: See `ProGANGenerator`.
     """
 
-    def __init__(self, latent_dim: int, outputs: int, norm: str, both_norms: bool = True) -> None:
+    def __init__(
+        self, latent_dim: int, outputs: int, norm: str, both_norms: bool = True, pixel_bias: bool = False
+    ) -> None:
         super().__init__()
-        self.project = nn.ConvTranspose2d(latent_dim, outputs, 4)
+        self.project = nn.ConvTranspose2d(latent_dim, outputs, 4, bias=not pixel_bias)
+        self.bias = nn.Parameter(torch.zeros(outputs, 4, 4)) if pixel_bias else None
         self.norm1 = _norm(norm, outputs) if both_norms else nn.Identity()
         self.conv = nn.Conv2d(outputs, outputs, 3, 1, 1)
         self.norm2 = _norm(norm, outputs)
 
     def forward(self, latents: Tensor) -> Tensor:
         """(n, outputs, 4, 4) for (n, latent_dim, 1, 1)."""
-        x: Tensor = self.norm1(F.leaky_relu(self.project(latents), SLOPE))
+        x: Tensor = self.project(latents)
+        x = self.norm1(F.leaky_relu(x if self.bias is None else x + self.bias, SLOPE))
         return self.norm2(F.leaky_relu(self.conv(x), SLOPE))
 
 

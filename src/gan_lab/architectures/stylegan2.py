@@ -11,6 +11,7 @@ from gan_lab.architectures.base import Discriminator, Layer
 from gan_lab.architectures.pggan import equalize_or_initialize
 from gan_lab.architectures.sizes import require_power_of_two
 from gan_lab.layers.fir import fir_downsample, fir_filter, fir_upsample
+from gan_lab.layers.float16 import clamp_in_float16
 from gan_lab.layers.learned_constant import LearnedConstant
 from gan_lab.layers.memory import use_channels_last
 from gan_lab.layers.minibatch_stddev import MinibatchStddev
@@ -18,7 +19,7 @@ from gan_lab.layers.modulated_conv import ModulatedConv2d
 from gan_lab.layers.noise_injection import NoiseInjection
 from gan_lab.layers.normalization import normalization, require_norm
 from gan_lab.layers.style_mapping import MappingNetwork, StyleMapping, scaled_leaky_relu
-from gan_lab.ranges import require_at_least
+from gan_lab.ranges import require_at_least, require_positive
 
 MAPPING_LR = 0.01
 """Learning rate of the mapping networks' layers relative to that of the others."""
@@ -52,6 +53,8 @@ class StyleGAN2Generator(nn.Module):
         noise: Noise in training, see `NoiseInjection`.
         label_dim: Coordinates of the latent that describe its label; a conditioning may set it.
         num_classes: Number of labels that the mapping network takes; None without. conditioning=mapping sets it.
+        clamp: Largest absolute value of maps and images of a layer in any precision, 256 in the authors' code; None for
+            no limit in float32 and bfloat16, see `clamp_in_float16`.
 
     Raises:
         ValueError: The resolution or an option is not allowed, or a map has no channels.
@@ -73,9 +76,11 @@ class StyleGAN2Generator(nn.Module):
         noise: str = "random",
         label_dim: int = 0,
         num_classes: int | None = None,
+        clamp: float | None = None,
     ) -> None:
         super().__init__()
         resolutions = _resolutions(resolution)
+        _require_clamp("generator", clamp)
         if norm not in ("demodulation", "none"):
             raise ValueError(
                 f"architecture=stylegan2 has no architecture.generator.norm={norm}; choose demodulation or none"
@@ -86,7 +91,7 @@ class StyleGAN2Generator(nn.Module):
         widths = [_channels(size, channel_base, width) for size in resolutions]
         self.constant = LearnedConstant(widths[0])
         self.blocks = nn.ModuleList(
-            SynthesisBlock(dim, i, o, channels, size, norm == "demodulation", noise)
+            SynthesisBlock(dim, i, o, channels, size, norm == "demodulation", noise, clamp)
             for (i, o), size in zip(pairwise([widths[0], *widths]), resolutions, strict=True)
         )
         multipliers = dict.fromkeys(self.styles.network.layers, MAPPING_LR)
@@ -124,16 +129,26 @@ class SynthesisBlock(nn.Module):
         resolution: Resolution of the output; at 4 one convolution without upsampling, else two.
         demodulate: See `ModulatedConv2d`.
         noise: See `NoiseInjection`.
+        clamp: See `StyleGAN2Generator`.
     """
 
     def __init__(
-        self, style_dim: int, inputs: int, outputs: int, channels: int, resolution: int, demodulate: bool, noise: str
+        self,
+        style_dim: int,
+        inputs: int,
+        outputs: int,
+        channels: int,
+        resolution: int,
+        demodulate: bool,
+        noise: str,
+        clamp: float | None = None,
     ) -> None:
         super().__init__()
+        self.clamp = clamp
         self.convs = nn.ModuleList()
         if resolution > 4:
-            self.convs.append(StyledConv(style_dim, inputs, outputs, resolution, demodulate, noise, up=True))
-        self.convs.append(StyledConv(style_dim, outputs, outputs, resolution, demodulate, noise))
+            self.convs.append(StyledConv(style_dim, inputs, outputs, resolution, demodulate, noise, clamp, up=True))
+        self.convs.append(StyledConv(style_dim, outputs, outputs, resolution, demodulate, noise, clamp))
         self.to_image = ModulatedConv2d(style_dim, outputs, channels, kernel=1, demodulate=False)
         self.bias = nn.Parameter(torch.zeros(channels))
 
@@ -147,7 +162,8 @@ class SynthesisBlock(nn.Module):
         """
         for number, conv in enumerate(self.convs):
             x = conv(x, styles[:, number])
-        added: Tensor = self.to_image(x, styles[:, len(self.convs)]) + self.bias[:, None, None]
+        added = clamp_in_float16(self.to_image(x, styles[:, len(self.convs)]) + self.bias[:, None, None])
+        added = _clamped(added, self.clamp)
         return x, added if images is None else fir_upsample(images) + added
 
 
@@ -161,6 +177,7 @@ class StyledConv(nn.Module):
         resolution: Resolution of the output.
         demodulate: See `ModulatedConv2d`.
         noise: See `NoiseInjection`.
+        clamp: See `StyleGAN2Generator`.
         up: Double the resolution.
     """
 
@@ -172,16 +189,18 @@ class StyledConv(nn.Module):
         resolution: int,
         demodulate: bool,
         noise: str,
+        clamp: float | None = None,
         up: bool = False,
     ) -> None:
         super().__init__()
+        self.clamp = clamp
         self.conv = ModulatedConv2d(style_dim, inputs, outputs, 3, demodulate, up)
         self.noise = NoiseInjection(resolution, noise)
         self.bias = nn.Parameter(torch.zeros(outputs))
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """Maps (n, outputs, resolution, resolution) for maps (n, inputs, h, w) and styles (n, style_dim)."""
-        return scaled_leaky_relu(self.noise(self.conv(x, style)) + self.bias[:, None, None])
+        return _clamped(scaled_leaky_relu(self.noise(self.conv(x, style)) + self.bias[:, None, None]), self.clamp)
 
 
 class StyleGAN2Discriminator(Discriminator):
@@ -190,7 +209,8 @@ class StyleGAN2Discriminator(Discriminator):
     A 1x1 convolution reads the image; then, for each halving of the resolution, two 3x3 convolutions, the second after
     the filter [1, 3, 3, 1] and with stride 2. In residual blocks a filtered, strided 1x1 convolution is added, and the
     sum divided by sqrt(2). At 4x4 pixels follow the minibatch standard deviation, a 3x3 convolution and a linear layer.
-    Leaky ReLU times sqrt(2) follows each layer, and the norm each 3x3 convolution.
+    Leaky ReLU times sqrt(2) follows each layer, and the norm each 3x3 convolution. A group of the standard deviation is
+    every (n / group)-th sample of a batch of n, as in the authors' code.
 
     With labels, a mapping network makes a vector of the label, and the logit is the inner product of this vector and a
     linear layer of the features, divided by the root of their size (Karras et al., 2020b, code).
@@ -209,6 +229,7 @@ class StyleGAN2Discriminator(Discriminator):
             is always 0.
         mapping_layers: Layers of the label's mapping network.
         num_classes: Number of labels; None for an unconditional network. conditioning=mapping sets it.
+        clamp: Largest absolute value of the maps of a convolution, as in the generator; None for no limit.
 
     Raises:
         ValueError: The resolution or an option is not allowed, a map has no channels, or the group is empty.
@@ -227,10 +248,12 @@ class StyleGAN2Discriminator(Discriminator):
         minibatch_group: int | None = 4,
         mapping_layers: int = 8,
         num_classes: int | None = None,
+        clamp: float | None = None,
     ) -> None:
         super().__init__()
         resolutions = _resolutions(resolution)
         require_norm(norm)
+        _require_clamp("discriminator", clamp)
         if blocks not in ("resnet", "orig"):
             raise ValueError(f"architecture.discriminator.blocks={blocks} is not known; choose resnet or orig")
         if minibatch_group is not None:
@@ -240,8 +263,9 @@ class StyleGAN2Discriminator(Discriminator):
         last = widths[0]
         # Names belong to a resolution, so networks for larger and smaller images have the same weights under a name.
         self.from_image = nn.ModuleDict({str(resolutions[-1]): nn.Conv2d(channels, widths[-1], 1)})
-        self.blocks = nn.ModuleList(DownBlock(i, o, norm, blocks == "resnet") for o, i in pairwise(widths))
-        self.stddev = MinibatchStddev(minibatch_group)
+        self.blocks = nn.ModuleList(DownBlock(i, o, norm, blocks == "resnet", clamp) for o, i in pairwise(widths))
+        self.clamp = clamp
+        self.stddev = MinibatchStddev(minibatch_group, interleaved=True)
         self.conv = nn.Conv2d(last + 1, last, 3, 1, 1)
         self.norm = normalization(norm, last, 2)
         self.linear = nn.Linear(last * 4 * 4, last)
@@ -254,10 +278,10 @@ class StyleGAN2Discriminator(Discriminator):
     def features(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Last hidden layer (n, d) of images (n, channels, resolution, resolution); real ones in [-1, 1]."""
         (from_image,) = self.from_image.values()
-        x = scaled_leaky_relu(from_image(x))  # (n, c, resolution, resolution)
+        x = _clamped(scaled_leaky_relu(from_image(x)), self.clamp)  # (n, c, resolution, resolution)
         for block in reversed(self.blocks):
             x = block(x)  # (n, c', h / 2, w / 2)
-        x = self.norm(scaled_leaky_relu(self.conv(self.stddev(x))))  # (n, d, 4, 4)
+        x = self.norm(_clamped(scaled_leaky_relu(self.conv(self.stddev(x))), self.clamp))  # (n, d, 4, 4)
         return scaled_leaky_relu(self.linear(x.flatten(1)))
 
     def head(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -281,10 +305,12 @@ class DownBlock(nn.Module):
         outputs: Channels of the output.
         norm: See `StyleGAN2Discriminator`.
         residual: Add a 1x1 convolution of the input, and divide by sqrt(2).
+        clamp: See `StyleGAN2Discriminator`.
     """
 
-    def __init__(self, inputs: int, outputs: int, norm: str, residual: bool) -> None:
+    def __init__(self, inputs: int, outputs: int, norm: str, residual: bool, clamp: float | None = None) -> None:
         super().__init__()
+        self.clamp = clamp
         self.conv1 = nn.Conv2d(inputs, inputs, 3, 1, 1)
         self.norm1 = normalization(norm, inputs, 2)
         self.conv2 = nn.Conv2d(inputs, outputs, 3, 2)
@@ -293,14 +319,25 @@ class DownBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, outputs, s, s) for (n, inputs, 2 s, 2 s)."""
-        y: Tensor = self.norm1(scaled_leaky_relu(self.conv1(x)))
-        y = self.norm2(scaled_leaky_relu(self.conv2(fir_filter(y, padding=2))))
-        return y if self.skip is None else (y + self.skip(fir_downsample(x))) / sqrt(2)
+        y: Tensor = self.norm1(_clamped(scaled_leaky_relu(self.conv1(x)), self.clamp))
+        y = self.norm2(_clamped(scaled_leaky_relu(self.conv2(fir_filter(y, padding=2))), self.clamp))
+        return y if self.skip is None else (y + _clamped(self.skip(fir_downsample(x)), self.clamp)) / sqrt(2)
 
     def layers(self) -> list[Layer]:
         """The convolutions with their norms, the skip connection last."""
         convs: list[Layer] = [(self.conv1, self.norm1), (self.conv2, self.norm2)]
         return convs if self.skip is None else [*convs, (self.skip,)]
+
+
+def _clamped(x: Tensor, largest: float | None) -> Tensor:
+    """x, limited to [-largest, largest] unless that is None."""
+    return x if largest is None else x.clamp(-largest, largest)
+
+
+def _require_clamp(network: str, clamp: float | None) -> None:
+    """Check the largest absolute value of maps."""
+    if clamp is not None:
+        require_positive(f"architecture.{network}.clamp", clamp, "no limit")
 
 
 def _resolutions(resolution: int | None) -> list[int]:

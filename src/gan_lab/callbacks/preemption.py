@@ -17,6 +17,7 @@ from lightning.pytorch import Trainer
 from gan_lab.callbacks.base import Callback
 from gan_lab.errors import ConfigError
 from gan_lab.gans.base import AdversarialModule
+from gan_lab.interrupts import SIGNALS, Interrupted, release
 from gan_lab.processes import max_over_processes
 from gan_lab.ranks import is_first_process
 
@@ -24,9 +25,6 @@ log = logging.getLogger(__name__)
 
 STARTED = time.monotonic()
 """Start of this process, apart from the seconds that Python and PyTorch take to load."""
-
-NAMES = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGINT")
-SIGNALS = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
 
 OUT_OF_TIME = 1000
 """Code of the time limit, beside the signal numbers."""
@@ -40,15 +38,19 @@ class StopSignals:
     """Context manager that records stop signals instead of ending the program.
 
     A second Ctrl-C raises `KeyboardInterrupt`. Signals that were ignored before, as with `nohup`, stay ignored.
+    Until `begin_training`, when there is nothing to save, signals raise `Interrupted`, except those that announce the
+    end of a SLURM job, which is requeued after them.
     """
 
     def __init__(self) -> None:
         self.received = 0
+        self._is_training = False
         self._earlier_handlers: dict[int, Any] = {}
         self._process = os.getpid()
 
     def __enter__(self) -> "StopSignals":
         if threading.current_thread() is threading.main_thread():
+            release()
             handlers = {number: signal.getsignal(number) for number in SIGNALS}
             self._earlier_handlers = {
                 number: handler for number, handler in handlers.items() if handler != signal.SIG_IGN
@@ -56,9 +58,15 @@ class StopSignals:
             self.listen()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for number, handler in self._earlier_handlers.items():
             signal.signal(number, handler)
+        if kind is Interrupted:
+            self.call_earlier_handler()
+
+    def begin_training(self) -> None:
+        """From now on, record signals."""
+        self._is_training = True
 
     def listen(self) -> None:
         """Install the handler again, after Lightning has replaced it for some signals."""
@@ -76,6 +84,9 @@ class StopSignals:
             return
         if number == signal.SIGINT == self.received:
             raise KeyboardInterrupt
+        if not self._is_training and signal.Signals(number).name not in REQUEUE_REASONS:
+            self.received = number
+            raise Interrupted(number)
         if not self.received and is_first_process():
             hint = " Press Ctrl-C again to stop immediately." if number == signal.SIGINT else ""
             name = signal.Signals(number).name

@@ -1,10 +1,11 @@
 """Hydra application of a command, with user errors reported in one sentence."""
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -21,6 +22,7 @@ from gan_lab.config.messages import describe
 from gan_lab.config.overrides import override
 from gan_lab.config.targets import allowing
 from gan_lab.errors import TrainingError, UserError
+from gan_lab.interrupts import Interrupted, received
 from gan_lab.ranks import rank
 from gan_lab.terminal import discard_unwritten_output, show
 
@@ -92,11 +94,6 @@ def output_folder() -> str:
     return HydraConfig.get().runtime.output_dir
 
 
-def log_file() -> str:
-    """Name of the file in it that `hydra/job_logging=default` writes."""
-    return f"{HydraConfig.get().job.name}.log"
-
-
 def is_multirun() -> bool:
     """Whether this job is a trial of a sweep."""
     return HydraConfig.get().mode == hydra.types.RunMode.MULTIRUN
@@ -109,10 +106,13 @@ def launcher() -> str:
 
 def _refuse_unknown_flags(arguments: list[str]) -> None:
     known = {option for action in get_args_parser()._actions for option in action.option_strings}
+    known -= {"--run", "-r"}  # of Hydra, for what it does without them; here `run` is a key
     for argument in arguments:
-        if argument.startswith("-") and argument.partition("=")[0] not in known:
+        flag = argument.partition("=")[0]
+        if argument.startswith("-") and flag not in known:
+            example = f"{flag[2:]}=VALUE" if re.fullmatch(r"--[a-z_.]+", flag) else "lr=1e-4"
             raise UserError(
-                f"{argument} is not a flag: write overrides without dashes, as in lr=1e-4; "
+                f"{argument} is not a flag: write overrides without dashes, as in {example}; "
                 "--hydra-help shows the flags."
             )
 
@@ -129,15 +129,21 @@ def user_errors_reported(command: str, silent: bool = False) -> Iterator[None]:
     except BrokenPipeError:  # the reader of our output has exited, as `head` does
         discard_unwritten_output()
         raise SystemExit(EXIT_FAILURE) from None
-    except KeyboardInterrupt:
-        show(f"gan-lab {command}: interrupted.", sys.stderr)
-        raise SystemExit(EXIT_FAILURE) from None
+    except KeyboardInterrupt as error:
+        _end_interrupted(command, error if isinstance(error, Interrupted) else Interrupted())
     except Exception as error:
+        if interrupt := received():
+            _end_interrupted(command, interrupt)
         if silent or not (sentence := describe(error, command, list(filter(_is_override, sys.argv[1:])))):
             raise
         who = f" (process {rank()})" if rank() else ""
         show(f"gan-lab {command}{who}: {sentence}", sys.stderr)
         raise SystemExit(EXIT_FAILURE if isinstance(error, TrainingError) else EXIT_USER_ERROR) from None
+
+
+def _end_interrupted(command: str, interrupt: Interrupted) -> NoReturn:
+    show(f"gan-lab {command}: stopped by {interrupt}.", sys.stderr)
+    raise SystemExit(interrupt.status) from None
 
 
 @contextmanager

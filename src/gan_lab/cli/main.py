@@ -10,6 +10,8 @@ from importlib import import_module
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING
 
+from gan_lab.interrupts import EXIT_STOPPED, end_at_signals, raise_at_signals, release
+from gan_lab.runs.new_folders import remove_unused
 from gan_lab.terminal import discard_unwritten_output, prepare_streams
 
 if TYPE_CHECKING:
@@ -42,6 +44,12 @@ COMMANDS = {
         "Use", "animate a walk through the latents of a checkpoint", "gan_lab.commands.interpolate:interpolate"
     ),
     "export": Command("Use", "write a generator as one file", "gan_lab.commands.export:export"),
+    "import": Command(
+        "Use",
+        "convert published weights to a file like those of export",
+        "gan_lab.commands.import_weights:import_weights",
+        "import_weights",
+    ),
     "evaluate": Command("Measure", "measure a checkpoint or a folder of images", "gan_lab.commands.evaluate:evaluate"),
     "memorization": Command(
         "Measure", "search the samples for copies of training images", "gan_lab.commands.memorization:memorization"
@@ -67,6 +75,7 @@ FOLDER_KEYS = {
     "sample": "run",
     "interpolate": "run",
     "export": "run",
+    "import": "source",
     "evaluate": "run",
     "memorization": "run",
     "report": "run",
@@ -99,6 +108,7 @@ Examples
   gan-lab sample count=64 seed=7                          samples of the newest run
   gan-lab interpolate seconds=10 out=walk.mp4             a smooth walk through its latents
   gan-lab export out=digits.safetensors                   the newest run's generator as one file
+  gan-lab import ffhq.pkl                                 published weights of StyleGAN2 as the same kind of file
   gan-lab evaluate metrics=[fd] extractor=efflite0        how far the newest run's samples are from real images
   gan-lab evaluate metrics=[fd,pr] extractor=efflite0 truncation=[0.5,1,null]    fidelity against diversity
   gan-lab memorization extractor=efflite0                 whether the newest run copies its training images
@@ -120,6 +130,7 @@ def main() -> None:
     try:
         _main(sys.argv[1:])
     finally:
+        release()
         discard_unwritten_output()
 
 
@@ -149,6 +160,7 @@ def _unknown_command(name: str) -> str:
 
 def _dispatch(name: str, arguments: list[str]) -> None:
     module, _, function = COMMANDS[name].target.partition(":")
+    end_at_signals(name, EXIT_STOPPED if name == "train" else None, remove_unused)
     if name == "train":
         _become(module, arguments)
         return
@@ -158,7 +170,9 @@ def _dispatch(name: str, arguments: list[str]) -> None:
 
     def task(cfg: "DictConfig") -> None:
         check_command(name, cfg)  # before the import, which takes seconds
-        found = getattr(import_module(module), function)(cfg)
+        work = getattr(import_module(module), function)
+        raise_at_signals()
+        found = work(cfg)
         for part in found if isinstance(found, Iterator) else [found]:
             show(part, flush=True)
 
@@ -176,11 +190,12 @@ def _become(module: str, arguments: list[str]) -> None:
 
 def _with_keys(name: str, arguments: list[str]) -> list[str]:
     """The arguments, with the key added to a bare folder and to the bare group of `list`."""
-    from gan_lab.config.overrides import override
+    from gan_lab.config.overrides import override, text_as_typed
 
     if key := FOLDER_KEYS.get(name):
         folders = [argument for before, argument in pairwise(["", *arguments]) if _is_path(argument, before)]
         others = [argument for argument in arguments if argument not in folders]
+        others = [text_as_typed(each) if each.startswith("filter=") else each for each in others]
         return [*others, *([override(key, folders[0] if len(folders) == 1 else folders)] if folders else [])]
     if name == "list" and arguments and re.fullmatch(r"[\w/]+", arguments[0]):
         return [f"what={arguments[0]}", *arguments[1:]]

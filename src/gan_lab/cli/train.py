@@ -2,9 +2,8 @@
 
 import logging
 import os
-import shutil
 import sys
-from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -14,11 +13,12 @@ from gan_lab.config.early_checks import check_command
 from gan_lab.config.messages import describe, reason
 from gan_lab.config.overrides import names_as_typed
 from gan_lab.config.resumed_overrides import with_overrides_of_run
+from gan_lab.interrupts import EXIT_STOPPED, Interrupted
+from gan_lab.ranks import is_first_process
+from gan_lab.runs.new_folders import OF_A_RUN, remove_unused
+from gan_lab.terminal import show
 
 log = logging.getLogger(__name__)
-
-OF_A_RUN = ("config.yaml", "state.json", "checkpoints")
-"""What a folder has if a run was ever started in it."""
 
 
 def main() -> None:
@@ -46,11 +46,15 @@ def train_here(cfg: DictConfig) -> None:
     Raises:
         SystemExit: The run was interrupted and can be resumed.
     """
-    from gan_lab.ranks import is_first_process
-    from gan_lab.sweeps.trials import EXIT_STOPPED
     from gan_lab.training.fit import fit
 
-    experiment = fit(cfg)
+    try:
+        experiment = fit(cfg)
+    except Interrupted as signal:
+        if is_first_process():
+            show(f"gan-lab train: stopped by {signal} before it began.", sys.stderr)
+            remove_unused()
+        raise SystemExit(EXIT_STOPPED) from None
     if experiment.module.interrupted and is_first_process():
         raise SystemExit(EXIT_STOPPED)
 
@@ -65,22 +69,11 @@ def _run(cfg: DictConfig) -> None:
         train_here(cfg)
     except Exception as error:
         if describe(error, "train") and not any((folder / name).exists() for name in OF_A_RUN):
-            _discard(folder)
+            if is_first_process():
+                remove_unused()
         elif read_state(folder).get("process") in (None, os.getpid()):
             note_failure(folder, reason(error, "train"))
         raise
-
-
-def _discard(folder: Path) -> None:
-    """Remove what Hydra and the lock wrote into the folder of a refused run, and the folder if it is empty then."""
-    from gan_lab.ranks import is_first_process
-
-    if is_first_process():
-        with suppress(OSError):
-            shutil.rmtree(folder / ".hydra")
-            for name in (".lock", app.log_file()):
-                (folder / name).unlink(missing_ok=True)
-            folder.rmdir()
 
 
 def _trial(cfg: DictConfig) -> float | None:
@@ -91,7 +84,6 @@ def _trial(cfg: DictConfig) -> float | None:
             the launcher would kill the other workers.
     """
     from gan_lab.sweeps import signals
-    from gan_lab.sweeps.trials import EXIT_STOPPED
 
     in_worker = app.launcher() != "basic"
     if in_worker:
@@ -101,6 +93,7 @@ def _trial(cfg: DictConfig) -> float | None:
             raise SystemExit(EXIT_STOPPED)
         return _objective(cfg)
     except SystemExit as end:
+        remove_unused()
         if end.code != EXIT_STOPPED or not in_worker:
             raise
         signals.request_stop()
@@ -113,6 +106,7 @@ def _objective(cfg: DictConfig) -> float | None:
     from gan_lab.config.notes import record_command
     from gan_lab.reports.objective import objective_value
     from gan_lab.runs.state import note_failure
+    from gan_lab.sweeps.signals import is_stopping
     from gan_lab.sweeps.trials import starts_processes, train_in_own_process
 
     try:
@@ -121,6 +115,9 @@ def _objective(cfg: DictConfig) -> float | None:
             train_in_own_process(cfg)
             record_command(cfg)
         else:
+            import_module("gan_lab.training.fit")  # takes seconds, in which a signal may arrive
+            if is_stopping():
+                raise SystemExit(EXIT_STOPPED)
             train_here(cfg)
         return objective_value(cfg)
     except Exception as error:

@@ -9,11 +9,14 @@ from omegaconf import DictConfig, OmegaConf
 from gan_lab.cli import app
 from gan_lab.config import resolvers
 from gan_lab.config.messages import reason
+from gan_lab.interrupts import EXIT_STOPPED, end_at_signals
+from gan_lab.runs.new_folders import remove_unused
 from gan_lab.terminal import PrintableFormatter
 
 
 def main() -> None:
     """Entry point. Takes a composed config without overrides, so that all processes of the run have the same."""
+    end_at_signals("train", EXIT_STOPPED, remove_unused)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     logging.getLogger().handlers[0].setFormatter(PrintableFormatter())
     resolvers.register()

@@ -92,14 +92,14 @@ def _card(stored: Stored, sample: Tensor) -> dict[str, Any]:
         "classes": recorded_classes(stored.config),
         "weights": stored.weights,
         "images_seen": stored.images_seen,
-        "sample": _sample_format(sample),
+        "sample": sample_format(sample),
         "config": _needed(stored.config),
         "measured": _measured(stored),
         "versions": {"gan_lab": __version__, "torch": str(torch.__version__)},
     }
 
 
-def _sample_format(samples: Tensor) -> dict[str, Any]:
+def sample_format(samples: Tensor) -> dict[str, Any]:
     """Kind, size and range of one sample of (n, ...)."""
     if samples.dim() == 2:
         return {"kind": "point", "coordinates": samples.shape[1]}

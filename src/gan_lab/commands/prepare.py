@@ -12,6 +12,7 @@ from gan_lab.config.overrides import to_paste
 from gan_lab.data import prepare as writing
 from gan_lab.data.image_data import ImageData
 from gan_lab.data.pyramid import Pyramid, halved_resolutions
+from gan_lab.data.raw import counts_by_kind
 from gan_lab.data.summary import class_names, summary
 from gan_lab.errors import ConfigError
 
@@ -76,5 +77,6 @@ def _summary(pyramid: Pyramid, folder: Path) -> str:
     lines = [f"{count:,} images of {pyramid.source} at {resolutions} pixels are in {folder}."]
     if pyramid.skipped:
         names, more = list(pyramid.skipped.values())[:_NAMED], ", …" if len(pyramid.skipped) > _NAMED else ""
-        lines.append(f"{len(pyramid.skipped):,} that cannot be used were skipped: {', '.join(names)}{more}.")
+        kinds = counts_by_kind(pyramid.kinds)
+        lines.append(f"{len(pyramid.skipped):,} were skipped ({kinds}): {', '.join(names)}{more}.")
     return "\n".join([*lines, f"Next: gan-lab train model=pggan dataset=prepared {to_paste('dataset.source', folder)}"])

@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -70,6 +70,18 @@ RULES = (  # values that no constructor checks
     Rule("hardware.float32_matmul_precision", lambda v: v in ("highest", "high", "medium"), "highest, high or medium"),
 )
 
+OF_ANY_PART = (
+    Rule("budget_images", lambda v: v >= 1, "at least 1"),
+    Rule("resolution", lambda v: v >= 1, "at least 1"),
+    Rule("init_scale", lambda v: v > 0, "greater than 0"),
+    Rule("skip_gain", lambda v: v > 0, "greater than 0"),
+    Rule("fmap_decay", lambda v: v >= 0, "at least 0"),
+)
+"""Rules for the numbers at all keys that end with their key: components take them as they are."""
+
+FOLDERS = ("folder", "save_dir")
+"""Last parts of keys of folders to write to."""
+
 LENGTHS = (
     "max_epochs", "max_steps", "max_time", "min_epochs", "min_steps", "limit_train_batches", "overfit_batches",
     "fast_dev_run",
@@ -90,9 +102,15 @@ def check_rules(cfg: DictConfig, rules: Sequence[Rule | Choice]) -> None:
     Raises:
         ConfigError: Names the key and what is allowed.
     """
+    of_any_part = {rule.key: rule for rule in OF_ANY_PART}
     for key, value in leaves(OmegaConf.to_container(cfg, resolve=False), lists=True):
+        name = key.rpartition(".")[2]
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"{key}={value} is not allowed: it must be a finite number.")
+        if name in FOLDERS and value == "":
+            raise ConfigError(f"{key}='' is not allowed: it must be a path; the working directory is '.'.")
+        if type(value) in (int, float) and name in of_any_part:
+            replace(of_any_part[name], key=key).check(value)
     for rule in rules:
         rule.check(OmegaConf.select(cfg, rule.key))
 
@@ -113,7 +131,6 @@ def check_values(cfg: DictConfig) -> None:
             raise ConfigError(f"trainer.{key} does not work with several optimizers: use {ours} instead.")
     _check_length(cfg)
     _check_best(cfg)
-    _check_label_accuracy(cfg)
 
 
 def _check_length(cfg: DictConfig) -> None:
@@ -133,17 +150,6 @@ def _check_best(cfg: DictConfig) -> None:
         raise ConfigError(
             f"callbacks.checkpoints.best={logged} and evaluation.best={measured} would both write "
             "checkpoints/best.ckpt: give one of them."
-        )
-
-
-def _check_label_accuracy(cfg: DictConfig) -> None:
-    """Refuse the accuracy by a classifier of ten digits for other classes."""
-    classifier = OmegaConf.select(cfg, "evaluation.metrics.label_accuracy.classifier._target_")
-    classes = cfg.dataset.get("num_classes")
-    if classifier == "gan_lab.analysis.digits.digit_classifier" and classes not in (None, 10):
-        raise ConfigError(
-            f"metrics=[label_accuracy] has a classifier of ten digits, and dataset.num_classes={classes}: leave "
-            "label_accuracy out."
         )
 
 

@@ -9,9 +9,11 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from gan_lab.config.checks import Choice, Rule, check_rules, check_values
 from gan_lab.config.default_extractor import check_extractor
+from gan_lab.config.unused_keys import refuse_unused_keys
 from gan_lab.data.source import existing_path
 from gan_lab.errors import ConfigError
-from gan_lab.runs.latest import RUN, RUNS, check_directory, check_exists, dataset_of_run, run_named
+from gan_lab.files import did_you_mean
+from gan_lab.runs.latest import RUN, RUNS, check_directory, check_exists, check_weights, dataset_of_run, run_named
 
 
 def _is_number(value: Any) -> bool:
@@ -66,6 +68,7 @@ RULES: dict[str, tuple[Rule | Choice, ...]] = {
         Rule("smoothing", lambda v: v >= 0, "at least 0"),
     ),
     "export": (_WEIGHTS,),
+    "import": (_WEIGHTS, Rule("truncation", lambda v: 0 <= v <= 1, "in [0, 1]")),
     "evaluate": (
         Rule("evaluation.samples", lambda v: v >= 1, "at least 1"),
         Rule("evaluation.batch_size", lambda v: v >= 1, "at least 1"),
@@ -103,7 +106,7 @@ RULES: dict[str, tuple[Rule | Choice, ...]] = {
 
 
 def check_command(command: str, cfg: DictConfig) -> None:
-    """Refuse values out of range, runs that do not exist, and metrics without features. Light: imports no torch.
+    """Refuse values out of range or without effect, runs that do not exist, metrics without features. No torch.
 
     Raises:
         UserError: Names the key and what is allowed.
@@ -112,12 +115,21 @@ def check_command(command: str, cfg: DictConfig) -> None:
         check_values(cfg)
     else:
         check_rules(cfg, RULES.get(command, ()))
+        refuse_unused_keys(command, cfg)
     for check in CHECKS.get(command, ()):
         check(cfg)
 
 
 def _check_run(cfg: DictConfig) -> None:
     check_exists(run_named(cfg.run))
+
+
+def _check_weights_file(cfg: DictConfig) -> None:
+    """Refuse a source that does not exist, and an output file that does, before torch is imported."""
+    for key in ("source", "discriminator"):
+        file = None if cfg[key] is None else Path(cfg[key]).expanduser()
+        if file is not None and not file.exists():
+            raise ConfigError(f"{key}={cfg[key]} does not exist; give a file of published weights.{did_you_mean(file)}")
 
 
 def _check_out(cfg: DictConfig) -> None:
@@ -147,7 +159,7 @@ def _check_training(cfg: DictConfig) -> None:
     if cfg.resume is not None:
         check_exists(Path(cfg.resume))
     elif cfg.initialize is not None and not any(Path(cfg.run.dir, "checkpoints").glob("*.ckpt")):
-        check_exists(Path(cfg.initialize))  # a run that resumes does not read it again
+        check_weights(Path(cfg.initialize))  # a run that resumes does not read it again
     _check_source(cfg)
     check_extractor(cfg, cfg.dataset)
 
@@ -185,6 +197,7 @@ CHECKS: dict[str, tuple[Callable[[DictConfig], None], ...]] = {
     "sample": (_check_run,),
     "interpolate": (_check_run,),
     "export": (_check_run,),
+    "import": (_check_weights_file,),
     "evaluate": (_check_out, _check_evaluation),
     "memorization": (_check_out, _check_memorization),
     "prepare": (_check_source,),

@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 from gan_lab.config.schema import SCHEMAS, Search
 from gan_lab.errors import DataError
 from gan_lab.files import refuse_links
+from gan_lab.runs.new_folders import NOTES, OF_A_RUN, note_if_new, note_new
 
 _generated: set[str] = set()  # ids that this process has generated
 _claimed: dict[str, str] = {}  # folder names with such an id to the folders created for them
@@ -59,6 +60,7 @@ def run_id() -> str:
 def run_folder(path: str) -> str:
     """The run folder for Hydra. A folder with a generated name is created here, atomically, for one run only."""
     if not any(generated in path for generated in _generated):
+        note_if_new(path)
         return path
     if path not in _claimed:
         _claimed[path] = _create(path)
@@ -75,15 +77,19 @@ def _create(path: str) -> str:
             if not os.path.isdir(folder):  # else another process was faster
                 raise DataError(f"{error.filename} cannot be written: {error.strerror}.") from error
         else:
+            note_new(folder)
             return folder
     raise AssertionError("unreachable")
 
 
 def notes_folder(path: str) -> str:
-    """Folder for Hydra's record of the overrides: a separate one for a resumed run."""
+    """Folder for Hydra's record of the overrides: a separate one where there is a record already."""
     refuse_links(Path(path))  # Hydra writes there next
-    started = any(os.path.exists(os.path.join(path, name)) for name in ("config.yaml", "checkpoints"))
-    return ".hydra/resumed" if started else ".hydra"
+    is_run = any(os.path.exists(os.path.join(path, name)) for name in OF_A_RUN)
+    notes = f"{NOTES}/resumed" if is_run or os.path.exists(os.path.join(path, NOTES)) else NOTES
+    if not is_run:
+        note_if_new(os.path.join(path, notes))
+    return notes
 
 
 def first(*values: Any) -> Any:

@@ -171,6 +171,7 @@ class Sample(Draws):
 
     count: int = MISSING
     labels: Any = None
+    generator: Any = None
     truncation: float | None = None
     truncation_form: str = MISSING
     truncation_cutoff: int | None = None
@@ -191,6 +192,7 @@ class Interpolate(Draws):
     smoothing: float = MISSING
     space: str = MISSING
     labels: Any = None
+    generator: Any = None
     truncation: float | None = None
     truncation_form: str = MISSING
     truncation_cutoff: int | None = None
@@ -201,6 +203,18 @@ class Interpolate(Draws):
 @dataclass
 class Export(LoadsGenerator):
     """Top level of `conf/export.yaml`."""
+
+
+@dataclass
+class Import:
+    """Top level of `conf/import.yaml`."""
+
+    source: str = MISSING
+    format: str = MISSING
+    discriminator: str | None = None
+    weights: str = MISSING
+    truncation: float = MISSING
+    out: str | None = None
 
 
 @dataclass
@@ -322,8 +336,8 @@ class Search:
 
 
 SCHEMAS = {
-    "train": Train, "sample": Sample, "interpolate": Interpolate, "export": Export, "evaluate": Evaluate,
-    "memorization": Memorization, "duplicates": Duplicates, "prepare": Prepare, "report": Report,
+    "train": Train, "sample": Sample, "interpolate": Interpolate, "export": Export, "import": Import,
+    "evaluate": Evaluate, "memorization": Memorization, "duplicates": Duplicates, "prepare": Prepare, "report": Report,
     "compare": Compare, "bench": Bench, "list": List, "runs": Runs,
 }  # fmt: skip
 """Schema of the config of each command."""

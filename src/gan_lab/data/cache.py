@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gan_lab.data.decode import Decoder
-from gan_lab.data.raw import RawImages
+from gan_lab.data.raw import RawImages, UnusableImage, counts_by_kind
 from gan_lab.errors import DataError
 
 CACHES = ("auto", "device", "memory", "none")
@@ -81,7 +82,7 @@ def decode_all(raw: RawImages, decoder: Decoder, on_error: str = "stop", progres
         DataError: An image cannot be read and `on_error` is "stop", or no image can be read.
     """
     images = torch.empty(len(raw), decoder.channels, decoder.resolution, decoder.resolution, dtype=torch.uint8)
-    failures: dict[int, DataError] = {}
+    failures: dict[int, UnusableImage] = {}
     for found in _decode_chunks(raw, decoder, images, progress and len(raw) >= _PROGRESS_FROM):
         if found and on_error == "stop":
             raise next(iter(found.values()))
@@ -93,16 +94,18 @@ def decode_all(raw: RawImages, decoder: Decoder, on_error: str = "stop", progres
     return DecodedImages(images[kept], None if raw.labels is None else raw.labels[kept])
 
 
-def _decode_chunks(raw: RawImages, decoder: Decoder, images: Tensor, progress: bool) -> Iterator[dict[int, DataError]]:
+def _decode_chunks(
+    raw: RawImages, decoder: Decoder, images: Tensor, progress: bool
+) -> Iterator[dict[int, UnusableImage]]:
     """Fill `images`, and yield the errors of each chunk, in order, by position."""
     from tqdm import tqdm
 
-    def decode(first: int) -> dict[int, DataError]:
+    def decode(first: int) -> dict[int, UnusableImage]:
         failures = {}
         for position in range(first, min(first + _CHUNK, len(raw))):
             try:
                 images[position] = decoder(raw, position)
-            except DataError as error:
+            except UnusableImage as error:
                 failures[position] = error
         return failures
 
@@ -116,14 +119,15 @@ def _decode_chunks(raw: RawImages, decoder: Decoder, images: Tensor, progress: b
         pool.shutdown(cancel_futures=True)
 
 
-def _report(raw: RawImages, failures: dict[int, DataError]) -> None:
-    """Log one warning about all skipped images; raise DataError if none is left."""
+def _report(raw: RawImages, failures: dict[int, UnusableImage]) -> None:
+    """Log one warning about all skipped images, with the number of each kind; raise DataError if none is left."""
     first = next(iter(failures.values()))
     if len(failures) == len(raw):
         raise DataError(f"None of the {len(raw)} images can be used; the first problem: {first}") from first
     names = ", ".join(raw.name(position) for position in list(failures)[:_NAMED_IN_WARNING])
     more = ", …" if len(failures) > _NAMED_IN_WARNING else ""
-    _logger.warning("Skipped %d of %d images that cannot be used: %s%s.", len(failures), len(raw), names, more)
+    kinds = counts_by_kind(Counter(error.kind for error in failures.values()))
+    _logger.warning("Skipped %d of %d images (%s): %s%s.", len(failures), len(raw), kinds, names, more)
 
 
 def _memory_bytes() -> int:

@@ -84,7 +84,7 @@ def fingerprint(raw: RawImages, decoder: Decoder) -> str:
     """
     digest = hashlib.sha256(repr(decoder).encode())
     for position in range(len(raw)):
-        content = _bytes(raw, position)
+        content = item_bytes(raw, position)
         digest.update(len(content).to_bytes(8, "little"))  # so that no byte can pass from one item to the next
         digest.update(content)
     if raw.labels is not None:
@@ -143,7 +143,8 @@ def _ends_of_bytes(content: bytes) -> bytes:
     return content if len(content) <= 2 * SAMPLED_BYTES else content[:SAMPLED_BYTES] + content[-SAMPLED_BYTES:]
 
 
-def _bytes(raw: RawImages, position: int) -> bytes:
+def item_bytes(raw: RawImages, position: int) -> bytes:
+    """The bytes of an item; empty if it cannot be read."""
     try:
         item = raw.items[position]
         return item.read_bytes() if isinstance(item, Path) else _encoded(item)

@@ -9,11 +9,14 @@ from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
 from gan_lab.data.arguments import check_at_least, check_choice
-from gan_lab.data.raw import RawImages
+from gan_lab.data.raw import RawImages, UnusableImage
 from gan_lab.errors import ConfigError, DataError
 
 FITS = ("crop", "pad", "stretch")
 """Allowed methods to make an image square; see `to_tensor`."""
+
+FILTERS = {"lanczos": Image.Resampling.LANCZOS, "box": Image.Resampling.BOX}
+"""Allowed filters for resizing."""
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
@@ -34,6 +37,7 @@ class Decoder:
     fit: str = "crop"
     background: int = 255
     min_resolution: int = 2
+    filter: str = "lanczos"
 
     def __post_init__(self) -> None:
         check_at_least("dataset.resolution", self.resolution, 1)
@@ -42,6 +46,7 @@ class Decoder:
                 f"dataset.channels={self.channels} is not possible; choose 1 (gray), 3 (RGB) or 4 (RGBA)."
             )
         check_choice("dataset.fit", self.fit, FITS)
+        check_choice("dataset.filter", self.filter, tuple(FILTERS))
         if not 0 <= self.background <= 255:
             raise ConfigError(
                 f"dataset.background={self.background} is not a gray value; give one from 0 (black) to 255 (white)."
@@ -52,19 +57,20 @@ class Decoder:
         """Decode one image to uint8 (C, H, W).
 
         Raises:
-            DataError: The image cannot be read, is too small, or has values of an unknown range.
+            UnusableImage: The image cannot be read, is too small, or has values of an unknown range.
         """
         image = raw.load(position)
         width, height = image.size
         if min(width, height) < self.min_resolution:
-            raise DataError(
+            raise UnusableImage(
                 f"{raw.name(position)} is {width}x{height} pixels, smaller than "
-                f"dataset.min_resolution={self.min_resolution}; remove it, or give a smaller dataset.min_resolution."
+                f"dataset.min_resolution={self.min_resolution}; remove it, or give a smaller dataset.min_resolution.",
+                f"below dataset.min_resolution={self.min_resolution}",
             )
         try:
-            return to_tensor(image, self.channels, self.resolution, self.fit, self.background)
+            return to_tensor(image, self.channels, self.resolution, self.fit, self.background, self.filter)
         except ValueError as error:
-            raise DataError(f"{raw.name(position)} cannot be converted: {error}.") from error
+            raise UnusableImage(f"{raw.name(position)} cannot be converted: {error}.", "of unknown range") from error
 
 
 def refused(error: DataError) -> DataError:
@@ -72,7 +78,14 @@ def refused(error: DataError) -> DataError:
     return DataError(f"{str(error).rstrip('.')}; dataset.on_error=skip leaves such images out.")
 
 
-def to_tensor(image: Image.Image, channels: int, resolution: int, fit: str = "crop", background: int = 255) -> Tensor:
+def to_tensor(
+    image: Image.Image,
+    channels: int,
+    resolution: int,
+    fit: str = "crop",
+    background: int = 255,
+    filter: str = "lanczos",
+) -> Tensor:
     """Convert an image of any mode to a square uint8 tensor, (channels, resolution, resolution).
 
     The EXIF orientation is applied; of an animation the first frame is taken; 16-bit values are scaled to 8 bits.
@@ -85,9 +98,10 @@ def to_tensor(image: Image.Image, channels: int, resolution: int, fit: str = "cr
             never enlarges; "stretch" scales width and height separately.
         background: Gray value in 0..255 below transparent pixels and around padded images. With four channels
             transparency stays, and the padding is transparent.
+        filter: "lanczos", or "box": the mean of the pixels below each new pixel.
     """
     image = _to_mode(_upright(image), channels, background)
-    image = _to_square(image, resolution, fit, background)
+    image = _to_square(image, resolution, fit, background, FILTERS[filter])
     pixels = torch.from_numpy(np.array(image))  # (H, W) or (H, W, C)
     return pixels.unsqueeze(0) if channels == 1 else pixels.permute(2, 0, 1).contiguous()
 
@@ -142,25 +156,25 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.rint(values).astype(np.uint8))
 
 
-def _to_square(image: Image.Image, resolution: int, fit: str, background: int) -> Image.Image:
+def _to_square(image: Image.Image, resolution: int, fit: str, background: int, filter: Image.Resampling) -> Image.Image:
     """Resize with antialiasing to `resolution` x `resolution`."""
     width, height = image.size
     if fit == "pad":
-        return _pad(image, resolution, background)
+        return _pad(image, resolution, background, filter)
     if fit == "stretch":
-        return image.resize((resolution, resolution), Image.Resampling.LANCZOS)
+        return image.resize((resolution, resolution), filter)
     size = min(width, height)
     left, top = (width - size) / 2, (height - size) / 2
-    return image.resize((resolution, resolution), Image.Resampling.LANCZOS, box=(left, top, left + size, top + size))
+    return image.resize((resolution, resolution), filter, box=(left, top, left + size, top + size))
 
 
-def _pad(image: Image.Image, resolution: int, background: int) -> Image.Image:
+def _pad(image: Image.Image, resolution: int, background: int, filter: Image.Resampling) -> Image.Image:
     """Shrink to fit if necessary, and center on the background."""
     width, height = image.size
     scale = min(1.0, resolution / max(width, height))
     if scale < 1:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        image = image.resize(size, Image.Resampling.LANCZOS)
+        image = image.resize(size, filter)
     color = {"L": (background,), "RGB": (background,) * 3, "RGBA": (background,) * 3 + (0,)}[image.mode]
     canvas = Image.new(image.mode, (resolution, resolution), color if len(color) > 1 else background)
     canvas.paste(image, ((resolution - image.width) // 2, (resolution - image.height) // 2))

@@ -4,14 +4,25 @@ import numpy as np
 import torch
 
 from gan_lab.data.raw import NumberedNames, RawImages
+from gan_lab.errors import ConfigError
+
+SOURCE = "scikit-learn"
 
 
-def read_digits(source: str = "scikit-learn") -> RawImages:
+def read_digits(source: str = SOURCE) -> RawImages:
     """scikit-learn's `load_digits`: 8x8 gray images with labels 0 to 9; nothing is downloaded.
 
     Args:
-        source: Name of the set in messages; the images always come from the installed scikit-learn.
+        source: Only `scikit-learn`; the name of the set in messages.
+
+    Raises:
+        ConfigError: It is another source, whose images would not be used.
     """
+    if source != SOURCE:
+        raise ConfigError(
+            f"dataset.source={source} has no effect on these digits, which come with scikit-learn; give a data set as "
+            "well, as in dataset=image_folder."
+        )
     from sklearn.datasets import load_digits
 
     digits = load_digits()

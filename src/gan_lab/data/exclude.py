@@ -1,11 +1,13 @@
-"""Exclusion of the images that `gan-lab duplicates` lists from a data set."""
+"""Exclusion of images from a data set: those that `gan-lab duplicates` lists, and copies of another set."""
 
 import csv
-from collections.abc import Collection
+import hashlib
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import torch
 
+from gan_lab.data.content import item_bytes
 from gan_lab.data.raw import RawImages
 from gan_lab.errors import DataError
 
@@ -52,3 +54,25 @@ def without(raw: RawImages, names: Collection[str], file: str) -> RawImages:
     if not kept:
         raise DataError(f"dataset.exclude={file} leaves none of the {len(raw)} images.")
     return raw.at(torch.tensor(kept))
+
+
+def without_copies(raw: RawImages, others: RawImages) -> RawImages:
+    """The images of a set whose bytes are not those of an image of `others`.
+
+    Raises:
+        DataError: No image is left.
+    """
+    known = set(_digests(others)) - {_digest(b"")}  # of images that cannot be read
+    kept = [position for position, digest in enumerate(_digests(raw)) if digest not in known]
+    if not kept:
+        raise DataError(f"All {len(raw):,} images are in the split of dataset.reader.without_copies_of as well.")
+    return raw.at(torch.tensor(kept))
+
+
+def _digests(raw: RawImages) -> Iterator[bytes]:
+    for position in range(len(raw)):
+        yield _digest(item_bytes(raw, position))
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=16).digest()

@@ -23,10 +23,10 @@ _logger = logging.getLogger(__name__)
 
 
 class _Decoded(TypedDict):
-    """Result of a worker: a batch, the positions that it skipped, and an error message or ""."""
+    """Result of a worker: a batch, the reason of each position that it skipped, and an error message or ""."""
 
     batch: Batch
-    skipped: list[int]
+    skipped: dict[int, str]
     error: str
 
 
@@ -121,11 +121,11 @@ class FileLoader(ResumableLoader):
             generator=torch.Generator().manual_seed(0),  # keeps the worker seeds off the global random state
         )
 
-    def _record_skipped(self, skipped: list[int]) -> None:
+    def _record_skipped(self, skipped: dict[int, str]) -> None:
         """Record the unreadable images, and log a warning at the first one."""
         if skipped and not self.skipped:
-            name = self._dataset.raw.name(skipped[0])
-            _logger.warning("%s cannot be used; it and others like it are replaced by the next readable image.", name)
+            reason = next(iter(skipped.values())).rstrip(".")
+            _logger.warning("%s; it and others that cannot be used are replaced by the next readable image.", reason)
         self.skipped.update(skipped)
 
 
@@ -152,11 +152,11 @@ class _BatchDecoder(Dataset[_Decoded]):
 
     def __getitems__(self, positions: list[int]) -> _Decoded:
         """The batch at these positions; called by the data loader."""
-        skipped: list[int] = []
+        skipped: dict[int, str] = {}
         try:
             pairs = [self._usable(position, skipped) for position in positions]
         except DataError as error:
-            return {"batch": {}, "skipped": [], "error": str(error)}
+            return {"batch": {}, "skipped": {}, "error": str(error)}
         index = torch.tensor([position for position, _ in pairs])
         batch: Batch = {"image": torch.stack([image for _, image in pairs]), "index": index}
         if self.labels is not None:
@@ -166,10 +166,10 @@ class _BatchDecoder(Dataset[_Decoded]):
                 # The queue would do it in a thread, whose failure the training process never learns of.
                 batch = {key: tensor.share_memory_() for key, tensor in batch.items()}
         except (RuntimeError, OSError) as error:
-            return {"batch": {}, "skipped": [], "error": _worker_failure(error)}
+            return {"batch": {}, "skipped": {}, "error": _worker_failure(error)}
         return {"batch": batch, "skipped": skipped, "error": ""}
 
-    def _usable(self, position: int, skipped: list[int]) -> tuple[int, Tensor]:
+    def _usable(self, position: int, skipped: dict[int, str]) -> tuple[int, Tensor]:
         """This image, or with `on_error="skip"` the next one that can be read, with its position."""
         for candidate in itertools.chain(range(position, len(self.raw)), range(position)):
             try:
@@ -177,7 +177,7 @@ class _BatchDecoder(Dataset[_Decoded]):
             except DataError as error:
                 if self.on_error == "stop":
                     raise refused(error) from error
-                skipped.append(candidate)
+                skipped[candidate] = str(error)
         raise DataError(f"None of the {len(self.raw)} images can be used; the first is {self.raw.name(0)}.")
 
 

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from gan_lab.data.raw import shortened
+from gan_lab.data.splits import SPLIT_NAMES
 from gan_lab.errors import DataError
 
 LABELS_FILE = "dataset.json"
 
-SPLITS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing"})
+SPLITS = frozenset(name for names in SPLIT_NAMES for name in names)
 """Names of folders that hold a part of a data set, in lower case."""
 
 DOMAINS = frozenset({"A", "B", "trainA", "trainB", "valA", "valB", "testA", "testB"})
@@ -55,7 +56,8 @@ def _number(label: Any, name: str, file: str) -> int:
 def folder_labels(names: Sequence[str], source: str) -> Labels:
     """The first-level folders in alphabetical order as classes; None if an image is not in a folder.
 
-    The numbered folders `00000`, `00001`, … of StyleGAN's data sets are parts of one list and not classes.
+    The numbered folders `00000`, `00001`, … of StyleGAN's data sets, and those of FFHQ, are parts of one list and not
+    classes.
 
     Args:
         names: Relative paths of the images.
@@ -99,7 +101,9 @@ def _first_choice(classes: Sequence[str]) -> str:
 
 
 def _are_numbered_parts(names: Sequence[str], classes: Sequence[str]) -> bool:
-    """True for `00000/img00000000.png`, `00001/img00001000.png`, …"""
+    """True for `00000/img00000000.png`, `00001/img00001000.png`, …; and for FFHQ's `00000/00000.png`, …"""
+    if all(re.fullmatch(r"(\d\d)000/\1\d{3}\.\w+", name) for name in names):
+        return True
     return list(classes) == [f"{number:05d}" for number in range(len(classes))] and all(
         re.fullmatch(r"\d{5}/img\d{8}\.\w+", name) for name in names
     )

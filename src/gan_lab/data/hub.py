@@ -1,4 +1,4 @@
-"""Reader of data sets from the Hugging Face hub, from folders in its layout, and from folders of IDX files."""
+"""Reader of published data sets: from the Hugging Face hub, or from local copies."""
 
 import contextlib
 import logging
@@ -13,9 +13,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from gan_lab.data.idx import has_idx, read_idx_folder
-from gan_lab.data.raw import Item, NumberedNames, RawImages
-from gan_lab.errors import DataError
+from gan_lab.data.exclude import without_copies
+from gan_lab.data.published import PUBLISHED, expected_images, read_local
+from gan_lab.data.raw import Item, NumberedNames, RawImages, shortened
+from gan_lab.data.splits import Part
+from gan_lab.errors import ConfigError, DataError, unknown_choice
+from gan_lab.files import read_text
+from gan_lab.ranks import is_first_process
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -29,31 +33,71 @@ _logger = logging.getLogger(__name__)
 
 
 def read_hub(
-    source: str, split: str = "train", subset: str | None = None, image: str | None = None, label: str | None = None
+    source: str,
+    split: str = "train",
+    subset: str | None = None,
+    image: str | None = None,
+    label: str | None = None,
+    published: str | None = None,
+    without_copies_of: str | None = None,
 ) -> RawImages:
-    """Read one split of a hub data set, of a folder in the same layout, or of a folder of IDX files.
+    """Read one split of a hub data set, of a folder in the same layout, or of the files of its authors.
 
     Args:
-        source: Hub id such as "ylecun/mnist", or the path of a folder; `~` is the home folder.
-        split: Name of the split.
-        subset: Name of the configuration, for hub data sets that have several.
+        source: Hub id such as "ylecun/mnist", or the path of a folder or zip file; `~` is the home folder.
+        split: Name of the split, or of several as in `train+extra`.
+        subset: Name of the configuration, for hub data sets that have several; category of LSUN.
         image: Name of the column of images; by default the only one.
         label: Name of the column of labels; by default the first of class labels, else one of integers with a name of
-            `LABEL_NAMES`. Other integers may be anything, such as the person in a photo.
+            `LABEL_NAMES`. Other integers may be anything, such as the person in a photo. Columns of truth values and
+            texts, and the attributes of CelebA, are labels only if they are named here.
+        published: Name of the set in `gan_lab.data.published`. A folder may have the files of its authors, and its
+            number of images is compared with what was found.
+        without_copies_of: Name of another split: images that are in it, too, are left out.
 
     Raises:
-        DataError: The source does not exist, cannot be reached, or lacks the split, images or the named columns; or
-            there are several columns of images and none is named.
+        ConfigError: There is no published set of this name.
+        DataError: The source does not exist, cannot be reached, is damaged or of another set, or lacks the split,
+            images or the named columns; or there are several columns of images and none is named.
     """
-    folder = Path(source).expanduser()
-    if folder.is_dir() and has_idx(folder):
-        return read_idx_folder(folder, split)
-    if folder.is_file():
-        raise DataError(f"dataset.source={source} is a file; give a hub id or a folder of parquet or IDX files.")
-    if not folder.is_dir() and _looks_like_path(source):
+    if published is not None and published not in PUBLISHED:
+        raise ConfigError(unknown_choice("dataset.reader.published", published, PUBLISHED))
+    raw = _read(source, Part(split, subset, label), image, published)
+    if published is not None:
+        _compare_count(len(raw), source, split, published)
+    if without_copies_of is None:
+        return raw
+    others = _read(source, Part(without_copies_of, subset, label), image, published)
+    kept = without_copies(raw, others)
+    if is_first_process():
+        _logger.info(
+            "%s of %s images of %s (%s) are copies of images of its split %s and are left out.",
+            f"{len(raw) - len(kept):,}", f"{len(raw):,}", source, split, without_copies_of,
+        )  # fmt: skip
+    return kept
+
+
+def _read(source: str, part: Part, image: str | None, published: str | None) -> RawImages:
+    path = Path(source).expanduser()
+    if not path.exists() and _looks_like_path(source):
         raise DataError(f"dataset.source={source} does not exist; give a hub id or an existing folder.")
-    dataset = _load(str(folder) if folder.is_dir() else source, split, subset, local=folder.is_dir())
-    return _to_raw(dataset, source, split, image, label)
+    local = read_local(path, part, published) if path.exists() else None
+    if local is None:
+        dataset = _load(str(path) if path.is_dir() else source, part.split, part.subset, local=path.is_dir())
+        return _to_raw(dataset, source, part.split, image, part.label)
+    if image is not None:
+        raise DataError(f"dataset.reader.image={image} names a column, and {source} has files of images; leave it out.")
+    return local
+
+
+def _compare_count(found: int, source: str, split: str, published: str) -> None:
+    """Warn if the set has another number of images in this split."""
+    expected = expected_images(published, split)
+    if expected and found not in expected and is_first_process():
+        _logger.warning(
+            "%s has %s images in its split %s, and %s has %s: a part may be missing.",
+            source, f"{found:,}", split, PUBLISHED[published].title, " or ".join(f"{n:,}" for n in sorted(expected)),
+        )  # fmt: skip
 
 
 class EncodedColumn:
@@ -88,6 +132,8 @@ def _load(source: str, split: str, subset: str | None, local: bool) -> "Dataset"
         _logger.info("Reading %s from the hub; it is downloaded unless it is in the local cache.", source)
     try:
         with _quiet(), contextlib.nullcontext() if reachable else _offline():
+            if local and not _describes(Path(source), subset):
+                return _load_parquet(Path(source), split, subset)
             return load_dataset(source, subset, split=split)
     except DatasetNotFoundError as error:
         raise DataError(f"dataset.source={source} is not on the hub, or is not accessible to you.") from error
@@ -100,6 +146,27 @@ def _load(source: str, split: str, subset: str | None, local: bool) -> "Dataset"
         if "Unknown split" in str(error):
             raise DataError(f"dataset.reader.split={split} is not in {source}: {_first_line(error)}.") from error
         raise DataError(f"dataset.source={source} cannot be read as a data set: {_first_line(error)}.") from error
+
+
+def _describes(folder: Path, subset: str | None) -> bool:
+    """Whether the description of a hub data set in a folder has this configuration."""
+    readme = folder / "README.md"
+    return readme.is_file() and f"config_name: {subset or 'default'}\n" in read_text(readme)
+
+
+def _load_parquet(folder: Path, split: str, subset: str | None) -> "Dataset":
+    """Read the files of a hub data set without its description, from which the library takes the splits."""
+    from datasets import load_dataset
+
+    base = folder / subset if subset is not None and (folder / subset).is_dir() else folder
+    names = [part.partition("[")[0] for part in split.split("+")]
+    files = {
+        name: sorted(map(str, [*base.glob(f"{name}-*.parquet"), *base.glob(f"data/{name}-*.parquet")]))
+        for name in names
+    }
+    if all(files.values()):
+        return load_dataset("parquet", data_files=files, split=split)
+    return load_dataset(str(base), split=split)
 
 
 def _first_line(error: BaseException) -> str:
@@ -206,16 +273,28 @@ def _read_labels(dataset: "Dataset", source: str, name: str | None) -> tuple[Ten
 
     features = dataset.features
     declared = [key for key, feature in features.items() if isinstance(feature, ClassLabel)]
-    integers = [
-        key
-        for key, feature in features.items()
-        if isinstance(feature, Value) and feature.dtype.lstrip("u")[:3] == "int"
-    ]
-    if name is not None and name not in declared + integers:
-        known = ", ".join(declared + integers) or "none"
+    kinds = {key: feature.dtype for key, feature in features.items() if isinstance(feature, Value)}
+    integers = [key for key, kind in kinds.items() if kind.lstrip("u")[:3] == "int"]
+    others = [key for key, kind in kinds.items() if kind in ("bool", "string")]
+    if name is not None and name not in declared + integers + others:
+        known = shortened(declared + integers + others, 50) or "none"
         raise DataError(f"dataset.reader.label={name} is not a column of labels of {source}; these are {known}.")
     column = name or next(iter(declared + [key for key in integers if key.lower() in LABEL_NAMES]), None)
     if column is None or dataset.data.column(column).null_count:
         return None, None
-    labels = torch.tensor(dataset.data.column(column).to_numpy(), dtype=torch.int64)
+    values = dataset.data.column(column)
+    if column in others:
+        return _named_labels(values.to_pylist(), column, kinds[column])
+    labels = torch.tensor(values.to_numpy(), dtype=torch.int64)
+    if len(labels) and int(labels.max()) == -1:  # the labels of ImageNet's test images are withheld
+        return None, None
     return labels, list(features[column].names) if column in declared else None
+
+
+def _named_labels(values: list[bool] | list[str], column: str, kind: str) -> tuple[Tensor, list[str]]:
+    """Labels and names of the classes of a column of truth values or texts."""
+    if kind == "bool":
+        return torch.tensor(values, dtype=torch.int64), [f"not {column}", column]
+    classes = sorted(set(map(str, values)))
+    numbers = {name: number for number, name in enumerate(classes)}
+    return torch.tensor([numbers[str(value)] for value in values]), classes

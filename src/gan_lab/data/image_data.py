@@ -51,6 +51,7 @@ class ImageData(TrainingData):
         max_images: Train on this many images, chosen by the seed; None for all.
         budget_images: Default for the number of real images that a run sees; only stored here.
         exclude: A `duplicates.csv` of `gan-lab duplicates`: its images are excluded, before `max_images` applies.
+        filter: Filter for resizing: "lanczos", or "box" for means of pixels.
 
     Raises:
         ConfigError: A value is not allowed.
@@ -75,9 +76,10 @@ class ImageData(TrainingData):
         budget_images: int = 1_000_000,
         max_images: int | None = None,
         exclude: str | None = None,
+        filter: str = "lanczos",
     ) -> None:
         super().__init__(DataSpec(channels, resolution, num_classes), batch_size, seed, budget_images)
-        self._decoder = Decoder(channels, resolution, fit, background, min_resolution)
+        self._decoder = Decoder(channels, resolution, fit, background, min_resolution, filter)
         if num_classes is not None:
             check_at_least("dataset.num_classes", num_classes, 1)
         check_at_least("dataset.num_workers", num_workers, 0)

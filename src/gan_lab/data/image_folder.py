@@ -14,6 +14,7 @@ from gan_lab.data.folder_labels import LABELS_FILE, folder_labels, listed_labels
 from gan_lab.data.raw import MAX_FILE_BYTES, RawImages
 from gan_lab.data.source import existing_path
 from gan_lab.errors import DataError
+from gan_lab.files import MAX_TEXT_BYTES
 from gan_lab.ranks import is_first_process
 
 log = logging.getLogger(__name__)
@@ -54,11 +55,15 @@ def read_image_folder(source: str) -> RawImages:
         files = _files_below(path)
         names = _images(files, source)
         items: FolderFiles | ZipMembers = FolderFiles(path, names)
-        listing = (path / LABELS_FILE).read_bytes() if LABELS_FILE in files else None
+        listing = None
+        if LABELS_FILE in files:
+            refuse_huge({LABELS_FILE: (path / LABELS_FILE).stat().st_size}, [LABELS_FILE], path, MAX_TEXT_BYTES)
+            listing = (path / LABELS_FILE).read_bytes()
     else:
-        sizes = _sizes_in_zip(path)
+        sizes = sizes_in_zip(path)
         names = _images(sizes, source)
-        _refuse_huge(sizes, [*names, LABELS_FILE], path)
+        refuse_huge(sizes, names, path)
+        refuse_huge(sizes, [LABELS_FILE], path, MAX_TEXT_BYTES)
         items = ZipMembers(path, names)
         listing = ZipMembers(path, [LABELS_FILE])[0] if LABELS_FILE in sizes else None
     if not names:
@@ -148,8 +153,12 @@ def _is_regular(file: Path) -> bool:
         return False
 
 
-def _sizes_in_zip(path: Path) -> dict[str, int]:
-    """Names of the members of a zip file, and their sizes when unpacked."""
+def sizes_in_zip(path: Path) -> dict[str, int]:
+    """Names of the members of a zip file, and their sizes when unpacked.
+
+    Raises:
+        DataError: The file is damaged, or not a zip file.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             return {member.filename: member.file_size for member in archive.infolist() if not member.is_dir()}
@@ -159,12 +168,21 @@ def _sizes_in_zip(path: Path) -> dict[str, int]:
         raise DataError(f"dataset.source={path} is neither a folder nor a zip file.") from error
 
 
-def _refuse_huge(sizes: dict[str, int], names: list[str], path: Path) -> None:
+def refuse_huge(sizes: dict[str, int], names: list[str], path: Path, limit: int | None = None) -> None:
+    """Raise DataError if a file with one of these names, perhaps in an archive, has more bytes than the limit.
+
+    Args:
+        sizes: Sizes of files by name.
+        names: The files to check.
+        path: The folder or archive that they are in.
+        limit: The limit in bytes; None for that of an image.
+    """
+    limit = MAX_FILE_BYTES if limit is None else limit
     for name in names:
-        if sizes.get(name, 0) > MAX_FILE_BYTES:
+        if sizes.get(name, 0) > limit:
             raise DataError(
-                f"{path}/{name} has {sizes[name] / 2**20:,.0f} MiB, more than the limit of {MAX_FILE_BYTES >> 20} MiB; "
-                "remove it from the archive."
+                f"{path}/{name} has {sizes[name] / 2**20:,.0f} MiB, more than the limit of {limit / 2**20:,.0f} MiB; "
+                "remove it."
             )
 
 

@@ -56,8 +56,10 @@ class MixtureData(DistributionData):
 
 def _check(mixture: GaussianMixture, resolution: int | None, channels: int, num_classes: int | None) -> None:
     """Raise ConfigError if the mixture is empty or contradicts one of the values."""
-    if mixture.modes == 0 or not mixture.std > 0:
-        raise ConfigError("dataset.mixture needs at least one mode and a std above 0.")
+    if mixture.modes == 0:
+        raise ConfigError("dataset.mixture has no modes: dataset.mixture.modes (modes_per_axis) must be at least 1.")
+    if not mixture.std > 0:
+        raise ConfigError("dataset.mixture.std must be greater than 0.")
     if resolution is not None:
         raise ConfigError(f"dataset.resolution={resolution} is not possible; points have none, so it must be null.")
     if channels != 2:

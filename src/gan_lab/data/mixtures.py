@@ -91,7 +91,11 @@ def ring(
         std: Standard deviation of each coordinate, before the division.
         divisor: Divisor of all coordinates and of the standard deviation.
         first_twice: The first mode has twice the weight of each other.
+
+    Raises:
+        ConfigError: The radius or the divisor is not positive.
     """
+    _require_positive("radius", radius)
     angles = [2 * math.pi * mode / modes for mode in range(modes)]
     centers = [(radius * math.cos(angle), radius * math.sin(angle)) for angle in angles]
     return replace(_divided(centers, std, divisor), first_twice=first_twice)
@@ -107,7 +111,11 @@ def grid(modes_per_axis: int = 5, spacing: float = 2.0, std: float = 0.05, divis
         spacing: Distance between neighboring modes, before the division.
         std: Standard deviation of each coordinate, before the division.
         divisor: Divisor of all coordinates and of the standard deviation.
+
+    Raises:
+        ConfigError: The spacing or the divisor is not positive.
     """
+    _require_positive("spacing", spacing)
     steps = [spacing * (step - (modes_per_axis - 1) / 2) for step in range(modes_per_axis)]
     return _divided([(x, y) for x in steps for y in steps], std, divisor)
 
@@ -140,8 +148,7 @@ def spiral(
     Raises:
         ConfigError: The values do not define a spiral.
     """
-    if not turns > 0:
-        raise ConfigError(f"dataset.mixture.turns={turns} is not possible; give a number above 0.")
+    _require_positive("turns", turns)
     if not 0 <= inner_radius < radius:
         raise ConfigError(
             f"dataset.mixture.inner_radius={inner_radius} is not possible; give a number from 0 to below "
@@ -169,6 +176,10 @@ def _angle_at(length: float) -> float:
 
 
 def _divided(centers: list[tuple[float, float]], std: float, divisor: float) -> GaussianMixture:
-    if not divisor > 0:
-        raise ConfigError(f"dataset.mixture.divisor={divisor} is not possible; give a number above 0.")
+    _require_positive("divisor", divisor)
     return GaussianMixture(tuple((x / divisor, y / divisor) for x, y in centers), std / divisor)
+
+
+def _require_positive(name: str, value: float) -> None:
+    if not value > 0:
+        raise ConfigError(f"dataset.mixture.{name}={value} is not possible; give a number above 0.")

@@ -14,9 +14,9 @@ from torch import Tensor
 from gan_lab.data.content import fingerprint
 from gan_lab.data.decode import Decoder, refused
 from gan_lab.data.pyramid import DESCRIPTION, LABELS, NAMES, Pyramid, array_file, read_description, smaller_images
-from gan_lab.data.raw import RawImages
+from gan_lab.data.raw import RawImages, UnusableImage
 from gan_lab.errors import DataError
-from gan_lab.files import write_text
+from gan_lab.files import read_text, write_text
 
 _PROGRESS = "progress.json"
 _BLOCK_BYTES = 1 << 28  # of full-size pixels in memory, and between two progress records
@@ -99,7 +99,7 @@ class _PyramidWriter:
         """The state that an interrupted call recorded, or a new one with empty arrays."""
         if (folder / _PROGRESS).is_file():
             try:
-                record = json.loads((folder / _PROGRESS).read_text(encoding="utf-8"))
+                record = json.loads(read_text(folder / _PROGRESS, errors="strict"))
                 skipped = {int(row): name for row, name in record["pyramid"].pop("skipped").items()}
                 writer = cls(folder, Pyramid(**record["pyramid"], skipped=skipped), int(record["done"]))
             except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -141,14 +141,15 @@ class _PyramidWriter:
             pool.shutdown(cancel_futures=True)
 
     def _usable(
-        self, raw: RawImages, first: int, found: list[Images | DataError], on_error: str
+        self, raw: RawImages, first: int, found: list[Images | UnusableImage], on_error: str
     ) -> Iterator[Images | None]:
         """The images of a block, None for skipped ones, which are recorded in the description."""
         for row, images in enumerate(found, first):
-            if isinstance(images, DataError):
+            if isinstance(images, UnusableImage):
                 if on_error == "stop":
                     raise refused(images) from images
                 self.pyramid.skipped[row] = raw.name(row)
+                self.pyramid.kinds[images.kind] = self.pyramid.kinds.get(images.kind, 0) + 1
                 yield None
             else:
                 yield images
@@ -182,9 +183,11 @@ class _PyramidWriter:
         return self.pyramid
 
 
-def _decode_at_all(raw: RawImages, position: int, decoder: Decoder, resolutions: Sequence[int]) -> Images | DataError:
+def _decode_at_all(
+    raw: RawImages, position: int, decoder: Decoder, resolutions: Sequence[int]
+) -> Images | UnusableImage:
     """One image at all resolutions, or the error if it cannot be read."""
     try:
         return smaller_images(decoder(raw, position), resolutions)
-    except DataError as error:
+    except UnusableImage as error:
         return error

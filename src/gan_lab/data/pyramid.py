@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gan_lab.data.raw import RawImages
 from gan_lab.errors import DataError
-from gan_lab.files import write_text
+from gan_lab.files import read_text, write_text
 
 DESCRIPTION = "pyramid.json"
 LABELS = "labels.npy"
@@ -34,6 +34,7 @@ class Pyramid:
         classes: Names of the labels, or None.
         split: Split of a published data set, or None.
         skipped: Rows and names of the unreadable images; their rows are black and unused.
+        kinds: Number of these images by reason, see `UnusableImage`.
         version: Version of this layout.
     """
 
@@ -45,6 +46,7 @@ class Pyramid:
     classes: list[str] | None = None
     split: str | None = None
     skipped: dict[int, str] = field(default_factory=dict)
+    kinds: dict[str, int] = field(default_factory=dict)
     version: int = 1
 
     @property
@@ -73,7 +75,7 @@ def read_description(source: str) -> Pyramid:
     """
     file = Path(source).expanduser() / DESCRIPTION
     try:
-        fields = json.loads(file.read_text(encoding="utf-8") if file.is_file() else "")
+        fields = json.loads(read_text(file, errors="strict"))
         pyramid = Pyramid(**{**fields, "skipped": {int(row): name for row, name in fields["skipped"].items()}})
         _check(pyramid)
         return pyramid
@@ -100,6 +102,7 @@ def _check(pyramid: Pyramid) -> None:
         "classes": pyramid.classes is None or _are(pyramid.classes, str),
         "split": isinstance(pyramid.split, str | None),
         "skipped": all(0 <= row < pyramid.count for row in rows) and _are(list(pyramid.skipped.values()), str),
+        "kinds": isinstance(pyramid.kinds, dict) and _are(list(pyramid.kinds.values()), int),
         "version": pyramid.version == 1,
     }
     if wrong := [name for name, is_valid in valid.items() if not is_valid]:

@@ -1,7 +1,7 @@
 """Image sets before decoding: items, names and labels."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -106,24 +106,44 @@ class RawImages:
         """Name of the image at this position, for messages."""
         return self.names[position]
 
-    def headers(self, count: int) -> list["Header"]:
-        """Headers of at most `count` evenly spaced images; unreadable ones are left out."""
-        found = []
+    def headers(self, count: int) -> list["Header | None"]:
+        """Headers of at most `count` evenly spaced images; None for unreadable ones."""
+        found: list[Header | None] = []
         for position in range(0, len(self), -(-len(self) // count)):
+            header = None
             with suppress(Exception):  # Pillow's decoders raise many types; `load` reports them
-                found.append(_header(self.items[position]))
+                header = _header(self.items[position])
+            found.append(header)
         return found
 
     def load(self, position: int) -> Image.Image:
         """Read and decode one image, in its own mode and size.
 
         Raises:
-            DataError: The item is missing, empty, truncated, damaged, too large or not an image.
+            UnusableImage: The item is missing, empty, truncated, damaged, too large or not an image.
         """
         try:
             return _decode(self.items[position])
         except Exception as error:  # Pillow's decoders raise many types for damaged bytes
-            raise DataError(f"{self.name(position)} cannot be read: {_reason(error)}.") from error
+            kind = "cannot be read" if isinstance(error, OSError) and error.strerror else "cannot be decoded"
+            raise UnusableImage(f"{self.name(position)} cannot be read: {_reason(error)}.", kind) from error
+
+
+class UnusableImage(DataError):
+    """An image that cannot be used.
+
+    Attributes:
+        kind: Short reason, such as `cannot be decoded`, by which such images are counted.
+    """
+
+    def __init__(self, message: str, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+def counts_by_kind(kinds: Mapping[str, int]) -> str:
+    """Numbers of unusable images by kind: `3 cannot be decoded, 2 below dataset.min_resolution=2`."""
+    return ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items(), key=lambda each: -each[1]))
 
 
 class Header(NamedTuple):

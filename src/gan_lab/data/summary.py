@@ -24,16 +24,22 @@ Size = tuple[int, int]
 
 
 def summary(raw: RawImages, decoder: Decoder, num_classes: int | None) -> str:
-    """Number of images, classes, sizes and color modes, and how many images are enlarged or cropped a lot.
+    """Number of images, classes, sizes and color modes, and how many images are unusable, enlarged or cropped a lot.
 
     Args:
         raw: The images.
         decoder: Their conversion.
         num_classes: Number of classes that training uses; None if it uses no labels.
     """
-    headers = raw.headers(CHECKED)
-    parts = [f"{len(raw):,} images", *_labels(raw, num_classes), _formats(headers, len(raw))]
-    return "; ".join([*parts, *_changes([header.size for header in headers], len(raw), decoder)])
+    found = raw.headers(CHECKED)
+    readable = [header for header in found if header is not None]
+    usable = [header for header in readable if min(header.size) >= decoder.min_resolution]
+    too_small = f"are smaller than dataset.min_resolution={decoder.min_resolution} and cannot be used"
+    counts = {"cannot be read": len(found) - len(readable), too_small: len(readable) - len(usable)}
+    counts |= _changes([header.size for header in usable], decoder)
+    texts = [f"{_of(count, len(found), len(raw))} {text}" for text, count in counts.items() if count]
+    checked = "" if len(found) == len(raw) else f" (of {len(found):,} that were checked)"
+    return "; ".join([f"{len(raw):,} images", *_labels(raw, num_classes), f"{_formats(usable)}{checked}", *texts])
 
 
 def class_names(raw: RawImages, num_classes: int | None = None) -> list[str]:
@@ -54,7 +60,7 @@ def _labels(raw: RawImages, num_classes: int | None) -> list[str]:
     return [f"{len(names)} classes: {shortened([f'{n} ({c:,})' for n, c in zip(names, counts, strict=True)])}"]
 
 
-def _formats(headers: Sequence[Header], total: int) -> str:
+def _formats(headers: Sequence[Header]) -> str:
     """Sizes and color modes."""
     if not headers:
         return "sizes unknown"
@@ -62,10 +68,10 @@ def _formats(headers: Sequence[Header], total: int) -> str:
     (width, height), (widest, highest) = sizes[0], sizes[-1]
     span = f"{width}x{height}" if len(set(sizes)) == 1 else f"{width}x{height} to {widest}x{highest}"
     modes = " and ".join(sorted({MODES.get(header.mode, header.mode) for header in headers}))
-    return f"{span} pixels, {modes}{'' if len(headers) == total else f' (of {len(headers):,} that were checked)'}"
+    return f"{span} pixels, {modes}"
 
 
-def _changes(sizes: Sequence[Size], total: int, decoder: Decoder) -> list[str]:
+def _changes(sizes: Sequence[Size], decoder: Decoder) -> dict[str, int]:
     """Large changes of the images by the decoder, each with the number of images."""
     shown, found = decoder.resolution, {}
     if decoder.fit == "pad":
@@ -75,7 +81,7 @@ def _changes(sizes: Sequence[Size], total: int, decoder: Decoder) -> list[str]:
         change = "are distorted" if decoder.fit == "stretch" else "lose all outside of the square in the middle"
         long = sum(max(s) > LONG * min(s) for s in sizes)
         found[f"are more than {LONG:g} times as long as wide and {change}"] = long
-    return [f"{_of(count, len(sizes), total)} {text}" for text, count in found.items() if count]
+    return found
 
 
 def _of(count: int, checked: int, total: int) -> str:

@@ -59,8 +59,13 @@ class Player:
 
     @cached_property
     def statistics(self) -> list[Tensor]:
-        """Buffers of the layers that keep statistics of their inputs."""
+        """Buffers of the layers that keep statistics of their inputs in the updates of this player."""
         return statistics_buffers(self.network)
+
+    @cached_property
+    def statistics_of_all_updates(self) -> list[Tensor]:
+        """Buffers of the layers that keep statistics of their inputs in the updates of all players."""
+        return statistics_buffers(self.network, of_all_updates=True)
 
     @cached_property
     def power_iterations(self) -> list[Callable[[], None]]:
@@ -177,9 +182,9 @@ class PhaseRunner:
     """Performs the phases that are due on a batch.
 
     While a player is updated, the others get no gradient and keep their statistics and singular vectors, so a phase
-    changes only its own player. The batch is processed in `accumulate` micro-batches whose gradients are averaged, and
-    the random stream is split in the same way: without layers that mix samples, the result equals that of the complete
-    batch.
+    changes only its own player; except statistics that count all updates, such as StyleGAN's average style. The batch
+    is processed in `accumulate` micro-batches whose gradients are averaged, and the random stream is split in the same
+    way: without layers that mix samples, the result equals that of the complete batch.
 
     Args:
         module: Provides backward, optimizers, device, rank and profiler; see also `Algorithm`.
@@ -246,13 +251,14 @@ class PhaseRunner:
             self.optimizer(player).state.clear()
 
     def tensors_to_average(self) -> list[Tensor]:
-        """Gradients and statistics of the updated player, computed on this process's part of the batch.
+        """Gradients and statistics that were computed on this process's part of the batch.
 
         Processes that train on one batch together average these before the step.
         """
         player = cast(Player, self._player)
         gradients = [p.grad for p in player.parameters if p.grad is not None]
-        return [*gradients, *(buffer for buffer in player.statistics if buffer.is_floating_point())]
+        common = [buffer for each in self.players.values() for buffer in each.statistics_of_all_updates]
+        return [*gradients, *(buffer for buffer in [*player.statistics, *common] if buffer.is_floating_point())]
 
     def before_step(self) -> None:
         """Check the gradient, clip it and record its norm. Called after it was unscaled and synchronized.

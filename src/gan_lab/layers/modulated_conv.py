@@ -1,11 +1,15 @@
 """Convolution whose input channels are scaled by a style vector, StyleGAN2."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gan_lab.layers.fir import fir_filter
+from gan_lab.layers.float16 import in_float16
 
 EPSILON = 1e-8
+TINY = 1e-12
+"""Lower bound of maxima in denominators."""
 
 
 class ModulatedConv2d(nn.Module):
@@ -18,6 +22,10 @@ class ModulatedConv2d(nn.Module):
     The weights of a sample are never formed: its input is scaled by s, and its output by the inverse norms, which are a
     matrix product of s^2 and the sums of w^2. This equals a convolution with a group for each sample, in a fraction of
     the time, because the weights are the same for all samples.
+
+    In float16 products could overflow. There, if they are demodulated, which removes any factor, the weights of an
+    output channel are first divided by their maximum and by the root of their number, and the factors of a sample by
+    their maximum, as in the authors' code.
 
     Args:
         style_dim: Size of a style.
@@ -45,16 +53,27 @@ class ModulatedConv2d(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """(n, outputs, h, w), or (n, outputs, 2 h, 2 w), for x (n, inputs, h, w) and styles (n, style_dim)."""
-        factors = self.affine(style)  # (n, inputs)
-        x = self.conv(x * factors[:, :, None, None])
-        if self.up:
-            x = fir_filter(x, padding=1, gain=4)
-        return x * self._inverse_norms(factors).to(x.dtype)[:, :, None, None] if self.demodulate else x
+        factors, weight = self.affine(style), self.conv.weight  # (n, inputs)
+        if self.demodulate and in_float16(x):
+            factors, weight = self._small(factors, weight)
+        x = self._convolved(x * factors.to(x.dtype)[:, :, None, None], weight)
+        return x * self._inverse_norms(factors, weight).to(x.dtype)[:, :, None, None] if self.demodulate else x
 
-    def _inverse_norms(self, factors: Tensor) -> Tensor:
+    def _convolved(self, x: Tensor, weight: Tensor) -> Tensor:
+        if self.up:
+            return fir_filter(F.conv_transpose2d(x, weight, stride=2), padding=1, gain=4)
+        return F.conv2d(x, weight, padding=weight.shape[-1] // 2)
+
+    def _small(self, factors: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Factors up to 1, and weights up to 1 / sqrt(their number), as float32."""
+        factors, weight = factors.float(), weight.float()
+        inputs = (0, 2, 3) if self.up else (1, 2, 3)
+        peaks = weight.abs().amax(inputs, keepdim=True) * (weight[:, 0] if self.up else weight[0]).numel() ** 0.5
+        return factors / factors.abs().amax(1, keepdim=True).clamp_min(TINY), weight / peaks.clamp_min(TINY)
+
+    def _inverse_norms(self, factors: Tensor, weight: Tensor) -> Tensor:
         """1 / norm of the weights of each sample and output channel, (n, outputs), never in half precision."""
         with torch.autocast(factors.device.type, enabled=False):
-            weight = self.conv.weight
             wide = torch.promote_types(weight.dtype, torch.float32)
             squares = weight.to(wide).square().sum((2, 3))  # (outputs, inputs); (inputs, outputs) if transposed
             by_input = squares if self.up else squares.T

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gan_lab.layers.float16 import clamp_in_float16
 from gan_lab.layers.pixel_norm import PixelNorm
 from gan_lab.ranges import require_at_least, require_range
 
@@ -19,8 +20,8 @@ AVERAGE_DECAY = 0.995
 
 
 def scaled_leaky_relu(x: Tensor) -> Tensor:
-    """Leaky ReLU of slope 0.2 times sqrt(2): of N(0, 1) numbers, the mean square is 1.04."""
-    return F.leaky_relu(x, SLOPE) * sqrt(2)
+    """Leaky ReLU of slope 0.2 times sqrt(2): of N(0, 1) numbers, the mean square is 1.04. In float16 it is clamped."""
+    return clamp_in_float16(F.leaky_relu(x, SLOPE) * sqrt(2))
 
 
 class MappingNetwork(nn.Module):
@@ -92,8 +93,9 @@ class StyleMapping(nn.Module):
     """Styles of all layers of a generator, w in the paper, from latents (Karras et al., 2020).
 
     In training mode some batches are mixed (Karras et al., 2019, section 3.1): from a random layer on, the styles are
-    those of other latents, which are N(0, 1) numbers. The moving average of the styles is updated at each call, and is
-    part of the state dict. In evaluation mode styles are not mixed, and may be truncated; see `with_truncated_styles`.
+    those of other latents, which are N(0, 1) numbers. The moving average of the styles is updated at each call, in the
+    updates of both players as in the authors' code, and is part of the state dict. In evaluation mode styles are not
+    mixed, and may be truncated; see `with_truncated_styles`.
 
     Args:
         latent_dim: Size of a latent.
@@ -110,6 +112,7 @@ class StyleMapping(nn.Module):
 
     gives_styles: ClassVar[bool] = True
     keeps_statistics: ClassVar[bool] = True
+    counts_all_updates: ClassVar[bool] = True
     average: Tensor
 
     def __init__(

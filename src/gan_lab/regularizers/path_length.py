@@ -19,7 +19,8 @@ class PathLength(CheckedPenalty, nn.Module):
     a)^2 with J the Jacobian of the samples in the latents, y normal image noise divided by the root of the number of
     pixels, and a the moving average of the lengths with the current ones, as in the authors' code. Of a generator with
     styles J is the Jacobian in the styles, and the length the root mean square over its layers. Needs a generator that
-    does not mix samples.
+    does not mix samples. Of several micro-batches each updates a; of several processes all have the mean of their
+    lengths.
 
     Args:
         weight: Factor on the penalty; 2 in the authors' code.
@@ -56,15 +57,20 @@ class PathLength(CheckedPenalty, nn.Module):
         self.register_buffer("mean", torch.zeros(()))
 
     def forward(self, step: Step) -> Tensor:
-        count = max(1, round(self.fraction * len(step.fake.samples)))
-        latents = cast(Tensor, step.fake.latents)[:count]
+        latents = cast(Tensor, step.fake.latents)  # the samples of all of them are not computed
+        count = max(1, round(self.fraction * len(latents)))
+        latents = latents[:count]
         condition = None if step.fake.condition is None else step.fake.condition[:count]
         samples, inputs = _samples_and_inputs(step.network, latents, condition)
         noise = step.noise.normal(*samples.shape[1:])[:count]
         lengths = F.path_lengths(samples, inputs, noise)
-        mean = self.mean + self.decay * (lengths.mean() - self.mean)
-        self.mean.copy_(mean_over_processes(mean.detach()))
-        return torch.square(lengths - mean).mean()
+        local = lengths.mean()
+        current = mean_over_processes(local.detach())
+        self.mean.lerp_(current, self.decay)
+        # a has a gradient through the current mean, which is that of all processes: the gradients of this term are
+        # averaged over them. Its value is 0.
+        through_mean = -2 * self.decay * (current - self.mean) * (local - local.detach())
+        return torch.square(lengths - self.mean).mean() + through_mean
 
 
 def _samples_and_inputs(network: nn.Module, latents: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from gan_lab.noise import Noise
 from gan_lab.processes import mean_over_processes, num_processes
-from gan_lab.ranges import require_at_least
+from gan_lab.ranges import require_at_least, require_positive
 from gan_lab.regularizers import functional as F
 from gan_lab.regularizers.base import CheckedPenalty
 from gan_lab.step import DiscriminatorOutputs, Step
@@ -37,6 +37,10 @@ class GradientPenalty(CheckedPenalty):
     per_sample: ClassVar[bool] = True
     player_kind: ClassVar[str] = "discriminator"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_positive("target", self.target)  # a divisor
+
     def __call__(self, step: Step) -> Tensor:
         points = F.interpolate(step.real.samples, step.fake.samples, step.noise.uniform())
         return F.gradient_penalty(step.real.critic, points, self.target)
@@ -58,6 +62,10 @@ class DivergencePenalty(CheckedPenalty):
     player: str = "discriminator"
     per_sample: ClassVar[bool] = True
     player_kind: ClassVar[str] = "discriminator"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_positive("power", self.power)
 
     def __call__(self, step: Step) -> Tensor:
         points = F.interpolate(step.real.samples, step.fake.samples, step.noise.uniform())
@@ -85,6 +93,11 @@ class Dragan(CheckedPenalty):
     player: str = "discriminator"
     per_sample: ClassVar[bool] = True
     player_kind: ClassVar[str] = "discriminator"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_at_least("target", self.target, 0)
+        require_at_least("noise_scale", self.noise_scale, 0)
 
     def __call__(self, step: Step) -> Tensor:
         return F.norm_penalty(step.real.critic, self.points(step.real.samples, step.noise), self.target)

@@ -98,15 +98,15 @@ def _write_csv(comparison: Comparison, file: Path) -> None:
     """A row for each group and metric: mean and deviation of the finite numbers, and the count of the others."""
     lines = io.StringIO(newline="")
     writer = csv.writer(lines)
-    writer.writerow(["group", "metric", "runs", "not_finite", "mean", "sd", "ideal_value"])
+    writer.writerow(["group", "metric", "runs", "not_finite", "mean", "sd", "ideal_value", "run_names", "settings"])
     for group in comparison.groups:
         for key in comparison.metrics:
             values = group.finals(key)
             finite = [value for value in values if math.isfinite(value)]
             mean, sd = mean_and_sd(finite) if finite else (None, None)
             if values:
-                lost = len(values) - len(finite)
-                writer.writerow([group.name, key, len(values), lost, mean, sd, comparison.ideal_value(key)])
+                numbers = [len(values), len(values) - len(finite), mean, sd, comparison.ideal_value(key)]
+                writer.writerow([group.name, key, *numbers, "; ".join(group.run_names), group.settings])
     write_text(file, lines.getvalue())
 
 
@@ -156,7 +156,8 @@ def _sheet(comparison: Comparison, columns: int) -> Image.Image | None:
         files = [_nearest(figures[group.name], images, reach) for images in wanted]
         real = group.runs[0].path / "samples" / "real.png"
         files.append(real if real.is_file() else None)
-        rows.append((group.name.replace(" ", "\n"), [None if file is None else read_figure(file) for file in files]))
+        lines = dict.fromkeys([group.members, *group.settings.split()])
+        rows.append(("\n".join(lines), [None if file is None else read_figure(file) for file in files]))
     return sheet(rows, [*(short(images) for images in wanted), "truth"])
 
 

@@ -3,18 +3,19 @@
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import yaml
 
 from gan_lab.charts.line_chart import Line, LineChart
-from gan_lab.errors import ConfigError, DataError
+from gan_lab.errors import ConfigError, DataError, UserError
+from gan_lab.files import refuse_link_out
 from gan_lab.metrics.protocol import differences
 from gan_lab.reports.tables import Table, aligned, cell, mean_and_sd, upright
 from gan_lab.reports.verdict import parameters
-from gan_lab.runs.folder import RunFolder, UnusableRun, find_runs, read_finished
+from gan_lab.runs.folder import PATHS_OF_DATA, RunFolder, find_runs, is_of_training, read_finished
 
 log = logging.getLogger(__name__)
 
@@ -24,16 +25,34 @@ MOST_DIFFERENCES, MOST_LETTERS = 12, 40
 NO_RESULT = ("eval/seconds",)
 """Keys below `eval/` that are not measurements of samples."""
 
+DIFFERS = "what differs"
+"""Heading of the settings of a group."""
+
 PERFECT = "(perfect sampler)"
 """Name of the ideal value in tables and legends."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ in the seed only. `name` lists the settings that distinguish it from the other groups."""
+    """Runs that differ in the seed only.
+
+    Attributes:
+        name: Short and different from those of other groups: names of the runs; in a sweep, where these are numbers,
+            `settings`.
+        runs: The runs.
+        run_names: Their names, each different from those of all other runs.
+        settings: Settings that distinguish the group from the others; empty for the only group.
+    """
 
     name: str
     runs: list[RunFolder]
+    run_names: Sequence[str] = ()
+    settings: str = ""
+
+    @property
+    def members(self) -> str:
+        """Names of the first three runs, and the number of the others."""
+        return _abbreviated(self.run_names)
 
     def finals(self, key: str) -> list[float]:
         """Last numbers of a log key, one for each run that has it."""
@@ -70,12 +89,9 @@ class Comparison:
 
     def table(self) -> Table:
         """A row for each group, with mean ± standard deviation over seeds, and one for a perfect sampler."""
-        rows = [
-            [group.name, str(len(group.runs)), *(cell(group.finals(key)) for key in self.metrics)]
-            for group in self.groups
-        ]
+        rows = [[group.members, group.settings, *map(cell, map(group.finals, self.metrics))] for group in self.groups]
         ideals = ["" if (ideal := self.ideal_value(key)) is None else f"{ideal:.4g}" for key in self.metrics]
-        return [["group", "runs", *self.metrics], *rows, *([[PERFECT, "", *ideals]] if any(ideals) else [])]
+        return [["runs", DIFFERS, *self.metrics], *rows, *([[PERFECT, "", *ideals]] if any(ideals) else [])]
 
     def ideal_value(self, key: str) -> float | None:
         """The value of a perfect sampler, from the first run that records it."""
@@ -137,9 +153,10 @@ class Comparison:
     def origins(self) -> dict[str, list[str]]:
         """Names of the runs by what their evaluations are of, as `at 50,000 images against faces`."""
         found: dict[str, list[str]] = defaultdict(list)
-        for run in (run for group in self.groups for run in group.runs):
-            for origin in dict.fromkeys(filter(None, map(run.origin, self.metrics))):
-                found[origin].append(run.path.name)
+        for group in self.groups:
+            for name, run in zip(group.run_names, group.runs, strict=True):
+                for origin in dict.fromkeys(filter(None, map(run.origin, self.metrics))):
+                    found[origin].append(name)
         return found
 
     def markdown(self) -> str:
@@ -168,22 +185,23 @@ def compare(root: Path | Sequence[Path], patterns: Sequence[str]) -> Comparison:
     roots = [root] if isinstance(root, Path) else list(root)
     common = common_folder(roots)
     runs, refused = [], {}
-    for path in dict.fromkeys(path for each in roots for path in find_runs(each)):
+    found = {path: folder for folder in roots for path in find_runs(folder)}
+    for path, folder in found.items():
         try:
+            refuse_link_out(path, folder)
             runs.append(read_finished(path))
         except Exception as error:  # a foreign folder may hold anything; the others are compared
-            known = isinstance(error, (UnusableRun, yaml.YAMLError, ValueError, OSError))
+            known = isinstance(error, (UserError, yaml.YAMLError, ValueError, OSError))
             message = str(error) if known else f"it is unreadable: {type(error).__name__} {error}"
             refused[os.path.relpath(path, common)] = " ".join(message.split()).rstrip(".")
     if not runs:
         where = ", ".join(map(str, roots))
         reasons = "".join(f" ({path}: {reason})" for path, reason in list(refused.items())[:1])
         raise DataError(f"{where} contains no finished run{reasons}: name some, as in gan-lab compare runs/a runs/b.")
-    groups, metrics = grouped(runs), _chosen(runs, patterns)
-    without = [run.path.name for run in runs if not run.results]
-    return Comparison(
-        groups, metrics, refused, _differing(groups), without if len(without) < len(runs) else [], _mixed(runs, metrics)
-    )
+    groups, metrics, named = grouped(runs), _chosen(runs, patterns), named_runs(runs)
+    without = [name for name, run in named.items() if not run.results]
+    without = without if len(without) < len(runs) else []
+    return Comparison(groups, metrics, refused, _differing(groups), without, _mixed(named, metrics))
 
 
 def common_folder(roots: Sequence[Path]) -> Path:
@@ -192,30 +210,39 @@ def common_folder(roots: Sequence[Path]) -> Path:
 
 
 def grouped(runs: Sequence[RunFolder]) -> list[Group]:
-    """Groups of runs with the same settings, named by the fewest keys that distinguish them, or by their folders."""
-    same: dict[frozenset[tuple[str, str]], list[RunFolder]] = defaultdict(list)
-    for run in runs:
-        same[frozenset(run.settings.items())].append(run)
-    members = list(same.values())
-    folders = {run.path.name for run in runs}
-    if (
-        len(runs) > 1
-        and len(folders) == len(members) == len(runs)
-        and not any(run.typed or run.choices for run in runs)
-    ):
-        # Runs started in Python have no overrides, but their folders have names.
-        return [Group(each[0].path.name, each) for each in members]
-    keys = distinguishing_keys([each[0] for each in members], runs)
-    return [Group(_name(each[0], keys), each) for each in members]
+    """Groups of runs with the same settings of training."""
+    same: dict[frozenset[tuple[str, str]], list[tuple[str, RunFolder]]] = defaultdict(list)
+    for name, run in named_runs(runs).items():
+        free = PATHS_OF_DATA if run.content_hash else ()
+        same[frozenset(item for item in run.settings.items() if item[0] not in free)].append((name, run))
+    heads = [members[0][1] for members in same.values()]
+    keys = distinguishing_keys(heads, runs)
+    settings = [_settings_text(head, keys) for head in heads]
+    is_sweep = all(run.path.name.isdigit() for run in runs) and all(settings) and len(set(settings)) == len(settings)
+    groups = []
+    for members, text in zip(same.values(), settings, strict=True):
+        names = [name for name, _ in members]
+        groups.append(Group(text if is_sweep else _abbreviated(names), [run for _, run in members], names, text))
+    return groups
+
+
+def named_runs(runs: Sequence[RunFolder]) -> dict[str, RunFolder]:
+    """Runs by the names of their folders; by paths below the common folder if some have the same name."""
+    folders = [run.path.resolve() for run in runs]
+    names = [folder.name for folder in folders]
+    if len(set(names)) < len(names):
+        common = os.path.commonpath(folders)
+        names = [os.path.relpath(folder, common) for folder in folders]
+    return dict(zip(names, runs, strict=True))
 
 
 def distinguishing_keys(heads: Sequence[RunFolder], runs: Sequence[RunFolder]) -> list[str]:
     """Keys that distinguish all of `heads`: overrides first, then groups, then any key, shallow ones first."""
-    typed = [key for run in runs for key in run.typed if key != "seed" and not key.startswith(("run.", "logger"))]
+    typed = [key for run in runs for key in run.typed]
     groups = [key for run in runs for key in run.choices]
     settings = sorted((key for run in runs for key in run.settings), key=lambda key: key.count("."))
     chosen: list[str] = []
-    for key in dict.fromkeys([*typed, *groups, *settings]):
+    for key in filter(_comparing(heads), dict.fromkeys([*typed, *groups, *settings])):
         kinds = len({_values(head, chosen) for head in heads})
         if kinds == len(heads):
             break
@@ -224,15 +251,22 @@ def distinguishing_keys(heads: Sequence[RunFolder], runs: Sequence[RunFolder]) -
     return chosen
 
 
+def _comparing(heads: Sequence[RunFolder]) -> Callable[[str], bool]:
+    """Whether a key is compared: a property of the training, and no path of data with the same content."""
+    contents = {head.content_hash for head in heads}
+    free = PATHS_OF_DATA if len(contents) == 1 and None not in contents else ()
+    return lambda key: is_of_training(key) and key not in free
+
+
 def _values(run: RunFolder, keys: Sequence[str]) -> tuple[str, ...]:
     return tuple(run.setting(key) for key in keys)
 
 
-def _name(run: RunFolder, keys: Sequence[str]) -> str:
-    """Settings of a group, as short as they are distinct: `generator.lr=0.1`, `loss=Hinge`."""
+def _settings_text(run: RunFolder, keys: Sequence[str]) -> str:
+    """Settings of a group, as short as they are distinct: `generator.lr=0.1 loss=Hinge`."""
     plain = [key.removesuffix("._target_") for key in keys]
     values = [_short_value(key, run.setting(key)) for key in keys]
-    return " ".join(f"{_short_key(key, plain)}={value}" for key, value in zip(plain, values, strict=True)) or "all"
+    return " ".join(f"{_short_key(key, plain)}={value}" for key, value in zip(plain, values, strict=True))
 
 
 def _short_key(key: str, others: Sequence[str]) -> str:
@@ -263,7 +297,7 @@ def _differing(groups: Sequence[Group]) -> Table:
     """Config keys with different values in the groups. Of several keys with the same values, the shallowest."""
     heads = [group.runs[0] for group in groups]
     keys = sorted(
-        {key for head in heads for key in head.settings},
+        {key for head in heads for key in filter(_comparing(heads), head.settings)},
         key=lambda key: (key.startswith("data_content."), key.count("."), key),
     )
     columns: dict[tuple[str, ...], str] = {}
@@ -290,11 +324,11 @@ def _chosen(runs: Sequence[RunFolder], patterns: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(chosen))
 
 
-def _mixed(runs: Sequence[RunFolder], metrics: Sequence[str]) -> list[str]:
+def _mixed(runs: Mapping[str, RunFolder], metrics: Sequence[str]) -> list[str]:
     """Differences of the known protocols of these log keys."""
     keys_of: dict[tuple[str, str], list[str]] = defaultdict(list)  # an entry with its values, to the keys
     for key in metrics:
-        protocols = {run.path.name: run.results[key].protocol for run in runs if key in run.results}
+        protocols = {name: run.results[key].protocol for name, run in runs.items() if key in run.results}
         for entry, names_of in differences(protocols).items():
             kinds = " and ".join(f"{value} in {_abbreviated(names)}" for value, names in names_of.items())
             keys_of[entry, kinds].append(key)

@@ -13,12 +13,14 @@ from markupsafe import Markup
 from gan_lab.charts.palette import LINE_COLORS
 from gan_lab.config.targets import find_target
 from gan_lab.errors import ConfigError
+from gan_lab.keys import leaves
 from gan_lab.metrics.naming import higher_is_better, metric_of_key
 from gan_lab.pages.coordinates import parallel_coordinates
 from gan_lab.pages.embedding import embedded
 from gan_lab.pages.line_chart import line_chart
 from gan_lab.pages.rendering import write_page
 from gan_lab.reports.comparison import (
+    DIFFERS,
     MOST_DIFFERENCES,
     PERFECT,
     Comparison,
@@ -28,7 +30,7 @@ from gan_lab.reports.comparison import (
 )
 from gan_lab.reports.run_page import REPORT
 from gan_lab.reports.tables import cell, mean_and_sd, upright
-from gan_lab.runs.folder import RunFolder
+from gan_lab.runs.folder import RunFolder, is_of_training
 
 SWEEP = "sweep.html"
 
@@ -58,7 +60,7 @@ def _facts(comparison: Comparison, root: Path, folder: Path) -> dict[str, Any]:
         "headline": f"{runs} runs in {len(groups)} groups; {len(comparison.refused)} left out.",
         "remarks": [remark for remark in comparison.remarks() if not remark.startswith("Left out")],
         "images_first": not comparison.is_evaluated,
-        "columns": ["group", "runs", *map(heading, comparison.metrics)],
+        "columns": ["runs", DIFFERS, *map(heading, comparison.metrics)],
         "sorted_by": heading(head) if higher is not None else "",
         "direction": "descending" if higher else "ascending",
         "rows": [_row(group, groups, comparison, folder) for group in groups],
@@ -79,13 +81,13 @@ def _facts(comparison: Comparison, root: Path, folder: Path) -> dict[str, Any]:
 def is_higher_better(run: RunFolder, key: str) -> bool | None:
     """Whether a higher number of a log key is better, as declared by gan_lab's metric; None if unknown."""
     targets = {}
-    for setting, target in run.settings.items():
+    for setting, target in leaves(run.config):
         parts = setting.split(".")
         # Only gan_lab's own metrics are imported, since the folder may come from another person.
         if (
             parts[:2] == ["evaluation", "metrics"]
             and parts[3:] == ["_target_"]
-            and target.startswith("gan_lab.metrics.")
+            and str(target).startswith("gan_lab.metrics.")
         ):
             targets[parts[2]] = target
     name = metric_of_key(key, targets)
@@ -123,7 +125,7 @@ def best_run(comparison: Comparison) -> Path | None:
 
 
 def _row(group: Group, groups: Sequence[Group], comparison: Comparison, folder: Path) -> dict[str, Any]:
-    cells = [_cell(group.name, group.name), _cell(str(len(group.runs)), len(group.runs))]
+    cells = [_cell(group.members, group.members), _cell(group.settings, group.settings)]
     for key in comparison.metrics:
         mean = _mean(group, key)
         higher = is_higher_better(group.runs[0], key)
@@ -166,9 +168,7 @@ def _coordinates(groups: Sequence[Group], metrics: Sequence[str]) -> Markup:
 def swept_keys(groups: Sequence[Group]) -> list[str]:
     """Overrides that differ between the groups; else the fewest keys that distinguish them."""
     runs = [run for group in groups for run in group.runs]
-    typed = dict.fromkeys(
-        key for run in runs for key in run.typed if key != "seed" and not key.startswith(("run.", "logger"))
-    )
+    typed = dict.fromkeys(key for run in runs for key in run.typed if is_of_training(key))
     swept = [key for key in typed if len({group.runs[0].setting(key) for group in groups}) > 1]
     return swept or distinguishing_keys([group.runs[0] for group in groups], runs)
 

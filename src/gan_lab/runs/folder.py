@@ -13,7 +13,7 @@ import yaml
 
 from gan_lab.durations import duration
 from gan_lab.errors import DataError
-from gan_lab.files import read_text, refuse_links
+from gan_lab.files import leads_out, read_text, refuse_links
 from gan_lab.keys import leaves
 from gan_lab.metrics.protocol import Measurement
 from gan_lab.runs.plain_yaml import parse_yaml
@@ -28,8 +28,23 @@ Row = dict[str, float]
 INITIALIZATION = "initialize.json"
 """File with what a run took from the weights that `initialize` names."""
 
-IGNORED = ("run.", "logger.", "callbacks.progress.", "allow_targets")
-"""Prefixes of keys that only affect where a run is stored and shown."""
+NOT_OF_TRAINING = (
+    "run.", "resume", "allow_changes", "allow_targets", "time_limit", "logger", "metrics", "extractor", "evaluation.",
+    "objective.", "callbacks.checkpoints.", "callbacks.environment.", "callbacks.evaluation.", "callbacks.preemption.",
+    "callbacks.progress.", "callbacks.sample_grids.", "callbacks.stage_grids.", "callbacks.train_log.",
+    "callbacks.warnings.", "hardware.accelerator", "hardware.devices", "hardware.num_nodes", "hardware.strategy",
+    "hardware.num_workers", "hardware.find_micro_batch", "trainer.accelerator", "trainer.devices", "trainer.num_nodes",
+    "trainer.strategy", "trainer.profiler", "trainer.detect_anomaly", "dataset.num_workers", "dataset.cache",
+    "dataset.budget_images", "budget.kimg", "budget.epochs",
+)  # fmt: skip
+"""Prefixes of keys that only affect where a run is stored, shown, measured and computed; protocols are compared
+separately, and the budget in images."""
+
+GROUPS_BY_KEY = ("hardware", "callbacks", "evaluation", "debug", "local")
+"""Groups whose choices are not compared, but some of the keys that they set."""
+
+PATHS_OF_DATA = ("dataset.source", "dataset.exclude")
+"""Keys that identify a data set only if its content is unknown."""
 
 MAX_COLUMNS = 2_000
 """Most columns of a log that are read: runs log some dozens of values."""
@@ -127,9 +142,15 @@ class RunFolder:
 
     @cached_property
     def settings(self) -> Settings:
-        """The resolved config without the seed and without paths and names of the run."""
+        """The resolved config of the training, without the seed and without paths of the run."""
         folder = str(_dict(self.config.get("run")).get("dir"))
-        return {key: value for key, value in self._flat.items() if not _is_ignored(key) and folder not in value}
+        return {key: value for key, value in self._flat.items() if is_of_training(key) and folder not in value}
+
+    @property
+    def content_hash(self) -> str | None:
+        """Content hash of the data set; None if unknown."""
+        found = _dict(self.config.get("data_content")).get("hash")
+        return found if isinstance(found, str) else None
 
     @property
     def seed(self) -> str:
@@ -162,16 +183,34 @@ class RunFolder:
     def records(self) -> dict[str, Measurement]:
         """The newest measurement of each key, from `results.json` or `evaluations.csv`; raw generator last."""
         found: dict[str, Any] = {}
-        for line in self._lines("evaluations.csv"):
-            if line.get("key") and line.get("protocol"):
-                key = f"eval/{'raw/' if line.get('weights') == 'raw' else ''}{line['key']}"
-                numbers = {"value": _float(line.get("value")), "ideal_value": _float(line.get("ideal_value"))}
-                found[key] = _dict(_json(line["protocol"])) | numbers
+        for key, _, protocol, line in self._evaluations:
+            numbers = {"value": _float(line.get("value")), "ideal_value": _float(line.get("ideal_value"))}
+            found[key] = protocol | numbers
         during = {
             k: each for k, each in self._measurements(found, "evaluations.csv").items() if not self._is_stale(each)
         }
         newest = during | {k: each for k, each in self.results.items() if _seen(each) >= _seen(during.get(k))}
         return {key: newest[key] for key in raw_last([*self.results, *during])}
+
+    @cached_property
+    def _evaluations(self) -> list[tuple[str, float | None, dict[str, Any], dict[str, str]]]:
+        """Log key, images seen, protocol and line of each measurement in `evaluations.csv`."""
+        lines = [line for line in self._lines("evaluations.csv") if line.get("key") and line.get("protocol")]
+        return [
+            (
+                f"eval/{'raw/' if line.get('weights') == 'raw' else ''}{line['key']}",
+                _float(line.get("images_seen")),
+                _dict(_json(line["protocol"])),
+                line,
+            )
+            for line in lines
+        ]
+
+    @cached_property
+    def _sources(self) -> dict[tuple[str, float | None], str]:
+        """Source of the real images of each evaluation, by log key and images seen."""
+        found = {(key, seen): protocol.get("real_source") for key, seen, protocol, _ in self._evaluations}
+        return {place: source for place, source in found.items() if isinstance(source, str)}
 
     def origin(self, key: str, images_seen: float | None = None) -> str:
         """Where a value of an evaluation is from, as `at 50,000 images against faces`; empty if unknown.
@@ -191,16 +230,22 @@ class RunFolder:
         if seen is not None and self._is_lost(seen):
             parts.append(f"(the newest checkpoint has {self._newest_checkpoint:,})")
         if measured is not None and measured.protocol.real_content is not None:
-            parts += self._against(None if of_log else measured)
+            parts += self._against(key, seen) if of_log else self._against_measured(measured)
         return " ".join(parts)
 
-    def _against(self, measured: Measurement | None) -> list[str]:
-        """The real images of a measurement as `against faces`; None for one during training, with the run's own."""
-        own = _dict(self.config.get("data_content")).get("hash")
-        compared = own if measured is None else measured.protocol.real_data
-        if measured is not None and None not in (own, compared) and compared != own:
-            return [f"against other data: {measured.protocol.real_source or measured.protocol.real_content}"]
-        source = _dict(self.config.get("dataset")).get("source")
+    def _against_measured(self, measured: Measurement) -> list[str]:
+        """The real images of a measurement as `against faces`, by the path that they had then."""
+        own, protocol = self.content_hash, measured.protocol
+        if None not in (own, protocol.real_data) and protocol.real_data != own:
+            return [f"against other data: {protocol.real_source or protocol.real_content}"]
+        return self._against_source(protocol.real_source)
+
+    def _against(self, key: str, seen: float | None) -> list[str]:
+        """The run's own images, as `against faces`, by the path that they had in an evaluation during training."""
+        return self._against_source(self._sources.get((key, seen)))
+
+    def _against_source(self, source: str | None) -> list[str]:
+        source = source or _dict(self.config.get("dataset")).get("source")
         return [f"against {Path(source).name}"] if isinstance(source, str) else []
 
     def _is_lost(self, seen: float) -> bool:
@@ -384,12 +429,16 @@ class RunFolder:
 def find_runs(folder: Path) -> list[Path]:
     """Run folders in or below `folder`, by number or name, links last; includes those of jobs that never started.
 
-    A folder to which several links lead, or which contains a link to itself, is entered once.
+    A folder to which several links lead, or which contains a link to itself, is entered once. A link that leads out of
+    `folder` is listed but not entered: `refuse_link_out` refuses it.
     """
-    return list(_runs_below(folder, set()))
+    return list(_runs_below(folder, folder, set()))
 
 
-def _runs_below(folder: Path, entered: set[Path]) -> Iterator[Path]:
+def _runs_below(folder: Path, root: Path, entered: set[Path]) -> Iterator[Path]:
+    if leads_out(folder, root):
+        yield folder
+        return
     home = folder.resolve()
     if home in entered:
         return
@@ -399,7 +448,7 @@ def _runs_below(folder: Path, entered: set[Path]) -> Iterator[Path]:
         return
     children = [child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")]
     for child in sorted(children, key=_order):
-        yield from _runs_below(child, entered)
+        yield from _runs_below(child, root, entered)
 
 
 def _order(folder: Path) -> tuple[bool, int, str]:
@@ -449,8 +498,9 @@ def raw_last(keys: Iterable[str]) -> list[str]:
     return sorted(keys, key=lambda key: key.startswith("eval/raw/"))
 
 
-def _is_ignored(key: str) -> bool:
-    return key.startswith(IGNORED) or key.rpartition(".")[2] == "seed"
+def is_of_training(key: str) -> bool:
+    """Whether a key, or a group, is a property of the training, other than its seed."""
+    return not key.startswith(NOT_OF_TRAINING) and key not in GROUPS_BY_KEY and key.rpartition(".")[2] != "seed"
 
 
 def _json(text: str) -> Any:

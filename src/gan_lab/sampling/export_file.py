@@ -1,10 +1,14 @@
-"""Export files: a generator's tensors as `.safetensors`, with a card in the metadata to build and use it."""
+"""Export files: a generator's tensors as `.safetensors`, with a card in the metadata to build and use it.
+
+A file of `gan-lab import` may also contain the discriminator, for `gan-lab train initialize=`.
+"""
 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -25,6 +29,9 @@ KINDS = ("ema", "raw")
 CARD, CARD_SHA256 = "gan_lab", "gan_lab_sha256"
 """Keys of the file's metadata: the card as JSON, and the SHA-256 of that text."""
 
+DISCRIMINATOR = "discriminator."
+"""Prefix of the discriminator's tensors; those of the generator have none."""
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -36,6 +43,7 @@ class Stored:
         images_seen: Real images seen in training.
         weights: `ema` or `raw`.
         file: The file.
+        discriminator: Tensors of the discriminator's state dict; empty if the file has none.
     """
 
     config: DictConfig
@@ -43,17 +51,25 @@ class Stored:
     images_seen: int
     weights: str
     file: Path
+    discriminator: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-def write_export(file: Path, state: Mapping[str, Any], card: Mapping[str, Any]) -> None:
+def write_export(
+    file: Path,
+    state: Mapping[str, Any],
+    card: Mapping[str, Any],
+    discriminator: Mapping[str, Tensor] = MappingProxyType({}),
+) -> None:
     """Write an export file atomically.
 
     Args:
         file: Ends with `.safetensors`; replaced if it exists.
         state: A state dict. Tensors with common memory are written separately; other values must be JSON values.
         card: Description of the generator, see `gan_lab.commands.export`; `state` and `sha256` are added.
+        discriminator: State dict of the discriminator, of tensors; empty for none.
     """
-    tensors = {key: value.detach().cpu().contiguous().clone() for key, value in state.items() if _is_tensor(value)}
+    everything = {**state, **{DISCRIMINATOR + key: value for key, value in discriminator.items()}}
+    tensors = {key: value.detach().cpu().contiguous().clone() for key, value in everything.items() if _is_tensor(value)}
     others = {key: value for key, value in state.items() if not _is_tensor(value)}
     text = json.dumps({**card, "state": others, "sha256": sha256(tensors)}, indent=2)
     with atomic_write(file) as target:
@@ -74,7 +90,8 @@ def read_export(file: Path, weights: str | None = None) -> Stored:
     try:
         kept, images_seen, state, digest = card["weights"], int(card["images_seen"]), card["state"], card["sha256"]
         config = foreign_config(card["config"], file)
-        everything = {**tensors, **state}
+        of_generator = {key: value for key, value in tensors.items() if not key.startswith(DISCRIMINATOR)}
+        everything = {**of_generator, **state}
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{file} has a card that cannot be used: {error} is missing or wrong.") from error
     if sha256(tensors) != digest:
@@ -83,7 +100,8 @@ def read_export(file: Path, weights: str | None = None) -> Stored:
         raise CheckpointError(f"{file} has a card that cannot be used: weights is missing or wrong.")
     if weights not in (kept, None):
         raise CheckpointError(f"{file} contains the {kept} generator, not the {weights} one: give weights={kept}.")
-    return Stored(config, everything, images_seen, kept, file)
+    discriminator = {key.removeprefix(DISCRIMINATOR): tensors[key] for key in tensors.keys() - of_generator.keys()}
+    return Stored(config, everything, images_seen, kept, file, discriminator)
 
 
 def read_card(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -18,10 +18,10 @@ from omegaconf import DictConfig
 from gan_lab.config.notes import first_key, read_overrides
 from gan_lab.config.overrides import to_paste
 from gan_lab.errors import ConfigError, TrainingError
+from gan_lab.interrupts import EXIT_STOPPED, release
 from gan_lab.runs.folder import find_runs, states_since
 from gan_lab.runs.state import FINISHED, RUNNING, STOPPED, is_dead, read_state
 from gan_lab.sweeps.signals import first_signal, is_stopping, stoppable, stoppable_workers
-from gan_lab.sweeps.trials import EXIT_STOPPED
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +94,7 @@ class WatchedLauncher(Launcher):
         return returns
 
     def _launch(self, overrides: Sequence[Sequence[str]], first: int) -> Sequence[JobReturn]:
+        release()
         if self.name.startswith("submitit"):  # SLURM signals its jobs itself
             return self.launcher.launch(overrides, initial_job_idx=first)
         with stoppable() if self.name == "basic" else stoppable_workers(self.folder):
@@ -105,7 +106,8 @@ class WatchedLauncher(Launcher):
         Raises:
             SystemExit: Always.
         """
-        states = [read_state(run).get("state") for run in find_runs(self.folder)]
+        runs = find_runs(self.folder) if self.folder.is_dir() else []  # removed if none of them began
+        states = [read_state(run).get("state") for run in runs]
         print(
             f"{first_signal()} stopped this sweep; {states.count(FINISHED)} of its runs are finished. To resume: the "
             f"same command with {to_paste('hydra.sweep.dir', os.path.relpath(self.folder))}",

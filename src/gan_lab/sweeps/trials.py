@@ -15,16 +15,15 @@ from omegaconf import DictConfig, OmegaConf
 
 from gan_lab.errors import UserError
 from gan_lab.files import write_text
+from gan_lab.interrupts import EXIT_STOPPED
 from gan_lab.keys import leaves
 from gan_lab.runs.folder import find_runs, states_since
+from gan_lab.runs.new_folders import note_if_new
 from gan_lab.runs.state import FAILED, read_state
 from gan_lab.terminal import show
 
 EXIT_TRIALS_FAILED = 1
 """Exit status of a sweep in which a run failed."""
-
-EXIT_STOPPED = 75
-"""Exit status of a run that was interrupted and can be resumed: EX_TEMPFAIL of sysexits.h, "try again"."""
 
 FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -40,8 +39,9 @@ class FailedTrials(Callback):
         self._start = 0.0
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Record the time, since a resumed sweep does not report earlier failures."""
+        """Record the time, since a resumed sweep does not report earlier failures, and whether the folder is new."""
         self._start = time.time()
+        note_if_new(config.hydra.sweep.dir)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Print the failed runs to standard error.

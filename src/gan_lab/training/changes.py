@@ -17,6 +17,7 @@ from gan_lab.errors import CheckpointError, ConfigError
 from gan_lab.files import read_text, relative_path
 from gan_lab.gans.base import AdversarialModule
 from gan_lab.keys import leaves
+from gan_lab.runs.folder import PATHS_OF_DATA
 from gan_lab.training.resuming import Start
 
 MAY_CHANGE = (
@@ -28,9 +29,6 @@ MAY_CHANGE = (
 """Prefixes of keys that may change when a run is resumed: storage, logging, evaluation, budget, hardware and data
 loading. If another setting is computed from the budget, such as growth, a change is detected in that key. The content
 of the data is compared separately."""
-
-PATHS_OF_DATA = ("dataset.source", "dataset.exclude")
-"""Keys that may change if the content of the data is the same."""
 
 KEPT = ("dataset.", "algorithm.", "loss.", "architecture.", "wrapper.", "conditioning.", "latent.")
 """Prefixes of the keys of data, model and labels. A run keeps them: with others it continues in another folder only."""

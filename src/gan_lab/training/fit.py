@@ -24,6 +24,7 @@ from gan_lab.config.messages import reason
 from gan_lab.config.notes import NOTES, Command, record_command
 from gan_lab.config.overrides import to_paste
 from gan_lab.config.targets import allowing
+from gan_lab.config.unused_keys import unused_keys
 from gan_lab.data.base import TrainingData
 from gan_lab.errors import TrainingError, is_out_of_memory
 from gan_lab.files import relative_path, write_text
@@ -51,6 +52,8 @@ def fit(cfg: DictConfig) -> Experiment:
     Raises:
         UserError: The config is invalid and nothing was trained, or a checkpoint cannot be written.
         TrainingError: The run collapsed, or a loss or gradient is not finite.
+        Interrupted: A signal arrived before training began; nothing was changed.
+        KeyboardInterrupt: A second Ctrl-C.
     """
     quiet_lightning()
     command = command_of(cfg)
@@ -68,6 +71,7 @@ def fit(cfg: DictConfig) -> Experiment:
         state = RunState(Path(resolved.run.dir))
         if start is not None and start.images_seen >= resolved.budget.images and state.finished:
             return _finished(resolved, data, start, more_than(start.images_seen, cfg))
+        signals.begin_training()
         build = partial(_build_experiment, data=data, changed=changed, signals=signals, command=command)
         experiment = _train_with_recovery(resolved, start, state, build)
     for callback in _preemptions(experiment):
@@ -131,9 +135,7 @@ def _record_initialization(experiment: Experiment, source: WeightFile | None) ->
         return
     found = source.compare(experiment.module)
     write_text(file, found.to_json())
-    log.info(
-        f"Initialized from {found.file}, after {found.images_seen:,} images; all names are in {relative_path(file)}:"
-    )
+    log.info(f"Initialized from {found.source}; all names are in {relative_path(file)}:")
     for network in found.networks:
         log.log(logging.WARNING if network.is_little else logging.INFO, f"- {network}.")
 
@@ -184,6 +186,8 @@ def _train(experiment: Experiment, start: Start | None, state: RunState) -> None
         ending = (STOPPED, "SIGINT") if is_interrupted else (FAILED, reason(error, "train"))
         with suppress(OSError):  # for example a full disk, which may be why the run ends
             state.write(ending[0], module.images_seen, budget, ending[1])
+        if isinstance(error, SystemExit):
+            raise KeyboardInterrupt from None
         raise
     finally:
         for logger in trainer.loggers:
@@ -240,6 +244,8 @@ def _log_start(experiment: Experiment, start: Start | None, changed: list[str]) 
         log.info(f"Data: {found}.")
     if config.dataset.get("resolution") and config.dataset.get("num_classes") and not _uses_labels(config):
         log.info("The labels are not used: choose a conditioning, such as conditioning=concat, or model=acgan.")
+    for message in unused_keys("train", config):
+        log.info(message)
     if start is not None:
         log.info(f"Resuming from {relative_path(str(start.file))}, after {start.images_seen:,} images.")
         if changed_hardware := hardware_change(experiment.trainer, config, start):
