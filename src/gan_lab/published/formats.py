@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from gan_lab.errors import CheckpointError, ConfigError, unknown_choice
-from gan_lab.published import biggan, progan, stylegan2
+from gan_lab.published import biggan, mimicry, progan, stylegan2
 from gan_lab.published.base import Converted, Source, refused
 from gan_lab.published.plain_pickle import read_pickle
 
@@ -56,6 +56,9 @@ FORMATS = {
     ),
     "biggan_ajbrock": Format(
         "generator of BigGAN-PyTorch", biggan.recognizes_ajbrock, biggan.convert_ajbrock, separate=True
+    ),
+    "sngan_mimicry": Format(
+        "generator of SN-GAN in a checkpoint of mimicry", mimicry.recognizes, mimicry.convert, separate=True
     ),
 }
 
