@@ -1,6 +1,7 @@
 """Import of mimicry's SN-GAN: equal to forward passes that are written from the formulas, on the published names."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def generator_tensors(resolution: int) -> Tensors:
     maps = GENERATORS[resolution]
     start = 6 if resolution == 48 else 4
     shapes: dict[str, tuple[int, ...]] = {"l1.weight": (start**2 * maps[0], LATENT), "l1.bias": (start**2 * maps[0],)}
-    for number, (i, o) in enumerate(zip(maps[:-1], maps[1:], strict=True), 2):
+    for number, (i, o) in enumerate(pairwise(maps), 2):
         for layer, inputs, kernel in (("c1", i, 3), ("c2", o, 3), ("c_sc", i, 1)):
             shapes |= {
                 f"block{number}.{layer}.weight": (o, inputs, kernel, kernel),
@@ -38,7 +39,7 @@ def generator_tensors(resolution: int) -> Tensors:
     last = len(maps) + 1
     shapes |= norm(f"b{last}", maps[-1]) | {f"c{last}.weight": (3, maps[-1], 3, 3), f"c{last}.bias": (3,)}
     tensors = biggan_tensors(shapes, 0)
-    for name, value in tensors.items():
+    for value in tensors.values():
         if value.dim() > 1:
             value.div_(value[0].numel() ** 0.5)
     counters = {f"{name.rpartition('.')[0]}.num_batches_tracked": torch.tensor(7) for name in shapes if "_var" in name}
@@ -58,7 +59,7 @@ def discriminator_tensors(resolution: int) -> Tensors:
         shapes.update({f"{name}.weight_orig": shape, f"{name}.weight_u": shape[:1], f"{name}.weight_v": (rest,)})
         shapes[f"{name}.bias"] = shape[:1]
 
-    for number, (i, o) in enumerate(zip(maps[:-1], maps[1:], strict=True), 1):
+    for number, (i, o) in enumerate(pairwise(maps), 1):
         hidden = o if number == 1 else i
         layer(f"block{number}.c1", (hidden, i, 3, 3))
         layer(f"block{number}.c2", (o, hidden, 3, 3))

@@ -16,7 +16,7 @@ ARCHITECTURES = "gan_lab.architectures"
 LAYERS = {"c1": "conv1", "c2": "conv2", "c_sc": "skip"}
 STATISTICS = ("weight", "bias", "running_mean", "running_var")
 LARGEST_CONSTANT = 32
-"""Images up to this resolution have maps with the same number of channels: 4 times the width, in the discriminator 2."""
+"""Up to this resolution all maps have the same number of channels: 4 times the width, in the discriminator 2."""
 
 
 def recognizes(content: Any) -> bool:
