@@ -27,7 +27,7 @@ from gan_lab.data.decode import to_tensor
 from gan_lab.data.image_folder import read_image_folder
 from gan_lab.data.pixels import to_unit_range
 from gan_lab.data.raw import RawImages
-from gan_lab.errors import ConfigError, DataError
+from gan_lab.errors import DataError
 from gan_lab.files import set_aside
 from gan_lab.metrics.measuring import Labeled, append_records, measure, measurements, to_device, write_results
 from gan_lab.metrics.protocol import Measurement, MeasurementProtocol, common_entries, format_entries, read_results
@@ -41,9 +41,6 @@ from gan_lab.version import __version__
 
 GRID = "grid.png"
 """File that `gan-lab sample` writes beside the samples."""
-
-_OF_SAMPLES = {"truncation": None, "truncation_cutoff": None, "batch_norm": "running", "noise": "fixed"}
-"""Keys that have no meaning for a folder of images, with their defaults."""
 
 log = logging.getLogger(__name__)
 
@@ -166,11 +163,6 @@ def _run(cfg: DictConfig, device: torch.device) -> EvaluationInput:
 
 
 def _images(cfg: DictConfig) -> EvaluationInput:
-    given = [f"{key}={cfg[key]}" for key, default in _OF_SAMPLES.items() if cfg[key] != default]
-    if given:
-        raise ConfigError(
-            f"{given[0]} applies to samples of a run, and images={cfg.images} are generated already: give one of them."
-        )
     try:
         raw = read_image_folder(cfg.images)
     except DataError as error:

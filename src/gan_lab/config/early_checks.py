@@ -9,6 +9,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from gan_lab.config.checks import Choice, Rule, check_rules, check_values
 from gan_lab.config.default_extractor import check_extractor
+from gan_lab.config.unused_keys import refuse_unused_keys
 from gan_lab.data.source import existing_path
 from gan_lab.errors import ConfigError
 from gan_lab.files import did_you_mean
@@ -105,7 +106,7 @@ RULES: dict[str, tuple[Rule | Choice, ...]] = {
 
 
 def check_command(command: str, cfg: DictConfig) -> None:
-    """Refuse values out of range, runs that do not exist, and metrics without features. Light: imports no torch.
+    """Refuse values out of range or without effect, runs that do not exist, metrics without features. No torch.
 
     Raises:
         UserError: Names the key and what is allowed.
@@ -114,6 +115,7 @@ def check_command(command: str, cfg: DictConfig) -> None:
         check_values(cfg)
     else:
         check_rules(cfg, RULES.get(command, ()))
+        refuse_unused_keys(command, cfg)
     for check in CHECKS.get(command, ()):
         check(cfg)
 

@@ -126,7 +126,7 @@ class PretrainedGenerator:
         Args:
             truncation: Threshold of the latents' coordinates (Brock et al., 2019); of a generator with styles psi,
                 see `with_truncated_styles`; None for no truncation.
-            truncation_form: `resample` or `scale`, see `TruncatedPrior`; not used for styles.
+            truncation_form: `resample` or `scale`, see `TruncatedPrior`; not for styles.
             batch_norm: `running` for the running statistics of training; `standing` for the mean over 16 batches of 64
                 samples with the same truncation; `batch` for the statistics of each batch of samples.
             seed: Key of the samples for standing statistics, and of random noise.
@@ -166,6 +166,10 @@ class PretrainedGenerator:
         if threshold is None:
             return self
         if styles:
+            if form != "resample":
+                raise ValueError(
+                    f"truncation_form={form} has no effect on styles, whose truncation is psi; leave it out"
+                )
             return replace(self, generator=with_truncated_styles(self.generator, threshold, cutoff))
         return replace(self, latent=TruncatedPrior(LatentPrior(**self.config.latent), threshold, form))
 

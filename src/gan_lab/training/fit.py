@@ -24,6 +24,7 @@ from gan_lab.config.messages import reason
 from gan_lab.config.notes import NOTES, Command, record_command
 from gan_lab.config.overrides import to_paste
 from gan_lab.config.targets import allowing
+from gan_lab.config.unused_keys import unused_keys
 from gan_lab.data.base import TrainingData
 from gan_lab.errors import TrainingError, is_out_of_memory
 from gan_lab.files import relative_path, write_text
@@ -245,6 +246,8 @@ def _log_start(experiment: Experiment, start: Start | None, changed: list[str]) 
         log.info(f"Data: {found}.")
     if config.dataset.get("resolution") and config.dataset.get("num_classes") and not _uses_labels(config):
         log.info("The labels are not used: choose a conditioning, such as conditioning=concat, or model=acgan.")
+    for message in unused_keys("train", config):
+        log.info(message)
     if start is not None:
         log.info(f"Resuming from {relative_path(str(start.file))}, after {start.images_seen:,} images.")
         if changed_hardware := hardware_change(experiment.trainer, config, start):
