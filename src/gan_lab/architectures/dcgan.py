@@ -1,6 +1,7 @@
 """DCGAN: networks of strided convolutions (Radford et al., 2016)."""
 
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -41,6 +42,9 @@ class DCGANGenerator(nn.Module):
     Raises:
         ValueError: The resolution or an option is not allowed.
     """
+
+    first_layers: ClassVar[tuple[str, ...]] = ("project", "project_norm")
+    last_layers: ClassVar[tuple[str, ...]] = ("output",)
 
     def __init__(
         self,

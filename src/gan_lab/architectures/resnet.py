@@ -6,6 +6,7 @@ The networks of WGAN-GP and SN-GAN for CIFAR have a constant width. Those of SN-
 
 from collections.abc import Iterable
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -58,6 +59,9 @@ class ResNetGenerator(nn.Module):
     Raises:
         ValueError: The resolution or an option is not allowed, or no block has a map of the attention's size.
     """
+
+    first_layers: ClassVar[tuple[str, ...]] = ("project",)
+    last_layers: ClassVar[tuple[str, ...]] = ("output",)
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ import torch
 from gan_lab.errors import CheckpointError, ConfigError, unknown_choice
 from gan_lab.published import biggan, dcgan, mimicry, progan, stylegan2
 from gan_lab.published.base import Converted, Source, refused
-from gan_lab.published.plain_pickle import read_pickle
+from gan_lab.published.network_pickles import read_pickle
 
 OLD_TORCH = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 """First bytes of a file of `torch.save` before PyTorch 1.6: a pickle of a number."""

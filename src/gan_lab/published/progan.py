@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gan_lab.errors import CheckpointError
 from gan_lab.published.base import Converted, Network, Source, Weights, plain_latents
-from gan_lab.published.plain_pickle import Record
+from gan_lab.published.network_pickles import Record
 
 ARCHITECTURES = "gan_lab.architectures.pggan"
 WEIGHT = "parametrizations.weight.original"
