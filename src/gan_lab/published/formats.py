@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from gan_lab.errors import CheckpointError, ConfigError, unknown_choice
-from gan_lab.published import biggan, dcgan, mimicry, progan, stylegan2
+from gan_lab.published import biggan, dcgan, mimicry, progan, stylegan2, stylegan2_tensorflow
 from gan_lab.published.base import Converted, Source, refused
 from gan_lab.published.network_pickles import read_pickle
 
@@ -47,6 +47,9 @@ class Format:
 
 FORMATS = {
     "stylegan2": Format("pickle of StyleGAN2 or StyleGAN2-ADA for PyTorch", stylegan2.recognizes, stylegan2.convert),
+    "stylegan2_tensorflow": Format(
+        "pickle of StyleGAN2's TensorFlow codes", stylegan2_tensorflow.recognizes, stylegan2_tensorflow.convert
+    ),
     "progan_gan_zoo": Format("checkpoint of pytorch_GAN_zoo's ProGAN", progan.recognizes_zoo, progan.convert_zoo),
     "progan_tensorflow": Format(
         "pickle of ProGAN's TensorFlow code", progan.recognizes_tensorflow, progan.convert_tensorflow
