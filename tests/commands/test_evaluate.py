@@ -176,7 +176,7 @@ def test_a_folder_of_samples(command: Command, run: Path, tmp_path: Path) -> Non
         for file in sorted(folder.glob("*.png")):
             archive.write(file, file.name)
     ok(command("evaluate", *IMAGES, *metrics, "images=samples.zip", "dataset=digits"))
-    assert numbers(tmp_path) == found
+    assert numbers(tmp_path / "samples_outputs") == found
     shutil.rmtree(run / "checkpoints")
     ok(command("evaluate", *IMAGES, "metrics=[ms_ssim]", "images=samples.zip", "out=alone"))  # it compares with nothing
 
@@ -348,10 +348,10 @@ def test_images_that_cannot_be_measured(command: Command, tmp_path: Path) -> Non
     shutil.copy(tmp_path / "large" / "4.png", folder / "4.png")
     assert_refused(
         command(*overrides, "metrics=[ms_ssim]"),
-        "4.png is 32x32 pixels, but .*0.png is 16 wide: .* square and all of one size",
+        "4.png is 32 pixels wide, but .*0.png is 16: generated images must be all of one size",
     )
     Image.new("L", (16, 20)).save(folder / "0.png")
-    assert_refused(command(*overrides, "metrics=[ms_ssim]"), "0.png is 16x20 pixels, .* square")
+    assert_refused(command(*overrides, "metrics=[ms_ssim]"), "0.png is 16x20 pixels: generated images must be square")
     (folder / "0.png").write_bytes(b"")
     assert_refused(command(*overrides, "metrics=[ms_ssim]"), "0.png cannot be read: the file is empty")
 

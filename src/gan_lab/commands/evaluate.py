@@ -21,6 +21,7 @@ from gan_lab.commands.inputs import (
     size_of_samples,
     with_data_of,
 )
+from gan_lab.commands.outputs import folder_of_outputs
 from gan_lab.config.build import instantiate_each
 from gan_lab.config.default_extractor import check_extractor
 from gan_lab.data.decode import to_tensor
@@ -137,7 +138,7 @@ def _curve(cfg: DictConfig, device: torch.device) -> TruncationCurve:
         values = measure(metrics, chunks)
         found = measurements(metrics, values, sampling_protocol(cfg, generator, threshold), real)
         points.append(CurvePoint(threshold, found))
-    folder = Path(cfg.out) if cfg.out is not None else path if path.is_dir() else path.parent
+    folder = Path(cfg.out) if cfg.out is not None else folder_of_outputs(path)
     return write_curve(points, [generator.sample(cfg.count, cfg.seed) for generator in generators], folder)
 
 
@@ -155,11 +156,10 @@ def _run(cfg: DictConfig, device: torch.device) -> EvaluationInput:
     path = run_named(cfg.run)
     truncation = _threshold(cfg.truncation)
     loaded = _adjusted(load(path, cfg.weights, device), cfg, truncation, cfg.truncation_cutoff)
-    folder = path if path.is_dir() else path.parent
     protocol = sampling_protocol(cfg, loaded, truncation)
     chunks = loaded.chunks(cfg.evaluation.samples, cfg.seed, batch_size=cfg.evaluation.batch_size)
     chunks = progress(chunks, "samples", -(-cfg.evaluation.samples // cfg.evaluation.batch_size))
-    return EvaluationInput(loaded.config, chunks, folder, protocol, size_of_samples(loaded.config))
+    return EvaluationInput(loaded.config, chunks, folder_of_outputs(path), protocol, size_of_samples(loaded.config))
 
 
 def _images(cfg: DictConfig) -> EvaluationInput:
@@ -178,7 +178,7 @@ def _images(cfg: DictConfig) -> EvaluationInput:
     chunks = progress(_decoded(raw, cfg.evaluation.batch_size), "images", -(-len(raw) // cfg.evaluation.batch_size))
     first = raw.load(0)
     size = _channels(first), first.width
-    return EvaluationInput(OmegaConf.create(), chunks, path if path.is_dir() else path.parent, protocol, size)
+    return EvaluationInput(OmegaConf.create(), chunks, folder_of_outputs(path), protocol, size)
 
 
 def _channels(image: Image.Image) -> int:
@@ -198,10 +198,14 @@ def _decoded(raw: RawImages, batch_size: int) -> Iterator[Labeled]:
         parts = []
         for position in range(k, min(k + batch_size, len(raw))):
             image = raw.load(position)
-            if image.size != (size, size):
+            if image.width != image.height:
                 raise DataError(
-                    f"{raw.name(position)} is {image.width}x{image.height} pixels, but {raw.name(0)} is {size} wide: "
-                    "generated images must be square and all of one size."
+                    f"{raw.name(position)} is {image.width}x{image.height} pixels: generated images must be square."
+                )
+            if image.width != size:
+                raise DataError(
+                    f"{raw.name(position)} is {image.width} pixels wide, but {raw.name(0)} is {size}: generated "
+                    "images must be all of one size."
                 )
             if _channels(image) != channels:
                 raise DataError(
