@@ -65,7 +65,7 @@ for kept in (8, 4, 1):
 # D2GAN (Nguyen et al., 2017) has a second discriminator that rewards the generator for covering the data. PacGAN (Lin
 # et al., 2018) gives the discriminator two samples at once, so that it can detect a lack of diversity. All three have
 # the same networks, learning rates and latents: `conf/experiment/ring/` has the configs, and `gan-lab train
-# sweep=ring_methods` runs ten methods with five seeds.
+# sweep=ring_methods` runs 13 methods with five seeds.
 
 # %%
 METHODS = ("gan", "pacgan", "d2gan")

@@ -12,6 +12,7 @@ from gan_lab.errors import DataError
 from gan_lab.files import (
     atomic_write,
     copy_file,
+    did_you_mean,
     link_file,
     open_to_append,
     read_text,
@@ -41,6 +42,12 @@ def test_a_failed_write_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space left") as error, atomic_write(tmp_path / "x"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as of a write, without a name
     assert error.value.filename == str(tmp_path / "x")
+
+
+def test_no_path_is_suggested_for_itself(tmp_path: Path) -> None:
+    (tmp_path / "x.safetensors").touch()
+    assert did_you_mean(tmp_path / "x.safetensors") == ""
+    assert did_you_mean(tmp_path / "x.safetensor") == f" Did you mean {tmp_path}/x.safetensors?"
 
 
 @pytest.mark.parametrize(

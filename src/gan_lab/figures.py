@@ -1,5 +1,6 @@
 """Figures of samples: grids of images, densities of points, tables of images, animations."""
 
+import colorsys
 import logging
 import math
 import re
@@ -98,6 +99,28 @@ def density(points: Tensor, extent: float, size: int = 640, cells: int = 160) ->
     color = torch.tensor(INK).view(3, 1, 1)
     pixels = (255 - ink * (255 - color)).round().to(torch.uint8)
     return to_image(pixels).resize((size, size), Image.Resampling.NEAREST)
+
+
+def colored_densities(points: Tensor, numbers: Tensor, extent: float, size: int = 640, cells: int = 160) -> Image.Image:
+    """Draw the densities of groups of points (n, 2) on [-extent, extent]^2 over each other, each in its own color.
+
+    Args:
+        points: (n, 2).
+        numbers: Number of the group of each point, int64 (n,).
+        extent: Half the width of the square.
+        size: Width and height of the figure in pixels.
+        cells: Cells of a density along each axis.
+    """
+    groups = numbers.unique().tolist()
+    counts = [
+        torch.histogramdd(points[numbers == k].float().cpu(), bins=[cells, cells], range=[-extent, extent] * 2).hist
+        for k in groups
+    ]
+    ink = torch.stack(counts)  # (groups, x, y)
+    ink = (ink / ink.max().clamp(min=1)).sqrt().transpose(1, 2).flip(1)  # (groups, rows, columns)
+    colors = torch.tensor([colorsys.hsv_to_rgb(k / (max(groups) + 1), 0.9, 0.75) for k in groups])
+    pixels = 255 * (1 - torch.einsum("khw,kc->chw", ink, 1 - colors)).clamp(0, 1)
+    return to_image(pixels.round().to(torch.uint8)).resize((size, size), Image.Resampling.NEAREST)
 
 
 def draw_samples(samples: Tensor, columns: int | None = None, extent: float | None = None) -> Image.Image:

@@ -162,7 +162,8 @@ def did_you_mean(path: Path, *folders: Path) -> str:
     found: dict[str, Path] = {}
     for folder in (path.parent, *folders):
         with suppress(OSError):
-            found = {child.name: child for child in folder.iterdir() if not child.name.startswith(".")} | found
+            others = [child for child in folder.iterdir() if child != path and not child.name.startswith(".")]
+            found = {child.name: child for child in others} | found
     near = difflib.get_close_matches(path.name, found, n=1)
     return f" Did you mean {found[near[0]]}?" if near else ""
 

@@ -102,3 +102,9 @@ class Noise:
         """Independent integers in [0, high), int64 of shape (rows, *shape)."""
         shape = (self.global_size, *shape)
         return torch.randint(high, shape, generator=self.generator, device=self.generator.device)[self.rows]
+
+    def balanced(self, high: int) -> Tensor:
+        """Integers in [0, high) in random order, int64 (rows,): each equally often in the global batch, up to 1."""
+        order = torch.randperm(self.global_size, generator=self.generator, device=self.generator.device)
+        first = torch.randint(high, (1,), generator=self.generator, device=self.generator.device)
+        return ((order + first) % high)[self.rows]

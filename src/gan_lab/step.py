@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -11,27 +11,43 @@ from torch import Tensor, nn
 from gan_lab.noise import Noise
 
 
-class Samples(NamedTuple):
+class Samples:
     """Samples with their condition and latents.
 
     Args:
-        values: (n, ...).
+        values: (n, ...); or a function that computes them, which is called at the first use.
         condition: Second input of the networks, with n rows: labels int64 (n,), codes (n, k) or a source image
             (n, C, H, W); None in an unconditional algorithm.
         latents: (n, latent.dim) for generated samples; None for real ones.
     """
 
-    values: Tensor
-    condition: Tensor | None = None
-    latents: Tensor | None = None
+    def __init__(
+        self, values: Tensor | Callable[[], Tensor], condition: Tensor | None = None, latents: Tensor | None = None
+    ) -> None:
+        self._values = values
+        self.condition = condition
+        self.latents = latents
+
+    @cached_property
+    def values(self) -> Tensor:
+        """The samples, (n, ...)."""
+        return self._values if isinstance(self._values, Tensor) else self._values()
+
+    def computed(self) -> "Samples":
+        """The same samples, computed now: for `torch.no_grad`."""
+        return Samples(self.values, self.condition, self.latents)
 
     @staticmethod
     def concatenate(batches: "Sequence[Samples]") -> "Samples":
         """Concatenate samples along the batch dimension."""
         if len(batches) == 1:  # without a copy
             return batches[0]
-        rows: list[Any] = [None if each[0] is None else torch.cat(each) for each in zip(*batches, strict=True)]
-        return Samples(*rows)
+        conditions, latents = ([getattr(each, name) for each in batches] for name in ("condition", "latents"))
+        return Samples(
+            lambda: torch.cat([each.values for each in batches]),
+            None if conditions[0] is None else torch.cat(conditions),
+            None if latents[0] is None else torch.cat(latents),
+        )
 
 
 class DiscriminatorOutputs:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from gan_lab.architectures.biggan import BigGANDiscriminator, BigGANGenerator
 from gan_lab.architectures.biggan_deep import BigGANDeepDiscriminator, BigGANDeepGenerator
 from gan_lab.architectures.dcgan import DCGANDiscriminator, DCGANGenerator
+from gan_lab.architectures.mgan import MGANDiscriminator, MGANGenerator
 from gan_lab.architectures.mlp import MLPDiscriminator, MLPGenerator
 from gan_lab.architectures.resnet import ResNetDiscriminator, ResNetGenerator
 from gan_lab.architectures.sngan import SNGANDiscriminator, SNGANGenerator
@@ -32,6 +33,7 @@ FAMILIES: dict[str, Pair] = {
     "mlp": (MLPGenerator, MLPDiscriminator),
     "maxout": (MLPGenerator, maxout),
     "dcgan": (DCGANGenerator, DCGANDiscriminator),
+    "mgan": (MGANGenerator, MGANDiscriminator),
     "resnet": (ResNetGenerator, ResNetDiscriminator),
     "sngan_cnn": (SNGANGenerator, SNGANDiscriminator),
     "sngan_resnet": (
@@ -55,6 +57,7 @@ SIZES: dict[str, list[int | None]] = {
     "mlp": [None, 8, 28, 32],
     "maxout": [None, 28],
     "dcgan": [8, 16, 32, 64, 128],
+    "mgan": [8, 32],
     "resnet": [16, 24, 32, 48, 64, 128],
     "sngan_cnn": [16, 32, 48],
     "sngan_resnet": [16, 48, 64, 96, 128],

@@ -580,6 +580,7 @@ def check_node(node: dict[str, Any]) -> None:
     assert set(node) - {"_target_"} == set(inspect.signature(cls).parameters)
     values = {"${latent.dim}": 7, "${latent.distribution}": "normal", "${latent.bound}": 1.0}
     values |= dict.fromkeys(("${conditioning.num_classes}", "${oc.select:conditioning.num_classes,null}"), 3)
+    values["${conditioning.generators}"] = 3
     values["${conditioning._target_}"] = "gan_lab.gans.conditions.Labels"
     cls(**{key: values.get(value, value) for key, value in node.items() if key != "_target_"})
 
@@ -593,6 +594,9 @@ def test_wrapper_configs(file: Path) -> None:
     check_node(yaml.safe_load(file.read_text()))
 
 
+WITHOUT_LABELS = {"codes", "multi_generator", "multi_agent"}
+
+
 @pytest.mark.parametrize("file", CONDITIONINGS, ids=lambda file: file.stem)
 def test_conditioning_configs(file: Path) -> None:
     package, comment, *_ = file.read_text().splitlines()
@@ -604,7 +608,7 @@ def test_conditioning_configs(file: Path) -> None:
         assert nodes == [None, None]
         assert config["conditioning"]["num_classes"] is None
     else:
-        if file.stem != "codes":  # codes need no labels
+        if file.stem not in WITHOUT_LABELS:
             assert config["conditioning"]["num_classes"] == "${dataset.num_classes}"
         for node in [*nodes, *config.get("regularizer", {}).values()]:
             check_node(node)
@@ -612,5 +616,5 @@ def test_conditioning_configs(file: Path) -> None:
 
 def test_there_are_configs() -> None:
     assert len(WRAPPERS) == 8
-    names = {"none", "concat", "projection", "shared_embedding", "mapping", "auxiliary_classifier", "codes"}
+    names = {"none", "concat", "projection", "shared_embedding", "mapping", "auxiliary_classifier", *WITHOUT_LABELS}
     assert {file.stem for file in CONDITIONINGS} == names

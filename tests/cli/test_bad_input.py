@@ -92,7 +92,7 @@ CONFIG = {
         "top_k and regularizer.second both"
     ),
     "optimizer.generator.lr=-1": "optimizer.generator .*-1",
-    "dataset.num_classes=3 metrics=[label_accuracy]": "label_accuracy.* ten digits, and dataset.num_classes=3",
+    "dataset.num_classes=3 metrics=[label_accuracy]": "label_accuracy.* of 10 classes, and dataset.num_classes=3",
     "budget.images=0": "budget.images=0 .*at least 1",
     "budget.images=10 budget.kimg=1": "budget.images=10 and budget.kimg=1.0 .*give one of",
     "latent.distribution=foo": "latent.distribution=foo .*normal or uniform",

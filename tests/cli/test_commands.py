@@ -77,6 +77,18 @@ def test_overrides_and_flags_in_any_order(command: Command) -> None:
     assert (complete["lr"], complete["n_critic"]) == (0.5, 3)
 
 
+@pytest.mark.parametrize(
+    ("flag", "example"), [("--run", "run=VALUE"), ("--run=x", "run=VALUE"), ("--out", "out=VALUE"), ("-r", "lr=1e-4")]
+)
+def test_keys_are_not_flags(command: Command, flag: str, example: str) -> None:
+    """The flag is named, and not the value behind it."""
+    outcome = command("sample", flag, "runs/mine")
+    assert outcome.status == 2
+    assert outcome.err.startswith(
+        f"gan-lab sample: {flag} is not a flag: write overrides without dashes, as in {example}"
+    )
+
+
 def test_module_is_the_command(command: Command) -> None:
     arguments = ("--cfg", "job", "model=wgan_gp", "run.name=one")
     out = subprocess.run(

@@ -36,6 +36,9 @@ QUICK = (
     "evaluation.samples=20",
     "evaluation.real_images=30",
 )
+IMAGES = tuple(each for each in QUICK if not each.startswith("evaluation.samples"))
+"""For a folder of images, all of which are measured."""
+
 PIXELS = "metrics=[fd] evaluation.metrics.fd.extractor={_target_:tests.helpers.pixel_features.pixel_features}"
 
 
@@ -157,8 +160,8 @@ def test_a_folder_of_samples(command: Command, run: Path, tmp_path: Path) -> Non
     """Files of `gan-lab sample` give the numbers of the run: they are lossless for the metrics."""
     ok(command("sample", "run=runs/one", "count=20", "device=cpu"))
     folder = run / "samples" / "seed_0"
-    metrics = ("metrics=[ms_ssim,swd_small]", "evaluation.batch_size=6", "evaluation.samples=7")
-    ok(command("evaluate", *QUICK, *metrics, f"images={folder}", "dataset=digits"))
+    metrics = ("metrics=[ms_ssim,swd_small]", "evaluation.batch_size=6")
+    ok(command("evaluate", *IMAGES, *metrics, f"images={folder}", "dataset=digits"))
     ok(command("evaluate", *QUICK, "metrics=[ms_ssim,swd_small]", "run=runs/one"))
     found, expected = numbers(folder), numbers(run)
     assert list(found) == [key for key in expected if "in_class" not in key]  # files have no labels
@@ -172,10 +175,10 @@ def test_a_folder_of_samples(command: Command, run: Path, tmp_path: Path) -> Non
     with zipfile.ZipFile(tmp_path / "samples.zip", "w") as archive:
         for file in sorted(folder.glob("*.png")):
             archive.write(file, file.name)
-    ok(command("evaluate", *QUICK, *metrics, "images=samples.zip", "dataset=digits"))
-    assert numbers(tmp_path) == found
+    ok(command("evaluate", *IMAGES, *metrics, "images=samples.zip", "dataset=digits"))
+    assert numbers(tmp_path / "samples_outputs") == found
     shutil.rmtree(run / "checkpoints")
-    ok(command("evaluate", *QUICK, "metrics=[ms_ssim]", "images=samples.zip", "out=alone"))  # it compares with nothing
+    ok(command("evaluate", *IMAGES, "metrics=[ms_ssim]", "images=samples.zip", "out=alone"))  # it compares with nothing
 
 
 def test_truncation_and_statistics_are_those_of_the_samples(command: Command, run: Path) -> None:
@@ -212,7 +215,7 @@ def test_images_are_not_truncated(command: Command, tmp_path: Path) -> None:
     save(tmp_path / "images", 4)
     for setting in ("truncation=0.5", "batch_norm=standing", "truncation_cutoff=2", "noise=random"):
         outcome = command("evaluate", "device=cpu", "metrics=[ms_ssim]", "images=images", setting)
-        assert outcome.status == 2 and f"{setting} applies to samples of a run" in outcome.err
+        assert outcome.status == 2 and f"{setting} has no effect on images=..., which are generated" in outcome.err
 
 
 def test_the_home_folder(command: Command, tmp_path: Path, monkeypatch) -> None:
@@ -238,7 +241,8 @@ def test_with_the_extractor_that_a_package_brings(command: Command, run: Path) -
     expected = pytest.approx(float(metric.compute()["distance"]), rel=1e-6)
     assert found["eval/kd_efflite0_distance_20"]["value"] == expected
     ok(command("sample", "run=runs/one", "count=20", "device=cpu"))
-    ok(command("evaluate", *overrides, "metrics=[kd]", "images=runs/one/samples/seed_0", "dataset=digits"))
+    given = (*IMAGES, *overrides[len(QUICK) :], "images=runs/one/samples/seed_0", "dataset=digits")
+    ok(command("evaluate", *given, "metrics=[kd]"))
     assert numbers(run / "samples/seed_0")["eval/kd_efflite0_distance_20"]["value"] == expected
 
 
@@ -299,7 +303,8 @@ BROKEN = "evaluation.metrics.fd.extractor={_target_:tests.helpers.pixel_features
 def test_what_cannot_be_measured(overrides: str, pattern: str, command: Command, run: Path) -> None:
     (run / "samples").mkdir()
     Image.new("L", (32, 32)).save(run / "samples" / "grid.png")
-    assert_refused(command("evaluate", *QUICK, *overrides.split()), pattern)
+    common = IMAGES if " images=" in overrides else QUICK
+    assert_refused(command("evaluate", *common, *overrides.split()), pattern)
     assert not (run / "results.json").exists()
 
 
@@ -313,7 +318,7 @@ def save(folder: Path, count: int, resolution: int = 16, mode: str = "L") -> Pat
 
 def test_images_that_cannot_be_measured(command: Command, tmp_path: Path) -> None:
     folder = save(tmp_path / "images", 4)
-    overrides = ("evaluate", *QUICK, "images=images")
+    overrides = ("evaluate", *IMAGES, "images=images")
     assert_refused(
         command(*overrides, *PIXELS.split()),
         r"dataset is not given: images=... and exports need the real images .* as dataset=mnist\.",
@@ -321,7 +326,7 @@ def test_images_that_cannot_be_measured(command: Command, tmp_path: Path) -> Non
     ok(command(*overrides, *PIXELS.split(), "dataset=digits", "dataset.resolution=16"))
     prd = "evaluation.metrics.prd.extractor={_target_:tests.helpers.pixel_features.pixel_features}"
     assert_refused(
-        command(*overrides, "metrics=[prd]", prd, "dataset=digits", "dataset.resolution=16", "evaluation.samples=50"),
+        command(*overrides, "metrics=[prd]", prd, "dataset=digits", "dataset.resolution=16"),
         "PrecisionRecallCurve needs at least 20 generated images, but has 4",
     )
     assert_refused(
@@ -343,10 +348,10 @@ def test_images_that_cannot_be_measured(command: Command, tmp_path: Path) -> Non
     shutil.copy(tmp_path / "large" / "4.png", folder / "4.png")
     assert_refused(
         command(*overrides, "metrics=[ms_ssim]"),
-        "4.png is 32x32 pixels, but .*0.png is 16 wide: .* square and all of one size",
+        "4.png is 32 pixels wide, but .*0.png is 16: generated images must be all of one size",
     )
     Image.new("L", (16, 20)).save(folder / "0.png")
-    assert_refused(command(*overrides, "metrics=[ms_ssim]"), "0.png is 16x20 pixels, .* square")
+    assert_refused(command(*overrides, "metrics=[ms_ssim]"), "0.png is 16x20 pixels: generated images must be square")
     (folder / "0.png").write_bytes(b"")
     assert_refused(command(*overrides, "metrics=[ms_ssim]"), "0.png cannot be read: the file is empty")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gan_lab.commands.outputs import refuse_used_folder, samples_name
+from gan_lab.commands.outputs import folder_of_outputs, refuse_used_folder, samples_name
 from gan_lab.errors import ConfigError
 from gan_lab.files import create_folder, unused_path
 
@@ -25,6 +25,13 @@ from gan_lab.files import create_folder, unused_path
 )
 def test_a_name_is_made_of_the_options(asked: dict, name: str) -> None:
     assert samples_name(7, **asked) == name
+
+
+def test_files_have_a_folder_for_their_outputs(tmp_path: Path) -> None:
+    """Beside them, and another one than that of a run of the same name."""
+    assert folder_of_outputs(tmp_path) == tmp_path
+    assert folder_of_outputs(Path("x.safetensors")) == Path("x_outputs")
+    assert folder_of_outputs(Path("runs/a/checkpoints/last.ckpt")) == Path("runs/a/checkpoints/last_outputs")
 
 
 def test_an_existing_folder_is_numbered(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from gan_lab.config.build import build
 from gan_lab.errors import ConfigError
-from gan_lab.gans.conditions import Codes, FromData, Labels
+from gan_lab.gans.conditions import Codes, FromData, GeneratorNumbers, Labels
 from gan_lab.noise import Noise
 
 BATCH = {"image": torch.zeros(4, 1, 8, 8), "label": torch.tensor([3, 1, 0, 2]), "blurred": torch.randn(4, 1, 4, 4)}
@@ -55,6 +55,34 @@ def test_examples_of_codes_show_the_first_variable() -> None:
     expected[:, 10] = 1
     assert torch.equal(found, expected)
     assert Codes((3,), 1).examples(10).shape == (3, 4) and Codes((), 2).examples(10) is None
+
+
+def test_every_generator_makes_an_equal_part_of_a_batch() -> None:
+    """In random order, over all processes; no generator makes more over many batches."""
+    numbers = GeneratorNumbers(5)
+    assert (numbers.num_classes, numbers.num_generators, numbers.needs_batch) == (None, 5, False)
+    assert numbers.of(BATCH) is None
+    draws = torch.stack([numbers.sample(Noise(seed, 13), BATCH) for seed in range(2000)])
+    counts = torch.stack([torch.bincount(draw, minlength=5) for draw in draws])
+    assert set(counts.unique().tolist()) == {2, 3}
+    assert torch.allclose(counts.float().mean(0), torch.full((5,), 2.6), atol=0.05)
+    assert torch.allclose(draws.float().mean(0), torch.full((13,), 2.0), atol=0.15)  # of each row
+    parts = [numbers.sample(Noise(7, 13, slice(rank, 13, 2))) for rank in range(2)]
+    assert torch.equal(torch.cat(parts).sort().values, numbers.sample(Noise(7, 13)).sort().values)
+    assert GeneratorNumbers(1).sample(Noise(0, 3)).tolist() == [0, 0, 0]
+
+
+def test_numbers_of_generators_in_grids_and_from_users() -> None:
+    numbers = GeneratorNumbers(3)
+    assert numbers.examples(10).tolist() == [0, 1, 2] and numbers.examples(2).tolist() == [0, 1]
+    assert numbers.names(["cat", "dog"]) == ["generator 0", "generator 1", "generator 2"]
+    assert numbers.parse(2, 3).tolist() == [2, 2, 2] and numbers.parse([0, 1], 2).tolist() == [0, 1]
+    with pytest.raises(ValueError, match=r"^generator=3 is not allowed: numbers are whole numbers from 0 to 2$"):
+        numbers.parse([0, 3], 2)
+    with pytest.raises(ValueError, match=r"^generator has 2 entries for 3 samples: pass one number, or one for each$"):
+        numbers.parse([0, 1], 3)
+    with pytest.raises(ValueError, match=r"^conditioning\.generators=0 is not allowed: it must be at least 1$"):
+        GeneratorNumbers(0)
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def every_pair(factors: dict[str, list[str]]) -> Iterator[Combination]:
 
 
 COMBINATIONS = list(every_pair(FACTORS))
-REPRESENTATIVES = {"gan", "wgan_gp", "improved_gan", "pacgan", "infogan", "sngan", "msg_gan", "r3gan"}
+REPRESENTATIVES = {"gan", "wgan_gp", "improved_gan", "pacgan", "infogan", "mgan", "sngan", "msg_gan", "r3gan"}
 """Models with the most different parts; the combinations of the others run with `make slow`."""
 CASES = [
     pytest.param(
@@ -86,7 +86,11 @@ BATCH_NORM_IN_DISCRIMINATOR = {
     "acgan",
     "ragan",
     "infogan",
+    "mgan",
+    "madgan",
 }
+SEVERAL_GENERATORS = {"multi_generator", "multi_agent"}
+WITHOUT_OWN_LAYERS = {"pggan", "msg_gan", "stylegan2", "biggan", "biggan_deep"}
 NO_BATCH_NORM_IN_GENERATOR = {"gan", "pggan", "msg_gan", "r3gan", "stylegan2"}
 
 
@@ -109,7 +113,9 @@ def expected_refusals(c: Combination) -> list[str]:
         reasons.append("use all scales")
     if c["regularizer"] == "path_length" and c["model"] not in NO_BATCH_NORM_IN_GENERATOR:
         reasons.append("mixes the samples")
-    if c["model"] == "improved_gan" and c["conditioning"] == "codes":
+    if c["conditioning"] in SEVERAL_GENERATORS and c["model"] in WITHOUT_OWN_LAYERS:
+        reasons.append("does not name its")
+    if c["model"] == "improved_gan" and c["conditioning"] in {"codes", *SEVERAL_GENERATORS}:
         reasons.append("another condition")
     return reasons
 

@@ -39,6 +39,7 @@ UNCOUPLED = {
     "unrolled_gan": ("algorithm.unroll_steps=0",),
     "infogan": ("wrapper.discriminator.conditioning.norm=none",),
     "dfm": ("architecture.denoiser.norm=none",),
+    "d2gan_dfm": ("architecture.denoiser.norm=none",),
 }
 """Overrides, besides norms, of models that mix samples or do not support 16 pixels."""
 NO_NORM = ("architecture.generator.norm=none", "architecture.discriminator.norm=none")

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from gan_lab.layers.conditional_batch_norm import ConditionalBatchNorm, labels_for
+from gan_lab.layers.conditional_batch_norm import ConditionalBatchNorm
+from gan_lab.layers.labeled import labels_for
 
 LABELS = torch.tensor([2, 0, 1, 1, 2, 2])
 

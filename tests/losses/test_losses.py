@@ -19,6 +19,7 @@ from gan_lab.losses.adversarial import (
     Hinge,
     LeastSquares,
     Minimax,
+    MultiAgent,
     NonSaturating,
     Relativistic,
     RelativisticAverageHinge,
@@ -116,6 +117,7 @@ AT_ZERO_AND_ONE: dict[type, tuple[Any, float, float]] = {
     # loss, discriminator's loss and generator's loss at C(x) = 1, C(G(z)) = 0
     Minimax: (Minimax(), math.log1p(math.exp(-1)) + LN2, -LN2),
     NonSaturating: (NonSaturating(), math.log1p(math.exp(-1)) + LN2, LN2),
+    MultiAgent: (MultiAgent(4), math.log1p(math.exp(-1)) + 4 * LN2, LN2),
     BoundaryCrossEntropy: (BoundaryCrossEntropy(), math.log1p(math.exp(-1)) + LN2, LN2),
     BoundarySeeking: (BoundarySeeking(), math.log1p(math.exp(-1)) + LN2, 0.0),
     LeastSquares: (LeastSquares(), 0.0, 0.5),
@@ -165,6 +167,53 @@ def test_boundary_is_the_optimal_logit_at_equal_distributions(loss: Any) -> None
 def test_boundaries() -> None:
     assert LeastSquares().boundary == 0.5 and LeastSquares(-1.0, 1.0, 0.0).boundary == 0
     assert {type(loss) for loss in ALL if loss.boundary is None} == {Wasserstein, *map(type, RELATIVE)}
+
+
+TWO = [Q, torch.tensor([0.1, 0.4, 0.1, 0.4], dtype=torch.float64)]
+"""Distributions of two generators."""
+
+
+def divergence(p: Tensor, q: Tensor) -> float:
+    """KL(p || q)."""
+    return (p * (p / q).log()).sum().item()
+
+
+@pytest.mark.parametrize(
+    ("generators", "value"), [(1, -1.386294), (2, -1.909543), (4, -2.502012), (8, -3.139489), (10, -3.350997)]
+)
+def test_value_of_several_generators_at_the_solution(generators: int, value: float) -> None:
+    """-(K + 1) ln(K + 1) + K ln K: the probability of the data is 1 / (K + 1) everywhere."""
+    loss = MultiAgent(generators)
+    logits = torch.full((3,), loss.boundary, dtype=torch.float64)
+    assert torch.sigmoid(logits)[0].item() == pytest.approx(1 / (generators + 1), abs=1e-12)
+    assert -loss.discriminator(logits, logits).item() == pytest.approx(value, abs=1e-6)
+
+
+def test_value_of_two_generators() -> None:
+    """Above its minimum by KL(p || m) + K KL(mixture || m), m = (p + K mixture) / (K + 1), for the optimal logits."""
+    loss, mixture = MultiAgent(2), sum(TWO) / 2
+    logits = torch.log(P / sum(TWO))
+    value = -(expected(loss.real, P, logits) + expected(loss.fake, mixture, logits))
+    middle = (P + 2 * mixture) / 3
+    excess = divergence(P, middle) + 2 * divergence(mixture, middle)
+    assert excess == pytest.approx(0.0729010581, abs=1e-10)
+    assert value == pytest.approx(-3 * math.log(3) + 2 * math.log(2) + excess, abs=1e-12)
+
+
+def test_value_of_a_mixture_with_a_classifier() -> None:
+    """MGAN: 2 JSD(data, mixture) - log 4 - beta (JSD of the generators - log K), minimax form, for optimal outputs."""
+    loss, mixture, beta = Minimax(), sum(TWO) / 2, 0.5
+    logits = torch.log(P / mixture)
+    value = -(expected(loss.real, P, logits) + expected(loss.fake, mixture, logits))
+    entropy = -sum(0.5 * (q * (q / sum(TWO)).log()).sum().item() for q in TWO)  # of the classifier
+    middle = (P + mixture) / 2
+    of_data = 0.5 * (divergence(P, middle) + divergence(mixture, middle))
+    of_generators = sum(0.5 * divergence(q, mixture) for q in TWO)
+    assert (2 * of_data, of_generators) == pytest.approx((0.0557312269, 0.1927447570), abs=1e-10)
+    assert value + beta * entropy == pytest.approx(-1.0803619224, abs=1e-10)
+    assert value + beta * entropy == pytest.approx(
+        2 * of_data - math.log(4) - beta * (of_generators - math.log(2)), abs=1e-12
+    )
 
 
 def test_boundary_seeking_has_the_logit_as_gradient() -> None:

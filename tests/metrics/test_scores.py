@@ -233,6 +233,13 @@ def test_label_accuracy_makes_its_classifier_at_the_first_update() -> None:
             metric.update(torch.cat([red, blue]), labels=labels)
 
 
+def test_label_accuracy_refuses_labels_of_other_classes() -> None:
+    for classifier_classes, num_classes in ((10, 10), (10, None), (None, 3)):
+        LabelAccuracy(nn.Identity, classifier_classes=classifier_classes, num_classes=num_classes)
+    with pytest.raises(ValueError, match=r"a classifier of 10 classes, and dataset.num_classes=3: leave label_accurac"):
+        LabelAccuracy(nn.Identity, classifier_classes=10, num_classes=3)
+
+
 def test_label_accuracy_is_described_with_what_it_compares_to() -> None:
     protocol = MeasurementProtocol(samples=1000, options={"classes": 10})
     assert LabelAccuracy.describe(Measurement(0.98, 0.9944, protocol)) == (

@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 import torch
 
+from gan_lab import plain_pickle
 from gan_lab.errors import CheckpointError
-from gan_lab.published import plain_pickle
+from gan_lab.published import network_pickles
 from gan_lab.published.formats import read
-from gan_lab.published.plain_pickle import Record, read_pickle, tensors_of
+from gan_lab.published.network_pickles import Record, read_pickle, tensors_of
 from tests.helpers.published_files import persistent, write_pickle
 from tests.published.test_stylegan2 import networks, stylegan2_snapshot
 
@@ -91,6 +92,7 @@ def test_a_file_of_torch_save_with_other_globals_is_refused(tmp_path: Path, monk
 OPERATIONS = {
     "a huge tensor of one number": lambda: tensor_with((2**40,), (0,)),
     "a tensor beyond its storage": lambda: tensor_with((5,), (1,)),
+    "a tensor with steps beyond its storage": lambda: tensor_with((2,), (100,)),
     "an operation of old pickles": lambda: b"\x80\x04(I1\nl.",
     "an extension": lambda: b"\x80\x04\x82\x01.",
     "a persistent name": lambda: b"\x80\x04\x8c\x01xQ.",
@@ -105,11 +107,11 @@ OPERATIONS = {
 
 
 def tensor_with(size: tuple[int, ...], stride: tuple[int, ...]) -> bytes:
-    """A pickle of a tensor of one float with another size and stride."""
+    """A pickle of a tensor of four floats with another size and stride."""
 
     class Rebuilt:
         def __reduce__(self) -> tuple[Any, ...]:
-            _, arguments = torch.zeros(1).__reduce_ex__(2)[:2]
+            _, arguments = torch.zeros(4).__reduce_ex__(2)[:2]
             storage = arguments[0]
             return torch._utils._rebuild_tensor_v2, (storage, 0, size, stride, False, OrderedDict())
 
@@ -144,7 +146,7 @@ def test_random_damage_ends_in_a_sentence_or_is_read(tmp_path: Path) -> None:
 def test_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network = persistent("Generator", {f"a{k}.weight": torch.ones(1) for k in range(20)}, {})
     file = write_pickle(tmp_path / "x.pkl", network)
-    monkeypatch.setattr(plain_pickle, "MAX_MODULES", 10)
+    monkeypatch.setattr(network_pickles, "MAX_MODULES", 10)
     with pytest.raises(CheckpointError, match="cannot be used"):
         tensors_of(read_pickle(file), file)
     monkeypatch.setattr(plain_pickle, "MAX_OPERATIONS", len(list(pickletools.genops(file.read_bytes()))) - 1)
@@ -163,7 +165,7 @@ def test_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "list.pkl weights=both": "weights=both is not known: choose ema or raw",
         "list.pkl out=x.pt": "out=x.pt is not allowed: it must be a file name that ends with .safetensors",
         "archive.zip": "archive.zip cannot be read: it is truncated, damaged",
-        "folder": "folder cannot be read",
+        "folder": "folder has no files <...>gen_params<...>_01.npy and so on; give a file, or their folder.",
     }.items(),
 )
 def test_refusals(arguments: str, sentence: str, tmp_path: Path, command: Command) -> None:

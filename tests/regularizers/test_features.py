@@ -61,6 +61,15 @@ def test_classified_samples_by_player() -> None:
     assert Classification(player="generator")(outputs).item() == pytest.approx(1000 + math.log(9))
 
 
+def test_classification_of_generated_samples_alone() -> None:
+    """Real samples have no class in a mixture of generators."""
+    real = 1000 * torch.nn.functional.one_hot(LABELS, 10).double()
+    outputs = step(linear(), real, -real, LABELS)
+    assert Classification(real=False)(outputs).item() == pytest.approx(1000 + math.log(9))
+    with pytest.raises(ValueError, match="fake=false and real=false leave no samples"):
+        Classification(real=False, fake=False)
+
+
 def test_classification_needs_labels() -> None:
     with pytest.raises(ValueError, match="regularizer=classification needs labels; choose"):
         Classification()(step(linear(), points(4, 2), points(4, 2)))

@@ -138,6 +138,14 @@ def test_a_lazy_update_on_every_fourth_of_the_generator() -> None:
     assert groups[1]["lr"] == pytest.approx(0.01 * 4 / 5) and groups[1]["betas"] == pytest.approx((0.5**0.8, 0.9**0.8))
 
 
+def test_a_lazy_update_generates_the_fraction_of_the_batch_only() -> None:
+    gan, counts = make(), []
+    gan.generator.register_forward_pre_hook(lambda _, inputs: counts.append(len(inputs[0])))
+    train(gan, 4)
+    size = counts[0]
+    assert counts == [size] * 8 + [size // 2]  # both players in each batch, and the penalty at the last one
+
+
 def test_interval_counts_updates_of_the_generator() -> None:
     gan, counter = make(n_critic=2), StepCounter()
     train(gan, 16, counter)

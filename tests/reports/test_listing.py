@@ -121,6 +121,7 @@ def test_order_and_choice(tmp_path: Path) -> None:
     """Each order of `sort`, and parts of texts that all are in a run's columns."""
     for name, (model, seed, kl) in {"b": ("dcgan", 10, 2.0), "a": ("wgan", 9, 3.0), "c": ("dcgan", 2, 1.0)}.items():
         folder = run(tmp_path / name, config=f"{CONFIG}seed: {seed}\n", rows=f"progress/images_seen,eval/kl\n9,{kl}\n")
+        (folder / "state.json").write_text('{"state": "failed", "reason": "wgan_gp has no width"}')
         notes = f"hydra: {{runtime: {{choices: {{model: {model}, dataset: mnist}}}}}}"
         (folder / ".hydra/hydra.yaml").write_text(notes)
 
@@ -130,6 +131,10 @@ def test_order_and_choice(tmp_path: Path) -> None:
     assert (names("name"), names("seed"), names("best")) == ("abc", "cab", "cba")
     assert sorted(names("model")[:2]) == ["b", "c"] and set(names("age")) == set("abc")
     assert (names("name", "DCGAN mnist"), names("name", "seed=9"), names("name", "x")) == ("bc", "a", "")
+    assert (names("name", "wgan"), names("name", "width"), names("name", "9")) == ("a", "", "a")  # reasons do not count
+    assert (names("name", "model=gan"), names("name", "model=wgan dataset=mnist"), names("name", "state=fail")) == (
+        "", "a", "",
+    )  # fmt: skip
     assert str(list_runs(tmp_path, "age", "x")) == f"There are no runs below {tmp_path} with filter=x."
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from gan_lab.metrics.measuring import forget_results
-from gan_lab.metrics.protocol import read_results
+from gan_lab.metrics.measuring import append_records, forget_results
+from gan_lab.metrics.protocol import Measurement, read_results
 from gan_lab.reports.comparison import compare
 from gan_lab.reports.listing import read_listed_run
 from gan_lab.reports.run_page import write_report
@@ -64,6 +64,19 @@ def test_final_values(
     folder = run(tmp_path / "run", rows, results, checkpoint)
     assert folder.finals[KEY] == final and folder.origin(KEY) == origin
     assert folder.origin("train/loss") == "" == RunFolder(tmp_path).origin(KEY)
+
+
+def test_data_that_got_another_path(tmp_path: Path) -> None:
+    """An evaluation has the path of its time, also one during training, whose protocol is in `evaluations.csv`."""
+    protocol = {"samples": 10_000, "images_seen": 64, "real_source": "x/people", **OWN}
+    folder = run(tmp_path / "run", {64: 4.0, 96: 3.0}, {"value": 4.0, **protocol}).path
+    append_records(
+        folder / "evaluations.csv", 64, "ema", {"fd_10k": Measurement.from_json({"value": 4.0, **protocol}, KEY)}
+    )
+    found = RunFolder(folder)
+    assert found.origin(KEY, 64) == "at 64 images against people" and found.origin(KEY) == "at 96 images against faces"
+    run(tmp_path / "done", {64: 4.0}, {"value": 4.0, **protocol})
+    assert RunFolder(tmp_path / "done").origin(KEY) == "at 64 images against people"
 
 
 def test_a_running_run_has_not_lost_its_newest_weights(tmp_path: Path) -> None:

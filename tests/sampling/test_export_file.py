@@ -191,6 +191,9 @@ def test_commands(command: Command, run: Path, tmp_path: Path) -> None:
             found.append([(tmp_path / "out" / name).read_bytes() for name in files])
             shutil.rmtree(tmp_path / "out")
         assert found[0] == found[1], overrides
+    files = {path.name for path in tmp_path.iterdir()}
+    assert command("evaluate", *small, *data, "run=gift.safetensors").status == 0
+    assert {path.name for path in tmp_path.iterdir()} - files == {"gift_outputs"}
     outcome = command("evaluate", *small, "run=gift.safetensors")
     assert outcome.status == 2 and "dataset is not given: " in outcome.err  # a card names no place of data
 

@@ -72,6 +72,11 @@ def test_psi_inside_a_wrapper(tmp_path: Path) -> None:
     assert torch.equal(loaded.generate_from_styles(loaded.styles(*inputs), inputs[1]), loaded.generate(*inputs))
 
 
+def test_forms_of_truncated_latents_are_refused(loaded: PretrainedGenerator) -> None:
+    with pytest.raises(ConfigError, match="truncation_form=scale has no effect on styles, whose truncation is psi"):
+        loaded.sample(2, truncation=0.5, truncation_form="scale")
+
+
 def test_samples_from_styles(loaded: PretrainedGenerator) -> None:
     """They are the samples of the latents, whatever the label; styles are truncated once."""
     latents, labels = loaded.draw(4, seed=3)

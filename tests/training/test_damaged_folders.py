@@ -161,6 +161,19 @@ def test_a_refused_command_keeps_the_overrides_of_a_run_without_config(command, 
     assert (folder / ".hydra").is_dir()
 
 
+@pytest.mark.parametrize("arguments", [("resume=killed",), ("lr=-1", "run.dir=killed")])
+def test_a_refused_command_keeps_the_record_of_a_run_that_was_killed_early(
+    arguments: tuple[str, ...], command, tmp_path: Path
+) -> None:
+    """The folder has only `.hydra`, as Hydra writes it before anything else."""
+    record = tmp_path / "killed" / ".hydra" / "overrides.yaml"
+    record.parent.mkdir(parents=True)
+    record.write_text("- lr=0.5\n")
+    assert command("train", *arguments, "hardware=cpu").status == 2
+    assert [path.name for path in record.parent.iterdir()] == [record.name] and record.read_text() == "- lr=0.5\n"
+    assert {path.name for path in (tmp_path / "killed").iterdir()} <= {".hydra", ".lock"}
+
+
 def test_a_refused_run_leaves_what_was_there(command, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")

@@ -199,7 +199,8 @@ def test_the_command_line(copied: Path, command: Callable) -> None:
     [
         ("points", "initialize=points/checkpoints/images_0000000008.ckpt has nothing in common with the networks"),
         ("text.safetensors", "cannot be read: it is truncated, damaged, or not a .safetensors file"),
-        ("text.pkl", "text.pkl cannot be read: it is incomplete, damaged, or not a checkpoint"),
+        ("text.pkl", "neither a run folder nor a file that ends with .ckpt or .safetensors: give one, or convert publ"),
+        ("text.ckpt", "text.ckpt cannot be read: it is incomplete, damaged, or not a checkpoint"),
         ("empty", "empty is not a run folder with a checkpoint"),
         ("sweep", "initialize=sweep is the folder of a sweep: give one of its runs, as in sweep/0"),
         ("broken.ckpt", "values in generator.blocks.0.bias that are not finite: give a checkpoint from before"),
@@ -208,7 +209,7 @@ def test_the_command_line(copied: Path, command: Callable) -> None:
 def test_what_cannot_initialize_a_run(path: str, message: str, copied: Path) -> None:
     if path == "points":
         fit(compose(*overrides(*POINTS, "budget.images=8", "run.dir=points")))
-    for name in ("text.safetensors", "text.pkl"):
+    for name in ("text.safetensors", "text.pkl", "text.ckpt"):
         Path(name).write_text("text")
     for name in ("empty", "sweep"):
         Path(name).mkdir()

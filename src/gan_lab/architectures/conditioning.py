@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from gan_lab.architectures.base import Discriminator
 from gan_lab.architectures.packing import Packed
 from gan_lab.architectures.wrapped import Wrapped, innermost, linear_like, swap_batch_norms
-from gan_lab.layers.conditional_batch_norm import ConditionalBatchNorm, labels_for
+from gan_lab.layers.conditional_batch_norm import ConditionalBatchNorm
+from gan_lab.layers.labeled import labels_for
 
 
 @dataclass(frozen=True)
@@ -212,7 +213,7 @@ class Projection(_Conditioning):
             )
 
     def __call__(self, network: nn.Module) -> nn.Module:
-        _refuse_packing(network)
+        refuse_packing(network)
         return _Projected(cast(Discriminator, network), self.classes, self.init)
 
 
@@ -243,11 +244,13 @@ class AuxiliaryClassifier(_Conditioning):
     choice: ClassVar[str] = "auxiliary_classifier"
 
     def __call__(self, network: nn.Module) -> nn.Module:
-        _refuse_packing(network)
-        return _WithClassifier(cast(Discriminator, network), self.classes)
+        refuse_packing(network)
+        return WithClassifier(cast(Discriminator, network), self.classes)
 
 
-class _WithClassifier(Wrapped):
+class WithClassifier(Wrapped):
+    """A discriminator with a classifier of its last hidden layer."""
+
     def __init__(self, network: Discriminator, num_classes: int) -> None:
         super().__init__(network)
         output = innermost(network).output
@@ -274,7 +277,12 @@ def _one_hot(labels: Tensor | None, num_classes: int, like: Tensor) -> Tensor:
     return F.one_hot(_require_labels(labels), num_classes).to(like.dtype)  # (n, K)
 
 
-def _refuse_packing(network: nn.Module) -> None:
+def refuse_packing(network: nn.Module) -> None:
+    """Refuse a discriminator of packs where each sample needs its own logit or class.
+
+    Raises:
+        ValueError: The network scores packs.
+    """
     if any(isinstance(part, Packed) for part in network.modules()):
         raise ValueError(
             "packing scores several samples at once, but each has its own label; set conditioning=concat or none"

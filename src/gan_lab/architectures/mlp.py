@@ -1,6 +1,7 @@
 """Fully connected networks, for points and for small images."""
 
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +34,9 @@ class MLPGenerator(nn.Module):
     Raises:
         ValueError: The norm, init, depth or activation is not allowed.
     """
+
+    first_layers: ClassVar[tuple[str, ...]] = ("hidden.0.0", "hidden.0.1")
+    last_layers: ClassVar[tuple[str, ...]] = ("output",)
 
     def __init__(
         self,

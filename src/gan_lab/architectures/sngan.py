@@ -1,6 +1,7 @@
 """SN-GAN's standard CNN: alternating 4x4 (stride 2) and 3x3 convolutions (Miyato et al., 2018, Table 3)."""
 
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -35,6 +36,9 @@ class SNGANGenerator(nn.Module):
     Raises:
         ValueError: The resolution, norm or init is not allowed.
     """
+
+    first_layers: ClassVar[tuple[str, ...]] = ("project",)
+    last_layers: ClassVar[tuple[str, ...]] = ("output",)
 
     def __init__(
         self,

@@ -135,7 +135,7 @@ class BareLoop:
     def _generated(self) -> DiscriminatorOutputs:
         """Outputs for samples through which no gradient goes back."""
         with torch.no_grad(), self._autocast():
-            samples = self._fake(1)
+            samples = self._fake(1).computed()
         return self._outputs(lambda: samples)
 
     def _outputs(self, draw: Callable[[], Samples]) -> DiscriminatorOutputs:
@@ -149,7 +149,7 @@ class BareLoop:
             self._latents(count),
             self.gan.condition.sample(Noise(self.step, count, device=self.device)),
         )
-        return Samples(self.gan.generator(latents, condition).float(), condition, latents)
+        return Samples(lambda: self.gan.generator(latents, condition).float(), condition, latents)
 
     def _latents(self, count: int) -> Tensor:
         draw = torch.randn if self.gan.latent.distribution == "normal" else torch.rand

@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,7 @@ from gan_lab.callbacks.fields import logits_of_points
 from gan_lab.callbacks.sampling import sample_in_chunks
 from gan_lab.figures import (
     class_shape,
+    colored_densities,
     draw_classes,
     draw_samples,
     evenly,
@@ -138,7 +139,7 @@ class SampleGrids(Callback):
             assert labels is not None
             rows, columns = self._class_shape(len(labels))
             groups = data.reals_by_class(labels.tolist(), rows * columns)
-            figure = draw_classes(groups, _names(trainer, labels), rows, columns)
+            figure = draw_classes(groups, _names(trainer, module, labels), rows, columns)
         else:
             real = data.real_batch(min(self._samples, data.size))
             if real.dim() == 2:
@@ -156,14 +157,17 @@ class SampleGrids(Callback):
         self._last = module.images_seen
         for kind, average in (("ema", True), ("raw", False)):
             samples = torch.cat([chunk.cpu() for chunk, _ in sample_in_chunks(module, latents, condition, average)])
-            if examples is None:
+            if self._extent is not None and _is_number(condition):
+                figure = colored_densities(samples, condition.cpu(), self._extent)
+            elif examples is None:
                 figure = draw_samples(*_with_sources(module, samples, condition), self._extent)
             else:
                 groups = samples.chunk(len(examples))
-                figure = draw_classes(groups, _names(trainer, examples), *self._class_shape(len(examples)))
+                figure = draw_classes(groups, _names(trainer, module, examples), *self._class_shape(len(examples)))
             _save(figure, self._path(kind, module))
             self._send(trainer, kind, module)
-        if self._extent is not None and condition is None:
+        is_unconditional = module.condition.num_classes is None and not module.condition.needs_batch
+        if self._extent is not None and is_unconditional:  # else a point has a logit for each condition
             self._write_field(trainer, module, samples)
 
     def _write_field(self, trainer: Any, module: AdversarialModule, points: Tensor) -> None:
@@ -206,10 +210,14 @@ def _save(figure: Image.Image, file: Path) -> None:
         _aside(file).unlink()
 
 
-def _names(trainer: Any, examples: Tensor) -> list[str]:
-    """Names of the classes with these labels; numbers of codes."""
-    has_labels = examples.dim() == 1 and not examples.is_floating_point()
-    return names_of(range(len(examples)), trainer.datamodule.classes if has_labels else None)
+def _is_number(condition: Tensor | None) -> TypeGuard[Tensor]:
+    """Whether the condition of each sample is a label or the number of a generator."""
+    return condition is not None and condition.dim() == 1 and not condition.is_floating_point()
+
+
+def _names(trainer: Any, module: AdversarialModule, examples: Tensor) -> list[str]:
+    """Names of the classes or generators of a grid; numbers of codes."""
+    return names_of(range(len(examples)), module.condition.names(trainer.datamodule.classes))
 
 
 def _with_sources(module: AdversarialModule, samples: Tensor, condition: Tensor | None) -> tuple[Tensor, int | None]:

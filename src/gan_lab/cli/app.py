@@ -1,6 +1,7 @@
 """Hydra application of a command, with user errors reported in one sentence."""
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -105,10 +106,13 @@ def launcher() -> str:
 
 def _refuse_unknown_flags(arguments: list[str]) -> None:
     known = {option for action in get_args_parser()._actions for option in action.option_strings}
+    known -= {"--run", "-r"}  # of Hydra, for what it does without them; here `run` is a key
     for argument in arguments:
-        if argument.startswith("-") and argument.partition("=")[0] not in known:
+        flag = argument.partition("=")[0]
+        if argument.startswith("-") and flag not in known:
+            example = f"{flag[2:]}=VALUE" if re.fullmatch(r"--[a-z_.]+", flag) else "lr=1e-4"
             raise UserError(
-                f"{argument} is not a flag: write overrides without dashes, as in lr=1e-4; "
+                f"{argument} is not a flag: write overrides without dashes, as in {example}; "
                 "--hydra-help shows the flags."
             )
 

@@ -190,11 +190,12 @@ def _become(module: str, arguments: list[str]) -> None:
 
 def _with_keys(name: str, arguments: list[str]) -> list[str]:
     """The arguments, with the key added to a bare folder and to the bare group of `list`."""
-    from gan_lab.config.overrides import override
+    from gan_lab.config.overrides import override, text_as_typed
 
     if key := FOLDER_KEYS.get(name):
         folders = [argument for before, argument in pairwise(["", *arguments]) if _is_path(argument, before)]
         others = [argument for argument in arguments if argument not in folders]
+        others = [text_as_typed(each) if each.startswith("filter=") else each for each in others]
         return [*others, *([override(key, folders[0] if len(folders) == 1 else folders)] if folders else [])]
     if name == "list" and arguments and re.fullmatch(r"[\w/]+", arguments[0]):
         return [f"what={arguments[0]}", *arguments[1:]]

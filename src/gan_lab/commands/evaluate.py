@@ -21,13 +21,14 @@ from gan_lab.commands.inputs import (
     size_of_samples,
     with_data_of,
 )
+from gan_lab.commands.outputs import folder_of_outputs
 from gan_lab.config.build import instantiate_each
 from gan_lab.config.default_extractor import check_extractor
 from gan_lab.data.decode import to_tensor
 from gan_lab.data.image_folder import read_image_folder
 from gan_lab.data.pixels import to_unit_range
 from gan_lab.data.raw import RawImages
-from gan_lab.errors import ConfigError, DataError
+from gan_lab.errors import DataError
 from gan_lab.files import set_aside
 from gan_lab.metrics.measuring import Labeled, append_records, measure, measurements, to_device, write_results
 from gan_lab.metrics.protocol import Measurement, MeasurementProtocol, common_entries, format_entries, read_results
@@ -41,9 +42,6 @@ from gan_lab.version import __version__
 
 GRID = "grid.png"
 """File that `gan-lab sample` writes beside the samples."""
-
-_OF_SAMPLES = {"truncation": None, "truncation_cutoff": None, "batch_norm": "running", "noise": "fixed"}
-"""Keys that have no meaning for a folder of images, with their defaults."""
 
 log = logging.getLogger(__name__)
 
@@ -140,7 +138,7 @@ def _curve(cfg: DictConfig, device: torch.device) -> TruncationCurve:
         values = measure(metrics, chunks)
         found = measurements(metrics, values, sampling_protocol(cfg, generator, threshold), real)
         points.append(CurvePoint(threshold, found))
-    folder = Path(cfg.out) if cfg.out is not None else path if path.is_dir() else path.parent
+    folder = Path(cfg.out) if cfg.out is not None else folder_of_outputs(path)
     return write_curve(points, [generator.sample(cfg.count, cfg.seed) for generator in generators], folder)
 
 
@@ -158,19 +156,13 @@ def _run(cfg: DictConfig, device: torch.device) -> EvaluationInput:
     path = run_named(cfg.run)
     truncation = _threshold(cfg.truncation)
     loaded = _adjusted(load(path, cfg.weights, device), cfg, truncation, cfg.truncation_cutoff)
-    folder = path if path.is_dir() else path.parent
     protocol = sampling_protocol(cfg, loaded, truncation)
     chunks = loaded.chunks(cfg.evaluation.samples, cfg.seed, batch_size=cfg.evaluation.batch_size)
     chunks = progress(chunks, "samples", -(-cfg.evaluation.samples // cfg.evaluation.batch_size))
-    return EvaluationInput(loaded.config, chunks, folder, protocol, size_of_samples(loaded.config))
+    return EvaluationInput(loaded.config, chunks, folder_of_outputs(path), protocol, size_of_samples(loaded.config))
 
 
 def _images(cfg: DictConfig) -> EvaluationInput:
-    given = [f"{key}={cfg[key]}" for key, default in _OF_SAMPLES.items() if cfg[key] != default]
-    if given:
-        raise ConfigError(
-            f"{given[0]} applies to samples of a run, and images={cfg.images} are generated already: give one of them."
-        )
     try:
         raw = read_image_folder(cfg.images)
     except DataError as error:
@@ -186,7 +178,7 @@ def _images(cfg: DictConfig) -> EvaluationInput:
     chunks = progress(_decoded(raw, cfg.evaluation.batch_size), "images", -(-len(raw) // cfg.evaluation.batch_size))
     first = raw.load(0)
     size = _channels(first), first.width
-    return EvaluationInput(OmegaConf.create(), chunks, path if path.is_dir() else path.parent, protocol, size)
+    return EvaluationInput(OmegaConf.create(), chunks, folder_of_outputs(path), protocol, size)
 
 
 def _channels(image: Image.Image) -> int:
@@ -206,10 +198,14 @@ def _decoded(raw: RawImages, batch_size: int) -> Iterator[Labeled]:
         parts = []
         for position in range(k, min(k + batch_size, len(raw))):
             image = raw.load(position)
-            if image.size != (size, size):
+            if image.width != image.height:
                 raise DataError(
-                    f"{raw.name(position)} is {image.width}x{image.height} pixels, but {raw.name(0)} is {size} wide: "
-                    "generated images must be square and all of one size."
+                    f"{raw.name(position)} is {image.width}x{image.height} pixels: generated images must be square."
+                )
+            if image.width != size:
+                raise DataError(
+                    f"{raw.name(position)} is {image.width} pixels wide, but {raw.name(0)} is {size}: generated "
+                    "images must be all of one size."
                 )
             if _channels(image) != channels:
                 raise DataError(

@@ -13,14 +13,14 @@ from PIL import Image
 from torch import Tensor
 
 from gan_lab.commands.inputs import device_named
-from gan_lab.commands.outputs import samples_name
+from gan_lab.commands.outputs import folder_of_outputs, samples_name
 from gan_lab.errors import ConfigError
 from gan_lab.figures import draw_by_class, draw_samples, save_image
 from gan_lab.files import atomic_write, unused_path
 from gan_lab.layers.style_mapping import has_styles
 from gan_lab.noise import Noise, mix
 from gan_lab.runs.latest import run_named
-from gan_lab.sampling.pretrained import PretrainedGenerator, labels_in_rows, load
+from gan_lab.sampling.pretrained import PretrainedGenerator, load
 
 Writer = Callable[[Path, Iterator[Image.Image], float], None]
 """Writes frames to a file, at the given frames per second."""
@@ -102,18 +102,20 @@ def _file(cfg: DictConfig, run: Path, loaded: PretrainedGenerator) -> Path:
         cfg.weights,
         truncation_cutoff=cfg.truncation_cutoff,
         noise=cfg.noise,
+        generator=cfg.generator,
     )
     walk = "walk" if cfg.space == "z" else f"walk_{cfg.space}"
-    return unused_path((run if run.is_dir() else run.parent) / "samples" / f"{walk}_{name}.gif")
+    return unused_path(folder_of_outputs(run) / "samples" / f"{walk}_{name}.gif")
 
 
 def _frames(loaded: PretrainedGenerator, cfg: DictConfig, frames: int) -> Iterator[Image.Image]:
     """A grid of samples for each point of the walk, with constant labels."""
-    labels = labels_in_rows(cfg.labels, cfg.count, loaded.condition.num_classes, loaded.classes)
-    _, given = loaded.draw(cfg.count, cfg.seed, labels)
+    chosen = loaded.conditions_in_rows(cfg.labels, cfg.generator, cfg.count)
+    _, given = loaded.draw(cfg.count, cfg.seed, chosen)
     draw = partial(draw_samples, columns=cfg.columns)
-    if labels is not None:
-        draw = partial(draw_by_class, labels=labels, classes=loaded.classes, columns=cfg.columns)
+    if chosen is not None:
+        names = loaded.condition.names(loaded.classes)
+        draw = partial(draw_by_class, labels=chosen, classes=names, columns=cfg.columns)
     walk = _walk_in_styles if cfg.space == "w" else _walk_in_latents
     for samples in walk(loaded, given, cfg, frames):
         if samples.dim() != 4:

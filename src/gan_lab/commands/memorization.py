@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from gan_lab.analysis.neighbors import Memorization, Nearest, Numbering, nearest
 from gan_lab.analysis.neighbors import memorization as measure_memorization
 from gan_lab.commands.inputs import RealImages, check_size, device_named, size_of_samples, with_data_of
+from gan_lab.commands.outputs import folder_of_outputs
 from gan_lab.config.build import instantiate
 from gan_lab.config.default_extractor import check_extractor
 from gan_lab.figures import enlarged, save_image, sheet
@@ -90,7 +91,7 @@ def memorization(cfg: DictConfig) -> MemorizationResult:
         found = measure_memorization(features, training.features, training.image_numbers, cfg.samples, cfg.seed)
         chosen = found.distances.argsort(stable=True)[: cfg.count]  # the nearest samples, which may be copies
         near = nearest(features[chosen], training.features, cfg.nearest)
-    folder = Path(cfg.out) if cfg.out is not None else path if path.is_dir() else path.parent
+    folder = Path(cfg.out) if cfg.out is not None else folder_of_outputs(path)
     folder.mkdir(parents=True, exist_ok=True)
     chosen = chosen.cpu()
     save_image(_figure(loaded, data, training, chosen, near, cfg), folder / "memorization.png")

@@ -1,4 +1,4 @@
-"""Names of files of samples: made of the options, and never those of an earlier command."""
+"""Folders and names of output files: names are made of the options, and never those of an earlier command."""
 
 import re
 from pathlib import Path
@@ -20,11 +20,14 @@ def samples_name(
     truncation_cutoff: int | None = None,
     noise: str = "fixed",
     mixing: str | None = None,
+    generator: Any = None,
 ) -> str:
     """Name for samples, such as `seed_0_labels_3-7_resample_0.5_raw`; default values are left out."""
     parts = [f"seed_{seed}"]
     if labels is not None:
         parts.append(f"labels_{_label_names(labels)}")
+    if generator is not None:
+        parts.append(f"generator_{_label_names(generator)}")
     if truncation is not None:
         parts.append(f"{truncation_form}_{truncation:g}")
     parts += [weights] * (weights != "ema") + [batch_norm] * (batch_norm != "running")
@@ -32,6 +35,14 @@ def samples_name(
         parts.append(f"cutoff_{truncation_cutoff}")
     parts += [f"{noise}_noise"] * (noise != "fixed") + [f"mixed_{mixing}"] * (mixing is not None)
     return "_".join(parts)
+
+
+def folder_of_outputs(source: Path) -> Path:
+    """Folder for what is made of a run folder or a folder of images: itself; of a file: `<name>_outputs` beside it.
+
+    So the files of a checkpoint or an export are never taken for those of its run, or of another export.
+    """
+    return source if source.is_dir() else source.with_name(f"{source.stem}_outputs")
 
 
 def refuse_used_folder(out: Path) -> None:

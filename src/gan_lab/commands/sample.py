@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from gan_lab.commands.inputs import device_named
-from gan_lab.commands.outputs import refuse_used_folder, samples_name
+from gan_lab.commands.outputs import folder_of_outputs, refuse_used_folder, samples_name
 from gan_lab.errors import ConfigError
 from gan_lab.figures import (
     draw_by_class,
@@ -23,7 +23,7 @@ from gan_lab.figures import (
 from gan_lab.files import create_folder, write_text
 from gan_lab.runs.latest import run_named
 from gan_lab.sampling.mixing import mix_styles
-from gan_lab.sampling.pretrained import PretrainedGenerator, labels_in_rows, load
+from gan_lab.sampling.pretrained import PretrainedGenerator, load
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,9 @@ class SampleFiles:
 def sample(cfg: DictConfig) -> SampleFiles:
     """Write `grid.png`, and with `files=true` a file for each sample (for points one CSV file), into a new folder.
 
-    With labels, the samples are sorted by class. With `mixing`, the samples have mixed styles, and the grid has their
-    sources in its first row and column; the labels are those of the sources, from left to right, then downwards.
+    With labels, the samples are sorted by class; with `generator`, by generator. With `mixing`, the samples have mixed
+    styles, and the grid has their sources in its first row and column; the labels are those of the sources, from left
+    to right, then downwards.
 
     Raises:
         UserError: The run or a value cannot be used, or the folder contains files.
@@ -71,7 +72,7 @@ def sample(cfg: DictConfig) -> SampleFiles:
         cfg.truncation, cfg.truncation_form, cfg.batch_norm, cfg.seed, cfg.truncation_cutoff, cfg.noise
     )
     samples, grid = (_plain if cfg.mixing is None else _mixed)(adjusted, cfg)
-    folder = create_folder(out or (run if run.is_dir() else run.parent) / "samples" / _name(cfg, loaded))
+    folder = create_folder(out or folder_of_outputs(run) / "samples" / _name(cfg, loaded))
     save_image(grid, folder / "grid.png")
     if cfg.files:
         _write_files(samples, folder)
@@ -80,11 +81,11 @@ def sample(cfg: DictConfig) -> SampleFiles:
 
 def _plain(loaded: PretrainedGenerator, cfg: DictConfig) -> tuple[Tensor, Image.Image]:
     """Samples and their grid, with the names of the classes beside its rows."""
-    given = labels_in_rows(cfg.labels, cfg.count, loaded.condition.num_classes, loaded.classes)
+    given = loaded.conditions_in_rows(cfg.labels, cfg.generator, cfg.count)
     samples = loaded.sample(cfg.count, cfg.seed, given)
     if given is None:
         return samples, draw_samples(samples, cfg.columns)
-    return samples, draw_by_class(samples, given, loaded.classes, cfg.columns)
+    return samples, draw_by_class(samples, given, loaded.condition.names(loaded.classes), cfg.columns)
 
 
 def _mixed(loaded: PretrainedGenerator, cfg: DictConfig) -> tuple[Tensor, Image.Image]:
@@ -99,7 +100,7 @@ def _mixed(loaded: PretrainedGenerator, cfg: DictConfig) -> tuple[Tensor, Image.
         raise ConfigError(
             f"count={cfg.count} is not allowed: with mixing and {columns} columns, give a multiple of it."
         )
-    given = labels_in_rows(cfg.labels, columns + rows, loaded.condition.num_classes, loaded.classes)
+    given = loaded.conditions_in_rows(cfg.labels, cfg.generator, columns + rows)
     found = mix_styles(loaded, cfg.mixing, rows, columns, cfg.seed, given)
     return found.mixed, table_of_mixtures(found.columns, found.rows, found.mixed)
 
@@ -116,6 +117,7 @@ def _name(cfg: DictConfig, loaded: PretrainedGenerator) -> str:
         cfg.truncation_cutoff,
         cfg.noise,
         cfg.mixing,
+        cfg.generator,
     )
 
 

@@ -136,7 +136,6 @@ def check_values(cfg: DictConfig) -> None:
             raise ConfigError(f"trainer.{key} does not work with several optimizers: use {ours} instead.")
     _check_length(cfg)
     _check_best(cfg)
-    _check_label_accuracy(cfg)
 
 
 def _check_length(cfg: DictConfig) -> None:
@@ -156,17 +155,6 @@ def _check_best(cfg: DictConfig) -> None:
         raise ConfigError(
             f"callbacks.checkpoints.best={logged} and evaluation.best={measured} would both write "
             "checkpoints/best.ckpt: give one of them."
-        )
-
-
-def _check_label_accuracy(cfg: DictConfig) -> None:
-    """Refuse the accuracy by a classifier of ten digits for other classes."""
-    classifier = OmegaConf.select(cfg, "evaluation.metrics.label_accuracy.classifier._target_")
-    classes = cfg.dataset.get("num_classes")
-    if classifier == "gan_lab.analysis.digits.digit_classifier" and classes not in (None, 10):
-        raise ConfigError(
-            f"metrics=[label_accuracy] has a classifier of ten digits, and dataset.num_classes={classes}: leave "
-            "label_accuracy out."
         )
 
 

@@ -9,10 +9,11 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from gan_lab.config.checks import Choice, Rule, check_rules, check_values
 from gan_lab.config.default_extractor import check_extractor
+from gan_lab.config.unused_keys import refuse_unused_keys
 from gan_lab.data.source import existing_path
 from gan_lab.errors import ConfigError
 from gan_lab.files import did_you_mean
-from gan_lab.runs.latest import RUN, RUNS, check_directory, check_exists, dataset_of_run, run_named
+from gan_lab.runs.latest import RUN, RUNS, check_directory, check_exists, check_weights, dataset_of_run, run_named
 
 
 def _is_number(value: Any) -> bool:
@@ -105,7 +106,7 @@ RULES: dict[str, tuple[Rule | Choice, ...]] = {
 
 
 def check_command(command: str, cfg: DictConfig) -> None:
-    """Refuse values out of range, runs that do not exist, and metrics without features. Light: imports no torch.
+    """Refuse values out of range or without effect, runs that do not exist, metrics without features. No torch.
 
     Raises:
         UserError: Names the key and what is allowed.
@@ -114,6 +115,7 @@ def check_command(command: str, cfg: DictConfig) -> None:
         check_values(cfg)
     else:
         check_rules(cfg, RULES.get(command, ()))
+        refuse_unused_keys(command, cfg)
     for check in CHECKS.get(command, ()):
         check(cfg)
 
@@ -157,7 +159,7 @@ def _check_training(cfg: DictConfig) -> None:
     if cfg.resume is not None:
         check_exists(Path(cfg.resume))
     elif cfg.initialize is not None and not any(Path(cfg.run.dir, "checkpoints").glob("*.ckpt")):
-        check_exists(Path(cfg.initialize))  # a run that resumes does not read it again
+        check_weights(Path(cfg.initialize))  # a run that resumes does not read it again
     _check_source(cfg)
     check_extractor(cfg, cfg.dataset)
 

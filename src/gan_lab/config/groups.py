@@ -18,14 +18,14 @@ from gan_lab.errors import ConfigError, unknown_choice
 
 def groups(command: str = "train") -> list[str]:
     """Config groups of a command, such as `loss` or `wrapper/generator`: those in the defaults list of its file."""
-    return sorted(_default_choices(command))
+    return sorted(default_choices(command))
 
 
 @cache
-def _default_choices(command: str) -> dict[str, object]:
+def default_choices(command: str) -> dict[str, object]:
     """Default of each config group of a command: a choice, a list of them, or None."""
     entries = yaml.safe_load((CONF / f"{command}.yaml").read_text(encoding="utf-8"))["defaults"]
-    of_train = _default_choices("train") if "train" in entries else {}
+    of_train = default_choices("train") if "train" in entries else {}
     own = {
         key.removeprefix("optional "): choice
         for each in entries if isinstance(each, dict)
@@ -77,14 +77,14 @@ def check_choices(command: str, overrides: Sequence[str]) -> None:
             continue
         value = override.value()
         if isinstance(value, dict):  # merged into the choice
-            if _default_choices(command)[group] is None and not _is_chosen(group, overrides):
+            if default_choices(command)[group] is None and not _is_chosen(group, overrides):
                 raise ConfigError(
                     f"{override.input_line} is not allowed: choose one by name, from {', '.join(choices(group))}."
                 )
             continue
         names = value if isinstance(value, list) else [value]
         if not all(isinstance(name, str) and name for name in names):
-            none = ["[]"] if value is None and isinstance(_default_choices(command)[group], list) else []
+            none = ["[]"] if value is None and isinstance(default_choices(command)[group], list) else []
             raise ConfigError(unknown_choice(group, override.get_value_string(), [*choices(group), *none]))
 
 
@@ -93,7 +93,7 @@ def with_dataset_keys(command: str, overrides: Sequence[str]) -> list[str]:
 
     Only for commands without a default data set: `dataset.source=elsewhere` of `gan-lab evaluate`.
     """
-    if _default_choices(command).get("dataset", "") is not None or _is_chosen("dataset", overrides):
+    if default_choices(command).get("dataset", "") is not None or _is_chosen("dataset", overrides):
         return list(overrides)
     return [f"+{each}" if each.startswith("dataset.") else each for each in overrides]
 

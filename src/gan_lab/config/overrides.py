@@ -99,6 +99,12 @@ def _quoted(text: str) -> str:
     return shlex.quote(text) if "'" not in text or re.search(r"[\"$`\\!]", text) else f'"{text}"'
 
 
+def text_as_typed(argument: str) -> str:
+    """An override whose value Hydra cannot read, such as `filter=model=gan`, as text; others unchanged."""
+    key, _, text = argument.partition("=")
+    return override(key, text) if _parsed_value(argument) is _UNREADABLE else argument
+
+
 def names_as_typed(overrides: Sequence[str]) -> list[str]:
     """The overrides with `run.name` as the typed text: Hydra would parse `1e5` as 100000.0 and `true` as True.
 

@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from gan_lab.config.schema import SCHEMAS, Search
 from gan_lab.errors import DataError
 from gan_lab.files import refuse_links
-from gan_lab.runs.new_folders import NOTES, note_if_new, note_new
+from gan_lab.runs.new_folders import NOTES, OF_A_RUN, note_if_new, note_new
 
 _generated: set[str] = set()  # ids that this process has generated
 _claimed: dict[str, str] = {}  # folder names with such an id to the folders created for them
@@ -83,13 +83,13 @@ def _create(path: str) -> str:
 
 
 def notes_folder(path: str) -> str:
-    """Folder for Hydra's record of the overrides: a separate one for a resumed run."""
+    """Folder for Hydra's record of the overrides: a separate one where there is a record already."""
     refuse_links(Path(path))  # Hydra writes there next
-    started = any(os.path.exists(os.path.join(path, name)) for name in ("config.yaml", "checkpoints"))
-    if started:
-        return f"{NOTES}/resumed"
-    note_if_new(os.path.join(path, NOTES))
-    return NOTES
+    is_run = any(os.path.exists(os.path.join(path, name)) for name in OF_A_RUN)
+    notes = f"{NOTES}/resumed" if is_run or os.path.exists(os.path.join(path, NOTES)) else NOTES
+    if not is_run:
+        note_if_new(os.path.join(path, notes))
+    return notes
 
 
 def first(*values: Any) -> Any:

@@ -171,6 +171,7 @@ class Sample(Draws):
 
     count: int = MISSING
     labels: Any = None
+    generator: Any = None
     truncation: float | None = None
     truncation_form: str = MISSING
     truncation_cutoff: int | None = None
@@ -191,6 +192,7 @@ class Interpolate(Draws):
     smoothing: float = MISSING
     space: str = MISSING
     labels: Any = None
+    generator: Any = None
     truncation: float | None = None
     truncation_form: str = MISSING
     truncation_cutoff: int | None = None

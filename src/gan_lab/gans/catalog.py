@@ -111,6 +111,16 @@ CATALOG = (
         "the authors' MNIST code; networks of DCGAN",
     ),
     Entry(
+        "mgan", "MGAN", "Hoang et al. (2018)", "1708.02556", TWO_PLAYER,
+        "several generators with their own first layers, rewarded for samples that a classifier distinguishes",
+        "the authors' CIFAR-10 code",
+    ),
+    Entry(
+        "madgan", "MAD-GAN", "Ghosh et al. (2018)", "1704.02906", TWO_PLAYER,
+        "several generators with their own last layers; the discriminator also classifies which one made a sample",
+        "the authors' code for mixtures; networks of DCGAN",
+    ),
+    Entry(
         "sngan", "SN-GAN", "Miyato et al. (2018)", "1802.05957", TWO_PLAYER,
         "spectral norm in the discriminator, hinge loss, five discriminator steps",
         "paper, section 4, and the authors' code",
@@ -189,6 +199,12 @@ CATALOG = (
         "gan_lab.gans.dfm.DFM",
         "a denoiser of the discriminator's features pulls generated features towards those of real samples",
         "paper, section 5; weight and batch size from other implementations",
+    ),
+    Entry(
+        "d2gan_dfm", "D2GAN with denoising feature matching", "Nguyen et al. (2017)", "1709.03831",
+        "gan_lab.gans.d2gan_dfm.D2GANDFM",
+        "D2GAN with the denoiser of DFM on the features of its first discriminator",
+        "D2GAN and DFM; nothing is published for both",
     ),
     Entry(
         "veegan", "VEEGAN", "Srivastava et al. (2017)", "1705.07761", "gan_lab.gans.veegan.VEEGAN",

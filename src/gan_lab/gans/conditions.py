@@ -6,7 +6,7 @@ A condition gives the conditions of the real samples of a batch (`of`) and sampl
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -24,11 +24,15 @@ class Condition(Protocol):
 
     Attributes:
         num_classes: Number of labels if the condition is a label; else None.
+        num_generators: Number of generators if the condition is the number of one; else None.
         needs_batch: `sample` takes its conditions from real data, so it needs a batch.
     """
 
     @property
     def num_classes(self) -> int | None: ...
+
+    @property
+    def num_generators(self) -> int | None: ...
 
     @property
     def needs_batch(self) -> bool: ...
@@ -47,12 +51,30 @@ class Condition(Protocol):
     def examples(self, count: int) -> Tensor | None:
         """At most `count` different conditions for the rows of an image grid, on the CPU; None if there are none."""
 
+    def names(self, classes: Sequence[str] | None) -> Sequence[str] | None:
+        """Names of all values that the condition can have; None if they have none.
+
+        Args:
+            classes: Names of the classes of the data, if they are known.
+        """
+
     def parse(self, values: Any, count: int) -> Tensor:
         """Convert values of a user to the conditions of `count` samples.
 
         Raises:
             ValueError: The values are not conditions of this algorithm, or their number is wrong.
         """
+
+
+class _WithoutNames:
+    """Base of conditions that are neither labels nor numbers of generators."""
+
+    num_classes: ClassVar[int | None] = None
+    num_generators: ClassVar[int | None] = None
+
+    def names(self, classes: Sequence[str] | None) -> Sequence[str] | None:
+        """None."""
+        return None
 
 
 @dataclass(frozen=True)
@@ -72,6 +94,10 @@ class Labels:
             raise ValueError(f"conditioning.prior={self.prior} is not known; choose uniform or data")
         if self.num_classes is not None:
             require_at_least("conditioning.num_classes", self.num_classes, 1)
+
+    @property
+    def num_generators(self) -> None:
+        return None
 
     @property
     def needs_batch(self) -> bool:
@@ -94,28 +120,70 @@ class Labels:
         """The first `count` labels, int64."""
         return None if self.num_classes is None else torch.arange(min(self.num_classes, count))
 
+    def names(self, classes: Sequence[str] | None) -> Sequence[str] | None:
+        """The names of the classes."""
+        return classes
+
     def parse(self, values: Any, count: int) -> Tensor:
         """Convert one label for all samples, or one for each, to int64 (count,)."""
         if self.num_classes is None:
             raise ValueError(f"labels={_shortened(values)} needs a run with conditioning, and this run has none")
-        rows = _numbers(values, "labels", "a whole number, or one for each sample")
-        if rows.dim() == 0:
-            rows = rows.expand(count)
-        if rows.shape != (count,):
-            raise ValueError(
-                f"labels has {' x '.join(map(str, rows.shape))} entries for {count} samples: "
-                "pass one label, or one for each"
-            )
-        wrong = [value for value in rows.tolist() if value != int(value) or not 0 <= value < self.num_classes]
-        if wrong:
-            raise ValueError(
-                f"labels={wrong[0]:g} is not allowed: labels are whole numbers from 0 to {self.num_classes - 1}"
-            )
-        return rows.long()
+        return _whole_numbers(values, count, self.num_classes, "labels", "label")
 
 
 @dataclass(frozen=True)
-class Codes:
+class GeneratorNumbers:
+    """Numbers of the generators of a mixture, int64 (n,): MGAN, Hoang et al. (2018), and MAD-GAN, Ghosh et al. (2018).
+
+    Every generator makes an equal part of a batch over all processes, up to one sample. Real samples have no number.
+
+    Args:
+        generators: Number of generators, K.
+
+    Raises:
+        ValueError: There is none.
+    """
+
+    generators: int
+
+    def __post_init__(self) -> None:
+        require_at_least("conditioning.generators", self.generators, 1)
+
+    @property
+    def num_classes(self) -> None:
+        return None
+
+    @property
+    def num_generators(self) -> int:
+        return self.generators
+
+    @property
+    def needs_batch(self) -> bool:
+        return False
+
+    def of(self, batch: Batch) -> None:
+        """None: no generator made the real samples."""
+        return None
+
+    def sample(self, noise: Noise, batch: Batch | None = None) -> Tensor:
+        """Numbers int64 (rows,)."""
+        return noise.balanced(self.generators)
+
+    def examples(self, count: int) -> Tensor:
+        """The first `count` numbers, int64."""
+        return torch.arange(min(self.generators, count))
+
+    def names(self, classes: Sequence[str] | None) -> Sequence[str]:
+        """A name with the number of each generator."""
+        return [f"generator {number}" for number in range(self.generators)]
+
+    def parse(self, values: Any, count: int) -> Tensor:
+        """Convert one number for all samples, or one for each, to int64 (count,)."""
+        return _whole_numbers(values, count, self.generators, "generator", "number")
+
+
+@dataclass(frozen=True)
+class Codes(_WithoutNames):
     """Latent codes that the discriminator learns to predict from samples: InfoGAN, Chen et al. (2016), section 5.
 
     A code is float32 (n, sum(categories) + continuous): a one-hot vector for each categorical variable, then
@@ -149,10 +217,6 @@ class Codes:
     def dim(self) -> int:
         """Length of a code."""
         return sum(self.categories) + self.continuous
-
-    @property
-    def num_classes(self) -> None:
-        return None
 
     @property
     def needs_batch(self) -> bool:
@@ -196,7 +260,7 @@ class Codes:
 
 
 @dataclass(frozen=True)
-class FromData:
+class FromData(_WithoutNames):
     """Conditions from the data set: a source image for translation, a coarse image for a Laplacian pyramid.
 
     Args:
@@ -204,10 +268,6 @@ class FromData:
     """
 
     key: str
-
-    @property
-    def num_classes(self) -> None:
-        return None
 
     @property
     def needs_batch(self) -> bool:
@@ -243,6 +303,22 @@ class FromData:
         if rows.dim() == 0 or len(rows) != count:
             raise ValueError(f"condition has the shape {tuple(rows.shape)}: it must be a tensor with {count} rows")
         return rows
+
+
+def _whole_numbers(values: Any, count: int, high: int, key: str, noun: str) -> Tensor:
+    """Convert one number in [0, high) for all samples, or one for each, to int64 (count,)."""
+    rows = _numbers(values, key, "a whole number, or one for each sample")
+    if rows.dim() == 0:
+        rows = rows.expand(count)
+    if rows.shape != (count,):
+        raise ValueError(
+            f"{key} has {' x '.join(map(str, rows.shape))} entries for {count} samples: "
+            f"pass one {noun}, or one for each"
+        )
+    wrong = [value for value in rows.tolist() if value != int(value) or not 0 <= value < high]
+    if wrong:
+        raise ValueError(f"{key}={wrong[0]:g} is not allowed: {noun}s are whole numbers from 0 to {high - 1}")
+    return rows.long()
 
 
 def _numbers(values: Any, name: str, allowed: str) -> Tensor:

@@ -30,6 +30,7 @@ class D2GAN(GAN):
         discriminator: The first, D1; see `DiscriminatorOutputs`. Its values are softplus of its logits.
         second_discriminator: The second, D2; likewise.
         parts: All other components; the loss must be `Dual`.
+        others: Networks of additional players, by name.
 
     Raises:
         ValueError: The loss is not `Dual`, or the parts cannot be combined.
@@ -38,9 +39,14 @@ class D2GAN(GAN):
     logits_of_loss: ClassVar[int] = 2
 
     def __init__(
-        self, generator: nn.Module, discriminator: nn.Module, second_discriminator: nn.Module, parts: Parts
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        second_discriminator: nn.Module,
+        parts: Parts,
+        **others: nn.Module,
     ) -> None:
-        super().__init__(generator, discriminator, parts)
+        super().__init__(generator, discriminator, parts, **others)
         self.second_discriminator = second_discriminator
         compatibility.check_penalties(self.penalties.of("discriminator"), "second_discriminator", second_discriminator)
         for player, factor in (("discriminator", 1.0), ("generator", 0.5)):

@@ -58,9 +58,17 @@ class DFM(GAN):
         denoising_weight: float = 0.03,
         corruption: float = 1.0,
     ) -> None:
+        super().__init__(generator, discriminator, parts, denoiser=denoiser(discriminator))
+        self.set_denoising(denoising_weight, corruption)
+
+    def set_denoising(self, denoising_weight: float, corruption: float) -> None:
+        """Set the options of the denoiser's and the generator's terms.
+
+        Raises:
+            ValueError: An option is out of range.
+        """
         require_at_least("algorithm.denoising_weight", denoising_weight, 0)
         require_positive("algorithm.corruption", corruption)
-        super().__init__(generator, discriminator, parts, denoiser=denoiser(discriminator))
         self.denoising_weight = denoising_weight
         self.corruption = corruption
 

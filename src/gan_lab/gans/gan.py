@@ -97,7 +97,7 @@ class GAN(AdversarialModule):
 
         @torch.no_grad()
         def fake() -> Samples:
-            return self.generated(noise, batch)
+            return self.generated(noise, batch).computed()
 
         return Step(self.discriminator, self.real_outputs(batch, noise), self.fake_outputs(fake, noise), noise)
 
@@ -112,13 +112,13 @@ class GAN(AdversarialModule):
         return Samples(self.reals(batch), self.condition.of(batch))
 
     def generated(self, noise: Noise, batch: Batch, batches: int = 1) -> Samples:
-        """Samples of new latents, float32: `batches` times as many as the noise has rows."""
+        """Samples of new latents, float32: `batches` times as many as the noise has rows; computed when used."""
         return Samples.concatenate([self._generated(noise.for_batch(number), batch) for number in range(batches)])
 
     def _generated(self, noise: Noise, batch: Batch) -> Samples:
         latents = self.latent.sample(noise.child("latents"))
         condition = self.condition.sample(noise.child("condition"), batch)
-        return Samples(self.generator(latents, condition).float(), condition, latents)
+        return Samples(lambda: self.generator(latents, condition).float(), condition, latents)
 
     def real_outputs(self, batch: Batch, noise: Noise) -> DiscriminatorOutputs:
         """Discriminator outputs of the real samples of a batch."""

@@ -105,6 +105,6 @@ class RegGAN(GAN):
 
     def reconstructed(self, batch: Batch) -> Samples:
         """Reconstructions G(E(x)) of the real samples of a batch, float32 of the same shape, with their conditions."""
-        values, condition, _ = self.real_samples(batch)
-        latents = self.encoder(values, condition)
+        real = self.real_samples(batch)
+        condition, latents = real.condition, self.encoder(real.values, real.condition)
         return Samples(self.generator(latents, condition).float(), condition, latents)

@@ -98,7 +98,7 @@ class VEEGAN(GAN):
         return None
 
     def _paired_step(self, network: nn.Module, batch: Batch, noise: Noise, batches: int) -> Step:
-        fake = self.generated(noise, batch, batches)
+        fake = self.generated(noise, batch, batches).computed()
         real = self.real_samples(batch)
 
         @torch.no_grad()

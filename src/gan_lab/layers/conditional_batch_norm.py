@@ -1,13 +1,12 @@
 """Batch normalization with a gain and a shift for each label."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor, nn
 
+from gan_lab.layers.labeled import Labeled
 
-class ConditionalBatchNorm(nn.Module):
+
+class ConditionalBatchNorm(Labeled, nn.Module):
     """Batch norm with gain and shift by label (de Vries et al., 2017; Miyato & Koyama, 2018, §3).
 
     Statistics are over the entire batch, regardless of labels. Every row of the tables `gain` and `shift`,
@@ -32,7 +31,6 @@ class ConditionalBatchNorm(nn.Module):
         norm.register_parameter("bias", None)
         norm.affine = False
         self.norm = norm
-        self.labels: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalized x, with the gain and shift of each sample's label.
@@ -40,22 +38,8 @@ class ConditionalBatchNorm(nn.Module):
         Raises:
             ValueError: There are no labels, because the call is outside `labels_for`.
         """
-        if self.labels is None:
-            raise ValueError("this network is conditioned on labels: call it with labels, int64 (n,)")
+        labels = self.required_labels()
         ones = [1] * (x.dim() - 2)
-        gain = self.gain[self.labels].unflatten(1, (-1, *ones))  # (n, channels) or (n, channels, 1, 1)
-        shift = self.shift[self.labels].unflatten(1, (-1, *ones))
+        gain = self.gain[labels].unflatten(1, (-1, *ones))  # (n, channels) or (n, channels, 1, 1)
+        shift = self.shift[labels].unflatten(1, (-1, *ones))
         return (self.norm(x) * gain + shift).to(x.dtype)  # float32 tables would promote half-precision activations
-
-
-@contextmanager
-def labels_for(network: nn.Module, labels: Tensor | None) -> Iterator[None]:
-    """Set the labels, int64 (n,), of every conditional batch norm of a network inside the `with` block."""
-    layers = [layer for layer in network.modules() if isinstance(layer, ConditionalBatchNorm)]
-    for layer in layers:
-        layer.labels = labels
-    try:
-        yield
-    finally:
-        for layer in layers:
-            layer.labels = None

@@ -4,6 +4,7 @@
 relative ignores the logits of real samples.
 """
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from gan_lab.losses import functional as F
 from gan_lab.losses.base import Loss
+from gan_lab.ranges import require_at_least
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,42 @@ class NonSaturating(Minimax):
     """Minimax for the discriminator, -log D(G(z)) for the generator: Goodfellow et al. (2014), section 3."""
 
     zero_sum: ClassVar[bool] = False
+
+    def generator(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
+        return F.cross_entropy_real(fake_logits)
+
+
+@dataclass(frozen=True)
+class MultiAgent(Loss):
+    """Loss of several generators that each make as many samples as there are real ones: MAD-GAN, Ghosh et al. (2018).
+
+    The non-saturating loss, whose term of generated samples, a mean over all generators, counts as often as there are
+    generators. With `conditioning=multi_agent`, which adds the cross entropy of the generators, it is the loss of a
+    softmax over the data and all generators.
+
+    Args:
+        generators: K. An optimal discriminator has the probability 1 / (K + 1) for real, where the mixture of the
+            generators has the distribution of the data.
+
+    Raises:
+        ValueError: There is no generator.
+    """
+
+    generators: int
+
+    def __post_init__(self) -> None:
+        require_at_least("loss.generators", self.generators, 1)
+
+    @property
+    def boundary(self) -> float:
+        """The logit of the probability 1 / (K + 1)."""
+        return -math.log(self.generators)
+
+    def real(self, logits: Tensor) -> Tensor:
+        return F.cross_entropy_real(logits)
+
+    def fake(self, logits: Tensor) -> Tensor:
+        return self.generators * F.cross_entropy_fake(logits)
 
     def generator(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
         return F.cross_entropy_real(fake_logits)

@@ -173,6 +173,11 @@ class LabelAccuracy(Metric):
             run can be checked before a classifier is trained. See `classifier_protocol` for attributes that are part of
             the protocol.
         gray: The classifier takes one channel: the mean of RGB channels.
+        classifier_classes: Number of classes of the classifier; None if it is unknown.
+        num_classes: Number of classes of the data; None if it is unknown, or without labels.
+
+    Raises:
+        ValueError: The two numbers differ.
     """
 
     is_differentiable = False
@@ -183,8 +188,19 @@ class LabelAccuracy(Metric):
     correct: Tensor
     seen: Tensor
 
-    def __init__(self, classifier: Callable[[], nn.Module], gray: bool = False) -> None:
+    def __init__(
+        self,
+        classifier: Callable[[], nn.Module],
+        gray: bool = False,
+        classifier_classes: int | None = None,
+        num_classes: int | None = None,
+    ) -> None:
         super().__init__()
+        if None not in (classifier_classes, num_classes) and classifier_classes != num_classes:
+            raise ValueError(
+                f"label_accuracy has a classifier of {classifier_classes} classes, and "
+                f"dataset.num_classes={num_classes}: leave label_accuracy out"
+            )
         self.make_classifier = classifier
         self.gray = gray
         self.classifier: nn.Module | None = None

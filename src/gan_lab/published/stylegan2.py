@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gan_lab.errors import CheckpointError
 from gan_lab.published.base import Converted, Network, Source, Weights, plain_latents
-from gan_lab.published.plain_pickle import Record, submodule, tensors_of
+from gan_lab.published.network_pickles import Record, submodule, tensors_of
 
 FORMAT = "stylegan2"
 LICENSE = "NVIDIA Source Code License: non-commercial use, for research or evaluation only"

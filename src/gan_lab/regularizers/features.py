@@ -52,10 +52,11 @@ class FeatureMatching(CheckedPenalty):
 
 @dataclass(frozen=True)
 class Classification(CheckedPenalty):
-    """Cross entropy of the labels under the discriminator's classifier: AC-GAN, Odena et al. (2017), section 3.
+    """Cross entropy of the condition under the discriminator's classifier: AC-GAN, Odena et al. (2017), section 3.
 
     The discriminator learns to classify real and generated samples; the generator learns to make samples that are
-    classified correctly. Add one for each of the two players.
+    classified correctly. Add one for each of the two players. In a mixture of generators the class is the number of the
+    generator, which real samples do not have.
 
     Args:
         weight: Factor on the cross entropies. Gulrajani et al. (2017) take 1 for the discriminator, 0.1 for the
@@ -64,24 +65,28 @@ class Classification(CheckedPenalty):
         player: The generator, or a discriminator.
         fake: Whether the discriminator also learns from generated samples, as in the paper. If not, it is not trained
             on labels that the generated samples do not match.
+        real: Whether the discriminator learns from real samples.
 
     Raises:
-        ValueError: `fake` is false for the generator, which leaves it no samples.
+        ValueError: No samples are left.
     """
 
     weight: float = 1.0
     interval: int = 1
     player: str = "discriminator"
     fake: bool = True
+    real: bool = True
     per_sample: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.player == "generator" and not self.fake:
             raise ValueError("fake=false leaves no samples for player=generator; set fake=true or player=discriminator")
+        if not (self.fake or self.real):
+            raise ValueError("fake=false and real=false leave no samples; set one of them to true")
 
     def __call__(self, step: Step) -> Tensor:
-        if self.player == "generator":
+        if self.player == "generator" or not self.real:
             return _class_loss(step.fake)
         real = _class_loss(step.real)
         return real + _class_loss(step.fake) if self.fake else real

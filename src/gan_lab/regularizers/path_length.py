@@ -57,8 +57,9 @@ class PathLength(CheckedPenalty, nn.Module):
         self.register_buffer("mean", torch.zeros(()))
 
     def forward(self, step: Step) -> Tensor:
-        count = max(1, round(self.fraction * len(step.fake.samples)))
-        latents = cast(Tensor, step.fake.latents)[:count]
+        latents = cast(Tensor, step.fake.latents)  # the samples of all of them are not computed
+        count = max(1, round(self.fraction * len(latents)))
+        latents = latents[:count]
         condition = None if step.fake.condition is None else step.fake.condition[:count]
         samples, inputs = _samples_and_inputs(step.network, latents, condition)
         noise = step.noise.normal(*samples.shape[1:])[:count]

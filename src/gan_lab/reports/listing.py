@@ -109,21 +109,30 @@ def list_runs(root: Path, sort: str = "age", text: str | None = None) -> RunList
     Args:
         root: The folder.
         sort: Key of `ORDERS`.
-        text: Parts, separated by spaces, that the name, model, data set, seed or state of each run contains; None for
-            all runs.
+        text: Parts, separated by spaces, each of which the name, model, data set or state of a run contains, or which
+            is its seed; `model=`, `dataset=`, `seed=` or `state=` with the complete text of that column. None for all.
 
     Raises:
         ConfigError: `root` is not a directory.
     """
     check_directory("root", root, RUNS)
     runs = (read_listed_run(path, root) for path in find_runs(root))
-    wanted = [run for run in runs if _contains(run, text)]
+    wanted = [run for run in runs if _contains(run, root, text)]
     return RunList(root, tuple(sorted(wanted, key=ORDERS[sort])), text)
 
 
-def _contains(run: ListedRun, text: str | None) -> bool:
-    columns = " ".join([str(run.path), run.model, run.dataset, f"seed={run.seed}", run.state, run.reason]).lower()
-    return all(part in columns for part in (text or "").lower().split())
+def _contains(run: ListedRun, root: Path, text: str | None) -> bool:
+    name = run.path.name if run.path == root else str(run.path.relative_to(root))
+    return all(_matches(run, name, part) for part in (text or "").lower().split())
+
+
+def _matches(run: ListedRun, name: str, part: str) -> bool:
+    """Whether a run, with its name below the listed folder, has a part of a filter; a name may have `=` as well."""
+    columns = {"model": run.model, "dataset": run.dataset, "seed": run.seed, "state": run.state}
+    key, equals, value = part.partition("=")
+    if equals and key in columns:
+        return columns[key].lower() == value
+    return part == run.seed or any(part in each.lower() for each in (name, run.model, run.dataset, run.state))
 
 
 def read_listed_run(path: Path, root: Path | None = None) -> ListedRun:

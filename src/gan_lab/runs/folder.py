@@ -183,16 +183,34 @@ class RunFolder:
     def records(self) -> dict[str, Measurement]:
         """The newest measurement of each key, from `results.json` or `evaluations.csv`; raw generator last."""
         found: dict[str, Any] = {}
-        for line in self._lines("evaluations.csv"):
-            if line.get("key") and line.get("protocol"):
-                key = f"eval/{'raw/' if line.get('weights') == 'raw' else ''}{line['key']}"
-                numbers = {"value": _float(line.get("value")), "ideal_value": _float(line.get("ideal_value"))}
-                found[key] = _dict(_json(line["protocol"])) | numbers
+        for key, _, protocol, line in self._evaluations:
+            numbers = {"value": _float(line.get("value")), "ideal_value": _float(line.get("ideal_value"))}
+            found[key] = protocol | numbers
         during = {
             k: each for k, each in self._measurements(found, "evaluations.csv").items() if not self._is_stale(each)
         }
         newest = during | {k: each for k, each in self.results.items() if _seen(each) >= _seen(during.get(k))}
         return {key: newest[key] for key in raw_last([*self.results, *during])}
+
+    @cached_property
+    def _evaluations(self) -> list[tuple[str, float | None, dict[str, Any], dict[str, str]]]:
+        """Log key, images seen, protocol and line of each measurement in `evaluations.csv`."""
+        lines = [line for line in self._lines("evaluations.csv") if line.get("key") and line.get("protocol")]
+        return [
+            (
+                f"eval/{'raw/' if line.get('weights') == 'raw' else ''}{line['key']}",
+                _float(line.get("images_seen")),
+                _dict(_json(line["protocol"])),
+                line,
+            )
+            for line in lines
+        ]
+
+    @cached_property
+    def _sources(self) -> dict[tuple[str, float | None], str]:
+        """Source of the real images of each evaluation, by log key and images seen."""
+        found = {(key, seen): protocol.get("real_source") for key, seen, protocol, _ in self._evaluations}
+        return {place: source for place, source in found.items() if isinstance(source, str)}
 
     def origin(self, key: str, images_seen: float | None = None) -> str:
         """Where a value of an evaluation is from, as `at 50,000 images against faces`; empty if unknown.
@@ -212,16 +230,22 @@ class RunFolder:
         if seen is not None and self._is_lost(seen):
             parts.append(f"(the newest checkpoint has {self._newest_checkpoint:,})")
         if measured is not None and measured.protocol.real_content is not None:
-            parts += self._against(None if of_log else measured)
+            parts += self._against(key, seen) if of_log else self._against_measured(measured)
         return " ".join(parts)
 
-    def _against(self, measured: Measurement | None) -> list[str]:
-        """The real images of a measurement as `against faces`; None for one during training, with the run's own."""
-        own = self.content_hash
-        compared = own if measured is None else measured.protocol.real_data
-        if measured is not None and None not in (own, compared) and compared != own:
-            return [f"against other data: {measured.protocol.real_source or measured.protocol.real_content}"]
-        source = _dict(self.config.get("dataset")).get("source")
+    def _against_measured(self, measured: Measurement) -> list[str]:
+        """The real images of a measurement as `against faces`, by the path that they had then."""
+        own, protocol = self.content_hash, measured.protocol
+        if None not in (own, protocol.real_data) and protocol.real_data != own:
+            return [f"against other data: {protocol.real_source or protocol.real_content}"]
+        return self._against_source(protocol.real_source)
+
+    def _against(self, key: str, seen: float | None) -> list[str]:
+        """The run's own images, as `against faces`, by the path that they had in an evaluation during training."""
+        return self._against_source(self._sources.get((key, seen)))
+
+    def _against_source(self, source: str | None) -> list[str]:
+        source = source or _dict(self.config.get("dataset")).get("source")
         return [f"against {Path(source).name}"] if isinstance(source, str) else []
 
     def _is_lost(self, seen: float) -> bool:

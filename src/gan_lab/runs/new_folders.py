@@ -31,10 +31,12 @@ def remove_unused() -> None:
     """Remove the recorded folders in which no run was started; what was there before this command stays."""
     while _created:
         path = _created.pop()
-        run = path.parent if path.name == NOTES else path
+        notes = path.parent if path.parent.name == NOTES else path  # that of a command that resumes is below the other
+        is_record = notes.name == NOTES
+        run = notes.parent if is_record else path
         if any((run / name).exists() for name in OF_A_RUN):
             continue
-        if path.name == NOTES or _is_unused(path):
+        if is_record or _is_unused(path):
             shutil.rmtree(path, ignore_errors=True)
 
 

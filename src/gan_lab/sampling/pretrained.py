@@ -126,7 +126,7 @@ class PretrainedGenerator:
         Args:
             truncation: Threshold of the latents' coordinates (Brock et al., 2019); of a generator with styles psi,
                 see `with_truncated_styles`; None for no truncation.
-            truncation_form: `resample` or `scale`, see `TruncatedPrior`; not used for styles.
+            truncation_form: `resample` or `scale`, see `TruncatedPrior`; not for styles.
             batch_norm: `running` for the running statistics of training; `standing` for the mean over 16 batches of 64
                 samples with the same truncation; `batch` for the statistics of each batch of samples.
             seed: Key of the samples for standing statistics, and of random noise.
@@ -152,6 +152,21 @@ class PretrainedGenerator:
         except ValueError as error:
             raise ConfigError(f"{str(error).rstrip('.')}.") from error
 
+    def conditions_in_rows(self, labels: Any, generator: Any, count: int) -> list[int] | None:
+        """A label, or the number of a generator, for each of `count` samples, sorted; None if neither is given.
+
+        Args:
+            labels: A user's value, see `labels_in_rows`.
+            generator: Likewise, see `generators_in_rows`.
+            count: Number of samples.
+
+        Raises:
+            ConfigError: A value does not fit this generator.
+        """
+        labels = labels_in_rows(labels, count, self.condition.num_classes, self.classes)
+        numbers = generators_in_rows(generator, count, self.condition.num_generators)
+        return labels if numbers is None else numbers
+
     def form_of_truncation(self, form: str) -> str:
         """How samples are truncated: `psi` for a generator with styles, else the given form."""
         return "psi" if has_styles(self.generator) else form
@@ -166,6 +181,10 @@ class PretrainedGenerator:
         if threshold is None:
             return self
         if styles:
+            if form != "resample":
+                raise ValueError(
+                    f"truncation_form={form} has no effect on styles, whose truncation is psi; leave it out"
+                )
             return replace(self, generator=with_truncated_styles(self.generator, threshold, cutoff))
         return replace(self, latent=TruncatedPrior(LatentPrior(**self.config.latent), threshold, form))
 
@@ -400,8 +419,37 @@ def labels_in_rows(
         raise ConfigError(
             f"labels={labels} is not allowed: it must be a number or name of a class, a list of them, all, or null."
         )
+    return _in_rows(chosen, count)
+
+
+def generators_in_rows(generator: Any, count: int, generators: int | None) -> list[int] | None:
+    """The number of a generator for each of `count` samples, sorted.
+
+    Args:
+        generator: A user's value: `null`, a number, a list of them, or `all`.
+        count: Number of samples.
+        generators: Number of generators; None for a model that is not a mixture of several.
+
+    Raises:
+        ConfigError: The value is none of these, or there are no generators to choose from.
+    """
+    if generator is None:
+        return None
+    if generators is None:
+        raise ConfigError(
+            f"generator={generator} needs a run of several generators, such as model=mgan, and this run has one."
+        )
+    given = generator if isinstance(generator, Sequence) and not isinstance(generator, str) else [generator]
+    chosen = list(range(generators)) if generator == "all" else list(given)
+    if not chosen or not all(type(number) is int for number in chosen):
+        raise ConfigError(f"generator={generator} is not allowed: it must be a number, a list of them, all, or null.")
+    return _in_rows(chosen, count)
+
+
+def _in_rows(chosen: Sequence[int], count: int) -> list[int]:
+    """Each number equally often, up to one row, in order."""
     each = -(-count // len(chosen))
-    return [label for label in chosen for _ in range(each)][:count]
+    return [number for number in chosen for _ in range(each)][:count]
 
 
 def label_named(name: str, names: Sequence[str] | None) -> int:

@@ -24,6 +24,7 @@ from gan_lab.config.messages import reason
 from gan_lab.config.notes import NOTES, Command, record_command
 from gan_lab.config.overrides import to_paste
 from gan_lab.config.targets import allowing
+from gan_lab.config.unused_keys import unused_keys
 from gan_lab.data.base import TrainingData
 from gan_lab.errors import TrainingError, is_out_of_memory
 from gan_lab.files import relative_path, write_text
@@ -134,9 +135,7 @@ def _record_initialization(experiment: Experiment, source: WeightFile | None) ->
         return
     found = source.compare(experiment.module)
     write_text(file, found.to_json())
-    log.info(
-        f"Initialized from {found.file}, after {found.images_seen:,} images; all names are in {relative_path(file)}:"
-    )
+    log.info(f"Initialized from {found.source}; all names are in {relative_path(file)}:")
     for network in found.networks:
         log.log(logging.WARNING if network.is_little else logging.INFO, f"- {network}.")
 
@@ -245,6 +244,8 @@ def _log_start(experiment: Experiment, start: Start | None, changed: list[str]) 
         log.info(f"Data: {found}.")
     if config.dataset.get("resolution") and config.dataset.get("num_classes") and not _uses_labels(config):
         log.info("The labels are not used: choose a conditioning, such as conditioning=concat, or model=acgan.")
+    for message in unused_keys("train", config):
+        log.info(message)
     if start is not None:
         log.info(f"Resuming from {relative_path(str(start.file))}, after {start.images_seen:,} images.")
         if changed_hardware := hardware_change(experiment.trainer, config, start):

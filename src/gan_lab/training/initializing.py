@@ -12,6 +12,7 @@ from gan_lab.errors import CheckpointError, ConfigError
 from gan_lab.files import relative_path
 from gan_lab.gans.base import AdversarialModule
 from gan_lab.runs.checkpoints import find_checkpoint
+from gan_lab.runs.latest import check_weights
 from gan_lab.sampling.export_file import SUFFIX, read_export
 from gan_lab.sampling.pretrained import WEIGHTS
 
@@ -78,7 +79,7 @@ class Initialization:
 
     Attributes:
         file: The file.
-        images_seen: Real images seen by the weights in it.
+        images_seen: Real images seen by the weights in it; 0 if unknown.
         networks: One for each network.
     """
 
@@ -88,7 +89,12 @@ class Initialization:
 
     def __str__(self) -> str:
         fractions = ", ".join(each.short() for each in self.networks)
-        return f"{self.file}, after {self.images_seen:,} images: {fractions} of the values"
+        return f"{self.source}: {fractions} of the values"
+
+    @property
+    def source(self) -> str:
+        """The file, and how many images its weights have seen, unless that is unknown."""
+        return f"{self.file}, after {self.images_seen:,} images" if self.images_seen else self.file
 
     def to_json(self) -> str:
         """All names, as JSON, with the summary."""
@@ -121,8 +127,7 @@ class WeightFile:
             UserError: The file is missing, damaged or of another kind.
         """
         path = Path(path)
-        if (path / "multirun.yaml").is_file():
-            raise CheckpointError(f"initialize={path} is the folder of a sweep: give one of its runs, as in {path}/0.")
+        check_weights(path)
         if path.is_file() and path.suffix == SUFFIX:
             stored = read_export(path)
             state = {f"{WEIGHTS[stored.weights]}.{name}": value for name, value in stored.state.items()}

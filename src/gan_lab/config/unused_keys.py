@@ -1,0 +1,132 @@
+"""Keys without effect beside the other settings: a command refuses them, training reports them. Imports no torch."""
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from gan_lab.config.groups import choices, default_choices
+from gan_lab.config.schema import CONF
+from gan_lab.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Unused:
+    """Keys that have no effect under a condition.
+
+    Args:
+        keys: The keys.
+        condition: Whether they have no effect in this config.
+        advice: End of the message: the condition, and what to do.
+    """
+
+    keys: tuple[str, ...]
+    condition: Callable[[DictConfig], bool]
+    advice: str
+
+
+def _uses_no_features(cfg: DictConfig) -> bool:
+    metrics = cfg.evaluation.metrics.values()
+    return not any(isinstance(node, DictConfig) and "extractor" in node for node in metrics)
+
+
+_FORM = Unused(
+    ("truncation_form",),
+    lambda cfg: cfg.truncation is None,
+    "without truncation: give it, or leave truncation_form out",
+)
+
+_OF_SAMPLES = (
+    "run", "weights", "seed", "truncation", "truncation_form", "truncation_cutoff", "batch_norm", "noise",
+    "evaluation.samples",
+)  # fmt: skip
+"""Keys of `gan-lab evaluate` for samples of a run."""
+
+UNUSED: dict[str, tuple[Unused, ...]] = {
+    "train": (
+        Unused(
+            ("betas",),
+            lambda cfg: not any("betas" in node for node in cfg.optimizer.values()),
+            "since no optimizer of this run has betas",
+        ),
+        Unused(("latent.bound",), lambda cfg: cfg.latent.distribution == "normal", "with latent.distribution=normal"),
+        Unused(
+            ("trouble.rollback.times", "trouble.rollback.lr_factor"),
+            lambda cfg: "rollback" not in (cfg.trouble.on_collapse, cfg.trouble.on_non_finite),
+            "without trouble.on_collapse=rollback or trouble.on_non_finite=rollback",
+        ),
+        Unused(("extractor",), _uses_no_features, "without a metric of features, as in metrics=[fd]"),
+    ),
+    "bench": (
+        Unused(
+            ("resume", "initialize", "allow_changes"),
+            lambda _: True,
+            "on gan-lab bench, which starts from scratch: give the settings of the run instead",
+        ),
+    ),
+    "sample": (_FORM,),
+    "interpolate": (_FORM,),
+    "evaluate": (
+        Unused(
+            _OF_SAMPLES,
+            lambda cfg: cfg.images is not None,
+            "on images=..., which are generated already: give one of them",
+        ),
+        _FORM,
+        Unused(
+            ("count",),
+            lambda cfg: not isinstance(cfg.truncation, ListConfig),
+            "without a curve: give a list, as in truncation=[0.5,1,null], or leave count out",
+        ),
+        Unused(
+            ("extractor",),
+            _uses_no_features,
+            "without a metric of features: choose one, as in metrics=[fd], or leave it out",
+        ),
+    ),
+    "duplicates": (
+        Unused(
+            ("extractor",),
+            lambda cfg: cfg.method != "extractor",
+            "with method=autoencoder: add method=extractor, or leave it out",
+        ),
+        Unused(("epochs",), lambda cfg: cfg.method == "extractor", "with method=extractor: leave it out"),
+    ),
+    "list": (
+        Unused(
+            ("format",),
+            lambda cfg: cfg.what not in ("all", "model"),
+            "on other groups than model: give what=model, or leave format out",
+        ),
+    ),
+}
+"""Keys that may have no effect, by command."""
+
+
+def unused_keys(command: str, cfg: DictConfig) -> Iterator[str]:
+    """A message for each key that has no effect and another value than its default."""
+    rules = [rule for rule in UNUSED.get(command, ()) if rule.condition(cfg)]
+    defaults = _defaults(command, {key.partition(".")[0] for rule in rules for key in rule.keys})
+    for rule in rules:
+        for key in rule.keys:
+            value: Any = OmegaConf.select(cfg, key)
+            if (value or None) != (OmegaConf.select(defaults, key) or None):
+                yield f"{key if isinstance(value, DictConfig) else f'{key}={value}'} has no effect {rule.advice}."
+
+
+def refuse_unused_keys(command: str, cfg: DictConfig) -> None:
+    """Refuse a key that has no effect on a command.
+
+    Raises:
+        ConfigError: Names the key and what to do.
+    """
+    for message in unused_keys(command, cfg):
+        raise ConfigError(message)
+
+
+def _defaults(command: str, names: Collection[str]) -> Any:
+    """The values in the file of a command, and in those of the groups of these names that it chooses by default."""
+    chosen = {group: str(choice) for group, choice in default_choices(command).items() if choice and group in names}
+    nodes = {group: OmegaConf.load(choices(group)[choice]) for group, choice in chosen.items()}
+    return OmegaConf.merge(nodes, OmegaConf.load(CONF / f"{command}.yaml"))
