@@ -165,7 +165,7 @@ def test_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "list.pkl weights=both": "weights=both is not known: choose ema or raw",
         "list.pkl out=x.pt": "out=x.pt is not allowed: it must be a file name that ends with .safetensors",
         "archive.zip": "archive.zip cannot be read: it is truncated, damaged",
-        "folder": "folder cannot be read",
+        "folder": "folder has no files <...>gen_params<...>_01.npy and so on; give a file, or their folder.",
     }.items(),
 )
 def test_refusals(arguments: str, sentence: str, tmp_path: Path, command: Command) -> None:
