@@ -82,7 +82,7 @@ def test_the_values_of_a_plain_training(command: Any) -> None:
 
 def test_the_choices_of_a_training(command: Any) -> None:
     out = command("train", "dataset=ring", "architecture=mlp", "--help").out
-    for line in ("dataset=ring: celebahq, ", "model=r1_gan: acgan, ", "preset=null: ", "metrics: dc, "):
+    for line in ("dataset=ring: afhq, ", "model=r1_gan: acgan, ", "preset=null: ", "metrics: dc, "):
         assert f"\n{line}" in out
 
 

@@ -40,6 +40,20 @@ class Network:
         self.variables = list(variables.items())
 
 
+class TflibNetwork(Network):
+    """Stands for the `Network` of the TensorFlow codes of StyleGAN2."""
+
+    def __init__(
+        self, variables: dict[str, np.ndarray], components: dict[str, Network] | None = None, **settings: Any
+    ) -> None:
+        super().__init__(variables, **settings)
+        self.static_kwargs = EasyDict(settings)
+        self.components = EasyDict(components or {})
+
+
+TflibNetwork.__qualname__ = TflibNetwork.__name__ = "Network"
+
+
 class BaseConfig:
     """Stands for the settings in checkpoints of pytorch_GAN_zoo."""
 
@@ -102,9 +116,10 @@ def modules_of_others() -> Iterator[None]:
         "dnnlib.util": EasyDict,
         "torch_utils.persistence": _reconstruct_persistent_obj,
         "tfutil": Network,
+        "dnnlib.tflib.network": TflibNetwork,
         "models.utils.config": BaseConfig,
     }
-    names = {"dnnlib", "torch_utils", "models", "models.utils", *contents}
+    names = {"dnnlib", "dnnlib.tflib", "torch_utils", "models", "models.utils", *contents}
     before = {each: (each.__module__, each.__qualname__) for each in contents.values()}
     for name in names:
         sys.modules[name] = ModuleType(name)
@@ -309,6 +324,63 @@ def progan_snapshot(
         return Network(arrays | {"lod": np.float32(lod)}, num_channels=3, label_size=0)
 
     return network(generator, 1.0), network(discriminator), network(generator)
+
+
+def stylegan2_in_tensorflow(
+    generator: dict[str, Tensor], discriminator: dict[str, Tensor], **settings: Any
+) -> tuple[Network, Network, Network]:
+    """The networks of `stylegan2_tensors`, without labels, as the TensorFlow codes store them."""
+
+    def kernel(value: Tensor) -> np.ndarray:
+        return value.permute(2, 3, 1, 0).numpy()
+
+    mapping: dict[str, np.ndarray] = {}
+    synthesis: dict[str, np.ndarray] = {"lod": np.float32(0)}
+    noise = 0
+    for name, value in generator.items():
+        part, *path = name.split(".")
+        if part == "mapping" and path[0] != "w_avg":
+            layer, kind = path
+            mapping[f"Dense{layer[2:]}/{kind}"] = value.T.numpy() if kind == "weight" else value.numpy()
+        if part == "mapping" or name.endswith("resample_filter"):
+            continue
+        size = int(path[0][1:])
+        if path[1] == "const":
+            synthesis["4x4/Const/const"] = value[None].numpy()
+            continue
+        layers = {"torgb": "ToRGB", "conv1": "Conv" if size == 4 else "Conv1", "conv0": "Conv0_up"}
+        layer = f"{size}x{size}/{layers[path[1]]}"
+        if path[2] == "affine":
+            synthesis[f"{layer}/mod_{path[3]}"] = (value.T if path[3] == "weight" else value - 1).numpy()
+        elif path[2] == "noise_const":
+            synthesis[f"noise{noise}"] = value[None, None].numpy()
+            noise += 1
+        elif path[2] == "weight":
+            synthesis[f"{layer}/weight"] = kernel(value.flip(2, 3) if path[1] == "conv0" else value)
+        else:
+            synthesis[f"{layer}/{path[2]}"] = value.numpy()
+    critic: dict[str, np.ndarray] = {"lod": np.float32(0)}
+    names = {
+        "fromrgb": "FromRGB",
+        "conv0": "Conv0",
+        "conv1": "Conv1_down",
+        "skip": "Skip",
+        "conv": "Conv",
+        "fc": "Dense0",
+    }
+    for name, value in discriminator.items():
+        block, layer, kind = [*name.split("."), ""][:3]
+        if kind in ("weight", "bias"):
+            size = int(block[1:])
+            theirs = "Output" if layer == "out" else f"{size}x{size}/{names[layer]}"
+            stored = value.numpy() if kind == "bias" else value.T.numpy() if value.dim() == 2 else kernel(value)
+            critic[f"{theirs}/{kind}"] = stored
+
+    def network(add: float) -> Network:
+        parts = {"mapping": TflibNetwork(mapping, **settings), "synthesis": TflibNetwork(synthesis, **settings)}
+        return TflibNetwork({"dlatent_avg": (generator["mapping.w_avg"] + add).numpy()}, parts)
+
+    return network(1.0), TflibNetwork(critic, mbstd_group_size=4, **settings), network(0.0)
 
 
 def sizes(resolution: int) -> list[int]:

@@ -12,10 +12,11 @@ from torch import Tensor
 
 import gan_lab
 from gan_lab.architectures.stylegan2 import StyleGAN2Discriminator
-from gan_lab.config.build import build_network
 from gan_lab.sampling.export_file import read_card, read_export
+from tests.helpers.imported import discriminator_of
 from tests.helpers.published_files import (
     stylegan2_discriminator_shapes,
+    stylegan2_in_tensorflow,
     stylegan2_shapes,
     stylegan2_snapshot,
     stylegan2_tensors,
@@ -162,9 +163,7 @@ def test_both_networks_equal_the_published_ones(
     expected = Published(generator, clamp).generator(latents, labels)
     assert 0.03 < expected.std() < 1
     torch.testing.assert_close(loaded.generate(latents, labels), expected.clamp(-1, 1), rtol=0, atol=1e-4)
-    stored = read_export(file, "ema")
-    ours = build_network(stored.config, "discriminator").eval()
-    ours.load_state_dict(stored.discriminator)
+    stored, ours = read_export(file, "ema"), discriminator_of(file)
     images = torch.rand(8, 3, 16, 16, generator=torch.Generator().manual_seed(5)) * 8 - 4
     logits = Published(discriminator, clamp).discriminator(images, labels)
     found = ours(images, labels)
@@ -172,6 +171,36 @@ def test_both_networks_equal_the_published_ones(
     torch.testing.assert_close(found, logits, rtol=1e-4, atol=1e-4)
     assert torch.equal(loaded.generator.get_submodule("styles").average, generator["mapping.w_avg"])
     assert isinstance(ours, StyleGAN2Discriminator) and stored.config.architecture.discriminator.minibatch_group == 4
+
+
+@pytest.mark.parametrize("residual", [True, False])
+def test_the_pickle_of_tensorflow(residual: bool, tmp_path: Path) -> None:
+    generator, discriminator = networks(residual=residual)
+    file = imported(tmp_path, stylegan2_in_tensorflow(generator, discriminator, resample_kernel=[1, 3, 3, 1]))
+    loaded = gan_lab.load(file, device="cpu")
+    latents, _ = loaded.draw(8, seed=3)
+    expected = Published(generator).generator(latents)
+    torch.testing.assert_close(loaded.generate(latents), expected.clamp(-1, 1), rtol=0, atol=1e-4)
+    images = torch.rand(8, 3, 16, 16, generator=torch.Generator().manual_seed(5)) * 8 - 4
+    logits = Published(discriminator).discriminator(images)
+    torch.testing.assert_close(discriminator_of(file)(images), logits, rtol=1e-4, atol=1e-4)
+    assert torch.equal(loaded.generator.get_submodule("styles").average, generator["mapping.w_avg"])
+    assert read_card(file)[0]["source"]["format"] == "stylegan2_tensorflow"
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"label_size": 3}, "label_size=3, which cannot be imported: it must be 0"),
+        ({"resample_kernel": [1, 2, 1]}, "resample_kernel=[1, 2, 1], which cannot be imported"),
+    ],
+)
+def test_other_networks_of_tensorflow(
+    settings: dict[str, Any], sentence: str, tmp_path: Path, command: Command
+) -> None:
+    write_pickle(tmp_path / "x.pkl", stylegan2_in_tensorflow(*networks(), **settings))
+    outcome = command("import", "x.pkl")
+    assert outcome.status == 2 and sentence in outcome.err and len(outcome.err.splitlines()) == 1, outcome.err
 
 
 def test_commands_use_the_file(tmp_path: Path, command: Command) -> None:

@@ -92,6 +92,7 @@ def test_a_file_of_torch_save_with_other_globals_is_refused(tmp_path: Path, monk
 OPERATIONS = {
     "a huge tensor of one number": lambda: tensor_with((2**40,), (0,)),
     "a tensor beyond its storage": lambda: tensor_with((5,), (1,)),
+    "a tensor with steps beyond its storage": lambda: tensor_with((2,), (100,)),
     "an operation of old pickles": lambda: b"\x80\x04(I1\nl.",
     "an extension": lambda: b"\x80\x04\x82\x01.",
     "a persistent name": lambda: b"\x80\x04\x8c\x01xQ.",
@@ -106,11 +107,11 @@ OPERATIONS = {
 
 
 def tensor_with(size: tuple[int, ...], stride: tuple[int, ...]) -> bytes:
-    """A pickle of a tensor of one float with another size and stride."""
+    """A pickle of a tensor of four floats with another size and stride."""
 
     class Rebuilt:
         def __reduce__(self) -> tuple[Any, ...]:
-            _, arguments = torch.zeros(1).__reduce_ex__(2)[:2]
+            _, arguments = torch.zeros(4).__reduce_ex__(2)[:2]
             storage = arguments[0]
             return torch._utils._rebuild_tensor_v2, (storage, 0, size, stride, False, OrderedDict())
 
@@ -164,7 +165,7 @@ def test_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "list.pkl weights=both": "weights=both is not known: choose ema or raw",
         "list.pkl out=x.pt": "out=x.pt is not allowed: it must be a file name that ends with .safetensors",
         "archive.zip": "archive.zip cannot be read: it is truncated, damaged",
-        "folder": "folder cannot be read",
+        "folder": "folder has no files <...>gen_params<...>_01.npy and so on; give a file, or their folder.",
     }.items(),
 )
 def test_refusals(arguments: str, sentence: str, tmp_path: Path, command: Command) -> None:

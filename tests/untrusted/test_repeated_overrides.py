@@ -176,11 +176,13 @@ def test_arguments_that_reach_folders_and_servers() -> None:
         "accelerator", "action", "activation", "attention_form", "best", "best_mode", "blocks", "cache", "condition",
         "devices", "noise",
         "distance", "distribution",
-        "fit", "form", "gradient_clip_algorithm", "hidden", "image", "init", "key", "label", "max_time", "metrics",
+        "filter", "fit", "form", "gradient_clip_algorithm", "hidden", "image", "init", "key", "label", "max_time",
+        "metrics", "multipliers",
         "network", "norm",
         "on_error", "params", "player", "policy", "pool", "prior",
-        "precision", "show", "heatmap", "split", "strategy", "subset", "time_limit", "val_check_interval", "widths",
-        "profiler",
+        "precision", "published", "show", "heatmap",
+        "split", "strategy", "subset", "time_limit", "val_check_interval", "widths",
+        "profiler", "without_copies_of",
     }  # fmt: skip
     read = {"source", "exclude", "weights"}  # images, a list of images, and weights, which are read as data
     for target in sorted(shipped_targets()):

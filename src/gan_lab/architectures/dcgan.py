@@ -1,4 +1,4 @@
-"""DCGAN: networks of strided 4x4 convolutions (Radford et al., 2016)."""
+"""DCGAN: networks of strided convolutions (Radford et al., 2016)."""
 
 from itertools import pairwise
 from typing import ClassVar
@@ -12,6 +12,7 @@ from gan_lab.architectures.sizes import require_power_of_two
 from gan_lab.layers.initialization import initialize
 from gan_lab.layers.memory import use_channels_last
 from gan_lab.layers.normalization import normalization, require_norm
+from gan_lab.ranges import require_range
 
 SLOPE = 0.2
 
@@ -19,7 +20,7 @@ SLOPE = 0.2
 class DCGANGenerator(nn.Module):
     """DCGAN's generator (Radford et al., 2016, §3 and Fig. 1), with 4x4 kernels in place of the paper's 5x5.
 
-    A linear layer to 4x4, then transposed convolutions (4x4, stride 2) that double the resolution and halve the
+    A linear layer to 4x4, then transposed convolutions of stride 2 that double the resolution and halve the
     channels; norm and ReLU after each except the last, which ends in tanh. At 64 pixels the channels are 8, 4, 2 and 1
     times `width`. With a norm, no layer has a bias: the norm's shift replaces it, and the output has none either, as in
     the common PyTorch implementation. With `norm="none"` every layer has a bias.
@@ -34,9 +35,12 @@ class DCGANGenerator(nn.Module):
         init_scale: Scale of the initial weights.
         max_width: Maximum number of channels of a layer. It limits the 4x4 layer of images above 64 pixels, but not
             images of 64 pixels with a width up to 128, as in the paper.
+        kernel: Kernel size, 4 or 5.
+        unit_norm: The first norm has statistics, gain and shift of each unit of the linear layer, as in the authors'
+            code; otherwise of each channel.
 
     Raises:
-        ValueError: The resolution, norm or init is not allowed.
+        ValueError: The resolution or an option is not allowed.
     """
 
     first_layers: ClassVar[tuple[str, ...]] = ("project", "project_norm")
@@ -52,24 +56,34 @@ class DCGANGenerator(nn.Module):
         init: str = "normal",
         init_scale: float = 0.02,
         max_width: int = 1024,
+        kernel: int = 4,
+        unit_norm: bool = False,
     ) -> None:
         super().__init__()
+        _require_kernel("generator", kernel)
         widths = _widths(resolution, width, max_width)[::-1]  # at 4, 8, ..., resolution / 2
         bias = norm == "none"
         self.project = nn.Linear(latent_dim, 4 * 4 * widths[0], bias=bias)
-        self.project_norm = normalization(norm, widths[0], 2)
-        self.convs = nn.ModuleList(nn.ConvTranspose2d(i, o, 4, 2, 1, bias=bias) for i, o in pairwise(widths))
+        self.unit_norm = unit_norm
+        units, dims = (4 * 4 * widths[0], 0) if unit_norm else (widths[0], 2)
+        self.project_norm = normalization(norm, units, dims)
+        padding, added = (kernel - 1) // 2, kernel % 2
+        self.convs = nn.ModuleList(
+            nn.ConvTranspose2d(i, o, kernel, 2, padding, added, bias=bias) for i, o in pairwise(widths)
+        )
         self.norms = nn.ModuleList(normalization(norm, o, 2) for o in widths[1:])
-        self.output = nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1, bias=bias)
+        self.output = nn.ConvTranspose2d(widths[-1], channels, kernel, 2, padding, added, bias=bias)
         initialize(self, init, init_scale)
         use_channels_last(self)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images (n, channels, resolution, resolution) in [-1, 1] for latents (n, latent_dim)."""
         x: Tensor = self.project(latents)  # (n, 16 c)
+        if self.unit_norm:
+            x = self.project_norm(x)
         # With the channels last in memory, the convolutions get channels_last without a copy.
         x = x.unflatten(1, (4, 4, -1)).permute(0, 3, 1, 2)  # (n, c, 4, 4)
-        x = F.relu(self.project_norm(x))
+        x = F.relu(x if self.unit_norm else self.project_norm(x))
         for conv, norm in zip(self.convs, self.norms, strict=True):
             x = F.relu(norm(conv(x)))  # (n, c / 2, 2 h, 2 w)
         return torch.tanh(self.output(x))  # (n, channels, resolution, resolution)
@@ -78,7 +92,7 @@ class DCGANGenerator(nn.Module):
 class DCGANDiscriminator(Discriminator):
     """DCGAN's discriminator (Radford et al., 2016, §3), with 4x4 kernels in place of the paper's 5x5.
 
-    Convolutions (4x4, stride 2) that halve the resolution and double the channels down to 4x4, each with leaky ReLU of
+    Convolutions of stride 2 that halve the resolution and double the channels down to 4x4, each with leaky ReLU of
     slope 0.2, the first without a norm; then one 4x4 convolution to a logit. Biases as in the generator.
 
     Args:
@@ -89,9 +103,10 @@ class DCGANDiscriminator(Discriminator):
         init: Scheme of the initial weights, see `initialize`.
         init_scale: Scale of the initial weights.
         max_width: Maximum number of channels of a layer, as in the generator.
+        kernel: Kernel size, 4 or 5.
 
     Raises:
-        ValueError: The resolution, norm or init is not allowed.
+        ValueError: The resolution or an option is not allowed.
     """
 
     def __init__(
@@ -103,13 +118,16 @@ class DCGANDiscriminator(Discriminator):
         init: str = "normal",
         init_scale: float = 0.02,
         max_width: int = 1024,
+        kernel: int = 4,
     ) -> None:
         super().__init__()
+        _require_kernel("discriminator", kernel)
         require_norm(norm)  # at 8 pixels no norm is built that would check it
         widths = _widths(resolution, width, max_width)  # at resolution / 2, ..., 4
         bias = norm == "none"
-        self.input = nn.Conv2d(channels, widths[0], 4, 2, 1, bias=bias)
-        self.convs = nn.ModuleList(nn.Conv2d(i, o, 4, 2, 1, bias=bias) for i, o in pairwise(widths))
+        padding = (kernel - 1) // 2
+        self.input = nn.Conv2d(channels, widths[0], kernel, 2, padding, bias=bias)
+        self.convs = nn.ModuleList(nn.Conv2d(i, o, kernel, 2, padding, bias=bias) for i, o in pairwise(widths))
         self.norms = nn.ModuleList(normalization(norm, o, 2) for o in widths[1:])
         # Equivalent to a 4x4 convolution without padding on 4x4 features.
         self.output = nn.Linear(4 * 4 * widths[-1], 1, bias=bias)
@@ -126,6 +144,10 @@ class DCGANDiscriminator(Discriminator):
     def layers_from_image(self) -> list[Layer]:
         """All convolutions, each with its norm."""
         return [(self.input,), *zip(self.convs, self.norms, strict=True)]
+
+
+def _require_kernel(network: str, kernel: int) -> None:
+    require_range(f"architecture.{network}.kernel", kernel, kernel in (4, 5), "4 or 5")
 
 
 def _widths(resolution: int | None, width: int, max_width: int) -> list[int]:

@@ -21,6 +21,7 @@ from gan_lab.layers.self_attention import FORMS, SelfAttention
 RESOLUTIONS = sorted([2**k for k in range(4, 11)] + [3 * 2**k for k in range(3, 9)])
 WIDTHS = ("constant", "doubling", "sngan")
 HIDDEN = ("input", "output")
+UPSAMPLINGS = ("nearest", "bilinear")
 
 # ReLUs must not be in place: the skip of a block reads its input, before the first ReLU.
 
@@ -53,6 +54,7 @@ class ResNetGenerator(nn.Module):
         attention_divisor: Attention on the map of resolution / attention_divisor pixels: 4 in SAGAN, that is 32x32 of
             128 pixels. None for no attention.
         attention_form: `code` or `paper`, see `SelfAttention`.
+        upsampling: `nearest`, or `bilinear` as in the library mimicry.
 
     Raises:
         ValueError: The resolution or an option is not allowed, or no block has a map of the attention's size.
@@ -74,12 +76,14 @@ class ResNetGenerator(nn.Module):
         widths: str = "constant",
         attention_divisor: int | None = None,
         attention_form: str = "code",
+        upsampling: str = "nearest",
     ) -> None:
         super().__init__()
+        _require_choice("upsampling", upsampling, UPSAMPLINGS)
         maps = _generator_maps(_require_resolution(resolution), width, widths)
         (first, self.start), (last, resolution) = maps[0], maps[-1]
         self.project = nn.Linear(latent_dim, self.start**2 * first)
-        self.blocks = nn.ModuleList(UpBlock(i, norm, o) for (i, _), (o, _) in pairwise(maps))
+        self.blocks = nn.ModuleList(UpBlock(i, norm, o, upsampling) for (i, _), (o, _) in pairwise(maps))
         self.attentions = _attentions(maps[1:], resolution, attention_divisor, attention_form)
         self.output_norm = normalization(norm, last, 2)
         self.output = nn.Conv2d(last, channels, 3, 1, 1)
@@ -131,6 +135,8 @@ class ResNetDiscriminator(Discriminator):
         attention_divisor: Attention on the first map of resolution / attention_divisor pixels, as in the generator.
             None for no attention.
         attention_form: `code` or `paper`, see `SelfAttention`.
+        skip_relu: ReLU on the skip connections too, except in the first block, as in the library mimicry, whose ReLU in
+            place changes the input of both branches.
 
     Raises:
         ValueError: The resolution or an option is not allowed, or no block has a map of the attention's size.
@@ -151,6 +157,7 @@ class ResNetDiscriminator(Discriminator):
         hidden: str = "input",
         attention_divisor: int | None = None,
         attention_form: str = "code",
+        skip_relu: bool = False,
     ) -> None:
         super().__init__()
         resolution = _require_resolution(resolution)
@@ -160,7 +167,7 @@ class ResNetDiscriminator(Discriminator):
         self.pool = pool
         self.input = InputBlock(channels, maps[0][0])
         self.blocks = nn.ModuleList(
-            DownBlock(i, norm, down=after < before, outputs=o, hidden=i if hidden == "input" else o)
+            DownBlock(i, norm, after < before, o, i if hidden == "input" else o, skip_relu)
             for (i, before), (o, after) in pairwise(maps)
         )
         self.attentions = _attentions(maps, resolution, attention_divisor, attention_form)
@@ -200,11 +207,13 @@ class UpBlock(nn.Module):
         inputs: Channels of the input.
         norm: See `normalization`.
         outputs: Channels of the output and between the convolutions; None for `inputs`.
+        upsampling: See `ResNetGenerator`.
     """
 
-    def __init__(self, inputs: int, norm: str, outputs: int | None = None) -> None:
+    def __init__(self, inputs: int, norm: str, outputs: int | None = None, upsampling: str = "nearest") -> None:
         super().__init__()
         outputs = outputs or inputs
+        self.upsampling = upsampling
         self.norm1 = normalization(norm, inputs, 2)
         self.conv1 = nn.Conv2d(inputs, outputs, 3, 1, 1)
         self.norm2 = normalization(norm, outputs, 2)
@@ -213,10 +222,10 @@ class UpBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, outputs, 2 h, 2 w) for (n, inputs, h, w)."""
-        h: Tensor = self.conv1(_upsample(F.relu(self.norm1(x))))  # (n, outputs, 2 h, 2 w)
+        h: Tensor = self.conv1(_upsample(F.relu(self.norm1(x)), self.upsampling))  # (n, outputs, 2 h, 2 w)
         h = self.conv2(F.relu(self.norm2(h)))
-        # A 1x1 convolution and nearest-neighbor upsampling commute; this order costs a quarter.
-        return h + _upsample(self.skip(x))
+        # A 1x1 convolution and upsampling commute; this order costs a quarter.
+        return h + _upsample(self.skip(x), self.upsampling)
 
 
 class InputBlock(nn.Module):
@@ -257,12 +266,20 @@ class DownBlock(nn.Module):
         down: Halve the resolution.
         outputs: Channels of the output; None for `inputs`.
         hidden: Channels between the convolutions; None for `inputs`.
+        skip_relu: See `ResNetDiscriminator`.
     """
 
     def __init__(
-        self, inputs: int, norm: str, down: bool, outputs: int | None = None, hidden: int | None = None
+        self,
+        inputs: int,
+        norm: str,
+        down: bool,
+        outputs: int | None = None,
+        hidden: int | None = None,
+        skip_relu: bool = False,
     ) -> None:
         super().__init__()
+        self.skip_relu = skip_relu
         outputs, hidden = outputs or inputs, hidden or inputs
         self.down = down
         self.norm1 = normalization(norm, inputs, 2)
@@ -275,6 +292,8 @@ class DownBlock(nn.Module):
         """(n, outputs, h / 2, w / 2) for (n, inputs, h, w) with `down`, else (n, outputs, h, w)."""
         h: Tensor = self.conv1(F.relu(self.norm1(x)))
         h = self.conv2(F.relu(self.norm2(h)))
+        if self.skip_relu:
+            x = F.relu(x)
         if self.down:
             # A 1x1 convolution and average pooling commute; this order costs a quarter.
             h, x = F.avg_pool2d(h, 2), F.avg_pool2d(x, 2)  # (n, outputs, h / 2, w / 2)
@@ -348,8 +367,8 @@ def _attentions(maps: Maps, resolution: int, divisor: int | None, form: str) -> 
     return layers
 
 
-def _upsample(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2, mode="nearest")  # (n, c, 2 h, 2 w)
+def _upsample(x: Tensor, mode: str) -> Tensor:
+    return F.interpolate(x, scale_factor=2, mode=mode)  # (n, c, 2 h, 2 w)
 
 
 def _initialize(network: nn.Module, ends: list[nn.Module], scheme: str, scale: float, skip_gain: float) -> None:

@@ -1,24 +1,29 @@
 """`gan-lab import`: converts published weights of other projects to an export."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
+from torch import Tensor, nn
 
 from gan_lab.commands.export import sample_format
 from gan_lab.config.build import build_network
 from gan_lab.config.overrides import to_paste
 from gan_lab.errors import CheckpointError, ConfigError
 from gan_lab.files import write_text
+from gan_lab.layers.batch_statistics import with_standing_statistics
 from gan_lab.published.base import Converted
-from gan_lab.published.formats import convert, sha256_of
+from gan_lab.published.formats import convert, sha256_of, sources_of
 from gan_lab.sampling.export_file import SUFFIX, read_card, write_export
-from gan_lab.sampling.pretrained import load
+from gan_lab.sampling.pretrained import STANDING_BATCH, STANDING_PASSES, load
 from gan_lab.version import __version__
+
+NO_WEIGHTS = ("num_batches_tracked", "_extra_state")
+"""Endings of values in state dicts that are not weights: batches of a batch norm, the stage of a growing network."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,8 @@ def import_weights(cfg: DictConfig) -> Imported:
     discriminator = None
     if converted.discriminator is not None:
         discriminator = _network(config, "discriminator", source, converted)
+    if converted.needs_statistics:
+        generator = with_standing_statistics(generator, _latents(converted))
     card = _card(config, converted, [source, *([critic] if critic else [])], cfg.weights, generator)
     write_export(file, generator.state_dict(), card, {} if discriminator is None else discriminator.state_dict())
     load(file, cfg.weights, "cpu").sample(1)  # check that the file works
@@ -104,15 +111,19 @@ def _network(config: DictConfig, name: str, source: Path, converted: Converted) 
             )
         if key in given and not given[key].isfinite().all():
             raise CheckpointError(f"{source} has values for {key} of the {name} that are not finite.")
-    if given.keys() - needed.keys() or [key for key in needed.keys() - given.keys() if not _is_counter(key)]:
+    free = ("running_mean", "running_var") if converted.needs_statistics else ()
+    missing = [key for key in needed.keys() - given.keys() if not key.endswith((*NO_WEIGHTS, *free))]
+    if missing or given.keys() - needed.keys():
         raise AssertionError(f"{converted.format} and {name} have different names")
     network.load_state_dict({**needed, **given})
     return network
 
 
-def _is_counter(key: str) -> bool:
-    """Whether a value is not that of a weight: batches of a batch norm, the stage of a growing network."""
-    return key.endswith(("num_batches_tracked", "_extra_state"))
+def _latents(converted: Converted) -> Iterator[tuple[Tensor]]:
+    """Latents for standing statistics."""
+    source = torch.Generator().manual_seed(0)
+    for _ in range(STANDING_PASSES):
+        yield (torch.randn(STANDING_BATCH, converted.latent["dim"], generator=source),)
 
 
 def _card(
@@ -129,7 +140,7 @@ def _card(
         "load": f'import gan_lab; gan_lab.load("<this file>.safetensors"{argument}).sample(4)',
         "source": {
             "file": ", ".join(each.name for each in sources),
-            "sha256": {each.name: sha256_of(each) for each in sources},
+            "sha256": {each.name: sha256_of(each) for source in sources for each in sources_of(source)},
             "format": converted.format,
             "license": converted.license,
             "url": converted.url,

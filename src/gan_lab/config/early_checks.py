@@ -13,7 +13,7 @@ from gan_lab.config.unused_keys import refuse_unused_keys
 from gan_lab.data.source import existing_path
 from gan_lab.errors import ConfigError
 from gan_lab.files import did_you_mean
-from gan_lab.runs.latest import RUN, RUNS, check_directory, check_exists, dataset_of_run, run_named
+from gan_lab.runs.latest import RUN, RUNS, check_directory, check_exists, check_weights, dataset_of_run, run_named
 
 
 def _is_number(value: Any) -> bool:
@@ -159,7 +159,7 @@ def _check_training(cfg: DictConfig) -> None:
     if cfg.resume is not None:
         check_exists(Path(cfg.resume))
     elif cfg.initialize is not None and not any(Path(cfg.run.dir, "checkpoints").glob("*.ckpt")):
-        check_exists(Path(cfg.initialize))  # a run that resumes does not read it again
+        check_weights(Path(cfg.initialize))  # a run that resumes does not read it again
     _check_source(cfg)
     check_extractor(cfg, cfg.dataset)
 
@@ -178,7 +178,10 @@ def _check_report(cfg: DictConfig) -> None:
 
 
 def _check_comparison(cfg: DictConfig) -> None:
-    for runs in [cfg.runs] if isinstance(cfg.runs, str) else cfg.runs:
+    given = cfg.runs if isinstance(cfg.runs, ListConfig) else [cfg.runs]
+    if not given or not all(isinstance(runs, str) for runs in given):
+        raise ConfigError(f"runs={cfg.runs} is not allowed: it must be a folder or a list of folders.")
+    for runs in given:
         if runs != "latest":
             check_directory("runs", Path(runs), RUNS)
 

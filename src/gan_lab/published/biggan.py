@@ -13,7 +13,7 @@ from gan_lab.published.base import Converted, Network, Source, Weights, plain_la
 ARCHITECTURES = "gan_lab.architectures"
 AJBROCK, AJBROCK_URL = "biggan_ajbrock", "https://github.com/ajbrock/BigGAN-PyTorch"
 HUGGINGFACE, HUGGINGFACE_URL = "biggan_huggingface", "https://github.com/huggingface/pytorch-pretrained-BigGAN"
-LICENSE = "unknown; the code has the license MIT"
+HUGGINGFACE_LICENSE = "unknown; the code has the license MIT"
 
 ORIGINAL, U, V = (f"parametrizations.weight.{name}" for name in ("original", "0.u", "0.v"))
 
@@ -82,7 +82,7 @@ def convert_huggingface(source: Source) -> Converted:
         generator=Network(config, state, _generator_wrapper(classes, label_dim, spectral=True)),
         latent=plain_latents(inputs - label_dim),
         num_classes=classes,
-        license=LICENSE,
+        license=HUGGINGFACE_LICENSE,
         url=HUGGINGFACE_URL,
         conversion=[
             f"Statistics of the batch norms for a truncation of {step / (count - 1):g}; variances plus 9e-5, because "
@@ -133,7 +133,7 @@ def convert_ajbrock(source: Source) -> Converted:
         generator=generator,
         latent=plain_latents(latent_dim),
         num_classes=classes,
-        license=LICENSE,
+        license="unknown",
         url=AJBROCK_URL,
         conversion=[
             "Rows of the first linear layer in the order of gan_lab, channels last; the label's columns of conditional "

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from gan_lab.errors import CheckpointError, ConfigError, unknown_choice
-from gan_lab.published import biggan, progan, stylegan2
+from gan_lab.published import biggan, dcgan, mimicry, progan, stylegan2, stylegan2_tensorflow
 from gan_lab.published.base import Converted, Source, refused
 from gan_lab.published.network_pickles import read_pickle
 
@@ -47,6 +47,9 @@ class Format:
 
 FORMATS = {
     "stylegan2": Format("pickle of StyleGAN2 or StyleGAN2-ADA for PyTorch", stylegan2.recognizes, stylegan2.convert),
+    "stylegan2_tensorflow": Format(
+        "pickle of StyleGAN2's TensorFlow codes", stylegan2_tensorflow.recognizes, stylegan2_tensorflow.convert
+    ),
     "progan_gan_zoo": Format("checkpoint of pytorch_GAN_zoo's ProGAN", progan.recognizes_zoo, progan.convert_zoo),
     "progan_tensorflow": Format(
         "pickle of ProGAN's TensorFlow code", progan.recognizes_tensorflow, progan.convert_tensorflow
@@ -57,6 +60,10 @@ FORMATS = {
     "biggan_ajbrock": Format(
         "generator of BigGAN-PyTorch", biggan.recognizes_ajbrock, biggan.convert_ajbrock, separate=True
     ),
+    "sngan_mimicry": Format(
+        "generator of SN-GAN in a checkpoint of mimicry", mimicry.recognizes, mimicry.convert, separate=True
+    ),
+    "dcgan_theano": Format("folder of arrays of DCGAN's authors", dcgan.recognizes, dcgan.convert),
 }
 
 
@@ -103,11 +110,13 @@ def _recognized(content: Any, file: Path) -> str:
 
 
 def read(file: Path) -> Any:
-    """Content of a file as plain data: a pickle, or a file of `torch.save`.
+    """Content of a file as plain data: a pickle, or a file of `torch.save`; or of a folder of arrays.
 
     Raises:
         CheckpointError: It is damaged, or contains anything else.
     """
+    if file.is_dir():
+        return dcgan.read_arrays(file)
     try:
         with file.open("rb") as stream:
             start = stream.read(len(OLD_TORCH))
@@ -135,6 +144,13 @@ def _refusal(file: Path, message: str) -> str:
     found = re.search(r"GLOBAL ([\w.]+)", message)
     asked = found[1] if found else "objects that are not plain data"
     return f"{file} asks for {asked}, which published networks do not contain; no code of the file was run."
+
+
+def sources_of(path: Path) -> list[Path]:
+    """The files that `read` reads."""
+    if not path.is_dir():
+        return [path]
+    return [file for network in ("gen", "discrim") for file in dcgan.files_of(path, network)]
 
 
 def sha256_of(file: Path) -> str:

@@ -87,7 +87,8 @@ def _storage(content: bytes) -> Any:
 def _tensor(storage: Any, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> torch.Tensor:
     if math.prod(size) > len(storage):
         raise ValueError
-    return torch.empty(0, dtype=storage.dtype).set_(storage.untyped(), offset, size, stride).clone()
+    flat = torch.empty(0, dtype=storage.dtype).set_(storage.untyped())
+    return flat.as_strided(size, stride, offset).clone()  # refuses places outside, for which `set_` makes room
 
 
 def _persistent(meta: dict[str, Any]) -> Record:

@@ -1,16 +1,14 @@
 """ProGAN: checkpoints of pytorch_GAN_zoo, and pickles of the authors' TensorFlow code."""
 
 from math import modf, sqrt
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from gan_lab.errors import CheckpointError
 from gan_lab.published.base import Converted, Network, Source, Weights, plain_latents
-from gan_lab.published.network_pickles import Record
+from gan_lab.published.tensorflow import are_networks, variables_of
 
 ARCHITECTURES = "gan_lab.architectures.pggan"
 WEIGHT = "parametrizations.weight.original"
@@ -19,6 +17,9 @@ ZOO, ZOO_URL = "progan_gan_zoo", "https://github.com/facebookresearch/pytorch_GA
 ZOO_LICENSE = "unknown; the code has the license BSD-3-Clause"
 TENSORFLOW, TENSORFLOW_URL = "progan_tensorflow", "https://github.com/tkarras/progressive_growing_of_gans"
 TENSORFLOW_LICENSE = "CC BY-NC 4.0, non-commercial"
+
+SETTINGS = {"label_size": 0, "use_wscale": True, "use_pixelnorm": True}
+"""Settings of the networks in TensorFlow that can be imported."""
 
 GROUP = 4
 """Samples in a group of the minibatch standard deviation, in both codes."""
@@ -115,11 +116,7 @@ def _zoo_layer(weights: Weights, theirs: str, ours: str, activated: bool = True)
 
 def recognizes_tensorflow(content: Any) -> bool:
     """Whether a file's content is the authors' G, D and averaged G."""
-    return (
-        isinstance(content, list | tuple)
-        and len(content) == 3
-        and all(isinstance(each, Record) and each.name == "tfutil.Network" for each in content)
-    )
+    return are_networks(content, "tfutil.Network")
 
 
 def convert_tensorflow(source: Source) -> Converted:
@@ -131,7 +128,7 @@ def convert_tensorflow(source: Source) -> Converted:
     content, file = source.content, source.file
     generators = {"ema": (content[2], "Gs"), "raw": (content[0], "G")}
     record, name = generators[source.weights]
-    generator = _tensorflow_generator(Weights(_variables(record, file), name, file))
+    generator = _tensorflow_generator(Weights(variables_of(record, file, SETTINGS), name, file))
     return Converted(
         format=TENSORFLOW,
         generator=generator,
@@ -143,27 +140,8 @@ def convert_tensorflow(source: Source) -> Converted:
             f"Weights of {name} and D by name, with outputs first; kernels of convolutions with upsampling flipped in "
             "both axes."
         ],
-        discriminator=_tensorflow_discriminator(Weights(_variables(content[1], file), "D", file)),
+        discriminator=_tensorflow_discriminator(Weights(variables_of(content[1], file, SETTINGS), "D", file)),
     )
-
-
-def _variables(record: Record, file: Path) -> dict[str, Tensor]:
-    """The variables of a network of the TensorFlow codes, by name.
-
-    Raises:
-        CheckpointError: There are none, or the network has labels or other layers.
-    """
-    settings = record.state.get("static_kwargs")
-    settings = settings if isinstance(settings, dict) else {}
-    if settings.get("label_size") or settings.get("use_wscale") is False or settings.get("use_pixelnorm") is False:
-        raise CheckpointError(
-            f"{file} has a network with label_size, use_wscale or use_pixelnorm other than the published ones have, "
-            "which cannot be imported."
-        )
-    found = record.state.get("variables")
-    if not isinstance(found, list) or not all(isinstance(each, tuple) and len(each) == 2 for each in found):
-        raise CheckpointError(f"{file} has a network without variables, which cannot be imported.")
-    return {str(name): torch.from_numpy(np.array(value)) for name, value in found}
 
 
 def _tensorflow_generator(weights: Weights) -> Network:

@@ -13,6 +13,9 @@ from gan_lab.runs.plain_yaml import parse_yaml
 ROOT = Path("runs")
 """Default of `run.root`."""
 
+WEIGHTS = (".ckpt", ".safetensors")
+"""Suffixes of checkpoints and exports."""
+
 RUN, RUNS = "the folder of a run of gan-lab train", "one that contains run folders"
 """What a path of one or of several runs must be, for messages."""
 
@@ -77,6 +80,25 @@ def check_exists(path: Path) -> None:
     if not path.exists():
         raise CheckpointError(
             f"{path} does not exist: give a checkpoint file or a run folder.{did_you_mean(path, ROOT)}"
+        )
+
+
+def check_weights(path: Path) -> None:
+    """Refuse a path that has no weights for `initialize`, as far as its name shows.
+
+    Raises:
+        CheckpointError: Names the path, and what to give instead.
+    """
+    if not path.exists():
+        raise CheckpointError(
+            f"initialize={path} does not exist: give a run folder, a checkpoint or an export.{did_you_mean(path, ROOT)}"
+        )
+    if (path / "multirun.yaml").is_file():
+        raise CheckpointError(f"initialize={path} is the folder of a sweep: give one of its runs, as in {path}/0.")
+    if path.is_file() and path.suffix not in WEIGHTS:
+        raise CheckpointError(
+            f"initialize={path} is neither a run folder nor a file that ends with {' or '.join(WEIGHTS)}: give one, or "
+            "convert published weights with gan-lab import first."
         )
 
 

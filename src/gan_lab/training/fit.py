@@ -135,9 +135,7 @@ def _record_initialization(experiment: Experiment, source: WeightFile | None) ->
         return
     found = source.compare(experiment.module)
     write_text(file, found.to_json())
-    log.info(
-        f"Initialized from {found.file}, after {found.images_seen:,} images; all names are in {relative_path(file)}:"
-    )
+    log.info(f"Initialized from {found.source}; all names are in {relative_path(file)}:")
     for network in found.networks:
         log.log(logging.WARNING if network.is_little else logging.INFO, f"- {network}.")
 

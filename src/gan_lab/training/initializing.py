@@ -12,6 +12,7 @@ from gan_lab.errors import CheckpointError, ConfigError
 from gan_lab.files import relative_path
 from gan_lab.gans.base import AdversarialModule
 from gan_lab.runs.checkpoints import find_checkpoint
+from gan_lab.runs.latest import check_weights
 from gan_lab.sampling.export_file import SUFFIX, read_export
 from gan_lab.sampling.pretrained import WEIGHTS
 
@@ -57,17 +58,17 @@ class TakenWeights:
         if self.source != self.network:
             text += f", from {self.source}"
         if self.other_shape:
-            name, shapes = next(iter(self.other_shape.items()))
-            text += f"; {len(self.other_shape)} of another shape, such as {name}: {shapes[0]}, in the file {shapes[1]}"
-        if self.missing:
-            text += f"; {len(self.missing)} not in the file, such as {self.missing[0]}"
-        return text + (f"; {len(self.unused)} only there, such as {self.unused[0]}" if self.unused else "")
+            name, (ours, theirs) = next(iter(self.other_shape.items()))
+            text += f"; {len(self.other_shape)} of another shape, such as {_short(name)}: {ours}, in the file {theirs}"
+        return text + (
+            f"; {len(self.missing)} not in the file, such as {_short(self.missing[0])}" if self.missing else ""
+        )
 
     @property
     def _percent(self) -> str:
         return f"{100 * self.fraction:.3g} %"
 
-    def short(self) -> str:
+    def summary(self) -> str:
         """Network and percentage."""
         return f"{self.network} {self._percent}"
 
@@ -78,7 +79,7 @@ class Initialization:
 
     Attributes:
         file: The file.
-        images_seen: Real images seen by the weights in it.
+        images_seen: Real images seen by the weights in it; 0 if unknown.
         networks: One for each network.
     """
 
@@ -87,8 +88,13 @@ class Initialization:
     networks: list[TakenWeights]
 
     def __str__(self) -> str:
-        fractions = ", ".join(each.short() for each in self.networks)
-        return f"{self.file}, after {self.images_seen:,} images: {fractions} of the values"
+        fractions = ", ".join(each.summary() for each in self.networks)
+        return f"{self.source}: {fractions} of the values"
+
+    @property
+    def source(self) -> str:
+        """The file, and how many images its weights have seen, unless that is unknown."""
+        return f"{self.file}, after {self.images_seen:,} images" if self.images_seen else self.file
 
     def to_json(self) -> str:
         """All names, as JSON, with the summary."""
@@ -121,8 +127,7 @@ class WeightFile:
             UserError: The file is missing, damaged or of another kind.
         """
         path = Path(path)
-        if (path / "multirun.yaml").is_file():
-            raise CheckpointError(f"initialize={path} is the folder of a sweep: give one of its runs, as in {path}/0.")
+        check_weights(path)
         if path.is_file() and path.suffix == SUFFIX:
             stored = read_export(path)
             state = {f"{WEIGHTS[stored.weights]}.{name}": value for name, value in stored.state.items()}
@@ -216,6 +221,11 @@ def _bare(name: str) -> str:
     while name.startswith(WRAPPED):
         name = name.removeprefix(WRAPPED)
     return name
+
+
+def _short(name: str) -> str:
+    """The name of a tensor for messages: that of the weight that a parametrization computes from it."""
+    return name.replace("parametrizations.", "").removesuffix(".original")
 
 
 def _kind(tensor: Tensor) -> str:
