@@ -350,6 +350,16 @@ def test_multipliers_are_factors_on_the_probability(monkeypatch: pytest.MonkeyPa
     assert (calls[0][2] != 0).float().mean().item() == pytest.approx(0.4, abs=0.04)
 
 
+def test_a_factor_on_p_and_what_is_logged_of_a_fixed_one() -> None:
+    pipeline = Adaptive(3, RESOLUTION, batch_size=N, policy="bgcfnc", p=0.6, fixed=True)
+    assert pipeline.adapt(None, N)["p"].item() == pytest.approx(0.6)
+    pipeline.scale_p(0.5)
+    assert pipeline.adapt(torch.ones(N), N)["p"].item() == pytest.approx(0.3)
+    images = random_images()
+    assert torch.equal(pipeline(images, Noise(0, N)), adaptive(0.3)(images, Noise(0, N)))
+    assert adaptive(0.3).adapt(None, N) == {}
+
+
 @pytest.mark.parametrize(
     ("policy", "groups"),
     {

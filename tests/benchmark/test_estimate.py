@@ -25,7 +25,8 @@ def made(cfg, steps: int) -> tuple[int, int, int]:
     module, spec = build_module(cfg), cfg.dataset
     image = torch.zeros(cfg.batch_size, spec.channels, spec.resolution, spec.resolution)
     labels = torch.zeros(cfg.batch_size, dtype=torch.long)
-    loop = bare_loop(module, iter([(image.clone(), labels) for _ in range(steps)]), cfg.batch_size, CPU, "32-true")
+    batches = ((image.clone(), labels) for _ in range(steps))  # one at a time, as they count while they are kept
+    loop = bare_loop(module, batches, cfg.batch_size, CPU, "32-true")
     assert loop is not None
     with Meter() as meter:
         meter.add(*module.parameters(), *module.buffers())

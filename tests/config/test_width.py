@@ -25,6 +25,7 @@ def test_it_sets_both_networks(architecture: str) -> None:
         (("architecture=maxout",), (1200, 240)),
         (("architecture=pggan", "dataset=mnist"), (512, 512)),
         (("architecture=stylegan2", "dataset=mnist"), (512, 512)),
+        (("architecture=r3gan", "dataset=mnist"), (64, 64)),
     ],
 )
 def test_without_it_the_architecture_and_the_data_decide(overrides: tuple[str, ...], widths: tuple[int, int]) -> None:

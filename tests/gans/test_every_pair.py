@@ -105,7 +105,7 @@ def expected_refusals(c: Combination) -> list[str]:
         reasons.append("augment=ada")
     if c["model"] == "pacgan" and c["conditioning"] not in ("none", "concat"):
         reasons.append("packing")
-    if c["conditioning"] == "mapping" and c["model"] != "stylegan2":
+    if c["conditioning"] == "mapping" and c["model"] not in ("stylegan2", "r3gan"):
         reasons.append("set architecture=stylegan2")
     if c["conditioning"] == "projection" and c["model"] in NO_BATCH_NORM_IN_GENERATOR:
         reasons.append("generator.norm=batch")

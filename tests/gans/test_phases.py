@@ -213,6 +213,37 @@ def test_schedule_follows_the_images_seen() -> None:
     assert learning_rates == pytest.approx([0.1 * max(1 - 4 * n / 40, 0) for n in range(12)])
 
 
+def test_schedule_of_a_beta_is_a_factor_on_its_distance_to_1() -> None:
+    gan = make_gan(optimizer=adam(), schedules={"beta2": Linear(end_images=40, end_factor=0.1)})
+    betas: list[tuple[float, float]] = []
+
+    class Watch(Callback):
+        def on_train_batch_end(self, trainer, module, *_) -> None:
+            betas.append(trainer.optimizers[1].param_groups[0]["betas"])
+
+    first, second = gan.configure_optimizers()[0].param_groups[0]["betas"]
+    train(gan, 11, Watch())
+    assert [beta for _, beta in betas] == pytest.approx([1 - (1 - second) * (1 - 0.9 * n / 10) for n in range(11)])
+    assert {beta for beta, _ in betas} == {first}
+
+
+def test_schedule_of_the_penalty_weight() -> None:
+    """Weight and factor are interchangeable, in the update of a lazy penalty as well."""
+    for interval in (1, 2):
+        halved = make_gan(penalties={"r1": R1(4.0, interval)}, schedules={"penalty_weight": lambda images: 0.5})
+        plain = make_gan(penalties={"r1": R1(2.0, interval)})
+        for gan in (halved, plain):
+            train(gan, 4)
+        assert equal_states(state(halved.discriminator), state(plain.discriminator))
+        assert halved.records[1]["discriminator/r1"] == plain.records[1]["discriminator/r1"]
+
+
+def test_schedule_of_the_half_life() -> None:
+    gan = make_gan(averaging=Averaging(1e6, rampup=None), schedules={"ema_half_life": lambda images: 0.0})
+    train(gan, 2)
+    assert equal_states(state(gan.averaged["generator"]), state(gan.generator))
+
+
 def test_schedule_of_a_setting_that_the_optimizer_does_not_have() -> None:
     gan = make_gan(optimizer=adam(), schedules={"momentum": Linear(end_images=40)})
     with pytest.raises(ValueError, match=r"schedule\.momentum .* Adam .* schedule=constant"):

@@ -29,7 +29,9 @@ class Spy(nn.Module):
         self.seen.append(len(images))
         return images + self.shift
 
-    def adapt(self, margins: Tensor, images: int) -> dict[str, Tensor]:
+    def adapt(self, margins: Tensor | None, images: int) -> dict[str, Tensor]:
+        if margins is None:
+            return {}
         self.adapted.append((len(margins), images))
         return {"p": margins.mean()}
 
@@ -119,6 +121,15 @@ def test_no_augmentation_adapts_to_a_loss_without_boundary() -> None:
     spy.needs_boundary = True
     with pytest.raises(ValueError, match=r"augment=ada .* Wasserstein"):
         make_gan(loss=Wasserstein(), augment=spy)
+
+
+def test_schedule_of_the_augmentation_follows_the_images_seen() -> None:
+    factors: list[float] = []
+    spy = Spy(0.0)
+    spy.scale_p = factors.append  # type: ignore[assignment]
+    train(make_gan(augment=spy, schedules={"augment_p": lambda images: images / 100}), 3)
+    assert factors == [0, 0.04, 0.08]
+    train(make_gan(augment=Spy(0.0), schedules={"augment_p": lambda images: 1.0}), 1)  # it has no probability
 
 
 @pytest.mark.parametrize("generator_batches", [1, 2])

@@ -9,7 +9,7 @@ from torch import nn
 from gan_lab.config.compose import compose
 from gan_lab.optim.ema import Averaging, MovingAverage
 from gan_lab.optim.lazy import compensate, lazy_factor
-from gan_lab.optim.schedules import Exponential, Linear, Warmup
+from gan_lab.optim.schedules import Cosine, Exponential, Linear, Warmup
 
 
 def test_average_of_a_constant_after_n_steps_is_one_minus_b_to_the_n() -> None:
@@ -68,6 +68,20 @@ def test_linear_schedule() -> None:
     assert [decay(n) for n in (0, 100, 150, 200, 10**6)] == [1, 1, 0.75, 0.5, 0.5]
 
 
+def test_cosine_schedule() -> None:
+    burn_in = Cosine(end_images=100, end_factor=0.25)
+    assert [burn_in(n) for n in (0, 50, 100, 10**9)] == pytest.approx([1, 0.625, 0.25, 0.25])
+    assert burn_in(25) == pytest.approx(0.25 + 0.75 * (1 + 0.5**0.5) / 2)
+    assert [Cosine(100, 1.0, 0.0)(n) for n in (0, 50, 100)] == pytest.approx([0, 0.5, 1])
+
+
+def test_a_scheduled_half_life() -> None:
+    averaging = Averaging(100, rampup=None, schedule=Cosine(100, 1.0, 0.0))
+    assert averaging.decay(10, 0) == 0
+    assert averaging.decay(10, 50) == pytest.approx(0.5 ** (10 / 50))
+    assert averaging.decay(10, 1000) == pytest.approx(0.5 ** (10 / 100))
+
+
 def test_exponential_and_warmup() -> None:
     assert Exponential(half_life_images=10)(20) == pytest.approx(0.25)
     assert Exponential(half_life_images=10, min_factor=0.5)(20) == 0.5
@@ -80,6 +94,7 @@ def test_exponential_and_warmup() -> None:
         lambda: Linear(0), lambda: Linear(10, begin_images=10), lambda: Linear(10, end_factor=-1),
         lambda: Linear(10, end_factor=math.inf), lambda: Exponential(0), lambda: Exponential(math.nan),
         lambda: Exponential(1, min_factor=-1), lambda: Warmup(0),
+        lambda: Cosine(0), lambda: Cosine(1, end_factor=-1), lambda: Cosine(1, start_factor=math.nan),
     ],
 )  # fmt: skip
 def test_schedules_refuse_empty_ranges_and_negative_factors(make) -> None:

@@ -11,7 +11,8 @@ from gan_lab.noise import Noise
 class Augmentation(Protocol):
     """A transform of all images at the discriminator's input, real and generated; an `nn.Module`.
 
-    `needs_boundary` is true if `adapt` needs real logits relative to the loss's boundary.
+    `needs_boundary` is true if `adapt` needs real logits relative to the loss's boundary. An augmentation with a
+    probability may have a method `scale_p(factor)`, which `schedule.augment_p` sets before each batch.
     """
 
     @property
@@ -20,8 +21,10 @@ class Augmentation(Protocol):
     def __call__(self, images: Tensor, noise: Noise) -> Tensor:
         """Transform images (n, C, H, W) in [-1, 1], differentiably."""
 
-    def adapt(self, margins: Tensor, images: int) -> dict[str, Tensor]:
+    def adapt(self, margins: Tensor | None, images: int) -> dict[str, Tensor]:
         """Adapt to the real logits minus the boundary, (n, ...), of a batch of `images` over all processes.
+
+        They are None if the loss has no boundary.
 
         Returns scalars for the log by name.
         """

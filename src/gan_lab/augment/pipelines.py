@@ -33,7 +33,7 @@ class NoAugmentation(nn.Module):
         """The images, unchanged."""
         return images
 
-    def adapt(self, margins: Tensor, images: int) -> dict[str, Tensor]:
+    def adapt(self, margins: Tensor | None, images: int) -> dict[str, Tensor]:
         """Do nothing."""
         return {}
 
@@ -73,7 +73,7 @@ class DiffAugment(nn.Module):
             images = transforms[name](images, noise)
         return images
 
-    def adapt(self, margins: Tensor, images: int) -> dict[str, Tensor]:
+    def adapt(self, margins: Tensor | None, images: int) -> dict[str, Tensor]:
         """Do nothing."""
         return {}
 
@@ -191,6 +191,7 @@ class Adaptive(nn.Module):
                 )
         self.multipliers = {name: multipliers.get(name, 1.0) for name in groups}
         self.needs_boundary = not fixed
+        self.p_factor = 1.0
         self.controller = Controller(batch_size, target, adapt_images, interval, p, fixed)
 
     def forward(self, images: Tensor, noise: Noise) -> Tensor:
@@ -205,12 +206,22 @@ class Adaptive(nn.Module):
                 images = transform(images, self._p(group), noise.child(group))
         return images
 
-    def adapt(self, margins: Tensor, images: int) -> dict[str, Tensor]:
-        """Adapt p; see `Controller.adapt`."""
-        return self.controller.adapt(margins, images)
+    def adapt(self, margins: Tensor | None, images: int) -> dict[str, Tensor]:
+        """Adapt p, see `Controller.adapt`, unless it is fixed; returns p with its factor."""
+        found = {} if margins is None else self.controller.adapt(margins, images)
+        return {**found, "p": self.p} if found or self.controller.fixed else {}
+
+    @property
+    def p(self) -> Tensor:
+        """Probability of transforms in groups whose multiplier is 1."""
+        return self.controller.p * self.p_factor
+
+    def scale_p(self, factor: float) -> None:
+        """Set a factor on p."""
+        self.p_factor = factor
 
     def _p(self, group: str) -> Tensor:
-        return self.controller.p * self.multipliers[group]
+        return self.p * self.multipliers[group]
 
     def _change_geometry(self, images: Tensor, noise: Noise) -> Tensor:
         """Apply the groups blit and geom."""

@@ -79,6 +79,9 @@ OF_ANY_PART = (
 )
 """Rules for the numbers at all keys that end with their key: components take them as they are."""
 
+LARGEST = 1e18
+"""Largest number of any key, which has 64 bits as a whole number."""
+
 FOLDERS = ("folder", "save_dir")
 """Last parts of keys of folders to write to."""
 
@@ -97,7 +100,7 @@ BENCH_RULES = (  # values that no constructor checks
 
 
 def check_rules(cfg: DictConfig, rules: Sequence[Rule | Choice]) -> None:
-    """Refuse infinite numbers and NaN at any key, and values out of range.
+    """Refuse numbers that are infinite, NaN or larger than `LARGEST` at any key, and values out of range.
 
     Raises:
         ConfigError: Names the key and what is allowed.
@@ -107,6 +110,8 @@ def check_rules(cfg: DictConfig, rules: Sequence[Rule | Choice]) -> None:
         name = key.rpartition(".")[2]
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"{key}={value} is not allowed: it must be a finite number.")
+        if type(value) in (int, float) and abs(value) > LARGEST:
+            raise ConfigError(f"{key}={value} is not allowed: its size must be at most {LARGEST:.0e}.")
         if name in FOLDERS and value == "":
             raise ConfigError(f"{key}='' is not allowed: it must be a path; the working directory is '.'.")
         if type(value) in (int, float) and name in of_any_part:

@@ -178,7 +178,10 @@ def _check_report(cfg: DictConfig) -> None:
 
 
 def _check_comparison(cfg: DictConfig) -> None:
-    for runs in [cfg.runs] if isinstance(cfg.runs, str) else cfg.runs:
+    given = cfg.runs if isinstance(cfg.runs, ListConfig) else [cfg.runs]
+    if not given or not all(isinstance(runs, str) for runs in given):
+        raise ConfigError(f"runs={cfg.runs} is not allowed: it must be a folder or a list of folders.")
+    for runs in given:
         if runs != "latest":
             check_directory("runs", Path(runs), RUNS)
 

@@ -102,6 +102,11 @@ def r1_gamma(resolution: int | None, batch_size: int) -> float:
     return 1.0 if resolution is None else 0.0002 * resolution**2 / batch_size
 
 
+def fraction(images: int | None, part: float) -> int | None:
+    """A part of a number of images, at least 1; null if the number is not known yet."""
+    return None if images is None else max(1, round(part * images))
+
+
 def prepared(source: str, key: str) -> Any:
     """Property of a prepared data set: `resolution`, the largest one, or `channels`."""
     from gan_lab.data.pyramid import read_description
@@ -118,6 +123,7 @@ def register() -> None:
     OmegaConf.register_new_resolver("notes_folder", notes_folder, replace=True)
     OmegaConf.register_new_resolver("first", first, replace=True)
     OmegaConf.register_new_resolver("r1_gamma", r1_gamma, replace=True)
+    OmegaConf.register_new_resolver("fraction", fraction, replace=True)
     OmegaConf.register_new_resolver("prepared", prepared, replace=True)
     _store_schemas()
 

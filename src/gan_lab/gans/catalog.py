@@ -169,9 +169,10 @@ CATALOG = (
         "DCGAN",
     ),
     Entry(
-        "r3gan", "R3GAN's objective", "Huang et al. (2024)", "2501.05441", TWO_PLAYER,
-        "pairs of real and generated samples, R1 and R2; residual networks without norms instead of the paper's",
-        "initial values of the paper's Stacked-MNIST run",
+        "r3gan", "R3GAN", "Huang et al. (2024)", "2501.05441", TWO_PLAYER,
+        "pairs of real and generated samples, R1 and R2, with a burn-in; residual networks of grouped convolutions "
+        "without norms",
+        "the paper's Stacked-MNIST run; width of the networks by data set",
     ),
     Entry(
         "d2gan", "D2GAN", "Nguyen et al. (2017)", "1709.03831", "gan_lab.gans.d2gan.D2GAN",

@@ -1,7 +1,7 @@
 """The two-player GAN: one generator, one discriminator, any loss, penalties, constraints and augmentation."""
 
 from collections.abc import Callable
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -49,7 +49,13 @@ class GAN(AdversarialModule):
 
     def __init__(self, generator: nn.Module, discriminator: nn.Module, parts: Parts, **others: nn.Module) -> None:
         super().__init__(
-            generator, parts.latent, parts.condition, parts.averaging, parts.accumulate, parts.seed, parts.check_finite
+            generator,
+            parts.latent,
+            parts.condition,
+            parts.scheduled_averaging,
+            parts.accumulate,
+            parts.seed,
+            parts.check_finite,
         )
         self.discriminator = discriminator
         for name, network in others.items():
@@ -69,11 +75,20 @@ class GAN(AdversarialModule):
         return Player(
             network,
             self.parts.optimizer(name, "discriminator" if is_discriminator else name),
-            self.parts.all_schedules,
+            self.parts.optimizer_schedules,
             list(self.parts.constraints.values()) if is_discriminator else (),
             self.parts.clip_norm,
             self.penalties.of(name),
+            self.parts.schedules.get("penalty_weight"),
         )
+
+    def training_step(self, batch: Any, batch_idx: int) -> None:
+        """Train on one batch, with the probability of the augmentation that is scheduled for it."""
+        schedule = self.parts.schedules.get("augment_p")
+        scale_p = getattr(self.augment, "scale_p", None)
+        if schedule is not None and scale_p is not None:
+            scale_p(schedule(self.images_seen))
+        super().training_step(batch, batch_idx)
 
     def phases(self) -> list[Phase]:
         return [self.discriminator_phase, self.generator_phase]
@@ -179,10 +194,8 @@ class GAN(AdversarialModule):
 
     def adapt(self, step: Step) -> dict[str, Tensor]:
         """Adapt the augmentation to the logits of real samples; returns scalars for the log."""
-        if self.boundary is None:
-            return {}
-        images = len(step.real.samples) * self.trainer.world_size
-        found = self.augment.adapt(step.real.logits - self.boundary, images)
+        margins = None if self.boundary is None else step.real.logits - self.boundary
+        found = self.augment.adapt(margins, len(step.real.samples) * self.trainer.world_size)
         return {f"augment/{name}": value for name, value in found.items()}
 
     @torch.no_grad()

@@ -1,7 +1,7 @@
 """Components of an algorithm beside its networks: loss, optimizers, priors, penalties, schedules."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gan_lab.augment.base import Augmentation
 from gan_lab.augment.pipelines import NoAugmentation
@@ -14,6 +14,9 @@ from gan_lab.optim.ema import Averaging
 from gan_lab.optim.growth import Growth
 from gan_lab.ranges import require_at_least, require_positive, require_range
 from gan_lab.regularizers.base import Constraint, Penalty, Selection
+
+SCHEDULES_OF_OTHERS = ("penalty_weight", "ema_half_life", "augment_p")
+"""Scheduled settings that are not of an optimizer."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,9 @@ class Parts:
         augment: Augmentation of all images that the discriminator sees.
         penalties: Terms added to the players' losses, by name.
         constraints: Projections of the discriminator's weights, by name.
-        schedules: Optimizer setting to the factor on its initial value, for all players.
+        schedules: Setting to the factor on its initial value, for all players: an optimizer's (`lr`, `momentum`, ...;
+            the factor of `beta1` and `beta2` is on 1 - beta), `penalty_weight` (of all penalties), `ema_half_life`,
+            `augment_p` (the probability of ADA, the only augmentation with one).
         growth: Schedule of growing networks; None for the full resolution from the start.
         selection: Selects the generated samples that enter the generator's loss; None for all.
         averaging: EMA settings of the generator's weights.
@@ -75,9 +80,15 @@ class Parts:
             require_positive("clip_norm", self.clip_norm, or_null="no clipping")
 
     @property
-    def all_schedules(self) -> Mapping[str, Schedule]:
-        """The schedules, including the learning rate schedule of growth."""
-        return self.schedules if self.growth is None else self.growth.with_growth(self.schedules)
+    def optimizer_schedules(self) -> Mapping[str, Schedule]:
+        """The schedules of optimizer settings, including the learning rate schedule of growth."""
+        found = {name: schedule for name, schedule in self.schedules.items() if name not in SCHEDULES_OF_OTHERS}
+        return found if self.growth is None else self.growth.with_growth(found)
+
+    @property
+    def scheduled_averaging(self) -> Averaging:
+        """The EMA settings with the schedule of the half-life."""
+        return replace(self.averaging, schedule=self.schedules.get("ema_half_life"))
 
     def optimizer(self, player: str, settings: str) -> OptimizerFactory:
         """The optimizer factory of a player; that of the player `settings` if it has none.

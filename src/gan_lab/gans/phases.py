@@ -18,6 +18,7 @@ from gan_lab.layers.statistics import statistics_buffers
 from gan_lab.noise import Noise, mix, name_hash, reseed
 from gan_lab.optim.base import Schedule
 from gan_lab.optim.lazy import compensate, lazy_factor
+from gan_lab.optim.settings import get_setting, has_setting, set_setting
 from gan_lab.processes import mean_over_processes, union_over_processes
 from gan_lab.regularizers.base import Constraint, Penalty
 from gan_lab.step import Step
@@ -41,6 +42,7 @@ class Player:
         clip_norm: Maximum norm of the gradient over all parameters; None for no clipping.
         penalties: Terms added to the loss, by name. A penalty with an interval above 1 is minimized in extra updates,
             for which the optimizer's settings are compensated.
+        penalty_schedule: Factor on the weights of all penalties.
     """
 
     network: nn.Module
@@ -49,6 +51,7 @@ class Player:
     constraints: Sequence[Constraint] = ()
     clip_norm: float | None = None
     penalties: Mapping[str, Penalty] = field(default_factory=dict)
+    penalty_schedule: Schedule | None = None
 
     @cached_property
     def parameters(self) -> list[nn.Parameter]:
@@ -83,12 +86,12 @@ class Player:
             compensate(optimizer, lazy_factor(lazy))
         for setting in self.schedules:
             for group in optimizer.param_groups:
-                if setting not in group:
+                if not has_setting(group, setting):
                     kind = type(optimizer).__name__
                     raise ValueError(
                         f"schedule.{setting} is for a setting that {kind} does not have; set schedule=constant"
                     )
-                group[f"initial_{setting}"] = group[setting]
+                group[f"initial_{setting}"] = get_setting(group, setting)
         return optimizer
 
 
@@ -302,40 +305,42 @@ class PhaseRunner:
         optimizer = self._optimizer(name, counts_as_step)
         self._player, self._terms = player, {}
         factor = update.gain / self.accumulate
+        schedule = player.penalty_schedule
+        penalty_factor = 1.0 if schedule is None else schedule(images_seen)
         with self._others_frozen(name):
             for iterate in player.power_iterations:
                 iterate()
             optimizer.zero_grad()
             for micro_batch, noise in self._micro_batches(batch, seed):
-                terms = self._terms_of(update, micro_batch, noise)
+                terms = self._terms_of(update, micro_batch, noise, penalty_factor)
                 total = reduce(torch.add, terms.values())
                 self.module.manual_backward(total if factor == 1 else total * factor)
                 for term, value in terms.items():
                     self._terms.setdefault(term, []).append(value.detach())
                     self.record(f"{name}/{term}", value)
-            for setting, schedule in player.schedules.items():
+            for setting, factor_of in player.schedules.items():
                 for group in optimizer.param_groups:
-                    group[setting] = group[f"initial_{setting}"] * schedule(images_seen)
+                    set_setting(group, setting, group[f"initial_{setting}"] * factor_of(images_seen))
             optimizer.step()
             for constraint in player.constraints:
                 constraint(player.network)
 
-    def _terms_of(self, update: Update, micro_batch: Batch, noise: Noise) -> Terms:
+    def _terms_of(self, update: Update, micro_batch: Batch, noise: Noise, penalty_factor: float) -> Terms:
         """The terms of an update on a micro-batch, by name; records the observations of its phase."""
         step = update.phase.step(micro_batch, noise)
         terms = {} if update.lazy else update.phase.loss(step)
         if update.penalties:
-            terms |= self._penalties_of(update, step)
+            terms |= self._penalties_of(update, step, penalty_factor)
         if not update.lazy:
             self._record_observations(update.phase, step)
         return terms
 
-    def _penalties_of(self, update: Update, step: Step) -> Terms:
-        """The weighted penalties of an update, by name."""
+    def _penalties_of(self, update: Update, step: Step, factor: float) -> Terms:
+        """The weighted penalties of an update, by name; `factor` is the scheduled one on all weights."""
         # Squares of half-precision gradients overflow: penalties run without autocast, on float32 samples.
         with torch.autocast(self.module.device.type, enabled=False):
             return {
-                name: penalty.weight * penalty(replace(step, noise=step.noise.child(f"penalty/{name}")))
+                name: factor * penalty.weight * penalty(replace(step, noise=step.noise.child(f"penalty/{name}")))
                 for name, penalty in update.penalties.items()
             }
 

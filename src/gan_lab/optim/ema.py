@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from gan_lab.optim.base import Schedule
 from gan_lab.ranges import require_at_least, require_positive
 
 
@@ -19,6 +20,7 @@ class Averaging:
         rampup: Upper limit of the half-life as a fraction of the images seen, so that the initial weights are forgotten
             quickly; None for no limit.
         start_images: Real images until which the average equals the network, as in the code of BigGAN.
+        schedule: Factor on `half_life_images`.
 
     Raises:
         ValueError: A number is out of range.
@@ -27,6 +29,7 @@ class Averaging:
     half_life_images: float = 10_000.0
     rampup: float | None = 0.05
     start_images: int = 0
+    schedule: Schedule | None = None
 
     def __post_init__(self) -> None:
         require_at_least("averaging.half_life_images", self.half_life_images, 0)
@@ -39,7 +42,8 @@ class Averaging:
         if images_seen < self.start_images:
             return 0.0
         limit = float("inf") if self.rampup is None else self.rampup * images_seen
-        half_life = min(self.half_life_images, limit)
+        factor = 1.0 if self.schedule is None else self.schedule(images_seen)
+        half_life = min(factor * self.half_life_images, limit)
         return 0.5 ** (images / half_life) if half_life > 0 else 0.0
 
 

@@ -1,6 +1,7 @@
 """Schedules: factors on optimizer settings as pure functions of real images seen."""
 
 from dataclasses import dataclass
+from math import cos, pi
 
 from gan_lab.optim.base import Schedule
 
@@ -27,6 +28,26 @@ class Linear:
     def __call__(self, images_seen: int) -> float:
         progress = (images_seen - self.begin_images) / (self.end_images - self.begin_images)
         return 1 + (self.end_factor - 1) * min(max(progress, 0.0), 1.0)
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Half a cosine from `start_factor` to `end_factor` at `end_images`, then constant: Huang et al. (2024)."""
+
+    end_images: int
+    end_factor: float = 0.0
+    start_factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.end_images <= 0:
+            raise ValueError(f"a cosine schedule needs end_images > 0, not {self.end_images}")
+        for name, factor in {"start_factor": self.start_factor, "end_factor": self.end_factor}.items():
+            if not 0 <= factor < float("inf"):
+                raise ValueError(f"a cosine schedule needs a {name} of at least 0, not {factor}")
+
+    def __call__(self, images_seen: int) -> float:
+        remaining = (1 + cos(pi * min(images_seen / self.end_images, 1.0))) / 2
+        return self.end_factor + (self.start_factor - self.end_factor) * remaining
 
 
 @dataclass(frozen=True)

@@ -58,17 +58,17 @@ class TakenWeights:
         if self.source != self.network:
             text += f", from {self.source}"
         if self.other_shape:
-            name, shapes = next(iter(self.other_shape.items()))
-            text += f"; {len(self.other_shape)} of another shape, such as {name}: {shapes[0]}, in the file {shapes[1]}"
-        if self.missing:
-            text += f"; {len(self.missing)} not in the file, such as {self.missing[0]}"
-        return text + (f"; {len(self.unused)} only there, such as {self.unused[0]}" if self.unused else "")
+            name, (ours, theirs) = next(iter(self.other_shape.items()))
+            text += f"; {len(self.other_shape)} of another shape, such as {_short(name)}: {ours}, in the file {theirs}"
+        return text + (
+            f"; {len(self.missing)} not in the file, such as {_short(self.missing[0])}" if self.missing else ""
+        )
 
     @property
     def _percent(self) -> str:
         return f"{100 * self.fraction:.3g} %"
 
-    def short(self) -> str:
+    def summary(self) -> str:
         """Network and percentage."""
         return f"{self.network} {self._percent}"
 
@@ -88,7 +88,7 @@ class Initialization:
     networks: list[TakenWeights]
 
     def __str__(self) -> str:
-        fractions = ", ".join(each.short() for each in self.networks)
+        fractions = ", ".join(each.summary() for each in self.networks)
         return f"{self.source}: {fractions} of the values"
 
     @property
@@ -221,6 +221,11 @@ def _bare(name: str) -> str:
     while name.startswith(WRAPPED):
         name = name.removeprefix(WRAPPED)
     return name
+
+
+def _short(name: str) -> str:
+    """The name of a tensor for messages: that of the weight that a parametrization computes from it."""
+    return name.replace("parametrizations.", "").removesuffix(".original")
 
 
 def _kind(tensor: Tensor) -> str:
