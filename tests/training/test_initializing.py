@@ -148,9 +148,7 @@ def test_a_run_reports_what_it_took(copied: Path, caplog: pytest.LogCaptureFixtu
     file = "old/checkpoints/images_0000000032.ckpt"
     assert f"Initialized from {file}, after 32 images; all names are in new/initialize.json:" in caplog.text
     assert "- generator: 31 of 34 tensors, " in caplog.text
-    assert (
-        "; 1 of another shape, such as styles.network.layers.0.parametrizations.weight.original: 8 x 16" in caplog.text
-    )
+    assert "such as styles.network.layers.0.weight: 8 x 16, in the file 8 x 8; 2 not in the file" in caplog.text
     recorded = json.loads(Path("new/initialize.json").read_text())
     assert recorded["file"] == file and recorded["images_seen"] == 32
     assert [each["network"] for each in recorded["networks"]] == ["generator", "discriminator", "averaged.generator"]
@@ -162,6 +160,15 @@ def test_little_in_common_is_a_warning(copied: Path, caplog: pytest.LogCaptureFi
     fit(compose(*run("new", "initialize=old", "architecture.generator.width=16", "budget.images=8")))
     messages = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert any(message.startswith("- generator: ") and " of another shape" in message for message in messages)
+
+
+def test_frozen_layers_with_random_weights_are_a_warning(copied: Path, caplog: pytest.LogCaptureFixture) -> None:
+    frozen = overrides(*STYLES, "freeze_discriminator=2", "budget.images=8")
+    for name, given in (("none", ()), ("generator", ("initialize=old.safetensors",)), ("both", ("initialize=old",))):
+        fit(compose(*frozen, *given, f"run.dir={name}"))
+    messages = [record.getMessage() for record in caplog.records if "at their random values" in record.getMessage()]
+    assert len(messages) == 2 and messages[0] == messages[1]
+    assert messages[0].startswith("freeze_discriminator=2 leaves 4 tensors at their random values, such as discriminat")
 
 
 def test_resuming_does_not_initialize_again(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,7 +187,10 @@ def test_resuming_does_not_initialize_again(copied: Path, monkeypatch: pytest.Mo
 def test_the_command_line(copied: Path, command: Callable) -> None:
     """`command` works in the same folder. A refused run leaves none; a sweep may start from several files."""
     missing = command("train", *run("new", "initialize=oldd"))
-    assert missing.status == 2 and "oldd does not exist: give a checkpoint file or a run folder." in missing.err
+    assert (
+        missing.status == 2
+        and "initialize=oldd does not exist: give a run folder, a checkpoint or an export." in missing.err
+    )
     assert not Path("new").exists()
     options = [option for option in run("new", "budget.images=8") if not option.startswith("run.dir")]
     sweep = command("train", "-m", *options, "initialize=old,old.safetensors", "hydra.sweep.dir=sweep")

@@ -89,7 +89,10 @@ def check_weights(path: Path) -> None:
     Raises:
         CheckpointError: Names the path, and what to give instead.
     """
-    check_exists(path)
+    if not path.exists():
+        raise CheckpointError(
+            f"initialize={path} does not exist: give a run folder, a checkpoint or an export.{did_you_mean(path, ROOT)}"
+        )
     if (path / "multirun.yaml").is_file():
         raise CheckpointError(f"initialize={path} is the folder of a sweep: give one of its runs, as in {path}/0.")
     if path.is_file() and path.suffix not in WEIGHTS:

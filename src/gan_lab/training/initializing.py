@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from gan_lab.architectures.freezing import frozen_tensors
 from gan_lab.errors import CheckpointError, ConfigError
 from gan_lab.files import relative_path
 from gan_lab.gans.base import AdversarialModule
@@ -58,17 +59,17 @@ class TakenWeights:
         if self.source != self.network:
             text += f", from {self.source}"
         if self.other_shape:
-            name, shapes = next(iter(self.other_shape.items()))
-            text += f"; {len(self.other_shape)} of another shape, such as {name}: {shapes[0]}, in the file {shapes[1]}"
+            name, (ours, theirs) = next(iter(self.other_shape.items()))
+            text += f"; {len(self.other_shape)} of another shape, such as {_short(name)}: {ours}, in the file {theirs}"
         if self.missing:
-            text += f"; {len(self.missing)} not in the file, such as {self.missing[0]}"
-        return text + (f"; {len(self.unused)} only there, such as {self.unused[0]}" if self.unused else "")
+            text += f"; {len(self.missing)} not in the file, such as {_short(self.missing[0])}"
+        return text
 
     @property
     def _percent(self) -> str:
         return f"{100 * self.fraction:.3g} %"
 
-    def short(self) -> str:
+    def summary(self) -> str:
         """Network and percentage."""
         return f"{self.network} {self._percent}"
 
@@ -88,7 +89,7 @@ class Initialization:
     networks: list[TakenWeights]
 
     def __str__(self) -> str:
-        fractions = ", ".join(each.short() for each in self.networks)
+        fractions = ", ".join(each.summary() for each in self.networks)
         return f"{self.source}: {fractions} of the values"
 
     @property
@@ -193,6 +194,13 @@ class WeightFile:
         return "", {}
 
 
+def random_frozen_tensors(module: AdversarialModule, taken: Initialization | None) -> list[str]:
+    """Names of the tensors of frozen layers that have their random values, since no file has others."""
+    found = {f"{each.network}.{name}" for each in (taken.networks if taken else ()) for name in each.taken}
+    frozen = [f"{key}.{name}" for key, network in networks_of(module).items() for name in frozen_tensors(network)]
+    return [name for name in frozen if name not in found]
+
+
 def networks_of(module: AdversarialModule) -> dict[str, nn.Module]:
     """The networks that the players of an algorithm update, and their averages, by name in its state dict."""
     updated = {part for player in module.runner.players.values() for part in player.network.modules()}
@@ -221,6 +229,11 @@ def _bare(name: str) -> str:
     while name.startswith(WRAPPED):
         name = name.removeprefix(WRAPPED)
     return name
+
+
+def _short(name: str) -> str:
+    """The name of a tensor for messages: that of the weight that a parametrization computes from it."""
+    return name.replace("parametrizations.", "").removesuffix(".original")
 
 
 def _kind(tensor: Tensor) -> str:
