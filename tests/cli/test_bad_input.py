@@ -224,6 +224,7 @@ def test_no_gpu(command: Command) -> None:
         "export run=x weights=foo": "weights=foo .*ema or raw",
         "import": "source .*value",
         "import source=x": "source=x does not exist; give a file of published weights",
+        "import source=''": "source= does not exist; give a file of published weights",
         "import source=. weights=foo": "weights=foo .*ema or raw",
         "compare": "runs=latest finds no sweep in runs/multirun, .*as in gan-lab compare runs/a runs/b",
         "compare runs=nowhere": "runs=nowhere is not a directory",

@@ -23,8 +23,8 @@ CIFAR10 = ("dataset.resolution=32", "dataset.num_classes=10")
 
 _READER = "callbacks.collapse_watch.held_out.reader"
 HELD_OUT = (
-    f"{_READER}._target_=gan_lab.data.noise_images.read_noise", f"~{_READER}.split", f"+{_READER}.count=16",
-    f"+{_READER}.resolution=32", f"+{_READER}.classes=10",
+    f"{_READER}._target_=gan_lab.data.noise_images.read_noise", f"~{_READER}.split", f"~{_READER}.published",
+    f"+{_READER}.count=16", f"+{_READER}.resolution=32", f"+{_READER}.classes=10",
 )  # fmt: skip
 
 PRESETS = {

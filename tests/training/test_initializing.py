@@ -162,6 +162,15 @@ def test_little_in_common_is_a_warning(copied: Path, caplog: pytest.LogCaptureFi
     assert any(message.startswith("- generator: ") and " of another shape" in message for message in messages)
 
 
+def test_frozen_layers_with_random_weights_are_a_warning(copied: Path, caplog: pytest.LogCaptureFixture) -> None:
+    frozen = overrides(*STYLES, "freeze_discriminator=2", "budget.images=8")
+    for name, given in (("none", ()), ("generator", ("initialize=old.safetensors",)), ("both", ("initialize=old",))):
+        fit(compose(*frozen, *given, f"run.dir={name}"))
+    messages = [record.getMessage() for record in caplog.records if "at their random values" in record.getMessage()]
+    assert len(messages) == 2 and messages[0] == messages[1]
+    assert messages[0].startswith("freeze_discriminator=2 leaves 4 tensors at their random values, such as discriminat")
+
+
 def test_resuming_does_not_initialize_again(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that is interrupted ends like another one; the file is not needed any more, and stays in the config."""
     complete = fit(compose(*run("complete", "initialize=old", "budget.images=32"))).module

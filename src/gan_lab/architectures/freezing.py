@@ -10,6 +10,9 @@ from gan_lab.layers.statistics import keeps_statistics
 
 KEY = "freeze_discriminator"
 
+_FROZEN = "frozen_tensors"
+"""Attribute of a layer with the names of its parameters that became buffers."""
+
 
 def freeze_from_image(network: nn.Module, count: int) -> None:
     """Freeze the first layers of a discriminator, counted from the image, in place.
@@ -46,8 +49,16 @@ def freeze_from_image(network: nn.Module, count: int) -> None:
             _to_buffers(module)
 
 
+def frozen_tensors(network: nn.Module) -> list[str]:
+    """Names of the frozen tensors of a network, as in its state dict."""
+    return [f"{prefix}.{name}" for prefix, module in network.named_modules() for name in getattr(module, _FROZEN, ())]
+
+
 def _to_buffers(layer: nn.Module) -> None:
     for module in layer.modules():
-        for name, parameter in list(module.named_parameters(recurse=False)):
+        names = [name for name, _ in module.named_parameters(recurse=False)]
+        setattr(module, _FROZEN, names)
+        for name in names:
+            parameter = module.get_parameter(name)
             delattr(module, name)
             module.register_buffer(name, parameter.detach())

@@ -125,10 +125,10 @@ def _check_run(cfg: DictConfig) -> None:
 
 
 def _check_weights_file(cfg: DictConfig) -> None:
-    """Refuse a source that does not exist, and an output file that does, before torch is imported."""
+    """Refuse files that do not exist before torch is imported."""
     for key in ("source", "discriminator"):
         file = None if cfg[key] is None else Path(cfg[key]).expanduser()
-        if file is not None and not file.exists():
+        if file is not None and not (cfg[key] and file.exists()):
             raise ConfigError(f"{key}={cfg[key]} does not exist; give a file of published weights.{did_you_mean(file)}")
 
 

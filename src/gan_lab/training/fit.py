@@ -34,7 +34,7 @@ from gan_lab.reports.run_page import reported
 from gan_lab.runs.folder import INITIALIZATION, RunFolder
 from gan_lab.runs.state import FAILED, FINISHED, RUNNING, STOPPED, RunState
 from gan_lab.training.changes import FROM_SCRATCH, check_budget, check_changes, hardware_change, load_weights, more_than
-from gan_lab.training.initializing import WeightFile
+from gan_lab.training.initializing import WeightFile, random_frozen_tensors
 from gan_lab.training.recovering import earlier_start, rollback_start, smaller_micro_batches
 from gan_lab.training.restoring import UnfitCheckpoint, restoring
 from gan_lab.training.resuming import Start, find_start, lock_run_folder
@@ -130,10 +130,15 @@ def _build_experiment(
 def _record_initialization(experiment: Experiment, source: WeightFile | None) -> None:
     """Log what a new run took from a file, and write all names into its folder."""
     file = Path(experiment.config.run.dir) / INITIALIZATION
-    if source is None:
+    found = None if source is None else source.compare(experiment.module)
+    if random := random_frozen_tensors(experiment.module, found):
+        log.warning(
+            f"freeze_discriminator={experiment.config.freeze_discriminator} leaves {len(random)} tensors at their "
+            f"random values, such as {random[0]}: give initialize= with weights for them, or freeze_discriminator=0."
+        )
+    if found is None:
         file.unlink(missing_ok=True)  # of a run that was stopped before its first checkpoint
         return
-    found = source.compare(experiment.module)
     write_text(file, found.to_json())
     log.info(f"Initialized from {found.source}; all names are in {relative_path(file)}:")
     for network in found.networks:

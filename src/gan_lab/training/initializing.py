@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from gan_lab.architectures.freezing import frozen_tensors
 from gan_lab.errors import CheckpointError, ConfigError
 from gan_lab.files import relative_path
 from gan_lab.gans.base import AdversarialModule
@@ -60,9 +61,9 @@ class TakenWeights:
         if self.other_shape:
             name, (ours, theirs) = next(iter(self.other_shape.items()))
             text += f"; {len(self.other_shape)} of another shape, such as {_short(name)}: {ours}, in the file {theirs}"
-        return text + (
-            f"; {len(self.missing)} not in the file, such as {_short(self.missing[0])}" if self.missing else ""
-        )
+        if self.missing:
+            text += f"; {len(self.missing)} not in the file, such as {_short(self.missing[0])}"
+        return text
 
     @property
     def _percent(self) -> str:
@@ -191,6 +192,13 @@ class WeightFile:
             if found:
                 return name, found
         return "", {}
+
+
+def random_frozen_tensors(module: AdversarialModule, taken: Initialization | None) -> list[str]:
+    """Names of the tensors of frozen layers that have their random values, since no file has others."""
+    found = {f"{each.network}.{name}" for each in (taken.networks if taken else ()) for name in each.taken}
+    frozen = [f"{key}.{name}" for key, network in networks_of(module).items() for name in frozen_tensors(network)]
+    return [name for name in frozen if name not in found]
 
 
 def networks_of(module: AdversarialModule) -> dict[str, nn.Module]:
