@@ -335,11 +335,13 @@ def test_the_gains_of_bands_keep_the_power_of_photographs(monkeypatch: pytest.Mo
 
 
 def test_the_numbers_of_a_group_do_not_depend_on_the_policy(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = record_calls(monkeypatch, "recolor")
-    for policy in ("c", "bgc", "bgcfnc"):
+    colors, squares = (record_calls(monkeypatch, name) for name in ("recolor", "blank"))
+    for policy in ("cc", "nc", "bgc", "bgcfnc"):
         adaptive(1.0, policy=policy)(random_images(), Noise(0, N))
-    for _, matrix, shift in calls[1:]:
-        assert torch.equal(matrix, calls[0][1]) and torch.equal(shift, calls[0][2])
+    assert len(colors) == len(squares) == 3
+    for calls in (colors, squares):
+        for _, *drawn in calls[1:]:
+            assert all(torch.equal(number, first) for number, first in zip(drawn, calls[0][1:], strict=True))
 
 
 def test_multipliers_are_factors_on_the_probability(monkeypatch: pytest.MonkeyPatch) -> None:

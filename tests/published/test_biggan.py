@@ -252,6 +252,7 @@ def test_the_discriminator_of_ajbrock(resolution: int, width: int, tmp_path: Pat
     {
         "missing": (lambda t: t.pop("blocks.0.0.bn1.gain.u0"), "blocks.0.0"),
         "surplus": (lambda t: t.update({"blocks.0.0.conv3.weight": torch.ones(1)}), "blocks.0.0.conv3.weight"),
+        "no norm": (lambda t: [t.pop(f"blocks.1.0.conv1.{kind}") for kind in ("u0", "sv0")], "with other layers than"),
         "shape": (lambda t: t.update({"blocks.1.0.conv1.bias": torch.ones(1)}), "which must have (16,)"),
         "no tensor": (
             lambda t: t.update({"linear.bias": 3}),

@@ -124,6 +124,14 @@ def test_malformed_operations(content: Callable[[], bytes], tmp_path: Path) -> N
     assert "x.pkl" in refusal(tmp_path / "x.pkl")
 
 
+def test_damaged_weights_of_torch_save_are_noticed(tmp_path: Path) -> None:
+    torch.save({"a": torch.full((100,), 3.0)}, tmp_path / "x.pth")
+    content = (tmp_path / "x.pth").read_bytes()
+    place = content.index(np.full(100, 3.0, np.float32).tobytes())
+    (tmp_path / "x.pth").write_bytes(content[: place + 8] + b"\x01" + content[place + 9 :])
+    assert "x.pth cannot be read: it is truncated, damaged, or of another kind" in refusal(tmp_path / "x.pth")
+
+
 def test_every_truncation_is_reported(tmp_path: Path) -> None:
     file = write_pickle(tmp_path / "x.pkl", stylegan2_snapshot(*networks()))
     complete = file.read_bytes()
@@ -165,7 +173,7 @@ def test_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "list.pkl weights=both": "weights=both is not known: choose ema or raw",
         "list.pkl out=x.pt": "out=x.pt is not allowed: it must be a file name that ends with .safetensors",
         "archive.zip": "archive.zip cannot be read: it is truncated, damaged",
-        "folder": "folder has no files <...>gen_params<...>_01.npy and so on; give a file, or their folder.",
+        "folder": "folder has no files <...>gen_params<...>_01.npy and so on: give a file, or the folder of",
     }.items(),
 )
 def test_refusals(arguments: str, sentence: str, tmp_path: Path, command: Command) -> None:

@@ -113,8 +113,10 @@ def _network(config: DictConfig, name: str, source: Path, converted: Converted) 
             raise CheckpointError(f"{source} has values for {key} of the {name} that are not finite.")
     free = ("running_mean", "running_var") if converted.needs_statistics else ()
     missing = [key for key in needed.keys() - given.keys() if not key.endswith((*NO_WEIGHTS, *free))]
-    if missing or given.keys() - needed.keys():
-        raise AssertionError(f"{converted.format} and {name} have different names")
+    if other := [*missing, *(given.keys() - needed.keys())]:
+        raise CheckpointError(
+            f"{source} has a {name} with other layers than that of gan_lab, such as {other[0]}, and cannot be imported."
+        )
     network.load_state_dict({**needed, **given})
     return network
 

@@ -93,7 +93,7 @@ def _check_loss(gan: Combination) -> None:
     if gan.parts.augment.needs_boundary and loss.boundary is None:
         raise ValueError(
             f"augment=ada reads the sign of real logits, which has no meaning with {name}; "
-            "set augment=diffaugment, or loss=non_saturating or hinge"
+            "set augment.fixed=true with a constant augment.p, augment=diffaugment, or loss=non_saturating or hinge"
         )
 
 

@@ -49,7 +49,7 @@ def read_arrays(folder: Path) -> Arrays:
     networks = [[_read(file) for file in files_of(folder, network)] for network in ("gen", "discrim")]
     if not networks[0]:
         raise CheckpointError(
-            f"{folder} has no files <...>gen_params<...>_01.npy and so on: give one file, or their folder."
+            f"{folder} has no files <...>gen_params<...>_01.npy and so on: give a file, or the folder of such files."
         )
     return Arrays(*networks)
 

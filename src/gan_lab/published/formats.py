@@ -130,8 +130,12 @@ def read(file: Path) -> Any:
 
 
 def _read_torch(file: Path) -> Any:
-    """Content of a file of `torch.save`, on the CPU; plain data only."""
+    """Content of a file of `torch.save`, on the CPU; plain data only. Checksums are checked, as in checkpoints."""
     try:
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                if (broken := archive.testzip()) is not None:
+                    raise zipfile.BadZipFile(broken)
         with torch.serialization.safe_globals([(PlainSettings, name) for name in SETTINGS]):
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
