@@ -179,7 +179,7 @@ def test_arguments_that_reach_folders_and_servers() -> None:
         "filter", "fit", "form", "gradient_clip_algorithm", "hidden", "image", "init", "key", "label", "max_time",
         "metrics", "multipliers",
         "network", "norm",
-        "on_error", "params", "player", "policy", "pool", "prior",
+        "on_error", "own", "params", "player", "policy", "pool", "prior",
         "precision", "published", "show", "heatmap",
         "split", "strategy", "subset", "time_limit", "val_check_interval", "widths",
         "profiler", "without_copies_of",

@@ -1,7 +1,6 @@
 """`gan-lab bench`: measured and estimated cost of a training step, for growing networks at each resolution."""
 
 import platform
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -119,7 +118,7 @@ def _held(cfg: DictConfig, growth: Growth, resolution: int) -> DictConfig:
     with open_dict(cfg):
         cfg.batch_size = cfg.dataset.batch_size = growth.batch_sizes.get(resolution, cfg.batch_size)
         held = {"_target_": "gan_lab.optim.growth.Growth", "resolution": growth.resolution, "first": resolution}
-        cfg.growth = {} if resolution == growth.resolution else {**held, "hold_images": sys.maxsize}
+        cfg.growth = {} if resolution == growth.resolution else {**held, "hold_images": 10**18}
     return cfg
 
 
