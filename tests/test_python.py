@@ -63,7 +63,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def timeless(text: str) -> str:
     """Without seconds, the age of runs, and the numbers of repeated outputs."""
-    return re.sub(r"Seconds: .*|\b\d+ s\b|(?<=seed_0)-\d", "", text).strip()
+    return re.sub(r"Seconds: .*|\b[\d:]+ (s|min)\b|(?<=seed_0)-\d", "", text).strip()
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name != "train"])

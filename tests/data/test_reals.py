@@ -109,7 +109,7 @@ def test_fingerprints_of_data_modules() -> None:
     assert image_data(max_images=3, seed=1).fingerprint() not in same | {image_data(max_images=3).fingerprint()}
     assert stacked_data().fingerprint() == stacked_data(seed=5, batch_size=3).fingerprint()
     assert stacked_data().fingerprint() != stacked_data(resolution=16).fingerprint()
-    digits = image_data(reader=read_digits, num_classes=10, fit="stretch", background=0)
+    digits = image_data(source="scikit-learn", reader=read_digits, num_classes=10, fit="stretch", background=0)
     assert stacked_data().fingerprint() != digits.fingerprint()
     mixtures = {
         MixtureData(mixture, 8, seed).fingerprint() for mixture in (ring(), ring(std=0.1), grid()) for seed in (0, 1)
@@ -143,7 +143,7 @@ def test_all_images_in_their_order(cache: str, batch_size: int) -> None:
 
 
 def test_a_subset_depends_only_on_the_count() -> None:
-    options = {"reader": read_digits, "num_classes": 10, "fit": "stretch", "cache": "memory"}
+    options = {"source": "scikit-learn", "reader": read_digits, "num_classes": 10, "fit": "stretch", "cache": "memory"}
     images, labels = joined(image_data(**options), 50, 16)
     for change in ({"seed": 7}, {"batch_size": 5}, {"flip": True}, {"cache": "none"}, {"num_classes": 10}):
         others, other_labels = joined(image_data(**{**options, **change}), 50, 7)
@@ -224,7 +224,9 @@ def test_unlimited_sets_yield_the_requested_count(make) -> None:
 
 
 def test_labels_of_stacked_digits() -> None:
-    everything, digits = joined(image_data(reader=read_digits, num_classes=10, fit="stretch", background=0), None, 512)
+    everything, digits = joined(
+        image_data(source="scikit-learn", reader=read_digits, num_classes=10, fit="stretch", background=0), None, 512
+    )
     known = {tuple(image.flatten().tolist()): int(digit) for image, digit in zip(everything, digits, strict=True)}
     for image, label in zip(*joined(stacked_data(), 20), strict=True):
         red, green, blue = (known[tuple(channel.flatten().tolist())] for channel in image)

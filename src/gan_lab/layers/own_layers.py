@@ -17,9 +17,9 @@ class OwnLayer(Labeled, nn.Module):
     """A linear layer or convolution with its own weights and bias for each label.
 
     It computes the outputs of all labels, as one wide layer, and selects for each sample those of its label, so that no
-    tensor depends on how often a label occurs, which a GPU would have to report first. Linear layers on the CPU compute
-    only those of the sample's label. The first label keeps the initial weights. Those of the others have the
-    same entries in random order: another draw of every initialization with independent entries.
+    size depends on how often a label occurs, which a GPU would have to report first. The first label keeps the initial
+    weights. Those of the others have the same entries in random order: another draw of every initialization with
+    independent entries.
 
     Args:
         layer: The layer of the first label.
@@ -46,18 +46,8 @@ class OwnLayer(Labeled, nn.Module):
             ValueError: There are no labels, because the call is outside `labels_for`.
         """
         labels = self.required_labels()
-        if isinstance(self.layer, nn.Linear) and x.device.type == "cpu":
-            return self._by_group(self.layer, x, labels)
         of_all: Tensor = self.layer(x).unflatten(1, (self.count, -1))  # (n, count, outputs, ...)
         return of_all[torch.arange(len(labels), device=labels.device), labels]
-
-    def _by_group(self, layer: nn.Linear, x: Tensor, labels: Tensor) -> Tensor:
-        """The same outputs, from one product for each label."""
-        weights = layer.weight.chunk(self.count)
-        biases = [None] * self.count if layer.bias is None else layer.bias.chunk(self.count)
-        order, sizes = labels.argsort(), torch.bincount(labels, minlength=self.count).tolist()
-        groups = zip(x[order].split(sizes), weights, biases, strict=True)
-        return torch.cat([F.linear(*group) for group in groups])[order.argsort()]
 
 
 def _repeated(values: Tensor, count: int, dim: int) -> nn.Parameter:
