@@ -109,6 +109,8 @@ CONFIG = {
     "+architecture.generator.foo=1": "architecture.generator.foo is not an option .*latent_dim, channels",
     "+optimizer.generator.foo=1": "optimizer.generator.foo is not an option of .*Adam",
     "+dataset.reader.foo=1": "dataset.reader.foo is not an option of .*read_digits",
+    "extractor.foo=1": "extractor.foo cannot be set, because extractor is null: choose one with extractor=",
+    "seed=2 +extractor.foo.bar=1": "extractor.foo.bar cannot be set, because extractor is null",
     "+latent.foo=1": "latent.foo is not a key of this config",
     "+trainer.foo=1": "trainer.foo is not an option of .*Trainer",
     "~dataset.resolution": "dataset.resolution is missing",

@@ -12,7 +12,7 @@ from typing import Any, get_type_hints
 
 import hydra
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import (
     InterpolationResolutionError,
     MissingMandatoryValue,
@@ -183,6 +183,21 @@ def _(error: YAMLError, command: str, overrides: Sequence[str] = ()) -> str:
     return f"A config file is not valid YAML: {' '.join(str(error).split())}."
 
 
+@describe.register
+def _(error: AssertionError, command: str, overrides: Sequence[str] = ()) -> str | None:
+    """OmegaConf's error for a key below one that is null, as extractor.layer=3 without an extractor."""
+    if not str(error).startswith("Unexpected type"):
+        return None
+    for override in overrides:
+        key = override.lstrip("+").partition("=")[0]
+        parents = [key[: match.start()] for match in re.finditer(r"\.", key)]
+        config = _composed(command, overrides, f"{key.partition('.')[0]}.") if parents else None
+        for parent in parents:
+            if config is not None and OmegaConf.select(config, parent) is None:
+                return f"{key} cannot be set, because {parent} is null: choose one with {parent}=... as well."
+    return None
+
+
 def _type_message(key: str, command: str, overrides: Sequence[str]) -> str | None:
     """The message for a value of another type than the schema of the command has at a key; None for other keys."""
     hint: Any = schema.SCHEMAS.get(command)
@@ -213,10 +228,16 @@ def _guesses(wrong: str, known: list[str]) -> list[str]:
 
 def _known_keys(command: str, overrides: Sequence[str], wrong: str) -> list[str]:
     """Keys and groups of the composed config, without the wrong override."""
+    config = _composed(command, overrides, wrong)
+    keys = [] if config is None else [key for key, _ in entries(OmegaConf.to_container(config))]
+    return [*groups(command), *keys]
+
+
+def _composed(command: str, overrides: Sequence[str], wrong: str) -> DictConfig | None:
+    """The config without the overrides that contain a text; None if there is none."""
     others = [override for override in overrides if wrong not in override]
     try:
         with hydra.initialize_config_dir(str(schema.CONF), version_base="1.3"):
-            config = hydra.compose(command, overrides=others)
-            return [*groups(command), *(key for key, _ in entries(OmegaConf.to_container(config)))]
+            return hydra.compose(command, overrides=others)
     except Exception:
-        return groups(command)
+        return None
