@@ -50,6 +50,6 @@ def test_schedules_in_training(tiny) -> None:
     settings = ("dataset.resolution=8", "augment=ada", "augment.fixed=true", "augment.p=0.5", "budget.images=80")
     module = fit(tiny("model=r3gan", *settings, "~callbacks.train_log")).module
     group = module.runner.optimizer("discriminator").param_groups[0]
-    assert (group["lr"], *group["betas"]) == pytest.approx((1e-3, 0, 0.99))
+    assert (group["lr"], *group["betas"]) == pytest.approx((2e-3, 0, 0.99))
     p = [record["augment/p"][0].item() for record in module.records]
     assert p == pytest.approx([0, 0.25, *[0.5] * 8])
