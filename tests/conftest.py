@@ -1,6 +1,7 @@
 """Shared fixtures: a tiny run in a temporary folder, and the command line in this process."""
 
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable
@@ -17,6 +18,8 @@ if (
     "PYTEST_XDIST_WORKER" in os.environ
 ):  # several processes, which have the cores among them, and so have the programs they start
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # tests in the background of a shell script; commands inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
 
 TINY = (

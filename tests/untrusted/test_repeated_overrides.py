@@ -174,15 +174,11 @@ def test_arguments_that_reach_folders_and_servers() -> None:
     """Every text argument of a target in `conf/` is classified: a choice, a file that is read, or refused."""
     choices = {
         "accelerator", "action", "activation", "attention_form", "best", "best_mode", "blocks", "cache", "condition",
-        "devices", "noise",
-        "distance", "distribution",
-        "filter", "fit", "form", "gradient_clip_algorithm", "hidden", "image", "init", "key", "label", "max_time",
-        "metrics", "multipliers",
-        "network", "norm",
-        "on_error", "own", "params", "player", "policy", "pool", "prior",
-        "precision", "published", "show", "heatmap",
-        "split", "strategy", "subset", "time_limit", "val_check_interval", "widths",
-        "profiler", "without_copies_of",
+        "devices", "distance", "distribution", "filter", "fit", "form", "gradient_clip_algorithm", "heatmap",
+        "hidden", "image", "init", "key", "label", "max_time", "metrics", "multipliers", "network", "noise", "norm",
+        "on_error", "own", "params", "player", "policy", "pool", "precision", "prior", "profiler", "published",
+        "show", "split", "strategy", "subset", "time_limit", "upsampling", "val_check_interval", "widths",
+        "without_copies_of",
     }  # fmt: skip
     read = {"source", "exclude", "weights"}  # images, a list of images, and weights, which are read as data
     for target in sorted(shipped_targets()):
