@@ -90,7 +90,7 @@ BATCH_NORM_IN_DISCRIMINATOR = {
     "madgan",
 }
 SEVERAL_GENERATORS = {"multi_generator", "multi_agent"}
-WITHOUT_OWN_LAYERS = {"pggan", "msg_gan", "stylegan2", "biggan", "biggan_deep"}
+WITHOUT_OWN_LAYERS = {"pggan", "msg_gan", "stylegan2", "r3gan", "biggan", "biggan_deep"}
 NO_BATCH_NORM_IN_GENERATOR = {"gan", "pggan", "msg_gan", "r3gan", "stylegan2"}
 
 
