@@ -1,5 +1,6 @@
 """Reader of pickles that runs no code: plain containers, numbers, text and NumPy arrays. Does not import torch."""
 
+import os
 import pickletools
 import re
 from collections.abc import Callable, Mapping
@@ -34,7 +35,7 @@ def read_pickle(file: Path, calls: Calls | None = None, error: type[UserError] =
     """
     try:
         with file.open("rb") as stream:
-            return _Machine(file, ARRAYS if calls is None else calls, error).run(stream)
+            return _Machine(file, ARRAYS if calls is None else calls, error).run(_Bounded(stream))
     except UserError:
         raise
     except OSError as failure:
@@ -43,6 +44,18 @@ def read_pickle(file: Path, calls: Calls | None = None, error: type[UserError] =
         if is_out_of_memory(failure):
             raise
         raise error(f"{file} cannot be read: it is truncated, damaged, or not a pickle.") from failure
+
+
+class _Bounded:
+    """A file of which no more is requested than it has, whatever length stands in it: Python would allocate that."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.size = os.fstat(stream.fileno()).st_size
+        self.stream = stream
+        self.readline = stream.readline
+
+    def read(self, count: int) -> bytes:
+        return self.stream.read(min(count, self.size))
 
 
 class Built:
@@ -105,7 +118,7 @@ class _Machine:
         """Stacks below the marks."""
         self.memo: dict[int, Any] = {}
 
-    def run(self, stream: BinaryIO) -> Any:
+    def run(self, stream: _Bounded) -> Any:
         for number, (operation, argument, _) in enumerate(pickletools.genops(stream)):
             name = operation.name
             if number >= MAX_OPERATIONS:

@@ -18,7 +18,7 @@ from gan_lab.training.fit import fit
 from tests.conftest import TINY
 
 HELD_OUT = (
-    "callbacks.collapse_watch.held_out={_target_:gan_lab.data.image_data.ImageData,source:digits,"
+    "callbacks.collapse_watch.held_out={_target_:gan_lab.data.image_data.ImageData,source:scikit-learn,"
     "reader:{_target_:gan_lab.data.digits.read_digits,_partial_:true},resolution:32,channels:1,num_classes:10,"
     "batch_size:8,max_images:50,seed:9}"
 )

@@ -92,6 +92,7 @@ def test_a_file_of_torch_save_with_other_globals_is_refused(tmp_path: Path, monk
 OPERATIONS = {
     "a huge tensor of one number": lambda: tensor_with((2**40,), (0,)),
     "a tensor beyond its storage": lambda: tensor_with((5,), (1,)),
+    "a length beyond the file": lambda: b"\x80\x05\x96" + b"\xff" * 6 + b"\x00\x00.",
     "a tensor with steps beyond its storage": lambda: tensor_with((2,), (100,)),
     "an operation of old pickles": lambda: b"\x80\x04(I1\nl.",
     "an extension": lambda: b"\x80\x04\x82\x01.",

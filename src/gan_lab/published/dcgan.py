@@ -56,7 +56,7 @@ def read_arrays(folder: Path) -> Arrays:
 
 def _read(file: Path) -> Tensor:
     try:
-        array = np.load(file, allow_pickle=False)
+        array = np.load(file, mmap_mode="r")  # compares the shape with the size of the file
     except (OSError, ValueError, EOFError) as error:
         raise CheckpointError(
             f"{file} cannot be read: it is truncated, damaged, or not an array of numbers."
