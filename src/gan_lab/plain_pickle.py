@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
@@ -119,7 +119,7 @@ class _Machine:
         self.memo: dict[int, Any] = {}
 
     def run(self, stream: _Bounded) -> Any:
-        for number, (operation, argument, _) in enumerate(pickletools.genops(stream)):
+        for number, (operation, argument, _) in enumerate(pickletools.genops(cast(BinaryIO, stream))):
             name = operation.name
             if number >= MAX_OPERATIONS:
                 raise self.error(f"{self.file} has more than {MAX_OPERATIONS:,} operations and is not read.")
