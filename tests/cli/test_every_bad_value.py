@@ -112,7 +112,8 @@ def problem(key: str, shipped: object, value: object, refusal: str | None) -> st
     if refusal is None:
         if is_number(shipped) and is_number(value) and abs(value) > 1e18:
             return f"{given} was accepted"
-        negative = is_number(shipped) and shipped >= 0 and value == -1 and not key.endswith("seed")
+        may_be_negative = key.endswith(("seed", "num_sanity_val_steps"))  # Lightning's -1 is for all
+        negative = is_number(shipped) and shipped >= 0 and value == -1 and not may_be_negative
         nonsense = negative or (is_number(shipped) and isinstance(value, (str, float)))
         return f"{given} was accepted" if nonsense else None
     if key.rpartition(".")[2] not in refusal or len(refusal.strip().splitlines()) > 3:

@@ -264,7 +264,10 @@ class WithClassifier(Wrapped):
 def with_label_coordinates(kwargs: dict[str, Any], size: int) -> dict[str, Any]:
     """The kwargs of a generator with `size` label coordinates after its latent; some families take their number."""
     label_dim = {"label_dim": size} if "label_dim" in kwargs else {}
-    return kwargs | {"latent_dim": kwargs["latent_dim"] + size} | label_dim
+    latent_dim = kwargs["latent_dim"]
+    if type(latent_dim) is not int:
+        raise ValueError(f"architecture.generator.latent_dim={latent_dim} is not allowed: it must be a whole number")
+    return kwargs | {"latent_dim": latent_dim + size} | label_dim
 
 
 def _require_labels(labels: Tensor | None) -> Tensor:

@@ -76,6 +76,8 @@ OF_ANY_PART = (
     Rule("init_scale", lambda v: v > 0, "greater than 0"),
     Rule("skip_gain", lambda v: v > 0, "greater than 0"),
     Rule("fmap_decay", lambda v: v >= 0, "at least 0"),
+    Rule("log_seconds", lambda v: v >= 0, "at least 0"),
+    Rule("log_every_n_steps", lambda v: v >= 0, "at least 0"),
 )
 """Rules for the numbers at all keys that end with their key: components take them as they are."""
 

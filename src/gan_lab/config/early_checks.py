@@ -72,6 +72,8 @@ RULES: dict[str, tuple[Rule | Choice, ...]] = {
     "evaluate": (
         Rule("evaluation.samples", lambda v: v >= 1, "at least 1"),
         Rule("evaluation.batch_size", lambda v: v >= 1, "at least 1"),
+        Rule("evaluation.times", lambda v: v >= 1, "at least 1"),
+        Rule("evaluation.max_time_fraction", lambda v: 0 < v <= 1, "in (0, 1]"),
         Rule("evaluation.real_images", lambda v: v is None or v >= 1, "at least 1, or null for all"),
         _COUNT,
         _WEIGHTS,
