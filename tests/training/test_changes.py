@@ -172,9 +172,9 @@ def test_a_branch_whose_budget_is_reached(copied: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "classes", "typed", "difference"),
     [
-        ("three", 3, "seed=0", "dataset.num_classes=2 (now 3)"),
-        ("two", 2, "dataset.resolution=16", "dataset.resolution=8 (now 16)"),
-        ("two", None, "seed=0", "dataset.num_classes=2 (now None)"),
+        ("three", 3, "seed=0", "(runs/old has 2 classes and this run 3: their networks differ)"),
+        ("two", 2, "dataset.resolution=16", "(runs/old has 8 pixels and this run 16: their networks differ)"),
+        ("two", None, "seed=0", "(runs/old has 2 classes and this run none: their networks differ)"),
         ("two", 2, "architecture.generator.width=8", "architecture.generator.width=4 (now 8)"),
         ("two", 2, "regularizer=[lecam]", "regularizer.lecam._target_=None"),
     ],

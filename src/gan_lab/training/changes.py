@@ -36,6 +36,9 @@ KEPT = ("dataset.", "algorithm.", "loss.", "architecture.", "wrapper.", "conditi
 OF_TRAINING = ("dataset.batch_size", "dataset.seed")
 """Exceptions from `KEPT`: settings of training that the data set receives as well."""
 
+SIZES = {"dataset.num_classes": "classes", "dataset.resolution": "pixels", "dataset.channels": "channels"}
+"""Keys on which the shapes of the networks depend, and the unit of each."""
+
 FROM_SCRATCH = "train from scratch, with all settings, without resume= and with another run.name"
 """What always works, for messages."""
 
@@ -272,9 +275,16 @@ def load_weights(module: AdversarialModule, cfg: DictConfig, changes: Iterable[s
         differing = next((name for name in [*ours, *theirs] if ours.get(name) != theirs.get(name)), None)
         example = "" if differing is None else f", for example {differing}"
         raise ConfigError(
-            f"{_trained_with(changes, start)}, and its weights do not fit this run{example}: "
-            f"{_restoring(cfg, start)}; or {_from_scratch(start)}."
+            f"{_trained_with(changes, start)}, and its weights do not fit this run{example}"
+            f"{_other_sizes(cfg, start)}: {_restoring(cfg, start)}; or {_from_scratch(start)}."
         ) from error
+
+
+def _other_sizes(cfg: DictConfig, start: Start) -> str:
+    """Why networks differ, as ` (runs/a has 2 classes and this run 3: their networks differ)`; empty if unknown."""
+    pairs = {unit: _both(key, start.config, cfg) for key, unit in SIZES.items()}
+    sizes = [f"{old or 'no'} {unit} and this run {new or 'none'}" for unit, (old, new) in pairs.items() if old != new]
+    return f" ({start.run} has {', '.join(sizes)}: their networks differ)" if sizes else ""
 
 
 def _both(key: str, before: Mapping[str, Any], now: DictConfig) -> tuple[Any, Any]:
