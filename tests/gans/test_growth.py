@@ -211,6 +211,7 @@ def test_a_resumed_run_with_changing_batch_sizes_sees_the_same_images(stop: int,
     assert second.trainer.global_step == uninterrupted.trainer.global_step == 21
 
 
+@pytest.mark.slow
 def test_a_run_that_stops_after_every_batch_equals_the_uninterrupted_one(tiny, tmp_path: Path) -> None:
     settings = (*BATCHES, "dataset.flip=true", *CHECKPOINTS)
     uninterrupted = fit(tiny(*settings, f"run.dir={tmp_path}/uninterrupted"))
