@@ -60,6 +60,26 @@ def test_estimate_is_what_the_steps_take(model: tuple[str, ...], tiny) -> None:
     assert found.peak_bytes == pytest.approx(peak, rel=0.05)
 
 
+@pytest.mark.parametrize(("interval", "updates"), [(1, 4), (2, 6)])
+def test_the_bare_loop_has_a_step_for_each_lazy_penalty(interval: int, updates: int, tiny) -> None:
+    """In 4 batches: 4 updates of each player, and 2 of a penalty of every second one, as in the frame."""
+    overrides = ("regularizer=[r1]", f"regularizer.r1.interval={interval}", "architecture.discriminator.norm=none")
+    cfg = resolved(tiny, "dataset.resolution=16", *overrides)
+    batches = ((torch.zeros(8, 1, 16, 16), torch.zeros(8, dtype=torch.long)) for _ in range(4))
+    loop = bare_loop(build_module(cfg), batches, 8, CPU, "32-true")
+    assert loop is not None
+    counts = {"discriminator": 0, "generator": 0}
+    for player, optimizer in (("discriminator", loop.d_optimizer), ("generator", loop.g_optimizer)):
+
+        def count(*_: object, player: str = player) -> None:
+            counts[player] += 1
+
+        optimizer.register_step_post_hook(count)
+    for _ in range(4):
+        loop.train_step()
+    assert counts == {"discriminator": updates, "generator": 4}
+
+
 def test_operations_of_a_linear_network(tiny) -> None:
     """A product of (n, a) and (a, b) takes 2 n a b operations, and as many for each gradient of its backward pass."""
     width, pixels, latent = 8, 16 * 16, 100

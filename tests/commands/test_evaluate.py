@@ -279,6 +279,8 @@ BROKEN = "evaluation.metrics.fd.extractor={_target_:tests.helpers.pixel_features
         "extractor=foo metrics=[fd]": "extractor=foo is not known: choose from .*efflite0",
         f"{PIXELS} evaluation.samples=0": "evaluation.samples=0 .*at least 1",
         f"{PIXELS} evaluation.batch_size=0": "evaluation.batch_size=0 .*at least 1",
+        f"{PIXELS} evaluation.times=-1": "evaluation.times=-1 .*at least 1",
+        f"{PIXELS} evaluation.max_time_fraction=2": r"evaluation.max_time_fraction=2.* must be in \(0, 1\]",
         f"{PIXELS} evaluation.real_images=0": "evaluation.real_images=0 .*at least 1, or null for all",
         f"{PIXELS} evaluation.real_images=1798": "evaluation.real_images=1798, but scikit-learn has 1797 images",
         f"{PIXELS} evaluation.samples=1": "FrechetDistance needs at least 2 generated images, but has 1",
