@@ -3,7 +3,7 @@
 import copy
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from typing import Any, cast
@@ -214,6 +214,16 @@ class AdversarialModule(LightningModule):
         """The discriminator's logits (n, ...) of samples (n, ...), in evaluation mode and without gradients.
 
         None if single samples have no logit: without a discriminator, or with one that scores pairs or packs.
+        """
+        return None
+
+    def classifier(self, average: bool = True) -> Callable[[Tensor], Tensor] | None:
+        """A function from samples (n, ...) to class logits (n, K), in evaluation mode and without gradients.
+
+        None if no network classifies.
+
+        Args:
+            average: Use the averaged weights instead of those being trained.
         """
         return None
 

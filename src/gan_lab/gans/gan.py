@@ -44,10 +44,13 @@ class GAN(AdversarialModule):
     """The loss must be zero-sum: the generator minimizes minus the discriminator's loss."""
     needs_all_samples: ClassVar[bool] = False
     """The generator's loss needs all samples, so samples cannot be selected (top-k)."""
+    averaged_networks: ClassVar[tuple[str, ...]] = ()
+    """Networks that are averaged, besides the generator."""
     generator_has_own_terms: ClassVar[bool] = False
     """The generator's loss has terms besides the adversarial loss and its penalties."""
 
     def __init__(self, generator: nn.Module, discriminator: nn.Module, parts: Parts, **others: nn.Module) -> None:
+        besides = {"discriminator": discriminator, **others}
         super().__init__(
             generator,
             parts.latent,
@@ -56,9 +59,9 @@ class GAN(AdversarialModule):
             parts.accumulate,
             parts.seed,
             parts.check_finite,
+            averaged={name: besides[name] for name in self.averaged_networks},
         )
-        self.discriminator = discriminator
-        for name, network in others.items():
+        for name, network in besides.items():
             self.add_module(name, network)
         self.networks = ("discriminator", "generator", *others)
         self.parts = parts
