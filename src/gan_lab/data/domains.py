@@ -49,7 +49,12 @@ _SPLITS = [name for names in SPLIT_NAMES for name in names]
 _FOLDERS: dict[str, tuple[str | None, str | None]] = {
     **{split: (split, None) for split in _SPLITS},
     **{domain.lower(): (None, domain) for domain in DOMAINS},
-    **{f"{split}{infix}{domain.lower()}": (split, domain) for split in _SPLITS for infix in ("", "_") for domain in DOMAINS},
+    **{
+        f"{split}{infix}{domain.lower()}": (split, domain)
+        for split in _SPLITS
+        for infix in ("", "_")
+        for domain in DOMAINS
+    },
 }
 """Split and domain of a folder, by its name in lower case: `train`, `A`, `trainA`, `train_A`."""
 

@@ -315,7 +315,7 @@ def _image_column(dataset: "Dataset", source: str, name: str | None) -> str:
     given = "" if name is None else f"dataset.reader.image={name} is not one of them: "
     raise DataError(
         f"dataset.source={source} has the columns of images {', '.join(found)}; {given}choose one with "
-        f"+dataset.reader.image={found[0]}."
+        f"+dataset.reader.image={found[0]}{', or give dataset=paired for pairs' if len(found) == 2 else ''}."
     )
 
 

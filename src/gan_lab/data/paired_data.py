@@ -5,10 +5,10 @@ from typing import ClassVar, cast
 
 from torch import Tensor
 
+from gan_lab.data.domains import RawTranslation
 from gan_lab.data.image_data import readable
 from gan_lab.data.pairs import PairDecoder, RawPairs
 from gan_lab.data.pixels import to_unit_range
-from gan_lab.data.domains import RawTranslation
 from gan_lab.data.translation_data import TranslationData, order_of
 from gan_lab.types import Batch
 

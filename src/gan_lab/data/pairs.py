@@ -8,9 +8,6 @@ from PIL import Image
 from torch import Tensor
 
 from gan_lab.data.decode import Decoder, upright
-from gan_lab.data.hub import read_columns
-from gan_lab.data.image_folder import find_images
-from gan_lab.data.raw import Header, RawImages, UnusableImage
 from gan_lab.data.domains import (
     DIRECTIONS,
     DOMAINS,
@@ -22,6 +19,9 @@ from gan_lab.data.domains import (
     place_of,
     select_split,
 )
+from gan_lab.data.hub import read_columns
+from gan_lab.data.image_folder import find_images
+from gan_lab.data.raw import Header, RawImages, UnusableImage
 from gan_lab.data.splits import Part
 from gan_lab.errors import DataError
 

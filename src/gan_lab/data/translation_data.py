@@ -16,12 +16,12 @@ from gan_lab.data.arguments import check_choice
 from gan_lab.data.base import REALS_SEED
 from gan_lab.data.content import DataContent, quick_hash
 from gan_lab.data.decode import Decoder, LabelMapDecoder
+from gan_lab.data.domains import DIRECTIONS, DOMAINS, RawTranslation
 from gan_lab.data.image_data import ImageData
 from gan_lab.data.jitter import Jitter
 from gan_lab.data.pixels import to_unit_range
 from gan_lab.data.raw import RawImages
 from gan_lab.data.sampler import shuffle
-from gan_lab.data.domains import DIRECTIONS, DOMAINS, RawTranslation
 from gan_lab.data.splits import UnknownSplit
 from gan_lab.data.summary import summary
 from gan_lab.errors import ConfigError, DataError
@@ -46,7 +46,7 @@ class TranslationData(ImageData):
         batch_size: Images in a batch over all processes.
         num_classes: None; there are no labels.
         held_out: Names of splits: figures and evaluations use the first that the source has, else that of training.
-        label_maps: Sides that are label maps, which are resized by nearest neighbor: A, B.
+        label_maps: Domains that are label maps, which are resized by nearest neighbor: A, B.
         jitter: Factor of at least 1 by which images are enlarged before the random crop; None for none.
         flip: Mirror with probability 1/2 in each epoch.
         seed: As in `ImageData`, like the arguments below.
@@ -143,7 +143,7 @@ class TranslationData(ImageData):
         Raises:
             DataError: An image cannot be read.
         """
-        return next(self.held_out(count, count))
+        return next(self.held_out_pairs(count, count))
 
     @property
     def held_out_size(self) -> int:
@@ -155,8 +155,8 @@ class TranslationData(ImageData):
         """See `TrainingData.held_out_split`."""
         return self._held_out.split
 
-    def held_out(self, count: int, batch_size: int) -> Iterator[Batch]:
-        """See `TrainingData.held_out`: `image` and `source`, on the CPU, without random crops and mirrors.
+    def held_out_pairs(self, count: int | None, batch_size: int) -> Iterator[Batch]:
+        """See `TrainingData.held_out_pairs`: `image` and `source`, on the CPU, without random crops and mirrors.
 
         Raises:
             DataError: An image cannot be read.

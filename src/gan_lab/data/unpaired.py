@@ -3,9 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gan_lab.data.hub import read_columns, without_missing
-from gan_lab.data.image_folder import find_images
-from gan_lab.data.raw import RawImages
 from gan_lab.data.domains import (
     DIRECTIONS,
     DOMAINS,
@@ -16,6 +13,9 @@ from gan_lab.data.domains import (
     place_of,
     select_split,
 )
+from gan_lab.data.hub import read_columns, without_missing
+from gan_lab.data.image_folder import find_images
+from gan_lab.data.raw import RawImages
 from gan_lab.data.splits import Part, UnknownSplit
 from gan_lab.errors import DataError
 

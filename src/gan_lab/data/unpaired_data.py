@@ -7,11 +7,11 @@ from typing import ClassVar
 from torch import Tensor
 
 from gan_lab.data.decode import Decoder, ImageDecoder, LabelMapDecoder
+from gan_lab.data.domains import RawTranslation
 from gan_lab.data.image_data import ImageData, readable
 from gan_lab.data.loaders import ResumableLoader, SourceLoader
 from gan_lab.data.pixels import to_unit_range
 from gan_lab.data.sampler import ChangingSampler, CyclingSampler, EpochSampler, IndexSampler
-from gan_lab.data.domains import RawTranslation
 from gan_lab.data.translation_data import TranslationData, order_of
 from gan_lab.noise import mix
 from gan_lab.types import Batch
