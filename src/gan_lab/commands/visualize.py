@@ -17,6 +17,7 @@ from gan_lab.data.pixels import to_unit_range
 from gan_lab.errors import ConfigError
 from gan_lab.figures import enlarged, image_grid, sheet
 from gan_lab.layers.activations import ActivationShape
+from gan_lab.layers.batch_statistics import with_population_statistics
 from gan_lab.metrics.measuring import value_errors_as_config_errors
 from gan_lab.progress import progress
 from gan_lab.reports.tables import aligned
@@ -84,6 +85,9 @@ def visualize(cfg: DictConfig) -> Visualization:
     found: dict[str, float] = {}
     networks: dict[str, nn.Module] = {"trained": loaded.network, "untrained": loaded.untrained(cfg.seed)}
     for name, network in networks.items():
+        # Running statistics of an untrained network are those of no images.
+        inputs = ((each,) for each in _batches(images, cfg.batch_size, device))
+        network = with_population_statistics(network, inputs)
         features = features_of(network)
         best = strongest(features, _batches(images, cfg.batch_size, device), layer.number, cfg.count)
         caption = f"{name}: images with the largest activations of maps of layer {layer}, and their {_RULES[cfg.rule]}"
@@ -99,7 +103,7 @@ def visualize(cfg: DictConfig) -> Visualization:
     done = Visualization(layer, found, folder)
     protocol = (
         f"Layer {layer}; the {cfg.count} images of {len(images):,} with the largest activation of each map; rule "
-        f"{cfg.rule}; untrained weights of seed {cfg.seed}; discriminator after {loaded.images_seen:,} images."
+        f"{cfg.rule}; batch norms with the statistics of these images; untrained weights of seed {cfg.seed}; discriminator after {loaded.images_seen:,} images."
     )
     finding = Finding(
         "What activates the discriminator's maps", done.table, protocol, NOTES, [], typed("visualize", cfg)
