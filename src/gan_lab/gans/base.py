@@ -61,11 +61,9 @@ class AdversarialModule(LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.generator = generator
-        copies = {
-            name: copy.deepcopy(network).requires_grad_(False).eval()
-            for name, network in {"generator": generator, **(averaged or {})}.items()
-        }
-        self.averaged = nn.ModuleDict(copies)
+        self.averaged = nn.ModuleDict()
+        for name, network in {"generator": generator, **(averaged or {})}.items():
+            self.average(name, network)
         self.latent = latent
         self.condition: Condition = condition or Labels()
         self.averaging = averaging or Averaging()
@@ -91,6 +89,15 @@ class AdversarialModule(LightningModule):
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
+
+    def average(self, name: str, network: nn.Module) -> None:
+        """Average the weights of a network, besides the generator's. Called in the constructor.
+
+        Args:
+            name: The attribute of the network.
+            network: The network.
+        """
+        self.averaged[name] = copy.deepcopy(network).requires_grad_(False).eval()
 
     @abstractmethod
     def players(self) -> Mapping[str, Player]:

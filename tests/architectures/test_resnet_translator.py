@@ -1,0 +1,50 @@
+"""CycleGAN's residual generator."""
+
+import pytest
+import torch
+from torch import nn
+
+from gan_lab.architectures.resnet_translator import ResNetTranslator
+
+
+def count(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+@pytest.mark.parametrize(("resolution", "parameters"), [(256, 11_378_179), (128, 7_837_699)])
+def test_the_authors_number_of_parameters(resolution: int, parameters: int) -> None:
+    with torch.device("meta"):
+        assert count(ResNetTranslator(3, 3, resolution)) == parameters
+
+
+def test_shapes_and_ranges() -> None:
+    torch.manual_seed(0)
+    network = ResNetTranslator(1, 3, 16, width=4, blocks=1, init_scale=0.5)
+    sources = torch.rand(2, 1, 16, 16) * 2 - 1
+    images = network(torch.zeros(2, 0), sources)
+    assert images.shape == (2, 3, 16, 16) and images.abs().max() <= 1
+    assert network(None, torch.rand(1, 1, 20, 12)).shape == (1, 3, 20, 12)  # any multiples of 4
+    assert (network.source_channels, network.channels) == (1, 3)
+    torch.testing.assert_close(network(None, sources[1:]), images[1:])  # samples are independent
+    torch.testing.assert_close(network.eval()(None, sources), images)  # and evaluation is training
+
+
+@pytest.mark.parametrize("norm", ["none", "batch", "layer", "instance"])
+def test_biases_where_the_norm_has_no_shift(norm: str) -> None:
+    network = ResNetTranslator(3, 3, 16, width=4, norm=norm, blocks=1)
+    convs = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)]
+    assert len(convs) == 8
+    assert {layer.bias is None for layer in convs[:-1]} == {norm in ("batch", "layer")} and convs[-1].bias is not None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"resolution": 30}, "needs dataset.resolution to be a multiple of 4 from 8 to 8192, not 30; set .*=32$"),
+        ({"resolution": None}, "needs a resolution, which points do not have"),
+        ({"blocks": -1}, r"^architecture\.generator\.blocks=-1 is not allowed: it must be at least 0$"),
+    ],
+)
+def test_refusals(options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ResNetTranslator(**{"source_channels": 3, "channels": 3, "resolution": 16, "width": 4, **options})
