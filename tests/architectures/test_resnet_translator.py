@@ -14,12 +14,12 @@ def count(network: nn.Module) -> int:
 @pytest.mark.parametrize(("resolution", "parameters"), [(256, 11_378_179), (128, 7_837_699)])
 def test_the_authors_number_of_parameters(resolution: int, parameters: int) -> None:
     with torch.device("meta"):
-        assert count(ResNetTranslator(3, 3, resolution)) == parameters
+        assert count(ResNetTranslator(3, resolution, source_channels=3)) == parameters
 
 
 def test_shapes_and_ranges() -> None:
     torch.manual_seed(0)
-    network = ResNetTranslator(1, 3, 16, width=4, blocks=1, init_scale=0.5)
+    network = ResNetTranslator(3, 16, width=4, source_channels=1, blocks=1, init_scale=0.5)
     sources = torch.rand(2, 1, 16, 16) * 2 - 1
     images = network(torch.zeros(2, 0), sources)
     assert images.shape == (2, 3, 16, 16) and images.abs().max() <= 1
@@ -31,7 +31,7 @@ def test_shapes_and_ranges() -> None:
 
 @pytest.mark.parametrize("norm", ["none", "batch", "layer", "instance"])
 def test_biases_where_the_norm_has_no_shift(norm: str) -> None:
-    network = ResNetTranslator(3, 3, 16, width=4, norm=norm, blocks=1)
+    network = ResNetTranslator(3, 16, width=4, norm=norm, source_channels=3, blocks=1)
     convs = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)]
     assert len(convs) == 8
     assert {layer.bias is None for layer in convs[:-1]} == {norm in ("batch", "layer")} and convs[-1].bias is not None
@@ -42,6 +42,7 @@ def test_biases_where_the_norm_has_no_shift(norm: str) -> None:
     [
         ({"resolution": 30}, "needs dataset.resolution to be a multiple of 4 from 8 to 8192, not 30; set .*=32$"),
         ({"resolution": None}, "needs a resolution, which points do not have"),
+        ({"source_channels": None}, "makes images from images; set dataset=unpaired"),
         ({"blocks": -1}, r"^architecture\.generator\.blocks=-1 is not allowed: it must be at least 0$"),
     ],
 )

@@ -24,35 +24,39 @@ class ResNetTranslator(nn.Module):
     any size whose sides are multiples of 4; latents are ignored.
 
     Args:
-        source_channels: Channels of the source images.
         channels: Channels of the images that it makes.
         resolution: Resolution of the images: a multiple of 4 of at least 8.
         width: Channels at the full resolution.
         norm: `none`, `batch`, `layer` or `instance`, see `normalization`.
         init: Scheme of the initial weights, see `initialize`.
         init_scale: Scale of the initial weights.
+        source_channels: Channels of the source images; None, for a data set without them, is an error.
         blocks: Number of residual blocks, at least 0; None for 9 from 256 pixels on, and 6 below.
 
     Raises:
-        ValueError: The resolution or an option is not allowed.
+        ValueError: The resolution or an option is not allowed, or there are no source images.
     """
 
-    side_divisor: ClassVar[int] = 4
+    multiple: ClassVar[int] = 4
     """Sides of images must be multiples of it."""
 
     def __init__(
         self,
-        source_channels: int,
         channels: int,
         resolution: int | None,
         width: int = 64,
         norm: str = "instance",
         init: str = "normal",
         init_scale: float = 0.02,
+        source_channels: int | None = None,
         blocks: int | None = None,
     ) -> None:
         super().__init__()
-        allowed = range(8, 8193, self.side_divisor)
+        if source_channels is None:
+            raise ValueError(
+                "architecture=resnet_translator makes images from images; set dataset=unpaired, or another architecture"
+            )
+        allowed = range(8, 8193, self.multiple)
         resolution = require_resolution("resnet_translator", resolution, allowed, "a multiple of 4 from 8 to 8192")
         if blocks is None:
             blocks = BLOCKS["large" if resolution >= 256 else "small"]
@@ -78,8 +82,10 @@ class ResNetTranslator(nn.Module):
         initialize(self, init, init_scale)
         use_channels_last(self)
 
-    def forward(self, latents: Tensor | None, condition: Tensor) -> Tensor:
+    def forward(self, latents: Tensor | None, condition: Tensor | None = None) -> Tensor:
         """Images (n, channels, h, w) in [-1, 1] for source images (n, source_channels, h, w) in [-1, 1]."""
+        if condition is None:
+            raise ValueError("this generator makes images from images: call it with the source of each sample")
         return torch.tanh(self.layers(condition))
 
 
