@@ -14,24 +14,27 @@ def count(network: nn.Module) -> int:
 @pytest.mark.parametrize(("resolution", "parameters"), [(256, 11_378_179), (128, 7_837_699)])
 def test_the_authors_number_of_parameters(resolution: int, parameters: int) -> None:
     with torch.device("meta"):
-        assert count(ResNetTranslator(3, resolution, source_channels=3)) == parameters
+        assert count(ResNetTranslator(0, 3, resolution, source_channels=3)) == parameters
 
 
 def test_shapes_and_ranges() -> None:
     torch.manual_seed(0)
-    network = ResNetTranslator(3, 16, width=4, source_channels=1, blocks=1, init_scale=0.5)
-    sources = torch.rand(2, 1, 16, 16) * 2 - 1
-    images = network(torch.zeros(2, 0), sources)
+    network = ResNetTranslator(2, 3, 16, width=4, init_scale=0.5, source_channels=1, blocks=1)
+    latents, sources = torch.randn(2, 2), torch.rand(2, 1, 16, 16) * 2 - 1
+    images = network(latents, sources)
     assert images.shape == (2, 3, 16, 16) and images.abs().max() <= 1
-    assert network(None, torch.rand(1, 1, 20, 12)).shape == (1, 3, 20, 12)  # any multiples of 4
+    assert network(latents, torch.rand(2, 1, 20, 12)).shape == (2, 3, 20, 12)  # any multiples of 4
     assert (network.source_channels, network.channels) == (1, 3)
-    torch.testing.assert_close(network(None, sources[1:]), images[1:])  # samples are independent
-    torch.testing.assert_close(network.eval()(None, sources), images)  # and evaluation is training
+    assert not torch.equal(network(latents.flip(0), sources), images)
+    torch.testing.assert_close(network(latents[1:], sources[1:]), images[1:])  # samples are independent
+    torch.testing.assert_close(network.eval()(latents, sources), images)  # and evaluation is training
+    with pytest.raises(ValueError, match="call it with the source of each sample"):
+        network(latents)
 
 
 @pytest.mark.parametrize("norm", ["none", "batch", "layer", "instance"])
 def test_biases_where_the_norm_has_no_shift(norm: str) -> None:
-    network = ResNetTranslator(3, 16, width=4, norm=norm, source_channels=3, blocks=1)
+    network = ResNetTranslator(0, 3, 16, width=4, norm=norm, source_channels=3, blocks=1)
     convs = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)]
     assert len(convs) == 8
     assert {layer.bias is None for layer in convs[:-1]} == {norm in ("batch", "layer")} and convs[-1].bias is not None
@@ -48,4 +51,6 @@ def test_biases_where_the_norm_has_no_shift(norm: str) -> None:
 )
 def test_refusals(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        ResNetTranslator(**{"source_channels": 3, "channels": 3, "resolution": 16, "width": 4, **options})
+        ResNetTranslator(
+            **{"latent_dim": 0, "channels": 3, "source_channels": 3, "resolution": 16, "width": 4, **options}
+        )

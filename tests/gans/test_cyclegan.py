@@ -1,12 +1,16 @@
 """CycleGAN: closed forms of its terms, its updates and pools, and what it refuses."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor, nn
 
+from gan_lab.callbacks.sample_grids import FIXED_LATENTS, SampleGrids
+from gan_lab.figures import image_grid
 from gan_lab.gans.conditions import FromData, Labels
 from gan_lab.gans.cyclegan import CycleGAN
 from gan_lab.losses.adversarial import LeastSquares, NonSaturating, RelativisticAverageHinge
@@ -14,6 +18,8 @@ from gan_lab.noise import Noise
 from gan_lab.regularizers.features import FeatureMatching
 from gan_lab.regularizers.penalties import R1, R2
 from gan_lab.types import Batch
+from tests.gans.test_image_condition import Data, fit
+from tests.gans.test_logit_maps import Patches
 from tests.helpers.player_updates import (
     assert_micro_batches_make_no_difference,
     changes_per_update,
@@ -208,6 +214,22 @@ def test_logs_both_directions() -> None:
     module = make()
     train(module, 1)
     assert {"logits/real", "logits/back_real", "accuracy/fake", "accuracy/back_fake"} <= module.records[0].keys()
+
+
+def test_grids_show_source_output_and_reconstruction(tmp_path: Path) -> None:
+    networks = Affine(), Affine(1.1, 0.3), Patches(), Patches()
+    for network in networks[:2]:
+        network.shift = nn.Parameter(torch.tensor(0.1))
+    parts = make_parts(loss=LeastSquares(), condition=FromData("blurred"))
+    module = CycleGAN(*networks, parts)
+    fit(module, 2, SampleGrids(str(tmp_path), budget_images=16, every_images=16, count=8), data=Data())
+    latents, sources = module.sample_inputs(8, module.seed, FIXED_LATENTS)
+    for kind, average in (("ema", True), ("raw", False)):
+        outputs = module.generate(latents, sources, average)
+        back = module.averaged["back_generator"] if average else module.back_generator
+        triples = torch.stack([sources, outputs, back(latents, outputs).detach()], 1).flatten(0, 1)
+        shown = Image.open(tmp_path / f"{kind}_0000000016.png")
+        assert shown.tobytes() == image_grid(triples, 3 * 2).tobytes()
 
 
 def test_refusals() -> None:

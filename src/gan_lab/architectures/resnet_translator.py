@@ -21,9 +21,10 @@ class ResNetTranslator(nn.Module):
     A 7x7 convolution, two 3x3 convolutions of stride 2 that double the channels, residual blocks, two transposed
     convolutions that halve the channels, and a 7x7 convolution with tanh; norm and ReLU after each but the last. The
     7x7 convolutions and the blocks pad by reflection. Layers have biases unless the norm has shifts. It takes images of
-    any size whose sides are multiples of 4; latents are ignored.
+    any size whose sides are multiples of 4.
 
     Args:
+        latent_dim: Numbers of a latent, which are constant maps beside the source; 0 for none, as in the paper.
         channels: Channels of the images that it makes.
         resolution: Resolution of the images: a multiple of 4 of at least 8.
         width: Channels at the full resolution.
@@ -42,6 +43,7 @@ class ResNetTranslator(nn.Module):
 
     def __init__(
         self,
+        latent_dim: int,
         channels: int,
         resolution: int | None,
         width: int = 64,
@@ -65,7 +67,7 @@ class ResNetTranslator(nn.Module):
         bias = norm in ("none", "instance")
         self.layers = nn.Sequential(
             nn.ReflectionPad2d(3),
-            nn.Conv2d(source_channels, width, 7, bias=bias),
+            nn.Conv2d(source_channels + latent_dim, width, 7, bias=bias),
             *_norm_and_relu(norm, width),
             nn.Conv2d(width, 2 * width, 3, 2, 1, bias=bias),
             *_norm_and_relu(norm, 2 * width),
@@ -82,11 +84,12 @@ class ResNetTranslator(nn.Module):
         initialize(self, init, init_scale)
         use_channels_last(self)
 
-    def forward(self, latents: Tensor | None, condition: Tensor | None = None) -> Tensor:
-        """Images (n, channels, h, w) in [-1, 1] for source images (n, source_channels, h, w) in [-1, 1]."""
+    def forward(self, latents: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Images (n, channels, h, w) in [-1, 1] for latents (n, latent_dim) and sources (n, source_channels, h, w)."""
         if condition is None:
             raise ValueError("this generator makes images from images: call it with the source of each sample")
-        return torch.tanh(self.layers(condition))
+        maps = latents[:, :, None, None].expand(-1, -1, *condition.shape[2:])
+        return torch.tanh(self.layers(torch.cat([condition, maps.to(condition.dtype)], 1)))
 
 
 class ResidualBlock(nn.Module):

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
@@ -109,7 +109,8 @@ def fraction(images: int | None, part: float) -> int | None:
 
 def changed(node: DictConfig, values: DictConfig) -> DictConfig:
     """A copy of a mapping with other values of some keys: the same network for images of other channels."""
-    return OmegaConf.create({**OmegaConf.to_container(node, resolve=True), **values})
+    plain = cast(dict[str, Any], OmegaConf.to_container(node, resolve=True))
+    return OmegaConf.create({**plain, **values})
 
 
 def prepared(source: str, key: str) -> Any:

@@ -247,6 +247,16 @@ class AdversarialModule(LightningModule):
         rows = torch.arange(count) % self.batch_size(self._examples)
         return {key: value[rows] for key, value in self._examples.items()}
 
+    def shown_beside(self, samples: Tensor, latents: Tensor, average: bool) -> Tensor:
+        """What a grid shows beside the source of each sample and the sample itself: by default the real samples.
+
+        Args:
+            samples: Samples (n, ...) for the conditions of `sample_inputs`.
+            latents: Their latents (n, latent.dim).
+            average: Whether they are those of the averaged weights.
+        """
+        return self.reals(self.examples(len(samples)))
+
     def get_extra_state(self) -> dict[str, int]:
         return {"images_seen": self.images_seen, "batches_seen": self.batches_seen, "averaged_at": self.averaged_at}
 

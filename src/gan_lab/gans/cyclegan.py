@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gan_lab.gans import compatibility
+from gan_lab.gans.base import evaluation_mode
 from gan_lab.gans.gan import GAN
 from gan_lab.gans.image_pool import ImagePool
 from gan_lab.gans.parts import Parts
@@ -182,6 +183,13 @@ class CycleGAN(GAN):
         self.pool.commit()
         self.back_pool.commit()
         return super().adapt(step)
+
+    @torch.no_grad()
+    def shown_beside(self, samples: Tensor, latents: Tensor, average: bool) -> Tensor:
+        """The samples, translated back: they should be their sources."""
+        network = self.averaged["back_generator"] if average else self.back_generator
+        with evaluation_mode(network):
+            return network(latents, samples.to(latents.device))
 
     def score(self, samples: Tensor, condition: Tensor | None = None) -> Tensor | None:
         """Logits (n, ...) of D, which sees no condition; None if it scores packs."""
