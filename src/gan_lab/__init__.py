@@ -14,14 +14,17 @@ if TYPE_CHECKING:
         evaluate,
         export,
         fit,
+        forget,
         import_weights,
         interpolate,
         list_choices,
         list_runs,
         memorization,
         prepare,
+        probe,
         report,
         sample,
+        visualize,
     )
     from gan_lab.config.compose import compose, config_dir
     from gan_lab.sampling.pretrained import PretrainedGenerator, load
@@ -37,6 +40,7 @@ __all__ = [
     "evaluate",
     "export",
     "fit",
+    "forget",
     "import_weights",
     "interpolate",
     "list_choices",
@@ -44,8 +48,10 @@ __all__ = [
     "load",
     "memorization",
     "prepare",
+    "probe",
     "report",
     "sample",
+    "visualize",
 ]
 
 _ELSEWHERE = {"compose": "config.compose", "config_dir": "config.compose"} | dict.fromkeys(

@@ -113,8 +113,8 @@ class ImprovedMLPDiscriminator(Discriminator):
         )
         self.output = nn.Linear(widths[-1], 1)
         initialize(self, init, init_scale)
-        for linear, _, _ in self.hidden:
-            normalize_weight(linear, length)
+        for layer in self.hidden:
+            normalize_weight(layer[0], length)  # type: ignore[index]
 
     def features(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Last hidden layer (n, width / 4) of images (n, C, H, W) in [-1, 1] or points (n, channels)."""

@@ -13,7 +13,7 @@ SPLIT_NAMES = (("train", "training"), ("val", "valid", "validation", "dev"), ("t
 """Names of folders that hold a part of a data set, in lower case; each line has the names of one part."""
 
 
-def with_split(reader: Callable[[str], RawImages], split: str | None) -> Callable[[str], RawImages]:
+def with_split(reader: Callable[..., RawImages], split: str | None) -> Callable[..., RawImages]:
     """A reader of another split of the same data set; None for the reader itself.
 
     Raises:
@@ -49,9 +49,13 @@ def names_of(split: str) -> tuple[str, ...]:
     return (split, *(name for names in SPLIT_NAMES if split in names for name in names if name != split))
 
 
-def unknown_split(part: Part, folder: Path, known: Iterable[str]) -> DataError:
+class UnknownSplit(DataError):
+    """A data set has no split of this name."""
+
+
+def unknown_split(part: Part, folder: Path, known: Iterable[str]) -> UnknownSplit:
     """The error for a split that is not in a folder, which has those of `known`."""
     names = sorted(set(known))
     listed = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)
     noun = "splits" if len(names) > 1 else "split"
-    return DataError(f"dataset.reader.split={part.split} is not in {folder}; it has the {noun} {listed}.")
+    return UnknownSplit(f"dataset.reader.split={part.split} is not in {folder}; it has the {noun} {listed}.")

@@ -1,6 +1,6 @@
 """The two-player GAN: one generator, one discriminator, any loss, penalties, constraints and augmentation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, cast
 
 import torch
@@ -44,13 +44,13 @@ class GAN(AdversarialModule):
     """The loss must be zero-sum: the generator minimizes minus the discriminator's loss."""
     needs_all_samples: ClassVar[bool] = False
     """The generator's loss needs all samples, so samples cannot be selected (top-k)."""
-    averaged_networks: ClassVar[tuple[str, ...]] = ()
-    """Networks that are averaged, besides the generator."""
+    translators: ClassVar[Mapping[str, str]] = {"image": "generator"}
+    """Networks from an image to an image, in a GAN whose condition is one: name by the key of the batch that it makes.
+    """
     generator_has_own_terms: ClassVar[bool] = False
     """The generator's loss has terms besides the adversarial loss and its penalties."""
 
     def __init__(self, generator: nn.Module, discriminator: nn.Module, parts: Parts, **others: nn.Module) -> None:
-        besides = {"discriminator": discriminator, **others}
         super().__init__(
             generator,
             parts.latent,
@@ -59,9 +59,9 @@ class GAN(AdversarialModule):
             parts.accumulate,
             parts.seed,
             parts.check_finite,
-            averaged={name: besides[name] for name in self.averaged_networks},
         )
-        for name, network in besides.items():
+        self.discriminator = discriminator
+        for name, network in others.items():
             self.add_module(name, network)
         self.networks = ("discriminator", "generator", *others)
         self.parts = parts

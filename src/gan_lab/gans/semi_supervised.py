@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -78,8 +78,6 @@ class SemiSupervised(GAN):
         ValueError: The parts or options are not allowed; the message names what to choose instead.
     """
 
-    averaged_networks: ClassVar[tuple[str, ...]] = ("discriminator",)
-
     def __init__(
         self,
         generator: nn.Module,
@@ -96,6 +94,7 @@ class SemiSupervised(GAN):
         if parts.condition != Labels():
             raise ValueError("model=semi_supervised predicts labels, so no network may take any; set conditioning=none")
         super().__init__(generator, discriminator, parts)
+        self.average("discriminator", discriminator)
         self.num_classes = cast(int, discriminator.num_classes)
         self.labeled = labeled or LabeledSamples()
         self.unlabeled_weight = unlabeled_weight
