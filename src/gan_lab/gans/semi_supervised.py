@@ -154,7 +154,8 @@ class SemiSupervised(GAN):
     def labeled_accuracy(self, step: Step) -> dict[str, Tensor]:
         """Fraction of the labeled samples that are classified correctly, for the log."""
         labeled = step.others["labeled"]
-        return {"accuracy/labeled": (labeled.auxiliary.argmax(1) == labeled.condition).float().mean()}
+        correct = labeled.auxiliary.argmax(1) == cast(Tensor, labeled.condition)
+        return {"accuracy/labeled": correct.float().mean()}
 
     def classifier(self, average: bool = True) -> Callable[[Tensor], Tensor]:
         network = cast(Any, self.averaged["discriminator"] if average else self.discriminator)
