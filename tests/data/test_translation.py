@@ -180,6 +180,7 @@ def test_pairs_of_columns(declared, tmp_path):
     assert (values(raw.given()), values(raw)) == ([1, 2], [101, 102])
     raw = read_pairs(source, direction="BtoA", columns=["imageB", "imageA"])
     assert (values(raw.given()), values(raw)) == ([1, 2], [101, 102])
+    assert values(read_pairs(source, "train[50%:]")) == [102]  # held-out pairs of a set without a test split
     with pytest.raises(DataError, match=r"columns of images imageA, imageB .*columns=\[imageA,edges\] must name 2"):
         read_pairs(source, columns=["imageA", "edges"])
     with pytest.raises(DataError, match="is not in"):
