@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from gan_lab.api import (
         bench,
         compare,
+        directions,
         duplicates,
         evaluate,
         export,
@@ -36,6 +37,7 @@ __all__ = [
     "compare",
     "compose",
     "config_dir",
+    "directions",
     "duplicates",
     "evaluate",
     "export",

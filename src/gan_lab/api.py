@@ -21,6 +21,7 @@ from gan_lab.config.targets import allowing
 
 if TYPE_CHECKING:
     from gan_lab.benchmark.report import Bench
+    from gan_lab.commands.directions import FoundDirections
     from gan_lab.commands.duplicates import DuplicateList
     from gan_lab.commands.evaluate import Evaluation
     from gan_lab.commands.export import Exported
@@ -122,6 +123,13 @@ def forget(*arguments: Argument, **settings: Any) -> "Forgotten":
     from gan_lab.commands import forget as module
 
     return _call(module.forget, "forget", "run", arguments, settings)
+
+
+def directions(*arguments: Argument, **settings: Any) -> "FoundDirections":
+    """Find directions along which samples change: `directions("runs/my-run", method="sefa")`."""
+    from gan_lab.commands import directions as module
+
+    return _call(module.directions, "directions", "run", arguments, settings)
 
 
 def duplicates(*arguments: Argument, **settings: Any) -> "DuplicateList":

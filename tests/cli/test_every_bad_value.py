@@ -65,6 +65,7 @@ COMMANDS = {
         "drop=[2]",
         "random_sets=1",
     ),
+    "directions": ("run=run", "samples=20", "directions=2", "count=2", "distances=[1]"),
     "prepare": ("dataset=digits", "dataset.max_images=8", "dataset.resolution=8", "out=prepared"),
     "duplicates": ("dataset=digits", "dataset.max_images=8", "dataset.resolution=8"),
     "runs": ("root=.",),

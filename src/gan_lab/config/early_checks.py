@@ -149,6 +149,19 @@ RULES: dict[str, tuple[Rule | Choice, ...]] = {
         Rule("show", lambda v: v >= 1, "at least 1"),
         Rule("drop", lambda v: all(each >= 1 for each in v), "a list of numbers of at least 1"),
     ),
+    "directions": (
+        _COUNT,
+        _WEIGHTS,
+        _BATCH_SIZE,
+        Choice("method", ("pca", "sefa", "boundary")),
+        Rule("space", lambda v: v in (None, "z", "w"), "z, w, or null"),
+        Rule("rule", lambda v: v is None or v in PIXEL_RULES[:-1], f"{', '.join(PIXEL_RULES[:-1])}, or null"),
+        Rule("directions", lambda v: v >= 1, "at least 1"),
+        Rule("samples", lambda v: v >= 2, "at least 2"),
+        Rule("tail", lambda v: 0 < v <= 0.5, "in (0, 0.5]"),
+        Rule("show", lambda v: v >= 0, "at least 0"),
+        Rule("distances", lambda v: len(v) > 0, "a list of numbers"),
+    ),
     "duplicates": (
         _COUNT,
         _BATCH_SIZE,
@@ -226,6 +239,17 @@ def _check_concept(cfg: DictConfig) -> None:
         raise ConfigError(f"held_out={cfg.held_out} is not allowed: it must be less than samples={cfg.samples}.")
 
 
+def _check_score(cfg: DictConfig) -> None:
+    given = [name for name in ("rule", "scores") if cfg[name] is not None]
+    if cfg.method == "boundary" and len(given) != 1:
+        raise ConfigError(f"method=boundary needs one of rule and scores, not {' and '.join(given) or 'none'}.")
+    if cfg.method != "boundary" and (given or cfg.orthogonal_to):
+        key = given[0] if given else "orthogonal_to"
+        raise ConfigError(f"{key}={cfg[key]} has no effect with method={cfg.method}: it is for method=boundary.")
+    for file in (*cfg.orthogonal_to, *([cfg.scores] if cfg.scores else [])):
+        existing_path(file, "orthogonal_to" if file in cfg.orthogonal_to else "scores")
+
+
 def _check_training(cfg: DictConfig) -> None:
     if cfg.resume is not None:
         check_exists(Path(cfg.resume))
@@ -277,6 +301,7 @@ CHECKS: dict[str, tuple[Callable[[DictConfig], None], ...]] = {
     "probe": (_check_out, _check_run),
     "visualize": (_check_out, _check_run),
     "forget": (_check_out, _check_concept, _check_run),
+    "directions": (_check_out, _check_score, _check_run),
     "prepare": (_check_source,),
     "duplicates": (_check_out, _check_source),
     "report": (_check_report,),

@@ -309,6 +309,26 @@ class Forget(Draws):
 
 
 @dataclass
+class Directions(Draws):
+    """Top level of `conf/directions.yaml`."""
+
+    method: str = MISSING
+    space: str | None = None
+    directions: int = MISSING
+    layer: int = MISSING
+    samples: int = MISSING
+    rule: str | None = None
+    threshold: float = MISSING
+    scores: str | None = None
+    tail: float = MISSING
+    orthogonal_to: list[str] = field(default_factory=list)
+    distances: list[float] = MISSING
+    show: int = MISSING
+    count: int = MISSING
+    batch_size: int = MISSING
+
+
+@dataclass
 class Duplicates(ReadsData):
     """Top level of `conf/duplicates.yaml`."""
 
@@ -403,6 +423,7 @@ SCHEMAS = {
     "train": Train, "sample": Sample, "interpolate": Interpolate, "export": Export, "import": Import,
     "evaluate": Evaluate, "memorization": Memorization, "duplicates": Duplicates, "prepare": Prepare, "report": Report,
     "probe": Probe, "visualize": Visualize, "forget": Forget,
+    "directions": Directions,
     "compare": Compare, "bench": Bench, "list": List, "runs": Runs,
 }  # fmt: skip
 """Schema of the config of each command."""
