@@ -16,6 +16,7 @@ from gan_lab.callbacks.every import Every
 from gan_lab.callbacks.sampling import sample_in_chunks
 from gan_lab.errors import ConfigError
 from gan_lab.gans.base import AdversarialModule
+from gan_lab.metrics.encoders import give_encoder
 from gan_lab.metrics.measuring import (
     Labeled,
     append_records,
@@ -121,6 +122,7 @@ class Evaluation(Callback):
         self._every.start(module.images_seen)
         if trainer.is_global_zero:
             to_device(self.metrics, module.device)
+            give_encoder(self.metrics, module.inference())
             if self._best is not None:
                 self._best.check(self.metrics, self.samples)
             data = trainer.datamodule
@@ -177,6 +179,7 @@ class Evaluation(Callback):
         """Evaluate both generators, and append the values to `evaluations.csv`."""
         self._records = {}
         for weights, prefix in WEIGHTS.items():
+            give_encoder(self.metrics, module.inference(weights == "ema"))
             values = measure(self.metrics, self._samples(module, weights == "ema"))
             protocol = MeasurementProtocol(
                 samples=self.samples,
