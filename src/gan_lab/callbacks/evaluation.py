@@ -127,9 +127,9 @@ class Evaluation(Callback):
         self._every.start(module.images_seen)
         if module.condition.needs_batch:
             self.samples = min(self.samples, trainer.datamodule.held_out_size)
+        give_encoder(self.metrics, module.inference())  # in all processes: it may refuse the run
         if trainer.is_global_zero:
             to_device(self.metrics, module.device)
-            give_encoder(self.metrics, module.inference())
             if self._best is not None:
                 self._best.check(self.metrics, self.samples)
             self._real = load_or_compute_real_statistics(

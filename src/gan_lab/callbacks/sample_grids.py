@@ -52,9 +52,10 @@ class SampleGrids(Callback):
     the same latents as the others, and `real.png` has real images in the same rows; for image-conditional ones a grid
     shows source, output and target side by side. Files: `real.png`, `ema_<images seen>.png`,
     `raw_<images seen>.png`, `ema.gif` and `final.png`. 2-D points are shown as densities,
-    together in `strip.png` at the end. Of algorithms with an encoder, `reconstructions_<images seen>.png` shows real
-    images with their reconstructions to the right of them, by the averaged networks; `field_<images seen>.png` and `field.gif` show the points of the raw generator
-    over the discriminator's logits, if single points have logits. W&B and TensorBoard receive the figures as well.
+    together in `strip.png` at the end; `field_<images seen>.png` and `field.gif` show the points of the raw generator
+    over the discriminator's logits, if single points have logits. Of algorithms with an encoder,
+    `reconstructions_<images seen>.png` shows real images with their reconstructions to the right of them, by the
+    averaged networks. W&B and TensorBoard receive the figures as well.
 
     If a run is resumed from a checkpoint that is not its newest, `.aside` is appended to the names of later figures,
     until the same figures are drawn again.

@@ -102,9 +102,7 @@ def evaluate(cfg: DictConfig) -> Evaluation | TruncationCurve:
         return _curve(cfg, device)
     evaluation_input = _images(cfg) if cfg.images is not None else _run(cfg, device)
     start = time.perf_counter()
-    metrics, real = _metrics(
-        cfg, evaluation_input.config, evaluation_input.size, device, evaluation_input.inference
-    )
+    metrics, real = _metrics(cfg, evaluation_input.config, evaluation_input.size, device, evaluation_input.inference)
     seconds = {"real images": time.perf_counter() - start}
     values = measure(metrics, ((samples.to(device), labels) for samples, labels in evaluation_input.chunks), seconds)
     found = measurements(metrics, values, evaluation_input.protocol, real)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gan_lab.gans.conditions import Condition, Labels
-from gan_lab.gans.inference import Inference
+from gan_lab.gans.inference import Inference, has_condition
 from gan_lab.gans.latents import LatentPrior
 from gan_lab.gans.modes import evaluation_mode
 from gan_lab.gans.phases import Phase, PhaseRunner, Player
@@ -212,12 +212,14 @@ class AdversarialModule(LightningModule):
             return network(latents, condition)
 
     def inference(self, average: bool = True) -> Inference | None:
-        """Encoder and generator, for latents and reconstructions of samples; None without an encoder.
+        """Encoder and generator, for latents and reconstructions of samples.
+
+        None without an encoder, or if the generator needs a condition that real samples do not have.
 
         Args:
             average: Use the averaged weights instead of those being trained.
         """
-        if self.encoder_name is None:
+        if self.encoder_name is None or not has_condition(self.condition):
             return None
         encoder, generator = (
             self.averaged[name] if average else getattr(self, name) for name in (self.encoder_name, "generator")

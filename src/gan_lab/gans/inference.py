@@ -10,6 +10,17 @@ from torch import Tensor, nn
 from gan_lab.gans.conditions import Condition
 from gan_lab.gans.modes import evaluation_mode
 from gan_lab.gans.views import View
+from gan_lab.noise import Noise
+
+
+def has_condition(condition: Condition) -> bool:
+    """Whether real samples and their labels determine the condition that the generator needs to reconstruct them.
+
+    False for codes and numbers of generators, which real samples do not have, and for source images.
+    """
+    if condition.needs_batch:
+        return False
+    return condition.num_classes is not None or condition.sample(Noise(0, 1)) is None
 
 
 @dataclass(frozen=True)

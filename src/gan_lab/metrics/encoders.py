@@ -59,8 +59,8 @@ def give_encoder(metrics: Mapping[str, Metric], encoder: Encoder | None) -> None
             continue
         if encoder is None:
             raise ConfigError(
-                f"evaluation.metrics.{name} measures an encoder, and there is none: choose a checkpoint of a model "
-                "with an encoder, such as model=bigan, or remove metrics=[encoder]."
+                f"evaluation.metrics.{name} measures an encoder of images, and there is none: choose a model with an "
+                "encoder, such as model=bigan, without a condition or with labels, or remove metrics=[encoder]."
             )
         metric.encoder = encoder
 

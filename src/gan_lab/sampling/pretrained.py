@@ -15,7 +15,7 @@ from gan_lab.config.untrusted import check_parts, foreign_config
 from gan_lab.data.content import recorded_classes
 from gan_lab.errors import CheckpointError, ConfigError, EarlierVersionError, unknown_choice
 from gan_lab.gans.conditions import Condition
-from gan_lab.gans.inference import Inference
+from gan_lab.gans.inference import Inference, has_condition
 from gan_lab.gans.latents import LatentPrior, TruncatedPrior
 from gan_lab.gans.views import view_for
 from gan_lab.layers.batch_statistics import with_batch_statistics, with_standing_statistics
@@ -71,8 +71,8 @@ class PretrainedGenerator:
 
     @property
     def inference(self) -> Inference | None:
-        """Encoder and generator; None without an encoder."""
-        if self.encoder is None:
+        """Encoder and generator; None without an encoder, or if images do not have the condition of the generator."""
+        if self.encoder is None or not has_condition(self.condition):
             return None
         return Inference(self.encoder, self.generator, self.condition, view_for(self.generator, self.generator, None))
 
@@ -97,7 +97,10 @@ class PretrainedGenerator:
 
     def _inferred(self, method: str, samples: Tensor, labels: Tensor | None) -> Tensor:
         if self.inference is None:
-            raise ConfigError(f"{self.path} has no encoder: choose a checkpoint of a model with one, as model=bigan.")
+            raise ConfigError(
+                f"{self.path} cannot encode images: choose a checkpoint of a model with an encoder, such as "
+                "model=bigan, without a condition or with labels."
+            )
         samples, labels = self._on_device(samples, labels)
         try:
             return getattr(self.inference, method)(samples, labels).cpu()
