@@ -82,7 +82,7 @@ def test_generator_and_encoder_minimize_the_loss_with_exchanged_labels(loss) -> 
     torch.testing.assert_close(gan.generator_loss(step)["adversarial"], expected)
 
 
-def test_exchanged_roles_are_the_same_game() -> None:
+def test_exchanged_roles_change_no_loss() -> None:
     """With -C for C and generated for real samples, no loss changes."""
     gan = make_bigan()
     step = gan.generator_step(BATCH, NOISE)

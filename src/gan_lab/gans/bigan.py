@@ -1,6 +1,5 @@
 """BiGAN and ALI: generator and encoder are trained together against a discriminator of pairs of sample and latent."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar
 
@@ -49,7 +48,7 @@ class BiGAN(JointGAN):
         super().__init__(generator, discriminator, parts, {"encoder": encoder})
         self.encoder = encoder
 
-    def players(self) -> Mapping[str, Player]:
+    def players(self) -> dict[str, Player]:
         """The discriminator, and generator and encoder as one player, `generator`."""
         players = super().players()
         both = nn.ModuleDict({"generator": self.generator, "encoder": self.encoder})

@@ -1,7 +1,7 @@
 """Metrics of encoders: nearest neighbors in their features, and reconstruction errors."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Protocol, cast
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -167,7 +167,7 @@ class EncoderNeighbors(EncoderMetric):
         else:
             batches = list(self._held_out_batches(self.held_out, labels.device))
             chosen, queries = None, self._represented(batches)
-            wanted = torch.cat([cast(Tensor, known) for _, known in batches])
+            wanted = torch.cat([known for _, known in batches])
         found = {space: labels[nearest(queries[space], rows[space], chosen)] for space in SPACES}
         return {space: (each == wanted).double().mean() for space, each in found.items()}
 
