@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -45,6 +46,8 @@ class TrainingData(LightningDataModule):
     """
 
     source: str | None = None
+    has_pairs: ClassVar[bool] = True
+    """The rows of a batch belong together: `image` is what a translation of `source` should be."""
     batch_sizes: Callable[[int], int] | None = None
     resolutions: Callable[[int], int] | None = None
 
@@ -136,6 +139,30 @@ class TrainingData(LightningDataModule):
         Override this if batches hold more than samples and labels.
         """
         return {"image": self.real_batch(min(count, self.size))}
+
+    @property
+    def held_out_size(self) -> int:
+        """Number of samples that `held_out_pairs` has."""
+        return self.size
+
+    @property
+    def held_out_split(self) -> str | None:
+        """The split of `held_out_pairs`, such as `test`; `train` if these are samples of the training."""
+        return self.split
+
+    def held_out_pairs(self, count: int | None, batch_size: int) -> Iterator[Batch]:
+        """Samples with all keys of a batch, for evaluations of translations, in chunks, on the CPU; always the same.
+
+        The default yields those of `examples`. Override it, `held_out_size` and `held_out_split` if the data set has
+        samples that training does not use, or is too large for one tensor.
+
+        Args:
+            count: At most this number of samples; None for all.
+            batch_size: Samples in a chunk.
+        """
+        examples = self.examples(self.size if count is None else count)
+        for parts in zip(*(values.split(batch_size) for values in examples.values()), strict=True):
+            yield dict(zip(examples, parts, strict=True))
 
     @cached_property
     def content(self) -> DataContent | None:

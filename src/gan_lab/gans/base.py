@@ -1,6 +1,7 @@
 """Base class of all algorithms: the training loop, the averaged networks and the counters."""
 
 import copy
+import math
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -61,11 +62,9 @@ class AdversarialModule(LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.generator = generator
-        copies = {
-            name: copy.deepcopy(network).requires_grad_(False).eval()
-            for name, network in {"generator": generator, **(averaged or {})}.items()
-        }
-        self.averaged = nn.ModuleDict(copies)
+        self.averaged = nn.ModuleDict()
+        for name, network in {"generator": generator, **(averaged or {})}.items():
+            self.average(name, network)
         self.latent = latent
         self.condition: Condition = condition or Labels()
         self.averaging = averaging or Averaging()
@@ -83,6 +82,7 @@ class AdversarialModule(LightningModule):
         # The latest values that the log callback sent to the loggers; the progress bar shows them.
         self.latest: dict[str, float] = {}
         self._examples: Batch | None = None
+        self._most_examples = 0.0  # the largest number that was asked for
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning notes the current hook dozens of times a batch. For this plain attribute torch's search for
@@ -91,6 +91,15 @@ class AdversarialModule(LightningModule):
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
+
+    def average(self, name: str, network: nn.Module) -> None:
+        """Average the weights of a network, besides the generator's. Called in the constructor.
+
+        Args:
+            name: The attribute of the network.
+            network: The network.
+        """
+        self.averaged[name] = copy.deepcopy(network).requires_grad_(False).eval()
 
     @abstractmethod
     def players(self) -> Mapping[str, Player]:
@@ -230,13 +239,23 @@ class AdversarialModule(LightningModule):
 
     def examples(self, count: int) -> Batch:
         """A batch of `count` real samples, the same at each call; repeated if the data set has fewer."""
-        if self._examples is None:
+        if self._examples is None or count > self._most_examples:
             trainer = cast(Any, self.trainer)
             data = trainer.datamodule
             found = data.examples(count) if data is not None else next(iter(trainer.train_dataloader))
-            self._examples = self.prepare(found)
+            self._examples, self._most_examples = self.prepare(found), count if data is not None else math.inf
         rows = torch.arange(count) % self.batch_size(self._examples)
         return {key: value[rows] for key, value in self._examples.items()}
+
+    def shown_beside(self, samples: Tensor, latents: Tensor, average: bool) -> Tensor:
+        """What a grid shows beside the source of each sample and the sample itself: by default the real samples.
+
+        Args:
+            samples: Samples (n, ...) for the conditions of `sample_inputs`.
+            latents: Their latents (n, latent.dim).
+            average: Whether they are those of the averaged weights.
+        """
+        return self.reals(self.examples(len(samples)))
 
     def get_extra_state(self) -> dict[str, int]:
         return {"images_seen": self.images_seen, "batches_seen": self.batches_seen, "averaged_at": self.averaged_at}

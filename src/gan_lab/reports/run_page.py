@@ -16,6 +16,7 @@ from gan_lab.durations import duration
 from gan_lab.errors import DataError
 from gan_lab.figures import evenly
 from gan_lab.files import refuse_links
+from gan_lab.metrics.naming import PREFIXES, weights_of
 from gan_lab.metrics.protocol import Measurement
 from gan_lab.pages.embedding import embedded
 from gan_lab.pages.layout import Chart, arranged, line_name
@@ -118,6 +119,7 @@ def _facts(run: RunFolder, ended: bool, link: str) -> dict[str, Any]:
         "more_warnings": max(0, len(run.warnings) - MOST_WARNINGS),
         "figures": _figures(run, link),
         "strip": _strip(run, link),
+        "findings": _findings(run, bool(link)),
         "sections": _sections(run, bool(times)),
         "timed": TIMED,
         "times": times,
@@ -137,9 +139,10 @@ def _headline(run: RunFolder, reason: str) -> str:
 def _tiles(run: RunFolder) -> list[dict[str, str]]:
     tiles = []
     for key, record in run.records.items():
-        if not key.startswith("eval/raw/"):
-            raw = run.records.get(key.replace("eval/", "eval/raw/", 1))
-            detail = [f"raw {number(raw.value)}"] if raw else []
+        if weights_of(key) == "ema":
+            others = {"raw": PREFIXES["raw"], "untranslated": PREFIXES["copy"]}
+            found = {name: run.records.get(key.replace("eval/", prefix, 1)) for name, prefix in others.items()}
+            detail = [f"{name} {number(record.value)}" for name, record in found.items() if record]
             detail += [f"perfect {number(record.ideal_value)}"] if record.ideal_value is not None else []
             detail += [origin] if (origin := run.origin(key)) else []
             tiles.append(
@@ -214,6 +217,21 @@ def _strip(run: RunFolder, link: str) -> dict[str, Any]:
 
 def _frame(file: Path | None, text: str, link: str) -> Markup:
     return Markup("") if file is None else embedded(file, FRAME_SIZE, text, _linked(file, link))
+
+
+def _findings(run: RunFolder, linked: bool) -> list[dict[str, Any]]:
+    """What commands found out about the networks, with embedded figures."""
+    found = []
+    for folder, finding in run.findings:
+        figures = []
+        for figure in finding.figures:
+            link = f"{folder.relative_to(run.path).as_posix()}/{figure.file}" if linked else ""
+            if image := embedded(folder / figure.file, SHEET_SIZE, figure.caption, link):
+                figures.append({"image": image, "caption": figure.caption})
+        facts = {name: getattr(finding, name) for name in ("title", "table", "protocol", "notes")}
+        command = command_to_paste(finding.command) if finding.command else ""
+        found.append({**facts, "figures": figures, "command": command})
+    return found
 
 
 def _sections(run: RunFolder, timed: bool) -> list[dict[str, Any]]:

@@ -15,7 +15,10 @@ from gan_lab.durations import duration
 from gan_lab.errors import DataError
 from gan_lab.files import leads_out, read_text, refuse_links
 from gan_lab.keys import leaves
+from gan_lab.metrics.naming import PREFIXES, weights_of
 from gan_lab.metrics.protocol import Measurement
+from gan_lab.runs import findings
+from gan_lab.runs.findings import Finding
 from gan_lab.runs.plain_yaml import parse_yaml
 from gan_lab.runs.state import FAILED, FINISHED, RUNNING, STOPPED, is_dead, read_state
 
@@ -198,7 +201,7 @@ class RunFolder:
         lines = [line for line in self._lines("evaluations.csv") if line.get("key") and line.get("protocol")]
         return [
             (
-                f"eval/{'raw/' if line.get('weights') == 'raw' else ''}{line['key']}",
+                PREFIXES.get(str(line.get("weights")), PREFIXES["ema"]) + line["key"],
                 _float(line.get("images_seen")),
                 _dict(_json(line["protocol"])),
                 line,
@@ -330,6 +333,12 @@ class RunFolder:
         """Paths of sample grids by images seen; `kind` is `ema` (averaged generator), `raw` or `field`."""
         files = sorted(file for file in (self.path / "samples").glob(f"{kind}_*.png") if file.is_file())  # no pipes
         return {int(number): file for file in files if (number := file.stem.rpartition("_")[2]).isdigit()}
+
+    @cached_property
+    def findings(self) -> list[tuple[Path, Finding]]:
+        """What commands found out about the networks, each with its folder, by name; damaged ones are left out."""
+        files = sorted((self.path / findings.FOLDER).glob(f"*/{findings.FILE}"))
+        return [(file.parent, found) for file in files if (found := findings.read_finding(file))]
 
     # -- outcome
 
@@ -494,8 +503,8 @@ def _seen(measured: Measurement | None) -> int:
 
 
 def raw_last(keys: Iterable[str]) -> list[str]:
-    """Log keys with those of the raw generator at the end."""
-    return sorted(keys, key=lambda key: key.startswith("eval/raw/"))
+    """Log keys with those of the raw generator, and of untranslated images, at the end."""
+    return sorted(keys, key=lambda key: list(PREFIXES).index(weights_of(key)))
 
 
 def is_of_training(key: str) -> bool:
