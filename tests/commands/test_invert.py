@@ -34,11 +34,10 @@ def labeled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_samples_of_the_generator_are_found_again(run: Path) -> None:
-    found = gan_lab.invert(run, **(SMALL_SEARCH | {"steps": 200}))
-    assert all(error < other / 4 for error, other in zip(found.errors, found.mean_image, strict=True))
-    assert sum(found.errors) < sum(found.nearest)
+    found = gan_lab.invert(run, **(SMALL_SEARCH | {"steps": 200, "starts": 6}))
+    assert all(error < other / 100 for error, other in zip(found.errors, found.nearest, strict=True))
     assert found.points.abs().max() <= 1  # the uniform prior
-    assert found.distances is not None and len(found.distances) == 2
+    assert found.distances is not None and max(found.distances) < 0.01
     assert torch.equal(load_file(found.folder / "points.safetensors")["points"], found.points)
     width, height = Image.open(found.folder / "inverted.png").size
     assert width > 2 * height
