@@ -8,8 +8,10 @@ from gan_lab.version import __version__
 
 if TYPE_CHECKING:
     from gan_lab.api import (
+        arithmetic,
         bench,
         compare,
+        directions,
         duplicates,
         evaluate,
         export,
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
         forget,
         import_weights,
         interpolate,
+        invert,
         list_choices,
         list_runs,
         memorization,
@@ -32,10 +35,12 @@ if TYPE_CHECKING:
 __all__ = [
     "PretrainedGenerator",
     "__version__",
+    "arithmetic",
     "bench",
     "compare",
     "compose",
     "config_dir",
+    "directions",
     "duplicates",
     "evaluate",
     "export",
@@ -43,6 +48,7 @@ __all__ = [
     "forget",
     "import_weights",
     "interpolate",
+    "invert",
     "list_choices",
     "list_runs",
     "load",
