@@ -3,13 +3,14 @@
 import copy
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from typing import Any, cast
 
 import torch
 from lightning.pytorch import LightningModule
+from PIL import Image
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -111,13 +112,10 @@ class AdversarialModule(LightningModule):
 
     @cached_property
     def _players_with_averages(self) -> set[str]:
-        """The players that update a network which is averaged."""
-        averaged = [getattr(self, name) for name in self.averaged]
+        """The players that update a network which is averaged, or a part of one."""
+        averaged = {part for name in self.averaged for part in getattr(self, name).modules()}
         return {
-            name
-            for name, player in self.runner.players.items()
-            for part in player.network.modules()
-            if part in averaged
+            name for name, player in self.runner.players.items() if not averaged.isdisjoint(player.network.modules())
         }
 
     def profile(self, action: str) -> AbstractContextManager[None]:
@@ -237,6 +235,10 @@ class AdversarialModule(LightningModule):
             self._examples = self.prepare(found)
         rows = torch.arange(count) % self.batch_size(self._examples)
         return {key: value[rows] for key, value in self._examples.items()}
+
+    def figures(self) -> Mapping[str, Callable[[], Image.Image]]:
+        """Functions that draw figures of this algorithm beside the grids of samples, by name."""
+        return {}
 
     def get_extra_state(self) -> dict[str, int]:
         return {"images_seen": self.images_seen, "batches_seen": self.batches_seen, "averaged_at": self.averaged_at}

@@ -2,7 +2,7 @@
 
 import copy
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import nn
 
@@ -40,3 +40,10 @@ class Penalties(nn.Module):
         """Copy the penalties of a player to another one; the copies have separate state."""
         for name, penalty in list(self.of(player).items()):
             self.add(other, name, copy.deepcopy(penalty))
+
+    def divide(self, player: str, others: Sequence[str]) -> None:
+        """Give each of several players a copy of the penalties of one player, which they replace."""
+        for other in others:
+            self.copy(player, other)
+        for name in self._by_player.pop(player, {}):
+            self._modules.pop(f"{player}/{name}", None)

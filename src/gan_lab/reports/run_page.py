@@ -178,6 +178,8 @@ def _figures(run: RunFolder, link: str) -> list[dict[str, Any]]:
         "ema": "averaged generator",
         "raw": "raw generator",
         "field": "discriminator's logit",
+        "levels": "levels of the pyramid",
+        "chain": "samples, level by level",
     }.items():
         if files := run.sample_images(kind):
             seen, file = max(files.items())
