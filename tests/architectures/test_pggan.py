@@ -269,9 +269,9 @@ def test_what_is_refused(options: dict, sentence: str) -> None:
 
 
 def test_unknown_norms_and_groups_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"^norm must be one of pixel, none, batch, layer, not 'group'$"):
+    with pytest.raises(ValueError, match=r"^norm must be one of pixel, none, batch, layer, instance, not 'group'$"):
         ProGANGenerator(5, 3, 16, norm="group")
-    with pytest.raises(ValueError, match=r"^norm must be one of none, batch, layer, not 'pixel'$"):
+    with pytest.raises(ValueError, match=r"^norm must be one of none, batch, layer, instance, not 'pixel'$"):
         ProGANDiscriminator(3, 16, norm="pixel")
     with pytest.raises(
         ValueError, match=r"^minibatch_group must be at least 1, or null for the complete batch, not 0$"

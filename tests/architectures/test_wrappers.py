@@ -580,7 +580,7 @@ def check_node(node: dict[str, Any]) -> None:
     assert set(node) - {"_target_"} == set(inspect.signature(cls).parameters)
     values = {"${latent.dim}": 7, "${latent.distribution}": "normal", "${latent.bound}": 1.0}
     values |= dict.fromkeys(("${conditioning.num_classes}", "${oc.select:conditioning.num_classes,null}"), 3)
-    values["${conditioning.generators}"] = 3
+    values["${conditioning.generators}"] = values["${oc.select:dataset.source_channels,null}"] = 3
     values["${conditioning._target_}"] = "gan_lab.gans.conditions.Labels"
     cls(**{key: values.get(value, value) for key, value in node.items() if key != "_target_"})
 
@@ -594,7 +594,7 @@ def test_wrapper_configs(file: Path) -> None:
     check_node(yaml.safe_load(file.read_text()))
 
 
-WITHOUT_LABELS = {"codes", "multi_generator", "multi_agent"}
+WITHOUT_LABELS = {"codes", "multi_generator", "multi_agent", "source_image"}
 
 
 @pytest.mark.parametrize("file", CONDITIONINGS, ids=lambda file: file.stem)

@@ -98,7 +98,7 @@ CONFIG = {
     "latent.distribution=foo": "latent.distribution=foo .*normal or uniform",
     "dataset.cache=foo": "dataset.cache=foo .*auto, device, memory, none",
     "dataset.resolution=28": "dataset.resolution.* power of two .*dataset.resolution=32",
-    "architecture.generator.norm=foo": "architecture.generator .*norm .*none, batch, layer",
+    "architecture.generator.norm=foo": "architecture.generator .*norm .*none, batch, layer, instance",
     # The machine
     "hardware.precision=foo": "hardware.precision=foo .*bf16-mixed",
     "hardware.accelerator=foo": "hardware.accelerator=foo.* cpu",

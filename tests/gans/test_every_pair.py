@@ -24,7 +24,7 @@ FACTORS = {
     "model": [entry.name for entry in CATALOG if entry.algorithm == TWO_PLAYER],
     "loss": [loss for loss in choices("loss") if loss != "dual"],  # needs two discriminators
     "regularizer": ["", *choices("regularizer")],
-    "conditioning": choices("conditioning"),
+    "conditioning": [name for name in choices("conditioning") if name != "source_image"],  # needs pairs of images
     "augment": choices("augment"),
     "precision": ["32-true", "bf16-mixed"],
 }

@@ -15,7 +15,14 @@ def test_none_is_the_identity(dims: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "dims", "over"), [("batch", 0, (0,)), ("batch", 2, (0, 2, 3)), ("layer", 0, (1,)), ("layer", 2, (1, 2, 3))]
+    ("name", "dims", "over"),
+    [
+        ("batch", 0, (0,)),
+        ("batch", 2, (0, 2, 3)),
+        ("layer", 0, (1,)),
+        ("layer", 2, (1, 2, 3)),
+        ("instance", 2, (2, 3)),
+    ],
 )
 def test_zero_mean_and_unit_variance_over_the_named_dimensions(name: str, dims: int, over: tuple[int, ...]) -> None:
     torch.manual_seed(0)
@@ -42,8 +49,20 @@ def test_one_gain_and_one_shift_per_channel(name: str, dims: int) -> None:
 
 
 def test_unknown_name() -> None:
-    with pytest.raises(ValueError, match=r"^norm must be one of none, batch, layer, not 'instance'$"):
-        normalization("instance", 4, 2)
+    with pytest.raises(ValueError, match=r"^norm must be one of none, batch, layer, instance, not 'group'$"):
+        normalization("group", 4, 2)
+
+
+def test_instance_norm_has_no_parameters_and_the_same_statistics_in_evaluation() -> None:
+    norm = normalization("instance", 4, 2)
+    x = torch.randn(3, 4, 5, 5)
+    assert not list(norm.parameters()) and not list(norm.buffers())
+    assert torch.equal(norm(x), norm.eval()(x))
+
+
+def test_instance_norm_of_vectors_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^norm=instance is over the pixels of images, and there are none; set "):
+        normalization("instance", 4, 0)
 
 
 @pytest.mark.parametrize("name", ["none", "batch", "layer"])

@@ -16,6 +16,7 @@ from PIL import Image
 from gan_lab.errors import ConfigError, DataError
 from gan_lab.reports import run_page
 from gan_lab.reports.run_page import write_report
+from gan_lab.runs.findings import Figure, Finding, write_finding
 from gan_lab.training import fit as fitting
 from tests.helpers.html_reader import Node, read_page
 
@@ -295,3 +296,40 @@ def test_charts_of_a_run_line_up(run: Path) -> None:
     }
     assert len(set(ends.values())) == 1 and next(iter(ends.values())) < 300
     assert [node.text.split()[0] for node in charts(page)["Fractions of the time"].all("span")] == ["data", "other"]
+
+
+def test_findings_are_sections_of_the_page(run: Path) -> None:
+    folder = run / "inside/probe"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(folder / "maps.png")
+    table = [["features", "accuracy"], [EVIL, "0.5"]]
+    found = Finding(f"Probe {EVIL}", table, "1,000 labels", ["a note"], [Figure("maps.png", EVIL)], ["gan-lab", "a b"])
+    write_finding(folder, found)
+    page = read_page(write_report(run))
+    assert f"Probe {EVIL}" in headings(page)
+    cells = [cell.text for cell in page.all("td")]
+    assert EVIL in cells and "0.5" in cells
+    assert "gan-lab 'a b'" in [code.text for code in page.all("code")]
+    assert EVIL in [image.attributes["alt"] for image in page.all("img")]
+    assert page.all("a")[-1].attributes["href"] == "inside/probe/maps.png"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"table": [["a"], ["b", "c"]]},
+        {"table": 3},
+        {"notes": "text"},
+        {"figures": [{"file": "../x.png", "caption": ""}]},
+        {"figures": [{}]},
+        {"title": None, "command": None},
+    ],
+)
+def test_damaged_findings_are_left_out(run: Path, change: dict[str, Any]) -> None:
+    folder = run / "inside/probe"
+    folder.mkdir(parents=True)
+    write_finding(folder, Finding("Probe"))
+    assert "Probe" in headings(read_page(write_report(run)))
+    found = json.loads((folder / "finding.json").read_text()) | change
+    (folder / "finding.json").write_text(json.dumps(found))
+    assert "Probe" not in headings(read_page(write_report(run)))

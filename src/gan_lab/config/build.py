@@ -276,6 +276,8 @@ def build_module(cfg: DictConfig) -> AdversarialModule:
         ConfigError: The components do not fit each other.
     """
     parts = build_parts(cfg)
+    if parts.latent.dim == 0 and "source_channels" not in (cfg.architecture.generator or ()):
+        raise ConfigError("latent.dim=0 is not allowed: it must be at least 1 for a generator that takes no images.")
     networks = {name: build_network(cfg, name) for name in cfg.architecture}
     _freeze(networks, cfg)
     for name, optimizer in parts.optimizers.items():
@@ -412,8 +414,11 @@ def build_network(cfg: DictConfig, name: str) -> nn.Module:
 
 
 def _check_sizes(kwargs: Any, key: str) -> None:
-    """Refuse sizes of networks below 1, which PyTorch reports without a key, or not at all."""
-    for name in SIZES & kwargs.keys():
+    """Refuse sizes of networks below 1, which PyTorch reports without a key, or not at all.
+
+    A generator that takes a source image needs no latents.
+    """
+    for name in (SIZES - {"latent_dim"} if "source_channels" in kwargs else SIZES) & kwargs.keys():
         if type(kwargs[name]) in (int, float) and kwargs[name] < 1:
             raise ConfigError(f"{key}.{name}={kwargs[name]} is not allowed: it must be at least 1.")
 

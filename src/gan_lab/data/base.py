@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -45,6 +46,8 @@ class TrainingData(LightningDataModule):
     """
 
     source: str | None = None
+    has_pairs: ClassVar[bool] = True
+    """The rows of a batch belong together: `image` is what a translation of `source` should be."""
     batch_sizes: Callable[[int], int] | None = None
     resolutions: Callable[[int], int] | None = None
 
@@ -136,6 +139,25 @@ class TrainingData(LightningDataModule):
         Override this if batches hold more than samples and labels.
         """
         return {"image": self.real_batch(min(count, self.size))}
+
+    @property
+    def held_out_size(self) -> int:
+        """Number of samples that `held_out` has."""
+        return self.size
+
+    @property
+    def held_out_split(self) -> str | None:
+        """The split of `held_out`, such as `test`; `train` if these are samples of the training."""
+        return self.split
+
+    def held_out(self, count: int, batch_size: int) -> Iterator[Batch]:
+        """The first `count` samples of `examples` in batches, with all keys: inputs and targets of evaluations.
+
+        Override these three if the data set has samples that training does not use, or is too large for one tensor.
+        """
+        examples = self.examples(count)
+        for start in range(0, min(count, len(examples["image"])), batch_size):
+            yield {key: values[start : min(start + batch_size, count)] for key, values in examples.items()}
 
     @cached_property
     def content(self) -> DataContent | None:

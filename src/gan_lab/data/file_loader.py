@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from gan_lab.data.decode import Decoder, refused
+from gan_lab.data.decode import ImageDecoder, refused
 from gan_lab.data.loaders import ResumableLoader
 from gan_lab.data.raw import RawImages
 from gan_lab.data.sampler import ChangingSampler, EpochSampler
@@ -53,7 +53,7 @@ class FileLoader(ResumableLoader):
         self,
         raw: RawImages,
         labels: Tensor | None,
-        decoder: Decoder,
+        decoder: ImageDecoder,
         sampler: EpochSampler | ChangingSampler,
         on_error: str = "stop",
         num_workers: int = 0,
@@ -144,7 +144,7 @@ class _RestOfEpoch:
 class _BatchDecoder(Dataset[_Decoded]):
     """Decodes batches. An error is part of the result, since an exception would add a worker's traceback."""
 
-    def __init__(self, raw: RawImages, labels: Tensor | None, decoder: Decoder, on_error: str) -> None:
+    def __init__(self, raw: RawImages, labels: Tensor | None, decoder: ImageDecoder, on_error: str) -> None:
         self.raw = raw
         self.labels = labels
         self.decoder = decoder

@@ -6,7 +6,7 @@ import os
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from gan_lab.data.exclude import without_copies
 from gan_lab.data.published import PUBLISHED, expected_images, read_local
 from gan_lab.data.raw import Item, NumberedNames, RawImages, shortened
-from gan_lab.data.splits import Part
+from gan_lab.data.splits import Part, UnknownSplit
 from gan_lab.errors import ConfigError, DataError, unknown_choice
 from gan_lab.files import read_text
 from gan_lab.ranks import is_first_process
@@ -90,6 +90,43 @@ def _read(source: str, part: Part, image: str | None, published: str | None) -> 
     return local
 
 
+def read_columns(source: str, split: str, subset: str | None, columns: Sequence[str]) -> list[RawImages]:
+    """Read columns of images of one split of a hub data set, or of a folder in the same layout.
+
+    Args:
+        source: Hub id, or the path of a folder.
+        split: Name of the split.
+        subset: Name of the configuration, for hub data sets that have several.
+        columns: Names of the columns.
+
+    Raises:
+        DataError: The source does not exist, cannot be reached, is damaged, or lacks the split.
+        MissingColumn: The source has no column of images of this name.
+    """
+    path = Path(source).expanduser()
+    dataset = _load(str(path) if path.is_dir() else source, split, subset, local=path.is_dir())
+    found = _image_columns(dataset)
+    for name in columns:
+        if name not in found:
+            raise MissingColumn(name, found)
+    names = NumberedNames(f"{source} ({split})", len(dataset))
+    return [RawImages(_encoded(dataset, name), names, split=split) for name in columns]
+
+
+class MissingColumn(DataError):
+    """A data set has no column of images of this name.
+
+    Attributes:
+        name: The name.
+        found: Names of the columns of images.
+    """
+
+    def __init__(self, name: str, found: Sequence[str]) -> None:
+        super().__init__(f"There is no column {name}; the columns of images are {', '.join(found) or 'none'}.")
+        self.name = name
+        self.found = found
+
+
 def _compare_count(found: int, source: str, split: str, published: str) -> None:
     """Warn if the set has another number of images in this split."""
     expected = expected_images(published, split)
@@ -144,7 +181,7 @@ def _load(source: str, split: str, subset: str | None, local: bool) -> "Dataset"
                 "give dataset.source=<local folder in the same layout>."
             ) from error
         if "Unknown split" in str(error):
-            raise DataError(f"dataset.reader.split={split} is not in {source}: {_first_line(error)}.") from error
+            raise UnknownSplit(f"dataset.reader.split={split} is not in {source}: {_first_line(error)}.") from error
         raise DataError(f"dataset.source={source} cannot be read as a data set: {_first_line(error)}.") from error
 
 
@@ -237,22 +274,31 @@ def _quiet() -> Iterator[None]:
 
 def _to_raw(dataset: "Dataset", source: str, split: str, image: str | None, label: str | None) -> RawImages:
     """Select the image and the label column."""
-    from datasets import Image
-
     column = _image_column(dataset, source, image)
     labels, classes = _read_labels(dataset, source, label)
-    # Encoded bytes, not images: `RawImages` decodes them, and its errors name the image.
-    items = EncodedColumn(dataset.select_columns([column]).cast_column(column, Image(decode=False)), column)
-    return RawImages(items, NumberedNames(f"{source} ({split})", len(dataset)), labels, classes, split)
+    names = NumberedNames(f"{source} ({split})", len(dataset))
+    return RawImages(_encoded(dataset, column), names, labels, classes, split)
 
 
-def _image_column(dataset: "Dataset", source: str, name: str | None) -> str:
-    """The named column of images, or the only one: declared as images, or a struct with `bytes`, as in parquet."""
+def _encoded(dataset: "Dataset", column: str) -> EncodedColumn:
+    """A column as encoded bytes, not images: `RawImages` decodes them, and its errors name the image."""
+    from datasets import Image
+
+    return EncodedColumn(dataset.select_columns([column]).cast_column(column, Image(decode=False)), column)
+
+
+def _image_columns(dataset: "Dataset") -> list[str]:
+    """Names of the columns declared as images; if there are none, of structs with `bytes`, as in parquet."""
     from datasets import Image
 
     declared = [name for name, feature in dataset.features.items() if isinstance(feature, Image)]
     structs = [name for name, feature in dataset.features.items() if isinstance(feature, dict) and "bytes" in feature]
-    found = declared or structs
+    return declared or structs
+
+
+def _image_column(dataset: "Dataset", source: str, name: str | None) -> str:
+    """The named column of images, or the only one."""
+    found = _image_columns(dataset)
     if name is None and len(found) == 1:
         return found[0]
     if name in found:

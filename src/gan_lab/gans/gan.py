@@ -1,6 +1,6 @@
 """The two-player GAN: one generator, one discriminator, any loss, penalties, constraints and augmentation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, cast
 
 import torch
@@ -44,6 +44,9 @@ class GAN(AdversarialModule):
     """The loss must be zero-sum: the generator minimizes minus the discriminator's loss."""
     needs_all_samples: ClassVar[bool] = False
     """The generator's loss needs all samples, so samples cannot be selected (top-k)."""
+    translators: ClassVar[Mapping[str, str]] = {"image": "generator"}
+    """Networks from an image to an image, in a GAN whose condition is one: name by the key of the batch that it makes.
+    """
     generator_has_own_terms: ClassVar[bool] = False
     """The generator's loss has terms besides the adversarial loss and its penalties."""
 

@@ -15,7 +15,7 @@ class LatentPrior:
     """Prior with independent normal or uniform coordinates.
 
     Args:
-        dim: Number of coordinates, at least 1.
+        dim: Number of coordinates; 0 for a generator without latents, whose only input is its condition.
         distribution: `normal` for N(0, 1), `uniform` for U(-bound, bound).
         bound: Half the width of the uniform distribution, greater than 0: 1 in the paper of DCGAN, sqrt(3) (unit
             variance) in the code of the first GAN.
@@ -31,7 +31,7 @@ class LatentPrior:
     def __post_init__(self) -> None:
         if self.distribution not in ("normal", "uniform"):
             raise ValueError(f"latent.distribution={self.distribution} is not known; choose normal or uniform")
-        require_at_least("latent.dim", self.dim, 1)
+        require_at_least("latent.dim", self.dim, 0)
         require_positive("latent.bound", self.bound)
 
     def sample(self, noise: Noise) -> Tensor:

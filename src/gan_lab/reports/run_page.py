@@ -118,6 +118,7 @@ def _facts(run: RunFolder, ended: bool, link: str) -> dict[str, Any]:
         "more_warnings": max(0, len(run.warnings) - MOST_WARNINGS),
         "figures": _figures(run, link),
         "strip": _strip(run, link),
+        "findings": _findings(run, bool(link)),
         "sections": _sections(run, bool(times)),
         "timed": TIMED,
         "times": times,
@@ -216,6 +217,21 @@ def _strip(run: RunFolder, link: str) -> dict[str, Any]:
 
 def _frame(file: Path | None, text: str, link: str) -> Markup:
     return Markup("") if file is None else embedded(file, FRAME_SIZE, text, _linked(file, link))
+
+
+def _findings(run: RunFolder, linked: bool) -> list[dict[str, Any]]:
+    """What commands found out about the networks, with embedded figures."""
+    found = []
+    for folder, finding in run.findings:
+        figures = []
+        for figure in finding.figures:
+            link = f"{folder.relative_to(run.path).as_posix()}/{figure.file}" if linked else ""
+            if image := embedded(folder / figure.file, SHEET_SIZE, figure.caption, link):
+                figures.append({"image": image, "caption": figure.caption})
+        facts = {name: getattr(finding, name) for name in ("title", "table", "protocol", "notes")}
+        command = command_to_paste(finding.command) if finding.command else ""
+        found.append({**facts, "figures": figures, "command": command})
+    return found
 
 
 def _sections(run: RunFolder, timed: bool) -> list[dict[str, Any]]:

@@ -16,6 +16,8 @@ from gan_lab.errors import DataError
 from gan_lab.files import leads_out, read_text, refuse_links
 from gan_lab.keys import leaves
 from gan_lab.metrics.protocol import Measurement
+from gan_lab.runs import findings
+from gan_lab.runs.findings import Finding
 from gan_lab.runs.plain_yaml import parse_yaml
 from gan_lab.runs.state import FAILED, FINISHED, RUNNING, STOPPED, is_dead, read_state
 
@@ -330,6 +332,12 @@ class RunFolder:
         """Paths of sample grids by images seen; `kind` is `ema` (averaged generator), `raw` or `field`."""
         files = sorted(file for file in (self.path / "samples").glob(f"{kind}_*.png") if file.is_file())  # no pipes
         return {int(number): file for file in files if (number := file.stem.rpartition("_")[2]).isdigit()}
+
+    @cached_property
+    def findings(self) -> list[tuple[Path, Finding]]:
+        """What commands found out about the networks, each with its folder, by name; damaged ones are left out."""
+        files = sorted((self.path / findings.FOLDER).glob(f"*/{findings.FILE}"))
+        return [(file.parent, found) for file in files if (found := findings.read_finding(file))]
 
     # -- outcome
 

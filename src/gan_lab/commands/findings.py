@@ -1,0 +1,54 @@
+"""Writing of what a command found out about a network: into the run folder, with a section of the run's report."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from PIL import Image
+
+from gan_lab.commands.outputs import folder_of_outputs, refuse_used_folder
+from gan_lab.errors import DataError
+from gan_lab.figures import save_image
+from gan_lab.reports.run_page import REPORT, write_report
+from gan_lab.runs.findings import FOLDER, Figure, Finding, write_finding
+
+
+def finding_folder(run: Path, name: str, out: str | None = None) -> Path:
+    """New folder of a finding: `out`, or `inside/<name>` of the run, where the same command replaces what it made.
+
+    Args:
+        run: Run folder or file of weights.
+        name: Made of the command and its options, so that other options do not replace it.
+        out: The user's folder; None for that of the run.
+
+    Raises:
+        ConfigError: `out` contains files.
+    """
+    if out is None:
+        return folder_of_outputs(run) / FOLDER / name
+    refuse_used_folder(Path(out))
+    return Path(out)
+
+
+def save_finding(run: Path, folder: Path, finding: Finding, figures: Mapping[str, tuple[Image.Image, str]]) -> Finding:
+    """Write a finding with its figures, and the report of a run folder anew.
+
+    Args:
+        run: Run folder or file of weights.
+        folder: See `finding_folder`.
+        finding: Without figures.
+        figures: Image and caption by file name.
+
+    Returns:
+        The finding with its figures.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, (image, _) in figures.items():
+        save_image(image, folder / name)
+    complete = replace(finding, figures=[Figure(name, caption) for name, (_, caption) in figures.items()])
+    write_finding(folder, complete)
+    if (run / REPORT).is_file() and folder.parent.parent == run:
+        with suppress(DataError):  # a damaged log must not lose what was found
+            write_report(run)
+    return complete

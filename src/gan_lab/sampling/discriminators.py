@@ -1,0 +1,110 @@
+"""Pretrained discriminators: loading from a checkpoint or an imported file, and the same network untrained."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+
+from gan_lab.architectures.base import Discriminator
+from gan_lab.config.build import build_network
+from gan_lab.config.targets import allowing
+from gan_lab.config.untrusted import check_parts, foreign_config
+from gan_lab.errors import CheckpointError
+from gan_lab.runs.checkpoints import find_checkpoint
+from gan_lab.sampling.export_file import DISCRIMINATOR, SUFFIX, read_export
+
+
+@dataclass(frozen=True)
+class PretrainedDiscriminator:
+    """Discriminator loaded from a checkpoint or an imported file.
+
+    Attributes:
+        network: In evaluation mode, without gradients of its parameters; `features` and `head` as in `Discriminator`.
+        config: Resolved config of the run; for an imported file only the keys of the networks.
+        images_seen: Real images seen in training.
+        path: The file.
+    """
+
+    network: Discriminator
+    config: DictConfig
+    images_seen: int
+    path: Path
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the network."""
+        return next(iter(self.network.state_dict().values())).device
+
+    @torch.no_grad()
+    def score(self, samples: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Logits (n, ...) on the network's device: high for what it takes for real.
+
+        Args:
+            samples: (n, ...) on any device; images in [-1, 1].
+            condition: With n rows, or None.
+        """
+        given = None if condition is None else condition.to(self.device)
+        return cast(Tensor, self.network(samples.to(self.device), given))
+
+    def untrained(self, seed: int = 0) -> nn.Module:
+        """The same network with new random weights: what every result about a trained one is compared with.
+
+        Args:
+            seed: Key of the weights. The random state of PyTorch is the same before and after.
+        """
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = build_network(self.config, "discriminator")
+        return network.requires_grad_(False).eval().to(self.device)
+
+
+def load_discriminator(
+    path: str | Path, device: str | torch.device | None = None, allow_targets: Sequence[str] = ()
+) -> PretrainedDiscriminator:
+    """Load the discriminator of a checkpoint file, of a run folder's last checkpoint, or of a file that has one.
+
+    Args:
+        path: A `.ckpt` file, a run folder, or a `.safetensors` file of `gan-lab import` with a discriminator.
+        device: Device of the network; by default a GPU if there is one.
+        allow_targets: Your packages or full class names that the config may name, too. Their code is run.
+
+    Raises:
+        UserError: The file is missing or cannot be used, has no discriminator, or its config names a target that is not
+            allowed.
+    """
+    config, state, images_seen, file = _stored(Path(path))
+    if not state or OmegaConf.select(config, "architecture.discriminator") is None:
+        raise CheckpointError(
+            f"{file} has no discriminator, which gan-lab export leaves out: give a run folder or a checkpoint."
+        )
+    for group in ("architecture", "wrapper"):
+        check_parts(OmegaConf.select(config, f"{group}.discriminator"), f"{group}.discriminator", file)
+    with allowing(allow_targets):
+        network = build_network(config, "discriminator")
+    try:
+        network.load_state_dict(state)
+    except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{file} does not fit the discriminator that its own config describes.") from error
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    frozen = cast(Discriminator, network.requires_grad_(False).eval().to(device))
+    return PretrainedDiscriminator(frozen, config, images_seen, file)
+
+
+def _stored(path: Path) -> tuple[DictConfig, Mapping[str, Any], int, Path]:
+    """Config, state dict of the discriminator, images seen, and the file."""
+    if path.is_file() and path.suffix == SUFFIX:
+        stored = read_export(path)
+        return stored.config, stored.discriminator, stored.images_seen, stored.file
+    checkpoint = find_checkpoint(path)
+    values = checkpoint.take()["state_dict"]
+    state = {key.removeprefix(DISCRIMINATOR): copy.copy(values[key]) for key in values if _is_of_discriminator(key)}
+    return foreign_config(checkpoint.config, checkpoint.file), state, checkpoint.images_seen, checkpoint.file
+
+
+def _is_of_discriminator(key: Any) -> bool:
+    return str(key).startswith(DISCRIMINATOR)
