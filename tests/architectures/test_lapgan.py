@@ -20,7 +20,7 @@ def _seed() -> None:
 
 
 def small(**options: Any) -> LaplacianGenerator:
-    return LaplacianGenerator(5 + 64, 2, 8, 3, sides=[4, 8], hidden=6, **options)
+    return LaplacianGenerator(5 + 64, 2, 8, 3, resolutions=[4, 8], hidden=6, **options)
 
 
 def test_parameters_of_the_code_and_the_paper() -> None:
@@ -31,7 +31,7 @@ def test_parameters_of_the_code_and_the_paper() -> None:
         assert counts(LaplacianGenerator(1380, 3, 32, num_classes=10))[0] == 232_579
         assert counts(LaplacianDiscriminator(3, 32, num_classes=10))[0] == 129_409
         assert counts(LaplacianGenerator(1380, 3, 32, width=128))[0] == 837_763
-        coarsest: dict[str, Any] = {"resolution": 64, "channels": 3, "sides": [32, 64]}
+        coarsest: dict[str, Any] = {"resolution": 64, "channels": 3, "resolutions": [32, 64]}
         repository = LaplacianGenerator(100 + 64**2, hidden=8000, hidden_activation="sigmoid", **coarsest)
         assert counts(repository)[-1] == 89_395_072
         assert counts(LaplacianDiscriminator(hidden=1600, **coarsest))[-1] == 7_480_001
@@ -86,9 +86,9 @@ def test_images_are_clipped_in_evaluation_mode_only() -> None:
 
 
 def test_labels_change_every_level() -> None:
-    generator = LaplacianGenerator(5 + 64, 2, 8, 3, sides=[4, 8], hidden=6, num_classes=3)
-    discriminator = LaplacianDiscriminator(2, 8, 3, sides=[4, 8], hidden=6, num_classes=3).eval()
-    coarse, fine = (torch.rand(1, 2, side, side).expand(3, -1, -1, -1) for side in (4, 8))
+    generator = LaplacianGenerator(5 + 64, 2, 8, 3, resolutions=[4, 8], hidden=6, num_classes=3)
+    discriminator = LaplacianDiscriminator(2, 8, 3, resolutions=[4, 8], hidden=6, num_classes=3).eval()
+    coarse, fine = (torch.rand(1, 2, resolution, resolution).expand(3, -1, -1, -1) for resolution in (4, 8))
     noise, labels = torch.rand(1, 69).expand(3, -1), torch.arange(3)
     for level, (image, size) in enumerate([(fine, 64), (coarse, 5)]):
         made = generator.levels[level](noise[:, :size], image, labels)
@@ -99,17 +99,17 @@ def test_labels_change_every_level() -> None:
 
 
 def test_discriminators_see_the_sum_or_both() -> None:
-    """A whole image has the logit of the finest level, whose coarse image it contains."""
+    """An image has the logit of the finest level, whose coarse image it contains."""
     image, coarse = torch.rand(2, 1, 8, 8), torch.rand(2, 1, 8, 8)
     for condition, seen in (("sum", image), ("concat", torch.cat([image - coarse, coarse], 1))):
-        network = LaplacianDiscriminator(1, 8, 3, sides=[4, 8], condition=condition).eval()
+        network = LaplacianDiscriminator(1, 8, 3, resolutions=[4, 8], condition=condition).eval()
         assert torch.equal(network.joined(image, coarse), seen) and torch.equal(network.joined(image, None), image)
         assert torch.equal(network(image), network.levels[0](network.joined(image, network.pyramid.coarse(image, 0))))
 
 
 def test_differences_of_other_images_change_the_score_of_real_pairs() -> None:
-    """The sum of a difference and another image's coarse version is no image; the order of pairs does not matter."""
-    network = LaplacianDiscriminator(1, 16, 4, sides=[8, 16]).eval()
+    """A difference plus another image's coarse version is not an image; the order of pairs does not matter."""
+    network = LaplacianDiscriminator(1, 16, 4, resolutions=[8, 16]).eval()
     fine, small = network.pyramid.images(torch.rand(4, 1, 16, 16))
     coarse = network.pyramid.enlarged(small, 0)
     difference, order = fine - coarse, torch.tensor([2, 3, 1, 0])
@@ -118,10 +118,10 @@ def test_differences_of_other_images_change_the_score_of_real_pairs() -> None:
     assert not torch.allclose(score(coarse[order] + difference), score(fine), atol=1e-3)
 
 
-@pytest.mark.parametrize("side", [2, 5, 8, 9, 14])
-def test_small_images_have_a_discriminator(side: int) -> None:
-    network = LaplacianDiscriminator(1, side, 3, sides=[1, side])
-    assert network(torch.rand(2, 1, side, side)).shape == (2,)
+@pytest.mark.parametrize("resolution", [2, 5, 8, 9, 14])
+def test_small_images_have_a_discriminator(resolution: int) -> None:
+    network = LaplacianDiscriminator(1, resolution, 3, resolutions=[1, resolution])
+    assert network(torch.rand(2, 1, resolution, resolution)).shape == (2,)
 
 
 @pytest.mark.parametrize(
@@ -135,4 +135,4 @@ def test_small_images_have_a_discriminator(side: int) -> None:
 )
 def test_bad_options(make: Any, options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
-        make(**options, channels=1, resolution=8, width=3, sides=[4, 8])
+        make(**options, channels=1, resolution=8, width=3, resolutions=[4, 8])

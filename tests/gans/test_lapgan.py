@@ -24,7 +24,7 @@ from tests.gans.test_every_model import CHECKPOINTS
 from tests.helpers.player_updates import make_parts
 from tests.helpers.points_gan import UpdateWatch, noise_of, state
 
-SIDES = (8, 4, 2)
+RESOLUTIONS = (8, 4, 2)
 LATENTS = {0: 64, 1: 16, 2: 3}
 IMAGES = torch.rand(8, 1, 8, 8, generator=torch.Generator().manual_seed(4)) * 2 - 1
 
@@ -33,7 +33,7 @@ def make_lapgan(
     levels: list[int] | None = None, condition: str = "sum", classes: int | None = None, **settings
 ) -> LAPGAN:
     torch.manual_seed(0)
-    networks: Any = {"sides": SIDES[::-1], "hidden": 5, "num_classes": classes}
+    networks: Any = {"resolutions": RESOLUTIONS[::-1], "hidden": 5, "num_classes": classes}
     generator = LaplacianGenerator(83, 1, 8, 3, **networks)
     discriminator = LaplacianDiscriminator(1, 8, 3, condition=condition, dropout=0, coarsest_init_scale=0.5, **networks)
     settings.setdefault("averaging", Averaging(half_life_images=8))
@@ -72,15 +72,15 @@ def test_each_player_updates_only_itself() -> None:
 
 @pytest.mark.parametrize("frozen", [0, 1, 2])
 def test_freezing_a_level_leaves_the_others_bitwise_unchanged(frozen: int) -> None:
-    whole, part = make_lapgan(), make_lapgan([level for level in range(3) if level != frozen])
-    start = level_states(whole)
-    train(whole), train(part)
-    for name, expected in level_states(whole).items():
+    complete, part = make_lapgan(), make_lapgan([level for level in range(3) if level != frozen])
+    start = level_states(complete)
+    train(complete), train(part)
+    for name, expected in level_states(complete).items():
         is_frozen = name.endswith(str(frozen))
         found, changed = level_states(part)[name], any(not torch.equal(expected[k], start[name][k]) for k in expected)
         assert changed
         for key in expected:
-            assert torch.equal(found[key], (start if is_frozen else level_states(whole))[name][key]), name
+            assert torch.equal(found[key], (start if is_frozen else level_states(complete))[name][key]), name
 
 
 @pytest.mark.parametrize("condition", ["sum", "concat"])
@@ -154,7 +154,7 @@ def test_a_gradient_penalty_keeps_the_coarse_image() -> None:
 
 
 def test_a_resumed_run_adds_levels(tiny, tmp_path: Path) -> None:
-    """In another folder, as for every change of an algorithm; the levels of the first run go on."""
+    """In another folder, as for every change of an algorithm; the levels of the first run continue."""
     some = ("model=lapgan", "dataset.resolution=16", *CHECKPOINTS, "architecture.generator.hidden=8")
     first = fit(tiny(*some, "algorithm.levels=[0]", "budget.images=16", f"run.dir={tmp_path}/first")).module
     before = state(first.generator.levels[1])
@@ -188,11 +188,11 @@ MODEL = ("model=lapgan", "dataset.resolution=16")
         (("algorithm.levels=[2]",), r"algorithm.levels=\[2\] is not allowed.*from 0, the image, to 1"),
         (("algorithm.levels=[]",), r"algorithm.levels=\[\] is not allowed"),
         (("algorithm.levels=0",), "algorithm.levels=0 is not allowed"),
-        (("architecture.generator.sides=[4,8]",), r"sides=\[4, 8\] must end at the resolution"),
-        (("architecture.generator.sides=[16]",), "give at least two sides"),
-        (("architecture.generator.sides=16",), "must be a list"),
-        (("architecture.discriminator.sides=[4,16]",), "give both the same sides"),
-        (("dataset.resolution=8",), r"architecture.generator.sides=\[4,8\]"),
+        (("architecture.generator.resolutions=[4,8]",), r"resolutions=\[4, 8\] must end at the resolution"),
+        (("architecture.generator.resolutions=[16]",), "give at least two resolutions"),
+        (("architecture.generator.resolutions=16",), "must be a list"),
+        (("architecture.discriminator.resolutions=[4,16]",), "give both the same resolutions"),
+        (("dataset.resolution=8",), r"architecture.generator.resolutions=\[4,8\]"),
         (("latent.dim=100",), "latent.dim=100 is too small"),
         (("dataset=ring",), "the data are points; choose another model"),
         (("dataset=ring", "architecture=mlp"), "set architecture=lapgan"),

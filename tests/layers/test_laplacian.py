@@ -1,26 +1,29 @@
-"""Laplacian pyramids: reconstruction, constant images, coarse versions; sides of the levels."""
+"""Laplacian pyramids: reconstruction, constant images, coarse versions; resolutions of the levels."""
 
 import pytest
 import torch
 from torch import Tensor
 
 from gan_lab.layers.laplacian import LaplacianPyramid
-from gan_lab.layers.pyramid_sides import default_sides, latent_dim, require_sides
+from gan_lab.layers.pyramid_resolutions import default_resolutions, latent_dim, require_resolutions
 
 
-def images(side: int) -> Tensor:
-    return torch.rand(3, 2, side, side, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+def images(resolution: int) -> Tensor:
+    return (
+        torch.rand(3, 2, resolution, resolution, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 2
+        - 1
+    )
 
 
-@pytest.mark.parametrize("sides", [(28, 14, 8), (32, 16, 8, 4)])
+@pytest.mark.parametrize("resolutions", [(28, 14, 8), (32, 16, 8, 4)])
 @pytest.mark.parametrize("upsampling", ["bilinear", "nearest"])
-def test_differences_add_up_to_the_image(sides: tuple[int, ...], upsampling: str) -> None:
-    pyramid = LaplacianPyramid(sides, upsampling)
-    *differences, rebuilt = pyramid.differences(images(sides[0]))
+def test_differences_add_up_to_the_image(resolutions: tuple[int, ...], upsampling: str) -> None:
+    pyramid = LaplacianPyramid(resolutions, upsampling)
+    *differences, rebuilt = pyramid.differences(images(resolutions[0]))
     for level in range(pyramid.coarsest - 1, -1, -1):
-        assert differences[level].shape[-1] == sides[level]
+        assert differences[level].shape[-1] == resolutions[level]
         rebuilt = pyramid.enlarged(rebuilt, level) + differences[level]
-    torch.testing.assert_close(rebuilt, images(sides[0]), atol=1e-15, rtol=0)
+    torch.testing.assert_close(rebuilt, images(resolutions[0]), atol=1e-15, rtol=0)
 
 
 def test_a_constant_image_has_no_differences() -> None:
@@ -44,10 +47,10 @@ def test_the_coarse_version_of_an_image_is_that_of_its_pyramid() -> None:
 
 
 @pytest.mark.parametrize(
-    ("resolution", "sides"), [(28, [8, 14, 28]), (32, [8, 16, 32]), (16, [8, 16]), (8, [8]), (None, [])]
+    ("resolution", "resolutions"), [(28, [8, 14, 28]), (32, [8, 16, 32]), (16, [8, 16]), (8, [8]), (None, [])]
 )
-def test_default_sides(resolution: int | None, sides: list[int]) -> None:
-    assert default_sides(resolution) == sides
+def test_default_resolutions(resolution: int | None, resolutions: list[int]) -> None:
+    assert default_resolutions(resolution) == resolutions
 
 
 def test_the_latent_has_a_number_for_each_pixel_above_the_coarsest_level() -> None:
@@ -56,17 +59,17 @@ def test_the_latent_has_a_number_for_each_pixel_above_the_coarsest_level() -> No
 
 
 @pytest.mark.parametrize(
-    ("sides", "resolution", "sentence"),
+    ("resolutions", "resolution", "sentence"),
     [
         ([8, 14], 28, "must end at the resolution of the images; dataset.resolution=28"),
         ([28], 28, "no level between the coarsest and the image"),
         ([14, 8, 28], 28, "must increase"),
         ([8, 8.5, 28], 28, "whole numbers"),
         (28, 28, "whole numbers"),
-        (None, 8, r"sides=\[4,8\]"),
+        (None, 8, r"resolutions=\[4,8\]"),
         (None, None, "the data are points"),
     ],
 )
-def test_sides_that_are_no_pyramid(sides: object, resolution: int | None, sentence: str) -> None:
+def test_resolutions_that_are_refused(resolutions: object, resolution: int | None, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
-        require_sides(sides, resolution)  # type: ignore[arg-type]
+        require_resolutions(resolutions, resolution)  # type: ignore[arg-type]

@@ -16,7 +16,7 @@ from gan_lab.layers.initialization import initialize
 from gan_lab.layers.laplacian import LaplacianPyramid
 from gan_lab.layers.memory import use_channels_last
 from gan_lab.layers.normalization import normalization
-from gan_lab.layers.pyramid_sides import require_sides
+from gan_lab.layers.pyramid_resolutions import require_resolutions
 
 CONDITIONS = ("sum", "concat")
 ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid}
@@ -37,7 +37,7 @@ class LaplacianGenerator(nn.Module):
         norm: `none`, as in the code, `batch` or `layer`, see `normalization`; of the levels k < K.
         init: Scheme of the initial weights of the levels k < K, see `initialize`; the code has Torch's default.
         init_scale: Its scale.
-        sides: Side of the images of each level in pixels, from coarse to fine; None for `default_sides`.
+        resolutions: Of the images of each level, from coarse to fine; None for `default_resolutions`.
         hidden: Units of the two hidden layers of the coarsest level; 1200 in the paper, 8000 in the code.
         hidden_activation: Of its second hidden layer; `relu`, or `sigmoid` as in the code.
         coarsest_init_scale: Its weights are N(0, coarsest_init_scale^2) at first.
@@ -58,7 +58,7 @@ class LaplacianGenerator(nn.Module):
         norm: str = "none",
         init: str = "default",
         init_scale: float = 1.0,
-        sides: Sequence[int] | None = None,
+        resolutions: Sequence[int] | None = None,
         hidden: int = 1200,
         hidden_activation: str = "relu",
         coarsest_init_scale: float = 0.05,
@@ -66,16 +66,16 @@ class LaplacianGenerator(nn.Module):
         num_classes: int | None = None,
     ) -> None:
         super().__init__()
-        *finer, coarsest = reversed(require_sides(sides, resolution))
+        *finer, coarsest = reversed(require_resolutions(resolutions, resolution))
         self.pyramid = LaplacianPyramid([*finer, coarsest], upsampling)
-        planes = sum(side**2 for side in finer)
+        planes = sum(size**2 for size in finer)
         if latent_dim <= planes:
             raise ValueError(
                 f"latent.dim={latent_dim} is too small: the levels above the coarsest take {planes} numbers of noise; "
                 f"set latent.dim={planes + 100}"
             )
-        self.latent_sizes = [side**2 for side in finer] + [latent_dim - planes]  # of each level
-        levels: list[nn.Module] = [_LevelGenerator(channels, side, width, norm, num_classes) for side in finer]
+        self.latent_sizes = [size**2 for size in finer] + [latent_dim - planes]  # of each level
+        levels: list[nn.Module] = [_LevelGenerator(channels, size, width, norm, num_classes) for size in finer]
         for level in levels:
             initialize(level, init, init_scale)
         last = _CoarsestGenerator(latent_dim - planes, channels, coarsest, hidden, hidden_activation, num_classes)
@@ -105,10 +105,10 @@ class LaplacianGenerator(nn.Module):
 class _LevelGenerator(nn.Module):
     """G_k of a level k < K: two 7x7 convolutions with ReLU, and a 5x5 convolution to the difference."""
 
-    def __init__(self, channels: int, side: int, width: int, norm: str, num_classes: int | None) -> None:
+    def __init__(self, channels: int, resolution: int, width: int, norm: str, num_classes: int | None) -> None:
         super().__init__()
-        self.side = side
-        self.label_plane = _LabelPlane(num_classes, side)
+        self.resolution = resolution
+        self.label_plane = _LabelPlane(num_classes, resolution)
         self.layers = nn.Sequential(
             nn.Conv2d(1 + channels + self.label_plane.count, width, 7, padding=3), normalization(norm, width, 2),
             nn.ReLU(),
@@ -117,8 +117,8 @@ class _LevelGenerator(nn.Module):
         )  # fmt: skip
 
     def forward(self, latents: Tensor, coarse: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Differences (n, C, side, side) for noise (n, side²) and coarse images u(I_{k+1}), (n, C, side, side)."""
-        plane = latents.unflatten(1, (1, self.side, self.side))
+        """Differences (n, C, s, s) for noise (n, s²) and coarse images u(I_{k+1}), (n, C, s, s)."""
+        plane = latents.unflatten(1, (1, self.resolution, self.resolution))
         return self.layers(self.label_plane(torch.cat([plane, coarse], 1), labels))
 
 
@@ -126,21 +126,21 @@ class _CoarsestGenerator(nn.Module):
     """G_K: fully connected with two hidden layers and a linear output."""
 
     def __init__(
-        self, latent_dim: int, channels: int, side: int, hidden: int, activation: str, num_classes: int | None
+        self, latent_dim: int, channels: int, resolution: int, hidden: int, activation: str, num_classes: int | None
     ) -> None:
         super().__init__()
         if activation not in ACTIVATIONS:
             raise ValueError(f"hidden_activation must be {' or '.join(ACTIVATIONS)}, not {activation!r}")
-        self.shape = (channels, side, side)
+        self.shape = (channels, resolution, resolution)
         self.num_classes = num_classes
         self.layers = nn.Sequential(
             nn.Linear(latent_dim + (num_classes or 0), hidden), nn.ReLU(),
             nn.Linear(hidden, hidden), ACTIVATIONS[activation](),
-            nn.Linear(hidden, channels * side * side),
+            nn.Linear(hidden, channels * resolution * resolution),
         )  # fmt: skip
 
     def forward(self, latents: Tensor, coarse: None = None, labels: Tensor | None = None) -> Tensor:
-        """Images (n, C, side, side) for latents (n, size)."""
+        """Images (n, C, s, s) for latents (n, size)."""
         return self.layers(_with_one_hot(latents, labels, self.num_classes)).unflatten(1, self.shape)
 
 
@@ -159,7 +159,7 @@ class LaplacianDiscriminator(Discriminator):
             needs `none` or `layer`.
         init: Scheme of the initial weights of the levels k < K, see `initialize`; the code has Torch's default.
         init_scale: Its scale.
-        sides: Side of the images of each level in pixels, from coarse to fine; None for `default_sides`.
+        resolutions: Of the images of each level, from coarse to fine; None for `default_resolutions`.
         condition: `sum` or `concat`.
         hidden: Units of the two hidden layers of the coarsest level; 600 in the paper, 1600 in the code.
         dropout: Probability of dropping an input of the last layer, and a hidden unit of the coarsest level.
@@ -179,7 +179,7 @@ class LaplacianDiscriminator(Discriminator):
         norm: str = "none",
         init: str = "default",
         init_scale: float = 1.0,
-        sides: Sequence[int] | None = None,
+        resolutions: Sequence[int] | None = None,
         condition: str = "sum",
         hidden: int = 600,
         dropout: float = 0.5,
@@ -190,11 +190,11 @@ class LaplacianDiscriminator(Discriminator):
         super().__init__()
         if condition not in CONDITIONS:
             raise ValueError(f"condition must be {' or '.join(CONDITIONS)}, not {condition!r}")
-        *finer, coarsest = reversed(require_sides(sides, resolution))
+        *finer, coarsest = reversed(require_resolutions(resolutions, resolution))
         self.pyramid = LaplacianPyramid([*finer, coarsest], upsampling)
         self.concatenates = condition == "concat"
         seen = 2 * channels if self.concatenates else channels
-        levels: list[nn.Module] = [_LevelDiscriminator(seen, side, width, norm, dropout, num_classes) for side in finer]
+        levels: list[nn.Module] = [_LevelDiscriminator(seen, size, width, norm, dropout, num_classes) for size in finer]
         for level in levels:
             initialize(level, init, init_scale)
         last = _CoarsestDiscriminator(channels, coarsest, hidden, dropout, coarsest_init_scale, num_classes)
@@ -202,10 +202,10 @@ class LaplacianDiscriminator(Discriminator):
         use_channels_last(self)
 
     def joined(self, images: Tensor, coarse: Tensor | None) -> Tensor:
-        """The input of D_k for images l + h and coarse images l, (n, C, side, side); l is None at the coarsest level.
+        """The input of D_k for images l + h and coarse images l, (n, C, s, s); at the coarsest level l is None.
 
         Returns:
-            The images; or h and l as (n, 2 C, side, side).
+            The images; or h and l as (n, 2 C, s, s).
         """
         return images if coarse is None or not self.concatenates else torch.cat([images - coarse, coarse], 1)
 
@@ -225,12 +225,12 @@ class _LevelDiscriminator(Discriminator):
     """
 
     def __init__(
-        self, channels: int, side: int, width: int, norm: str, dropout: float, num_classes: int | None
+        self, channels: int, resolution: int, width: int, norm: str, dropout: float, num_classes: int | None
     ) -> None:
         super().__init__()
-        padding = 2 if side < 9 else 0
-        size = (side + 4 * padding - 9) // 2 + 1
-        self.label_plane = _LabelPlane(num_classes, side)
+        padding = 2 if resolution < 9 else 0
+        size = (resolution + 4 * padding - 9) // 2 + 1
+        self.label_plane = _LabelPlane(num_classes, resolution)
         self.layers = nn.Sequential(
             nn.Conv2d(channels + self.label_plane.count, width, 5, 1, padding), normalization(norm, width, 2),
             nn.ReLU(),
@@ -240,7 +240,7 @@ class _LevelDiscriminator(Discriminator):
         self.output = nn.Linear(width * size**2, 1)
 
     def features(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Last hidden layer (n, d) of the input (n, channels, side, side), see `LaplacianDiscriminator.joined`."""
+        """Last hidden layer (n, d) of the input (n, channels, s, s), see `LaplacianDiscriminator.joined`."""
         return self.layers(self.label_plane(x, labels))
 
 
@@ -248,16 +248,16 @@ class _CoarsestDiscriminator(Discriminator):
     """D_K: fully connected with two hidden layers and dropout."""
 
     def __init__(
-        self, channels: int, side: int, hidden: int, dropout: float, init_scale: float, num_classes: int | None
+        self, channels: int, resolution: int, hidden: int, dropout: float, init_scale: float, num_classes: int | None
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
-        size = channels * side**2 + (num_classes or 0)
+        size = channels * resolution**2 + (num_classes or 0)
         network = MLPDiscriminator(size, None, hidden, init="normal", init_scale=init_scale, depth=2, dropout=dropout)
         self.layers, self.output = network.hidden, network.output
 
     def features(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Last hidden layer (n, hidden) of images (n, C, side, side)."""
+        """Last hidden layer (n, hidden) of images (n, C, s, s)."""
         x = _with_one_hot(x.flatten(1), labels, self.num_classes)
         for layer in self.layers:
             x = layer(x)
@@ -267,19 +267,19 @@ class _CoarsestDiscriminator(Discriminator):
 class _LabelPlane(nn.Module):
     """Adds a plane to images: ReLU of a linear function of the one-hot label; nothing without labels."""
 
-    def __init__(self, num_classes: int | None, side: int) -> None:
+    def __init__(self, num_classes: int | None, resolution: int) -> None:
         super().__init__()
-        self.num_classes, self.side = num_classes, side
+        self.num_classes, self.resolution = num_classes, resolution
         self.count = 0 if num_classes is None else 1  # planes
         if num_classes is not None:
-            self.linear = nn.Linear(num_classes, side**2)
+            self.linear = nn.Linear(num_classes, resolution**2)
 
     def forward(self, images: Tensor, labels: Tensor | None) -> Tensor:
-        """Images (n, C + 1, side, side) for images (n, C, side, side) and labels int64 (n,)."""
+        """Images (n, C + 1, s, s) for images (n, C, s, s) and labels int64 (n,)."""
         if self.num_classes is None:
             return images
         plane = F.relu(self.linear(_one_hot(labels, self.num_classes, images)))
-        return torch.cat([images, plane.unflatten(1, (1, self.side, self.side))], 1)
+        return torch.cat([images, plane.unflatten(1, (1, self.resolution, self.resolution))], 1)
 
 
 def _with_one_hot(x: Tensor, labels: Tensor | None, num_classes: int | None) -> Tensor:

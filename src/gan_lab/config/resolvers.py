@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from gan_lab.config.schema import SCHEMAS, Search
 from gan_lab.errors import DataError
 from gan_lab.files import refuse_links
-from gan_lab.layers.pyramid_sides import latent_dim
+from gan_lab.layers.pyramid_resolutions import latent_dim
 from gan_lab.runs.new_folders import NOTES, OF_A_RUN, note_if_new, note_new
 
 _generated: set[str] = set()  # ids that this process has generated

@@ -214,7 +214,7 @@ class LAPGAN(GAN):
                 coarse = network.pyramid.enlarged(batch[f"level_{level + 1}"], level)
                 made = network.levels[level](network.latents_of(level, latents), coarse, self.condition.of(batch))
                 images = (batch[f"level_{level}"], coarse + made, coarse, made)
-                rows.append((_side(coarse), [image_grid(each.cpu(), 4, CELL) for each in images]))
+                rows.append((_size(coarse), [image_grid(each.cpu(), 4, CELL) for each in images]))
         return sheet(rows, ["real", "coarse + generated", "coarse", "generated"], CELL)
 
     def _labeled_examples(self) -> Batch:
@@ -235,11 +235,11 @@ class LAPGAN(GAN):
             images = network.images(*self.sample_inputs(SAMPLES, self.seed))
         cells = [[enlarged(each.cpu(), SMALL_CELL) for each in level] for level in images]
         return sheet(
-            [("", list(row)) for row in zip(*cells, strict=True)], [_side(each) for each in images], SMALL_CELL
+            [("", list(row)) for row in zip(*cells, strict=True)], [_size(each) for each in images], SMALL_CELL
         )
 
 
-def _side(images: Tensor) -> str:
+def _size(images: Tensor) -> str:
     return f"{images.shape[-2]} x {images.shape[-1]}"
 
 
@@ -253,7 +253,7 @@ def _require_levels(generator: nn.Module, discriminator: nn.Module) -> None:
     if generator.pyramid != discriminator.pyramid:
         raise ValueError(
             "architecture.generator and architecture.discriminator have other levels than each other; give both the "
-            "same sides and upsampling"
+            "same resolutions and upsampling"
         )
 
 

@@ -14,18 +14,19 @@ class LaplacianPyramid:
     """Laplacian pyramid with levels 0, the image I_0, to K, the coarsest image I_K: I_{k+1} = d(I_k).
 
     The difference of a level k < K is h_k = I_k - u(I_{k+1}), and h_K = I_K. So I_k = u(I_{k+1}) + h_k, for any d and
-    u. Here d is adaptive average pooling, the mean over 2x2 pixels if a side is halved, and u an interpolation. With
-    nearest-neighbor interpolation and halved sides d(u(x)) = x, so the mean of a difference over every 2x2 pixels is 0.
+    u. Here d is adaptive average pooling, the mean over 2x2 pixels if a resolution is halved, and u an interpolation.
+    With nearest-neighbor interpolation and halved resolutions d(u(x)) = x, so the mean of a difference over every 2x2
+    pixels is 0.
 
     Args:
-        sides: Side of the images of each level in pixels, the finest first.
+        resolutions: Of the images of each level, the finest first.
         upsampling: u: `bilinear` or `nearest`.
 
     Raises:
         ValueError: The upsampling is not known.
     """
 
-    sides: Sequence[int]
+    resolutions: Sequence[int]
     upsampling: str = "bilinear"
 
     def __post_init__(self) -> None:
@@ -35,26 +36,26 @@ class LaplacianPyramid:
     @property
     def coarsest(self) -> int:
         """K, the number of the coarsest level."""
-        return len(self.sides) - 1
+        return len(self.resolutions) - 1
 
     def images(self, images: Tensor) -> list[Tensor]:
-        """I_0, ..., I_K of images (n, C, side, side)."""
+        """I_0, ..., I_K of images (n, C, s, s)."""
         found = [images]
-        for side in self.sides[1:]:
-            found.append(F.adaptive_avg_pool2d(found[-1], side))
+        for resolution in self.resolutions[1:]:
+            found.append(F.adaptive_avg_pool2d(found[-1], resolution))
         return found
 
     def enlarged(self, images: Tensor, level: int) -> Tensor:
-        """u(I_{k+1}) at the level k of images I_{k+1}, (n, C, side, side)."""
-        side, mode = self.sides[level], self.upsampling
-        return F.interpolate(images, size=(side, side), mode=mode, align_corners=None if mode == "nearest" else False)
+        """u(I_{k+1}) at the level k of images I_{k+1}, (n, C, s, s)."""
+        resolution, corners = self.resolutions[level], None if self.upsampling == "nearest" else False
+        return F.interpolate(images, (resolution, resolution), mode=self.upsampling, align_corners=corners)
 
     def coarse(self, images: Tensor, level: int) -> Tensor:
         """u(d(I_k)) of images I_k of a level k < K."""
-        return self.enlarged(F.adaptive_avg_pool2d(images, self.sides[level + 1]), level)
+        return self.enlarged(F.adaptive_avg_pool2d(images, self.resolutions[level + 1]), level)
 
     def differences(self, images: Tensor) -> list[Tensor]:
-        """h_0, ..., h_K of images (n, C, side, side)."""
+        """h_0, ..., h_K of images (n, C, s, s)."""
         found = self.images(images)
         return [
             image if level == self.coarsest else image - self.enlarged(found[level + 1], level)
