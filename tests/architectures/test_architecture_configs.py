@@ -18,8 +18,8 @@ VALUES = {
     "${dataset.channels}": 3,
     "${dataset.resolution}": 32,
     "${default_width}": 64,
-    "${architecture.generator.resolutions}": None,
-    "${architecture.generator.upsampling}": "bilinear",
+    "${oc.select:architecture.generator.resolutions,null}": None,
+    "${oc.select:architecture.generator.upsampling,bilinear}": "bilinear",
 }
 
 

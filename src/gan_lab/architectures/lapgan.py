@@ -201,6 +201,14 @@ class LaplacianDiscriminator(Discriminator):
         self.levels = nn.ModuleList([*levels, last])
         use_channels_last(self)
 
+    @property
+    def output(self) -> nn.Linear:  # type: ignore[override]
+        """Refused: wrappers that change the last layer of a discriminator would change that of one level."""
+        raise ValueError(
+            "the discriminators of architecture=lapgan have a last layer at each level; remove wrapper/discriminator, "
+            "and set conditioning=none or mapping"
+        )
+
     def joined(self, images: Tensor, coarse: Tensor | None) -> Tensor:
         """The input of D_k for images l + h and coarse images l, (n, C, s, s); at the coarsest level l is None.
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -109,15 +110,9 @@ class LAPGAN(GAN):
 
     def _level_player(self, kind: str, level: int) -> Player:
         name = f"{kind}_{level}"
-        return Player(
-            getattr(self, kind).levels[level],
-            self.parts.optimizer(name, kind),
-            self.parts.optimizer_schedules,
-            list(self.parts.constraints.values()) if kind == "discriminator" else (),
-            self.parts.clip_norm,
-            self.penalties.of(name),
-            self.parts.schedules.get("penalty_weight"),
-        )
+        player = self._player(kind, getattr(self, kind).levels[level])
+        optimizer = self.parts.optimizer(name, kind)
+        return replace(player, make_optimizer=optimizer, penalties=self.penalties.of(name))
 
     def prepare(self, batch: Any) -> Batch:
         """The batch with the real images of each level, as `level_<k>`."""
