@@ -238,7 +238,7 @@ def test_what_is_refused(overrides: tuple[str, ...], sentence: str, tiny) -> Non
 def test_parts_work_at_every_level(overrides: tuple[str, ...], tiny) -> None:
     module = fit(tiny(*MODEL, "architecture.generator.hidden=8", "budget.images=24", *overrides)).module
     assert all(torch.isfinite(value).all() for value in module.parameters())
-    owners = {key.split("/")[0] for key in module.state_dict() if key.startswith("penalties.")}
-    assert not owners & {"penalties.discriminator", "penalties.generator"}
+    players = {key.split("/")[0] for key in module.state_dict() if key.startswith("penalties.")}
+    assert not players & {"penalties.discriminator", "penalties.generator"}
     latents, labels = module.sample_inputs(4, 0)
     assert module.score(module.generate(latents, labels), labels).shape == (4,)
