@@ -10,18 +10,23 @@ if TYPE_CHECKING:
     from gan_lab.api import (
         bench,
         compare,
+        directions,
         duplicates,
         evaluate,
         export,
         fit,
+        forget,
         import_weights,
         interpolate,
+        invert,
         list_choices,
         list_runs,
         memorization,
         prepare,
+        probe,
         report,
         sample,
+        visualize,
     )
     from gan_lab.config.compose import compose, config_dir
     from gan_lab.sampling.pretrained import PretrainedGenerator, load
@@ -33,19 +38,24 @@ __all__ = [
     "compare",
     "compose",
     "config_dir",
+    "directions",
     "duplicates",
     "evaluate",
     "export",
     "fit",
+    "forget",
     "import_weights",
     "interpolate",
+    "invert",
     "list_choices",
     "list_runs",
     "load",
     "memorization",
     "prepare",
+    "probe",
     "report",
     "sample",
+    "visualize",
 ]
 
 _ELSEWHERE = {"compose": "config.compose", "config_dir": "config.compose"} | dict.fromkeys(

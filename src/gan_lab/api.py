@@ -21,16 +21,21 @@ from gan_lab.config.targets import allowing
 
 if TYPE_CHECKING:
     from gan_lab.benchmark.report import Bench
+    from gan_lab.commands.directions import FoundDirections
     from gan_lab.commands.duplicates import DuplicateList
     from gan_lab.commands.evaluate import Evaluation
     from gan_lab.commands.export import Exported
+    from gan_lab.commands.forget import Forgotten
     from gan_lab.commands.import_weights import Imported
     from gan_lab.commands.interpolate import Animation
+    from gan_lab.commands.invert import Inverted
     from gan_lab.commands.list import Choices
     from gan_lab.commands.memorization import MemorizationResult
     from gan_lab.commands.prepare import Prepared
+    from gan_lab.commands.probe import ProbeTable
     from gan_lab.commands.report import Report
     from gan_lab.commands.sample import SampleFiles
+    from gan_lab.commands.visualize import Visualization
     from gan_lab.config.build import Experiment
     from gan_lab.reports.compare import ComparedRuns
     from gan_lab.reports.listing import RunList
@@ -98,6 +103,41 @@ def memorization(*arguments: Argument, **settings: Any) -> "MemorizationResult":
     from gan_lab.commands import memorization as module
 
     return _call(module.memorization, "memorization", "run", arguments, settings)
+
+
+def probe(*arguments: Argument, **settings: Any) -> "ProbeTable":
+    """Measure what a discriminator knows about classes: `probe("runs/my-run", labels_per_class=10)`."""
+    from gan_lab.commands import probe as module
+
+    return _call(module.probe, "probe", "run", arguments, settings)
+
+
+def visualize(*arguments: Argument, **settings: Any) -> "Visualization":
+    """Draw what activates the maps of a discriminator: `visualize("runs/my-run", layer=2)`."""
+    from gan_lab.commands import visualize as module
+
+    return _call(module.visualize, "visualize", "run", arguments, settings)
+
+
+def forget(*arguments: Argument, **settings: Any) -> "Forgotten":
+    """Find and drop the maps that draw a concept: `forget("runs/my-run", **{"concept.rule": "bright"})`."""
+    from gan_lab.commands import forget as module
+
+    return _call(module.forget, "forget", "run", arguments, settings)
+
+
+def directions(*arguments: Argument, **settings: Any) -> "FoundDirections":
+    """Find directions along which samples change: `directions("runs/my-run", method="sefa")`."""
+    from gan_lab.commands import directions as module
+
+    return _call(module.directions, "directions", "run", arguments, settings)
+
+
+def invert(*arguments: Argument, **settings: Any) -> "Inverted":
+    """Find latents whose samples are nearest to images: `invert("runs/my-run", images="photo.png")`."""
+    from gan_lab.commands import invert as module
+
+    return _call(module.invert, "invert", "run", arguments, settings)
 
 
 def duplicates(*arguments: Argument, **settings: Any) -> "DuplicateList":

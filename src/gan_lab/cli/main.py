@@ -54,6 +54,17 @@ COMMANDS = {
     "memorization": Command(
         "Measure", "search the samples for copies of training images", "gan_lab.commands.memorization:memorization"
     ),
+    "probe": Command("Inspect", "measure what the discriminator knows about classes", "gan_lab.commands.probe:probe"),
+    "visualize": Command(
+        "Inspect", "draw what activates the discriminator's maps", "gan_lab.commands.visualize:visualize"
+    ),
+    "forget": Command(
+        "Inspect", "find the generator's maps that draw a concept, and drop them", "gan_lab.commands.forget:forget"
+    ),
+    "directions": Command(
+        "Inspect", "find directions along which samples change", "gan_lab.commands.directions:directions"
+    ),
+    "invert": Command("Inspect", "find latents of given images", "gan_lab.commands.invert:invert"),
     "prepare": Command(
         "Data", "decode a data set once, at all resolutions of growing networks", "gan_lab.commands.prepare:prepare"
     ),
@@ -78,6 +89,11 @@ FOLDER_KEYS = {
     "import": "source",
     "evaluate": "run",
     "memorization": "run",
+    "probe": "run",
+    "visualize": "run",
+    "forget": "run",
+    "directions": "run",
+    "invert": "run",
     "report": "run",
     "compare": "runs",
     "runs": "root",
@@ -112,6 +128,11 @@ Examples
   gan-lab evaluate metrics=[fd] extractor=efflite0        how far the newest run's samples are from real images
   gan-lab evaluate metrics=[fd,pr] extractor=efflite0 truncation=[0.5,1,null]    fidelity against diversity
   gan-lab memorization extractor=efflite0                 whether the newest run copies its training images
+  gan-lab probe                                           what its discriminator knows about classes
+  gan-lab visualize                                       what activates the maps of its discriminator
+  gan-lab forget concept.rule=bright                      which of its generator's maps draw strokes
+  gan-lab directions                                      directions of its latents along which samples change
+  gan-lab invert images=photo.png                         latents whose sample is nearest to an image
   gan-lab prepare dataset=digits out=prepared/digits      a data set decoded once, at every resolution from 4 pixels on
   gan-lab duplicates dataset=digits                       images that a training set contains more than once
   gan-lab runs                                            all runs, their progress and how they ended

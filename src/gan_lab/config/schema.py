@@ -245,6 +245,106 @@ class Memorization(Draws, ReadsData):
 
 
 @dataclass
+class Probe(ReadsData):
+    """Top level of `conf/probe.yaml`."""
+
+    run: str = MISSING
+    labels_per_class: int | None = MISSING
+    draws: int = MISSING
+    search_draws: int = MISSING
+    validation: int = MISSING
+    test: Any = None
+    costs: list[float] = MISSING
+    layers: list[int] | None = None
+    pool: int | None = MISSING
+    statistics: str = MISSING
+    pca: int | None = MISSING
+    untrained: bool = MISSING
+    seed: int = MISSING
+    batch_size: int = MISSING
+    device: str | None = None
+    out: str | None = None
+
+
+@dataclass
+class Visualize(ReadsData):
+    """Top level of `conf/visualize.yaml`."""
+
+    run: str = MISSING
+    layer: int | None = None
+    maps: list[int] = MISSING
+    images: int | None = MISSING
+    count: int = MISSING
+    rule: str = MISSING
+    seed: int = MISSING
+    batch_size: int = MISSING
+    device: str | None = None
+    out: str | None = None
+
+
+@dataclass
+class Concept:
+    rule: str | None = None
+    threshold: float = MISSING
+    rectangle: list[float] | None = None
+    masks: str | None = None
+    boxes: str | None = None
+
+
+@dataclass
+class Forget(Draws):
+    """Top level of `conf/forget.yaml`."""
+
+    concept: Concept = field(default_factory=Concept)
+    layer: int | None = None
+    samples: int = MISSING
+    held_out: int = MISSING
+    test_samples: int = MISSING
+    drop: list[int] = MISSING
+    random_sets: int = MISSING
+    show: int = MISSING
+    insert: list[float] | None = None
+    count: int = MISSING
+    batch_size: int = MISSING
+
+
+@dataclass
+class Directions(Draws):
+    """Top level of `conf/directions.yaml`."""
+
+    method: str = MISSING
+    space: str | None = None
+    directions: int = MISSING
+    layer: int = MISSING
+    samples: int = MISSING
+    rule: str | None = None
+    threshold: float = MISSING
+    scores: str | None = None
+    tail: float = MISSING
+    orthogonal_to: list[str] = field(default_factory=list)
+    distances: list[float] = MISSING
+    show: int = MISSING
+    count: int = MISSING
+    batch_size: int = MISSING
+
+
+@dataclass
+class Invert(Draws):
+    """Top level of `conf/invert.yaml`."""
+
+    images: str | None = None
+    count: int = MISSING
+    fit: str = MISSING
+    space: str | None = None
+    labels: Any = None
+    distance: str = MISSING
+    steps: int = MISSING
+    starts: int = MISSING
+    lr: float | None = None
+    prior_weight: float = MISSING
+
+
+@dataclass
 class Duplicates(ReadsData):
     """Top level of `conf/duplicates.yaml`."""
 
@@ -338,6 +438,8 @@ class Search:
 SCHEMAS = {
     "train": Train, "sample": Sample, "interpolate": Interpolate, "export": Export, "import": Import,
     "evaluate": Evaluate, "memorization": Memorization, "duplicates": Duplicates, "prepare": Prepare, "report": Report,
+    "probe": Probe, "visualize": Visualize, "forget": Forget,
+    "directions": Directions, "invert": Invert,
     "compare": Compare, "bench": Bench, "list": List, "runs": Runs,
 }  # fmt: skip
 """Schema of the config of each command."""

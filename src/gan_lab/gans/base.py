@@ -63,11 +63,9 @@ class AdversarialModule(LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.generator = generator
-        copies = {
-            name: copy.deepcopy(network).requires_grad_(False).eval()
-            for name, network in {"generator": generator, **(averaged or {})}.items()
-        }
-        self.averaged = nn.ModuleDict(copies)
+        self.averaged = nn.ModuleDict()
+        for name, network in {"generator": generator, **(averaged or {})}.items():
+            self.average(name, network)
         self.latent = latent
         self.condition: Condition = condition or Labels()
         self.averaging = averaging or Averaging()
@@ -94,6 +92,15 @@ class AdversarialModule(LightningModule):
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
+
+    def average(self, name: str, network: nn.Module) -> None:
+        """Average the weights of a network, besides the generator's. Called in the constructor.
+
+        Args:
+            name: The attribute of the network.
+            network: The network.
+        """
+        self.averaged[name] = copy.deepcopy(network).requires_grad_(False).eval()
 
     @abstractmethod
     def players(self) -> Mapping[str, Player]:
@@ -241,6 +248,16 @@ class AdversarialModule(LightningModule):
     def figures(self) -> Mapping[str, Callable[[], Image.Image]]:
         """Functions that draw figures of this algorithm beside the grids of samples, by name."""
         return {}
+
+    def shown_beside(self, samples: Tensor, latents: Tensor, average: bool) -> Tensor:
+        """What a grid shows beside the source of each sample and the sample itself: by default the real samples.
+
+        Args:
+            samples: Samples (n, ...) for the conditions of `sample_inputs`.
+            latents: Their latents (n, latent.dim).
+            average: Whether they are those of the averaged weights.
+        """
+        return self.reals(self.examples(len(samples)))
 
     def get_extra_state(self) -> dict[str, int]:
         return {"images_seen": self.images_seen, "batches_seen": self.batches_seen, "averaged_at": self.averaged_at}
