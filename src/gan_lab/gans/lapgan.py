@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from gan_lab.augment.base import augmented
 from gan_lab.figures import enlarged, image_grid, sheet
-from gan_lab.gans.base import evaluation_mode
 from gan_lab.gans.conditions import Labels
 from gan_lab.gans.gan import GAN
+from gan_lab.gans.modes import evaluation_mode
 from gan_lab.gans.parts import Parts
 from gan_lab.gans.phases import Phase, Player
 from gan_lab.noise import Noise
