@@ -11,7 +11,16 @@ import yaml
 from torch import nn
 
 FILES = sorted((Path(__file__).parents[2] / "conf" / "architecture").glob("*.yaml"))
-VALUES = {"${latent.dim}": 100, "${dataset.channels}": 3, "${dataset.resolution}": 32, "${default_width}": 64}
+LATENT_DIM = 1380
+"""Enough for all of them: 100 for the coarsest level of lapgan, and a number for each pixel of its other levels."""
+VALUES = {
+    "${latent.dim}": LATENT_DIM,
+    "${dataset.channels}": 3,
+    "${dataset.resolution}": 32,
+    "${default_width}": 64,
+    "${oc.select:architecture.generator.resolutions,null}": None,
+    "${oc.select:architecture.generator.upsampling,bilinear}": "bilinear",
+}
 
 
 def settings(file: Path, role: str) -> tuple[type[nn.Module], dict[str, Any]]:
@@ -73,6 +82,6 @@ def test_builds_and_runs(file: Path) -> None:
     generator, arguments = settings(file, "generator")
     discriminator, more = settings(file, "discriminator")
     with torch.no_grad():
-        images = generator(**arguments).eval()(torch.randn(2, 100))
+        images = generator(**arguments).eval()(torch.randn(2, LATENT_DIM))
         assert images.shape == (2, 3, 32, 32)
         assert discriminator(**more)(images).shape == (2,)
