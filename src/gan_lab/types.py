@@ -19,7 +19,8 @@ Batch = dict[str, Tensor]
 """One batch of real data on the device, as the data module returns it; all tensors have n rows.
 
 `image` is float32 in [-1, 1], (n, C, H, W), or (n, C) for points; `label` int64 (n,); `index` int64 (n,), the position
-in the data set. Data sets for special algorithms may add other keys.
+in the data set. Image-to-image translation adds `source`, the images to translate, float32 in [-1, 1]
+(n, C_source, H, W); data sets for other special algorithms may add other keys.
 """
 
 
@@ -31,11 +32,13 @@ class DataSpec:
         channels: 1 gray, 3 RGB, 4 RGBA; for points, the number of coordinates.
         resolution: In pixels, or None for points.
         num_classes: Number of classes, or None without labels.
+        source_channels: Channels of the source images of image-to-image translation; None without sources.
     """
 
     channels: int
     resolution: int | None
     num_classes: int | None = None
+    source_channels: int | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -191,7 +191,9 @@ def test_the_box_filter_is_a_mean():
     means = np.asarray(image, dtype=float).reshape(32, 3, 32, 3, 3).mean((1, 3)).transpose(2, 0, 1)
     assert np.abs(small.numpy() - means).max() < 0.67  # rows and columns are rounded one after the other
     assert not torch.equal(small, Decoder(3, 32)(read_raw(image), 0))
-    with pytest.raises(ConfigError, match=r"dataset.filter=nearest is not known; choose one of lanczos, box"):
+    with pytest.raises(
+        ConfigError, match=r"dataset.filter=none is not known; choose one of lanczos, bicubic, box, nearest"
+    ):
         Decoder(3, 32, filter="nearest")
 
 

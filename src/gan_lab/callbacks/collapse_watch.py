@@ -147,6 +147,8 @@ class CollapseWatch(Callback):
         boundary = module.boundary
         if boundary is None:
             return {}
+        if module.condition.needs_batch:
+            return self._accuracy_of_pairs(trainer.datamodule, module, boundary)
         sources = {"train": trainer.datamodule, "held_out": self.held_out}
         fractions = {
             name: self._fraction_classified_real(module, data, boundary)
@@ -154,6 +156,18 @@ class CollapseWatch(Callback):
             if data is not None
         }
         return {f"accuracy/{name}": value for name, value in fractions.items() if value is not None}
+
+    def _accuracy_of_pairs(self, data: Any, module: AdversarialModule, boundary: float) -> dict[str, float]:
+        """Accuracy on real samples whose condition is data: of those that training does not use, if there are any."""
+        classified_real = []
+        for batch in data.held_out_pairs(self.images, self.batch_size):
+            batch = module.prepare({name: values.to(module.device) for name, values in batch.items()})
+            logits = module.score(module.reals(batch), module.condition.of(batch))
+            if logits is None:
+                return {}
+            classified_real.append((logits > boundary).float())
+        name = "train" if data.held_out_split in (None, "train") else "held_out"
+        return {f"accuracy/{name}": torch.cat(classified_real).mean().item()}
 
     def _fraction_classified_real(self, module: AdversarialModule, data: Any, boundary: float) -> float | None:
         classified_real = []

@@ -4,6 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from torchmetrics import Metric
 
 from gan_lab.callbacks.base import Callback
 from gan_lab.callbacks.every import Every
-from gan_lab.callbacks.sampling import sample_in_chunks
+from gan_lab.callbacks.sampling import sample_in_chunks, translate_held_out
 from gan_lab.errors import ConfigError
 from gan_lab.gans.base import AdversarialModule
+from gan_lab.metrics.held_out import TRAIN, HeldOutTargets, Translated, copies
 from gan_lab.metrics.measuring import (
     Labeled,
     append_records,
@@ -26,7 +28,7 @@ from gan_lab.metrics.measuring import (
     to_device,
     write_results,
 )
-from gan_lab.metrics.naming import higher_is_better, log_name, short_count
+from gan_lab.metrics.naming import PREFIXES, higher_is_better, log_name, short_count, without_prefix
 from gan_lab.metrics.protocol import Measurement, MeasurementProtocol
 from gan_lab.metrics.real_statistics import load_or_compute_real_statistics
 from gan_lab.version import __version__
@@ -35,9 +37,6 @@ log = logging.getLogger(__name__)
 
 EVALUATED_LATENTS = 0x4556414C
 """Key of the fixed latents: an arbitrary constant."""
-
-WEIGHTS = {"ema": "eval/", "raw": "eval/raw/"}
-"""Prefix of the log key by the weights that were evaluated."""
 
 
 class Evaluation(Callback):
@@ -49,6 +48,10 @@ class Evaluation(Callback):
     raw generator, and `eval/seconds`. `evaluations.csv` has all values and `results.json` the last ones, each with its
     measurement protocol; loggers receive the protocol once. An evaluation that would exceed `max_time_fraction` is
     skipped and the next one is due as usual, so all runs are evaluated at the same numbers of images.
+
+    If the conditions come from the data, as in image-to-image translation, the samples have those of the data set's
+    held-out pairs, and metrics compare them with the images of these. `eval/copy/` then has the values of the source
+    images themselves, a baseline, if they have the shape of the samples.
 
     Args:
         metrics: torchmetrics by name, see `gan_lab.metrics.measuring.measure`; None values are ignored. Empty for no
@@ -103,6 +106,8 @@ class Evaluation(Callback):
         self._real: dict[str, str | None] = {}  # entries of the protocol about the real samples
         self._records: dict[str, Measurement] = {}
         self._skipped = 0
+        self._targets: HeldOutTargets | None = None  # of translations
+        self._copies: dict[str, dict[str, float]] | None = None  # values of their sources
 
     def state_dict(self) -> dict[str, Any]:
         return {} if self._best is None else {self._best.key: self._best.value}
@@ -119,13 +124,28 @@ class Evaluation(Callback):
             return
         self._first = module.images_seen
         self._every.start(module.images_seen)
+        if module.condition.needs_batch:
+            self.samples = min(self.samples, trainer.datamodule.held_out_size)
         if trainer.is_global_zero:
             to_device(self.metrics, module.device)
             if self._best is not None:
                 self._best.check(self.metrics, self.samples)
-            data = trainer.datamodule
-            self._real = load_or_compute_real_statistics(self.metrics, data, self.real_images, self.batch_size)
+            self._real = load_or_compute_real_statistics(
+                self.metrics, self._reals(trainer.datamodule, module), self.real_images, self.batch_size
+            )
         self._time.start()
+
+    def _reals(self, data: Any, module: AdversarialModule) -> Any:
+        """The real samples that metrics compare with: the data set, or for translations the held-out targets."""
+        if not module.condition.needs_batch:
+            return data
+        self._targets = HeldOutTargets(data, self.samples, self.batch_size)
+        if self._targets.split == TRAIN:
+            log.info(
+                "The metrics are of %d images that training uses, since the data set has no others: they do not show "
+                "how well other images are translated.", self.samples,
+            )  # fmt: skip
+        return self._targets
 
     def on_train_batch_end(self, trainer: Any, module: AdversarialModule, *_: object) -> None:
         # The clock of the first process decides for all.
@@ -157,7 +177,7 @@ class Evaluation(Callback):
         """Log a sentence on the final value of each metric that has one, `describe`, for the averaged generator."""
         for name, metric in self.metrics.items():
             if describe := getattr(metric, "describe", None):
-                key = f"{WEIGHTS['ema']}{log_name(name, metric)}_{short_count(self.samples)}"
+                key = f"{PREFIXES['ema']}{log_name(name, metric)}_{short_count(self.samples)}"
                 log.info("%s", describe(self._records[key]))
 
     def _evaluate(self, trainer: Any, module: AdversarialModule) -> None:
@@ -174,28 +194,51 @@ class Evaluation(Callback):
         return self.folder / "checkpoints" / "best.ckpt"
 
     def _measure(self, module: AdversarialModule) -> None:
-        """Evaluate both generators, and append the values to `evaluations.csv`."""
+        """Evaluate both generators, and the sources of translations, and append the values to `evaluations.csv`."""
         self._records = {}
-        for weights, prefix in WEIGHTS.items():
-            values = measure(self.metrics, self._samples(module, weights == "ema"))
-            protocol = MeasurementProtocol(
-                samples=self.samples,
-                weights=weights,
-                seed=module.seed,
-                images_seen=module.images_seen,
-                batch_norm="running",
-                version=__version__,
-            )
-            found = measurements(self.metrics, values, protocol, self._real)
+        for weights, prefix in PREFIXES.items():
+            if weights == "copy":
+                values = self._values_of_copies(module)
+            else:
+                values = measure(self.metrics, self._samples(module, weights == "ema"))
+            if values is None:
+                continue
+            found = measurements(self.metrics, values, self._protocol(module, weights), self._real)
             if module.images_seen == self._first:  # already evaluated before the run was resumed
                 replaced = {(weights, key) for key in found}
                 forget_records(self.folder / "evaluations.csv", module.images_seen, replaced)
             append_records(self.folder / "evaluations.csv", module.images_seen, weights, found)
             self._records |= {prefix + key: record for key, record in found.items()}
 
-    def _samples(self, module: AdversarialModule, average: bool) -> Iterator[Labeled]:
+    def _protocol(self, module: AdversarialModule, weights: str) -> MeasurementProtocol:
+        return MeasurementProtocol(
+            samples=self.samples,
+            weights=weights,
+            seed=module.seed,
+            images_seen=module.images_seen,
+            batch_norm="running",
+            version=__version__,
+            options={} if self._targets is None else {"sources": self._targets.split},
+        )
+
+    def _samples(self, module: AdversarialModule, average: bool) -> Iterator[Labeled | Translated]:
+        if self._targets is not None:
+            return self._translations(module, average)
         key = (module.seed, EVALUATED_LATENTS)
         return sample_in_chunks(module, *module.sample_inputs(self.samples, *key), average, self.batch_size)
+
+    def _translations(self, module: AdversarialModule, average: bool) -> Iterator[Translated]:
+        assert self._targets is not None
+        key = (module.seed, EVALUATED_LATENTS)
+        return translate_held_out(module, self._targets.data, self.samples, key, average, self.batch_size)
+
+    def _values_of_copies(self, module: AdversarialModule) -> dict[str, dict[str, float]] | None:
+        """Values of the sources in place of the samples, computed once; None if these are not of one shape."""
+        if self._targets is not None and self._copies is None:
+            chunks = copies(self._translations(module, average=True))
+            if first := list(islice(chunks, 1)):
+                self._copies = measure(self.metrics, chain(first, chunks))
+        return self._copies
 
     def _log(self, trainer: Any, module: AdversarialModule) -> None:
         row = {key: measurement.value for key, measurement in self._records.items()}
@@ -291,7 +334,7 @@ class _Best:
     @property
     def _value_name(self) -> str:
         """The key without its prefix."""
-        return self.key.removeprefix(WEIGHTS["raw"]).removeprefix(WEIGHTS["ema"])
+        return without_prefix(self.key)
 
     def _metric_name(self, metrics: dict[str, Metric]) -> str:
         """Name of the metric with this key; the longest that matches, as of `fd` and `fd_class`; empty without one."""

@@ -1,10 +1,13 @@
 """Sampling from the generator during training, for images and metrics."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from torch import Tensor
 
 from gan_lab.gans.base import AdversarialModule
+from gan_lab.metrics.held_out import Translated
+from gan_lab.noise import Noise, mix
 
 
 def sample_in_chunks(
@@ -22,3 +25,26 @@ def sample_in_chunks(
     parts = [None] * -(-len(latents) // size) if condition is None else condition.split(size)
     for chunk, part in zip(latents.split(size), parts, strict=True):
         yield module.generate(chunk, part, average).float(), part
+
+
+def translate_held_out(
+    module: AdversarialModule, data: Any, count: int, key: tuple[int, ...], average: bool, size: int = 512
+) -> Iterator[Translated]:
+    """Samples for the conditions of held-out data, in chunks: float32 (n, ...) on the module's device.
+
+    Args:
+        module: An algorithm whose conditions come from the data; its generator samples in evaluation mode.
+        data: The data module.
+        count: Number of samples, at most `data.held_out_size`.
+        key: Key of the latents.
+        average: Sample with the averaged weights instead of the raw ones.
+        size: Samples in a chunk.
+    """
+    latents = module.latent.sample(Noise(mix(*key), count)).to(module.device)
+    for batch in data.held_out_pairs(count, size):
+        batch = module.prepare({name: values.to(module.device) for name, values in batch.items()})
+        condition = module.condition.of(batch)
+        assert condition is not None
+        chunk, latents = latents[: len(condition)], latents[len(condition) :]
+        samples = module.generate(chunk, condition, average).float()
+        yield Translated(samples, condition, module.reals(batch) if data.has_pairs else None)

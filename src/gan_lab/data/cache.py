@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gan_lab.data.decode import Decoder
+from gan_lab.data.decode import ImageDecoder
 from gan_lab.data.raw import RawImages, UnusableImage, counts_by_kind
 from gan_lab.errors import DataError
 
@@ -69,7 +69,7 @@ def choose_cache(mode: str, nbytes: int, device: torch.device, processes: int = 
     return "memory" if nbytes * processes <= 0.25 * _memory_bytes() else "none"
 
 
-def decode_all(raw: RawImages, decoder: Decoder, on_error: str = "stop", progress: bool = True) -> DecodedImages:
+def decode_all(raw: RawImages, decoder: ImageDecoder, on_error: str = "stop", progress: bool = True) -> DecodedImages:
     """Decode every image, in several threads.
 
     Args:
@@ -95,7 +95,7 @@ def decode_all(raw: RawImages, decoder: Decoder, on_error: str = "stop", progres
 
 
 def _decode_chunks(
-    raw: RawImages, decoder: Decoder, images: Tensor, progress: bool
+    raw: RawImages, decoder: ImageDecoder, images: Tensor, progress: bool
 ) -> Iterator[dict[int, UnusableImage]]:
     """Fill `images`, and yield the errors of each chunk, in order, by position."""
     from tqdm import tqdm

@@ -1,7 +1,8 @@
 """Conversion of images of any mode and size to square uint8 tensors."""
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -15,10 +16,21 @@ from gan_lab.errors import ConfigError, DataError
 FITS = ("crop", "pad", "stretch")
 """Allowed methods to make an image square; see `to_tensor`."""
 
-FILTERS = {"lanczos": Image.Resampling.LANCZOS, "box": Image.Resampling.BOX}
+FILTERS = {
+    "lanczos": Image.Resampling.LANCZOS,
+    "bicubic": Image.Resampling.BICUBIC,
+    "box": Image.Resampling.BOX,
+    "nearest": Image.Resampling.NEAREST,
+}
 """Allowed filters for resizing."""
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+
+
+def check_channels(key: str, channels: int) -> None:
+    """Raise ConfigError if images cannot have this number of channels."""
+    if channels not in _MODES:
+        raise ConfigError(f"{key}={channels} is not possible; choose 1 (gray), 3 (RGB) or 4 (RGBA).")
 
 
 @dataclass(frozen=True)
@@ -41,10 +53,7 @@ class Decoder:
 
     def __post_init__(self) -> None:
         check_at_least("dataset.resolution", self.resolution, 1)
-        if self.channels not in _MODES:
-            raise ConfigError(
-                f"dataset.channels={self.channels} is not possible; choose 1 (gray), 3 (RGB) or 4 (RGBA)."
-            )
+        check_channels("dataset.channels", self.channels)
         check_choice("dataset.fit", self.fit, FITS)
         check_choice("dataset.filter", self.filter, tuple(FILTERS))
         if not 0 <= self.background <= 255:
@@ -59,18 +68,56 @@ class Decoder:
         Raises:
             UnusableImage: The image cannot be read, is too small, or has values of an unknown range.
         """
-        image = raw.load(position)
+        return self.convert(raw.load(position), raw.name(position))
+
+    def convert(self, image: Image.Image, name: str) -> Tensor:
+        """Convert one loaded image to uint8 (C, H, W).
+
+        Raises:
+            UnusableImage: The image is too small, or has values of an unknown range.
+        """
         width, height = image.size
         if min(width, height) < self.min_resolution:
             raise UnusableImage(
-                f"{raw.name(position)} is {width}x{height} pixels, smaller than "
+                f"{name} is {width}x{height} pixels, smaller than "
                 f"dataset.min_resolution={self.min_resolution}; remove it, or give a smaller dataset.min_resolution.",
                 f"below dataset.min_resolution={self.min_resolution}",
             )
         try:
             return to_tensor(image, self.channels, self.resolution, self.fit, self.background, self.filter)
         except ValueError as error:
-            raise UnusableImage(f"{raw.name(position)} cannot be converted: {error}.", "of unknown range") from error
+            raise UnusableImage(f"{name} cannot be converted: {error}.", "of unknown range") from error
+
+
+class LabelMapDecoder(Decoder):
+    """Decoder that never mixes the colors of label maps: images with a palette are resized by nearest neighbor.
+
+    They become the colors of their palette. For label maps without a palette, choose the filter "nearest".
+    """
+
+    def convert(self, image: Image.Image, name: str) -> Tensor:
+        """See `Decoder.convert`."""
+        decoder = replace(self, filter="nearest") if image.mode == "P" else self
+        return super(LabelMapDecoder, decoder).convert(image, name)
+
+
+class ImageDecoder(Protocol):
+    """Interface of decoders of the images of a set, or of its pairs."""
+
+    @property
+    def channels(self) -> int:
+        """Channels of a decoded image."""
+
+    @property
+    def resolution(self) -> int:
+        """Width and height of a decoded image in pixels."""
+
+    def __call__(self, raw: Any, position: int, /) -> Tensor:
+        """Decode one image to uint8 (channels, resolution, resolution).
+
+        Raises:
+            UnusableImage: The image cannot be used.
+        """
 
 
 def refused(error: DataError) -> DataError:
@@ -98,16 +145,16 @@ def to_tensor(
             never enlarges; "stretch" scales width and height separately.
         background: Gray value in 0..255 below transparent pixels and around padded images. With four channels
             transparency stays, and the padding is transparent.
-        filter: "lanczos", or "box": the mean of the pixels below each new pixel.
+        filter: "lanczos", "bicubic", "nearest", or "box": the mean of the pixels below each new pixel.
     """
-    image = _to_mode(_upright(image), channels, background)
+    image = _to_mode(upright(image), channels, background)
     image = _to_square(image, resolution, fit, background, FILTERS[filter])
     pixels = torch.from_numpy(np.array(image))  # (H, W) or (H, W, C)
     return pixels.unsqueeze(0) if channels == 1 else pixels.permute(2, 0, 1).contiguous()
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """Apply the EXIF orientation; a damaged EXIF block is ignored, since the pixels do not depend on it."""
+def upright(image: Image.Image) -> Image.Image:
+    """Apply the EXIF orientation of an image; a damaged EXIF block is ignored, since the pixels do not depend on it."""
     with contextlib.suppress(Exception):
         if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
             return ImageOps.exif_transpose(image)

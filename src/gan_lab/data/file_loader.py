@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from gan_lab.data.decode import Decoder, refused
+from gan_lab.data.decode import ImageDecoder, refused
 from gan_lab.data.loaders import ResumableLoader
 from gan_lab.data.raw import RawImages
-from gan_lab.data.sampler import ChangingSampler, EpochSampler
+from gan_lab.data.sampler import IndexSampler
 from gan_lab.data.workers import ignore_job_signals
 from gan_lab.errors import DataError
 from gan_lab.types import Batch
@@ -53,8 +53,8 @@ class FileLoader(ResumableLoader):
         self,
         raw: RawImages,
         labels: Tensor | None,
-        decoder: Decoder,
-        sampler: EpochSampler | ChangingSampler,
+        decoder: ImageDecoder,
+        sampler: IndexSampler,
         on_error: str = "stop",
         num_workers: int = 0,
         pin_memory: bool = False,
@@ -132,7 +132,7 @@ class FileLoader(ResumableLoader):
 class _RestOfEpoch:
     """The index lists of the sampler's epoch from batch `start` on."""
 
-    def __init__(self, sampler: EpochSampler | ChangingSampler) -> None:
+    def __init__(self, sampler: IndexSampler) -> None:
         self.sampler = sampler
         self.start = 0
 
@@ -144,7 +144,7 @@ class _RestOfEpoch:
 class _BatchDecoder(Dataset[_Decoded]):
     """Decodes batches. An error is part of the result, since an exception would add a worker's traceback."""
 
-    def __init__(self, raw: RawImages, labels: Tensor | None, decoder: Decoder, on_error: str) -> None:
+    def __init__(self, raw: RawImages, labels: Tensor | None, decoder: ImageDecoder, on_error: str) -> None:
         self.raw = raw
         self.labels = labels
         self.decoder = decoder

@@ -6,7 +6,7 @@ import os
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from gan_lab.data.exclude import without_copies
 from gan_lab.data.published import PUBLISHED, expected_images, read_local
 from gan_lab.data.raw import Item, NumberedNames, RawImages, shortened
-from gan_lab.data.splits import Part
+from gan_lab.data.splits import Part, UnknownSplit
 from gan_lab.errors import ConfigError, DataError, unknown_choice
 from gan_lab.files import read_text
 from gan_lab.ranks import is_first_process
@@ -78,9 +78,7 @@ def read_hub(
 
 
 def _read(source: str, part: Part, image: str | None, published: str | None) -> RawImages:
-    path = Path(source).expanduser()
-    if not path.exists() and _looks_like_path(source):
-        raise DataError(f"dataset.source={source} does not exist; give a hub id or an existing folder.")
+    path = _checked_path(source)
     local = read_local(path, part, published) if path.exists() else None
     if local is None:
         dataset = _load(str(path) if path.is_dir() else source, part.split, part.subset, local=path.is_dir())
@@ -88,6 +86,43 @@ def _read(source: str, part: Part, image: str | None, published: str | None) -> 
     if image is not None:
         raise DataError(f"dataset.reader.image={image} names a column, and {source} has files of images; leave it out.")
     return local
+
+
+def read_columns(
+    source: str, split: str, subset: str | None, columns: Sequence[str] | None, count: int
+) -> list[RawImages]:
+    """Read several columns of images of one split of a hub data set, or of a folder in the same layout.
+
+    Args:
+        source: Hub id, or the path of a folder.
+        split: Name of the split.
+        subset: Name of the configuration, for hub data sets that have several.
+        columns: Names of the columns; None for the only ones.
+        count: Number of columns.
+
+    Raises:
+        DataError: The source does not exist, cannot be reached, is damaged, lacks the split or a column, or has another
+            number of columns of images and none are named.
+    """
+    path = _checked_path(source)
+    dataset = _load(str(path) if path.is_dir() else source, split, subset, local=path.is_dir())
+    found = _image_columns(dataset)
+    wanted = found if columns is None else list(columns)
+    if len(wanted) != count or not set(wanted) <= set(found):
+        given = "" if columns is None else f"; dataset.reader.columns=[{','.join(columns)}] must name {count} of them"
+        raise DataError(
+            f"dataset.source={source} has the columns of images {', '.join(found) or '(none)'} in its split {split}, "
+            f"and {count} {'is' if count == 1 else 'are'} needed{given or ': name them with dataset.reader.columns'}."
+        )
+    names = NumberedNames(f"{source} ({split})", len(dataset))
+    return [RawImages(_encoded(dataset, name), names, split=split) for name in wanted]
+
+
+def without_missing(raw: RawImages) -> RawImages:
+    """The rows of a column that have an image."""
+    assert isinstance(raw.items, EncodedColumn)
+    missing = raw.items.dataset.data.column(raw.items.column).is_null().to_numpy()
+    return raw.at(torch.from_numpy(~missing).nonzero()[:, 0]) if missing.any() else raw
 
 
 def _compare_count(found: int, source: str, split: str, published: str) -> None:
@@ -117,6 +152,14 @@ class EncodedColumn:
         return record["bytes"] if record["bytes"] is not None else Path(record["path"])
 
 
+def _checked_path(source: str) -> Path:
+    """The path of a source, which does not exist if it is a hub id."""
+    path = Path(source).expanduser()
+    if not path.exists() and _looks_like_path(source):
+        raise DataError(f"dataset.source={source} does not exist; give a hub id or an existing folder.")
+    return path
+
+
 def _looks_like_path(source: str) -> bool:
     """Whether a source cannot be a hub id, which is `name` or `organization/name`."""
     return source.startswith((".", "~", "/")) or source.count("/") > 1 or "\\" in source or source.endswith("/")
@@ -144,7 +187,7 @@ def _load(source: str, split: str, subset: str | None, local: bool) -> "Dataset"
                 "give dataset.source=<local folder in the same layout>."
             ) from error
         if "Unknown split" in str(error):
-            raise DataError(f"dataset.reader.split={split} is not in {source}: {_first_line(error)}.") from error
+            raise UnknownSplit(f"dataset.reader.split={split} is not in {source}: {_first_line(error)}.") from error
         raise DataError(f"dataset.source={source} cannot be read as a data set: {_first_line(error)}.") from error
 
 
@@ -237,22 +280,31 @@ def _quiet() -> Iterator[None]:
 
 def _to_raw(dataset: "Dataset", source: str, split: str, image: str | None, label: str | None) -> RawImages:
     """Select the image and the label column."""
-    from datasets import Image
-
     column = _image_column(dataset, source, image)
     labels, classes = _read_labels(dataset, source, label)
-    # Encoded bytes, not images: `RawImages` decodes them, and its errors name the image.
-    items = EncodedColumn(dataset.select_columns([column]).cast_column(column, Image(decode=False)), column)
-    return RawImages(items, NumberedNames(f"{source} ({split})", len(dataset)), labels, classes, split)
+    names = NumberedNames(f"{source} ({split})", len(dataset))
+    return RawImages(_encoded(dataset, column), names, labels, classes, split)
 
 
-def _image_column(dataset: "Dataset", source: str, name: str | None) -> str:
-    """The named column of images, or the only one: declared as images, or a struct with `bytes`, as in parquet."""
+def _encoded(dataset: "Dataset", column: str) -> EncodedColumn:
+    """A column as encoded bytes, not images: `RawImages` decodes them, and its errors name the image."""
+    from datasets import Image
+
+    return EncodedColumn(dataset.select_columns([column]).cast_column(column, Image(decode=False)), column)
+
+
+def _image_columns(dataset: "Dataset") -> list[str]:
+    """Names of the columns declared as images; if there are none, of structs with `bytes`, as in parquet."""
     from datasets import Image
 
     declared = [name for name, feature in dataset.features.items() if isinstance(feature, Image)]
     structs = [name for name, feature in dataset.features.items() if isinstance(feature, dict) and "bytes" in feature]
-    found = declared or structs
+    return declared or structs
+
+
+def _image_column(dataset: "Dataset", source: str, name: str | None) -> str:
+    """The named column of images, or the only one."""
+    found = _image_columns(dataset)
     if name is None and len(found) == 1:
         return found[0]
     if name in found:
@@ -263,7 +315,7 @@ def _image_column(dataset: "Dataset", source: str, name: str | None) -> str:
     given = "" if name is None else f"dataset.reader.image={name} is not one of them: "
     raise DataError(
         f"dataset.source={source} has the columns of images {', '.join(found)}; {given}choose one with "
-        f"+dataset.reader.image={found[0]}."
+        f"+dataset.reader.image={found[0]}{', or give dataset=paired for pairs' if len(found) == 2 else ''}."
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,13 +13,13 @@ from gan_lab.data.arguments import check_at_least, check_choice
 from gan_lab.data.base import REALS_SEED, REFERENCE, TrainingData
 from gan_lab.data.cache import CACHES, DecodedImages, cache_bytes, decode_all
 from gan_lab.data.content import DataContent, fingerprint, quick_hash
-from gan_lab.data.decode import Decoder, refused
+from gan_lab.data.decode import Decoder, ImageDecoder, refused
 from gan_lab.data.exclude import read_excluded, without
 from gan_lab.data.file_loader import FileLoader
 from gan_lab.data.loaders import MemoryLoader, ResumableLoader
 from gan_lab.data.pixels import flip_coin, flip_where, to_unit_range
 from gan_lab.data.raw import RawImages, shortened
-from gan_lab.data.sampler import ChangingSampler, EpochSampler, shuffle
+from gan_lab.data.sampler import ChangingSampler, EpochSampler, IndexSampler, shuffle
 from gan_lab.data.summary import class_names, summary
 from gan_lab.errors import DataError
 from gan_lab.noise import mix
@@ -51,11 +52,14 @@ class ImageData(TrainingData):
         max_images: Train on this many images, chosen by the seed; None for all.
         budget_images: Default for the number of real images that a run sees; only stored here.
         exclude: A `duplicates.csv` of `gan-lab duplicates`: its images are excluded, before `max_images` applies.
-        filter: Filter for resizing: "lanczos", or "box" for means of pixels.
+        filter: Filter for resizing: "lanczos", "bicubic", "nearest", or "box" for means of pixels.
 
     Raises:
         ConfigError: A value is not allowed.
     """
+
+    decoder_class: ClassVar[type[Decoder]] = Decoder
+    """Conversion of the images."""
 
     def __init__(
         self,
@@ -79,7 +83,7 @@ class ImageData(TrainingData):
         filter: str = "lanczos",
     ) -> None:
         super().__init__(DataSpec(channels, resolution, num_classes), batch_size, seed, budget_images)
-        self._decoder = Decoder(channels, resolution, fit, background, min_resolution, filter)
+        self._decoder = self.decoder_class(channels, resolution, fit, background, min_resolution, filter)
         if num_classes is not None:
             check_at_least("dataset.num_classes", num_classes, 1)
         check_at_least("dataset.num_workers", num_workers, 0)
@@ -109,6 +113,16 @@ class ImageData(TrainingData):
         if self.max_images is not None and self.max_images < len(raw):
             raw = raw.at(shuffle(len(raw), mix(self.seed, _SUBSET))[: self.max_images].sort().values)
         return raw
+
+    @property
+    def _batch_decoder(self) -> ImageDecoder:
+        """Decoder of the images of batches, which may be cached."""
+        return self._decoder
+
+    @property
+    def _cached(self) -> DecodedImages | None:
+        """The decoded images, if they are cached as evaluations need them; else these decode images on demand."""
+        return self._decoded
 
     @property
     def size(self) -> int:
@@ -177,19 +191,24 @@ class ImageData(TrainingData):
             if self.batch_sizes is None
             else ChangingSampler(self.size, self.batch_sizes, *arguments)
         )
-        self._loader = self._make_loader(sampler, for_cuda=processes.device.type == "cuda")
+        return self.loader_with(sampler)
+
+    def loader_with(self, sampler: IndexSampler) -> ResumableLoader:
+        """Batches of the set in the order of a sampler; `train_dataloader` has the order of this set."""
+        self._decode()
+        self._loader = self._make_loader(sampler, for_cuda=self._processes.device.type == "cuda")
         return self._loader
 
-    def _make_loader(self, sampler: EpochSampler | ChangingSampler, for_cuda: bool) -> ResumableLoader:
+    def _make_loader(self, sampler: IndexSampler, for_cuda: bool) -> ResumableLoader:
         """Loader of the cached or undecoded images; batches are page-locked if they must be copied to a CUDA device."""
         if self._decoded is not None:
             return MemoryLoader(self._decoded, sampler, for_cuda and self._decoded.images.device.type == "cpu")
         labels = self._kept_labels(self._raw.labels)
-        return FileLoader(self._raw, labels, self._decoder, sampler, self.on_error, self.num_workers, for_cuda)
+        return FileLoader(self._raw, labels, self._batch_decoder, sampler, self.on_error, self.num_workers, for_cuda)
 
     def teardown(self, stage: str | None = None) -> None:
         """End the worker processes."""
-        if isinstance(self._loader, FileLoader):
+        if self._loader is not None:
             self._loader.close()
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
@@ -209,11 +228,11 @@ class ImageData(TrainingData):
         self.setup()
         if count > self.size:
             raise DataError(f"The data set has {self.size} images, fewer than the {count} to be shown.")
-        chosen = shuffle(self.size, mix(self.seed, REFERENCE))
-        if self._decoded is not None:
-            images = self._decoded.images
-            return to_unit_range(images[chosen[:count].to(images.device)].cpu())
-        return to_unit_range(self._decode_first(chosen.tolist(), count))
+        if self._cached is not None:
+            images = self._cached.images
+            chosen = shuffle(self.size, mix(self.seed, REFERENCE))[:count]
+            return to_unit_range(images[chosen.to(images.device)].cpu())
+        return to_unit_range(self._decode_first(shuffle(len(self._raw), mix(self.seed, REFERENCE)).tolist(), count))
 
     @cached_property
     def content(self) -> DataContent:
@@ -233,8 +252,8 @@ class ImageData(TrainingData):
 
     def _images_at(self, places: Tensor, count: int) -> Tensor:
         """The first `count` images at these places in the set, or fewer; float32 (n, C, H, W) in [-1, 1] on the CPU."""
-        if self._decoded is not None:
-            images = self._decoded.images
+        if self._cached is not None:
+            images = self._cached.images
             return to_unit_range(images[places[:count].to(images.device)].cpu())
         found = list(islice(self._readable(places.tolist()), count))
         size = self._decoder.resolution
@@ -246,7 +265,7 @@ class ImageData(TrainingData):
 
     def reals(self, count: int | None, batch_size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
         """See `TrainingData.reals`."""
-        self._decode()
+        self._decode_for_evaluation()
         if count is not None and count > self.size:
             raise DataError(
                 f"evaluation.real_images={count}, but {self.source} has {self.size} images; give a smaller number, or "
@@ -261,20 +280,20 @@ class ImageData(TrainingData):
 
     def named(self, batch_size: int) -> Iterator[tuple[Tensor, list[str]]]:
         """See `TrainingData.named`."""
-        self._decode()
+        self._decode_for_evaluation()
         raw = self._raw
         for images, positions in self._chunks(torch.arange(len(raw)), None, batch_size):
             yield to_unit_range(images), [raw.name(position) for position in positions.tolist()]
 
     def _chunks(self, order: Tensor, count: int | None, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Chunks of the first `count` readable images in this order: uint8 images, and their positions in the set."""
-        chunks = self._from_files if self._decoded is None else self._from_cache
+        chunks = self._from_files if self._cached is None else self._from_cache
         return chunks(order, count, batch_size)
 
     def _from_cache(self, order: Tensor, count: int | None, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """`_chunks` of the decoded images."""
-        assert self._decoded is not None
-        images = self._decoded.images
+        assert self._cached is not None
+        images = self._cached.images
         places = torch.full_like(order, -1)
         places[self._positions] = torch.arange(len(images))
         places = places[order]
@@ -292,7 +311,7 @@ class ImageData(TrainingData):
             chosen, order = order[: min(batch_size, left)], order[min(batch_size, left) :]
             try:
                 numbered = replace(self._raw.at(chosen), labels=chosen)
-                decoded = self._decode_all(numbered, progress=False)
+                decoded = self._decode_all(numbered, self._decoder, progress=False)
             except DataError:
                 if self.on_error == "stop":
                     raise
@@ -306,11 +325,11 @@ class ImageData(TrainingData):
 
     def _decode(self) -> None:
         """Decode the set at the first call, if it is to be cached."""
-        raw, processes = self._raw, self._processes
-        place = self._choose_cache(self.cache, cache_bytes(len(raw), self.spec.channels, self._decoder.resolution))
+        raw, processes, decoder = self._raw, self._processes, self._batch_decoder
+        place = self._choose_cache(self.cache, cache_bytes(len(raw), decoder.channels, decoder.resolution))
         if place != "none" and self._decoded is None:
             numbered = replace(raw, labels=torch.arange(len(raw)))  # identify the images that were not skipped
-            decoded = self._decode_all(numbered, progress=processes.rank == 0)
+            decoded = self._decode_all(numbered, decoder, progress=processes.rank == 0)
             assert decoded.labels is not None
             self._positions = decoded.labels
             labels = None if raw.labels is None else raw.labels[self._positions]
@@ -318,9 +337,13 @@ class ImageData(TrainingData):
         if place == "device" and self._decoded is not None:
             self._decoded = self._decoded.to(processes.device)
 
-    def _decode_all(self, raw: RawImages, progress: bool) -> DecodedImages:
+    def _decode_for_evaluation(self) -> None:
+        """Decode the set as for batches, so that evaluations can use the cache."""
+        self._decode()
+
+    def _decode_all(self, raw: RawImages, decoder: ImageDecoder, progress: bool) -> DecodedImages:
         try:
-            return decode_all(raw, self._decoder, self.on_error, progress)
+            return decode_all(raw, decoder, self.on_error, progress)
         except DataError as error:
             raise refused(error) if self.on_error == "stop" else error from error
 
@@ -337,13 +360,21 @@ class ImageData(TrainingData):
         return torch.stack(images)
 
     def _readable(self, positions: Sequence[int]) -> Iterator[Tensor]:
-        """The images at these positions, uint8 (C, H, W), with `on_error="skip"` without those that cannot be read."""
-        for position in positions:
-            try:
-                yield self._decoder(self._raw, position)
-            except DataError as error:
-                if self.on_error == "stop":
-                    raise refused(error) from error
+        return readable(self._raw, self._decoder, positions, self.on_error)
+
+
+def readable(raw: RawImages, decoder: ImageDecoder, positions: Sequence[int], on_error: str) -> Iterator[Tensor]:
+    """The images at these positions, uint8 (C, H, W), with `on_error="skip"` without those that cannot be read.
+
+    Raises:
+        DataError: An image cannot be read and `on_error` is "stop".
+    """
+    for position in positions:
+        try:
+            yield decoder(raw, position)
+        except DataError as error:
+            if on_error == "stop":
+                raise refused(error) from error
 
 
 def _check_labels(raw: RawImages, source: str, num_classes: int | None) -> None:

@@ -50,25 +50,10 @@ def read_image_folder(source: str) -> RawImages:
         DataError: The path does not exist, is neither a folder nor a zip file, or contains no image; or its labels
             cannot be determined.
     """
-    path = existing_path(source)
-    if path.is_dir():
-        files = _files_below(path)
-        names = _images(files, source)
-        items: FolderFiles | ZipMembers = FolderFiles(path, names)
-        listing = None
-        if LABELS_FILE in files:
-            refuse_huge({LABELS_FILE: (path / LABELS_FILE).stat().st_size}, [LABELS_FILE], path, MAX_TEXT_BYTES)
-            listing = (path / LABELS_FILE).read_bytes()
-    else:
-        sizes = sizes_in_zip(path)
-        names = _images(sizes, source)
-        refuse_huge(sizes, names, path)
-        refuse_huge(sizes, [LABELS_FILE], path, MAX_TEXT_BYTES)
-        items = ZipMembers(path, names)
-        listing = ZipMembers(path, [LABELS_FILE])[0] if LABELS_FILE in sizes else None
-    if not names:
-        raise DataError(f"dataset.source={source} contains no images; the supported extensions are {_extensions()}.")
-    full = [f"{path}/{name}" for name in names]
+    items = find_images(source)
+    path, names = items.path, items.names
+    full = items.full_names()
+    listing = _listing(path)
     if listing is not None:
         return RawImages(items, full, *listed_labels(listing, names, f"{source}/{LABELS_FILE}"))
     below = _without_common_folder(names)
@@ -76,18 +61,62 @@ def read_image_folder(source: str) -> RawImages:
     return RawImages(items, full, labels, classes, unlabeled="" if labels is not None else why_unlabeled(below))
 
 
-class FolderFiles:
-    """Files below a folder, as a sequence of paths."""
+def find_images(source: str) -> "FolderFiles | ZipMembers":
+    """The image files below a folder or inside a zip file, in the order of their names.
 
-    def __init__(self, folder: Path, names: list[str]) -> None:
-        self.folder = folder
+    Raises:
+        DataError: The path does not exist, is neither a folder nor a zip file, or contains no image.
+    """
+    path = existing_path(source)
+    if path.is_dir():
+        items: FolderFiles | ZipMembers = FolderFiles(path, _images(_files_below(path), source))
+    else:
+        sizes = sizes_in_zip(path)
+        items = ZipMembers(path, _images(sizes, source))
+        refuse_huge(sizes, items.names, path)
+    if not len(items):
+        raise DataError(f"dataset.source={source} contains no images; the supported extensions are {_extensions()}.")
+    return items
+
+
+def _listing(path: Path) -> bytes | None:
+    """Content of the file `dataset.json` at the top of a folder or zip file; None if there is none."""
+    if path.is_dir():
+        file = path / LABELS_FILE
+        sizes = {LABELS_FILE: file.stat().st_size} if file.is_file() else {}
+    else:
+        sizes = sizes_in_zip(path)
+    if LABELS_FILE not in sizes:
+        return None
+    refuse_huge(sizes, [LABELS_FILE], path, MAX_TEXT_BYTES)
+    return (path / LABELS_FILE).read_bytes() if path.is_dir() else ZipMembers(path, [LABELS_FILE])[0]
+
+
+class _Files:
+    """Files of a folder or an archive.
+
+    Args:
+        path: The folder or archive.
+        names: Names of the files in it.
+    """
+
+    def __init__(self, path: Path, names: list[str]) -> None:
+        self.path = path
         self.names = names
 
     def __len__(self) -> int:
         return len(self.names)
 
+    def full_names(self) -> list[str]:
+        """Names with the path, for messages."""
+        return [f"{self.path}/{name}" for name in self.names]
+
+
+class FolderFiles(_Files):
+    """Files below a folder, as a sequence of paths."""
+
     def __getitem__(self, position: int, /) -> Path:
-        return self.folder / self.names[position]
+        return self.path / self.names[position]
 
     def file_size(self, position: int) -> int:
         """Size of the file in bytes; 0 if it has disappeared."""
@@ -97,7 +126,7 @@ class FolderFiles:
             return 0
 
 
-class ZipMembers:
+class ZipMembers(_Files):
     """Members of a zip file, as a sequence of bytes.
 
     Every process opens the file itself: after a fork the file position would be shared, and an open file cannot be
@@ -105,12 +134,8 @@ class ZipMembers:
     """
 
     def __init__(self, path: Path, names: list[str]) -> None:
-        self.path = path
-        self.names = names
+        super().__init__(path, names)
         self._opened: tuple[int, zipfile.ZipFile] | None = None
-
-    def __len__(self) -> int:
-        return len(self.names)
 
     def __getitem__(self, position: int, /) -> bytes:
         return self._archive().read(self.names[position])

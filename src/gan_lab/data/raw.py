@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -16,6 +16,8 @@ from gan_lab.errors import DataError
 
 MAX_FILE_BYTES = 2**30
 """Largest image file that is read; larger ones are not images, or would take all memory."""
+
+Raw = TypeVar("Raw", bound="RawImages")
 
 Item = bytes | Path | np.ndarray
 """Encoded bytes, the path of an image file, or pixels as uint8 (H, W) or (H, W, 3)."""
@@ -95,7 +97,7 @@ class RawImages:
     def __len__(self) -> int:
         return len(self.items)
 
-    def at(self, positions: Tensor) -> "RawImages":
+    def at(self: Raw, positions: Tensor) -> Raw:
         """The images at these positions, int64 (M,), with their names and labels."""
         labels = None if self.labels is None else self.labels[positions]
         return replace(

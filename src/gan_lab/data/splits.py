@@ -29,9 +29,13 @@ def names_of(split: str) -> tuple[str, ...]:
     return (split, *(name for names in SPLIT_NAMES if split in names for name in names if name != split))
 
 
-def unknown_split(part: Part, folder: Path, known: Iterable[str]) -> DataError:
+class UnknownSplit(DataError):
+    """A data set has no split of this name."""
+
+
+def unknown_split(part: Part, folder: Path, known: Iterable[str]) -> UnknownSplit:
     """The error for a split that is not in a folder, which has those of `known`."""
     names = sorted(set(known))
     listed = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)
     noun = "splits" if len(names) > 1 else "split"
-    return DataError(f"dataset.reader.split={part.split} is not in {folder}; it has the {noun} {listed}.")
+    return UnknownSplit(f"dataset.reader.split={part.split} is not in {folder}; it has the {noun} {listed}.")

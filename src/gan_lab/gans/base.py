@@ -1,6 +1,7 @@
 """Base class of all algorithms: the training loop, the averaged networks and the counters."""
 
 import copy
+import math
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -83,6 +84,7 @@ class AdversarialModule(LightningModule):
         # The latest values that the log callback sent to the loggers; the progress bar shows them.
         self.latest: dict[str, float] = {}
         self._examples: Batch | None = None
+        self._most_examples = 0.0  # the largest number that was asked for
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning notes the current hook dozens of times a batch. For this plain attribute torch's search for
@@ -230,11 +232,11 @@ class AdversarialModule(LightningModule):
 
     def examples(self, count: int) -> Batch:
         """A batch of `count` real samples, the same at each call; repeated if the data set has fewer."""
-        if self._examples is None:
+        if self._examples is None or count > self._most_examples:
             trainer = cast(Any, self.trainer)
             data = trainer.datamodule
             found = data.examples(count) if data is not None else next(iter(trainer.train_dataloader))
-            self._examples = self.prepare(found)
+            self._examples, self._most_examples = self.prepare(found), count if data is not None else math.inf
         rows = torch.arange(count) % self.batch_size(self._examples)
         return {key: value[rows] for key, value in self._examples.items()}
 

@@ -1,4 +1,4 @@
-"""Base class of metrics that compare features of generated and of real images."""
+"""Base classes of metrics of image features: with an extractor, and of generated and real images."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -16,36 +16,24 @@ _HASHED_AT_ONCE = 4096  # rows; bounds the extra memory of the hash
 _HASH = 0x48415348  # seed of the hash's factors; arbitrary, but fixed
 
 
-class FeatureMetric(Metric):
-    """Base of metrics that compare generated with real images by features of an extractor.
+class ExtractorMetric(Metric):
+    """Base of metrics of features of an extractor.
 
     The extractor stays in evaluation mode and runs without gradients. It is not a submodule: it follows the metric to
-    other devices, but is in neither `state_dict` nor `parameters()`. Features become float64 before any statistics. The
-    statistics of the real images survive `reset_generated`; `real_state` and `load_real_state` transfer them between
-    runs. Values with different extractors, or from different numbers of images, are not comparable; `protocol` has
-    both.
-
-    This class stores all features, 8 d bytes for each image, and gathers them over processes; a subclass may store
-    less.
+    other devices, but is in neither `state_dict` nor `parameters()`. Features become float64 before any statistics.
 
     Args:
         extractor: Images (n, ...) to features (n, d). Its attributes `name` and `fingerprint`, if it has them, are part
             of the protocol. None if the images are features already.
+        kwargs: Options of torchmetrics.
     """
 
     is_differentiable = False
     full_state_update = False
-    real_kind: ClassVar[str] = "features"
-    """Kind of `real_state`; metrics of the same kind with the same extractor can load each other's."""
 
-    real: list[Tensor]  # chunks (n, width), float64; both lists become one tensor when processes are synchronized
-    generated: list[Tensor]
-
-    def __init__(self, extractor: nn.Module | None = None) -> None:
-        super().__init__(dist_sync_fn=_gather)
+    def __init__(self, extractor: nn.Module | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self._extractor = ((nn.Identity() if extractor is None else extractor).eval(),)  # in a tuple: not registered
-        self.add_state("real", [], "cat")
-        self.add_state("generated", [], "cat")
 
     @property
     def extractor(self) -> nn.Module:
@@ -57,6 +45,63 @@ class FeatureMetric(Metric):
         """The extractor's `name`, or the name of its class if it has none."""
         return str(getattr(self.extractor, "name", type(self.extractor).__name__))
 
+    def extractor_protocol(self) -> Protocol:
+        """Settings that the features depend on."""
+        entries = {name: getattr(self.extractor, name, None) for name in ("fingerprint", "preprocessing")}
+        return {"extractor": self.extractor_name, **{f"extractor_{name}": value for name, value in entries.items()}}
+
+    def _finite_features(self, images: Tensor, which: str) -> Tensor:
+        """Features (n, d) of images, float64, checked to be finite; `which` images they are, for a message."""
+        with torch.no_grad():
+            features = self.extractor(images)
+        if features.dim() != 2 and isinstance(self.extractor, nn.Identity):
+            raise ValueError(
+                f"Feature distances need an extractor for samples of shape {tuple(features.shape)}: choose one, as in "
+                "extractor=efflite0."
+            )
+        if features.dim() != 2:
+            raise ValueError(
+                f"Features must be (n, d), but extractor {self.extractor_name} returns {tuple(features.shape)}."
+            )
+        features = features.double()
+        wrong = len(features) - int(features.isfinite().all(1).sum())
+        if wrong:
+            raise ValueError(
+                f"The {which} features are not finite: extractor {self.extractor_name} returns NaN or infinity "
+                f"for {wrong} of {len(features)} images."
+            )
+        return features
+
+    def _apply(self, fn: Callable[..., Any], exclude_state: Any = "") -> nn.Module:
+        self.extractor._apply(fn)
+        return super()._apply(fn, exclude_state)
+
+
+class FeatureMetric(ExtractorMetric):
+    """Base of metrics that compare generated with real images by features of an extractor.
+
+    The statistics of the real images survive `reset_generated`; `real_state` and `load_real_state` transfer them
+    between runs. Values with different extractors, or from different numbers of images, are not comparable; `protocol`
+    has both.
+
+    This class stores all features, 8 d bytes for each image, and gathers them over processes; a subclass may store
+    less.
+
+    Args:
+        extractor: See `ExtractorMetric`.
+    """
+
+    real_kind: ClassVar[str] = "features"
+    """Kind of `real_state`; metrics of the same kind with the same extractor can load each other's."""
+
+    real: list[Tensor]  # chunks (n, width), float64; both lists become one tensor when processes are synchronized
+    generated: list[Tensor]
+
+    def __init__(self, extractor: nn.Module | None = None) -> None:
+        super().__init__(extractor, dist_sync_fn=_gather)
+        self.add_state("real", [], "cat")
+        self.add_state("generated", [], "cat")
+
     @property
     def protocol(self) -> Protocol:
         """Settings that the value depends on, to be reported with it; the counts are those of this process."""
@@ -65,11 +110,6 @@ class FeatureMetric(Metric):
             "real_images": self._count(_joined(self.real)),
             "generated_images": self._count(_joined(self.generated)),
         }
-
-    def extractor_protocol(self) -> Protocol:
-        """Settings that the features depend on."""
-        entries = {name: getattr(self.extractor, name, None) for name in ("fingerprint", "preprocessing")}
-        return {"extractor": self.extractor_name, **{f"extractor_{name}": value for name, value in entries.items()}}
 
     def update(self, images: Tensor, real: bool = False) -> None:
         """Add a batch of images.
@@ -117,30 +157,13 @@ class FeatureMetric(Metric):
         self._computed = None  # the cached value belongs to other real images
 
     def _features(self, images: Tensor, real: bool) -> Tensor:
-        """Features (n, d) of images, float64, checked to be finite."""
-        with torch.no_grad():
-            features = self.extractor(images)
-        if features.dim() != 2 and isinstance(self.extractor, nn.Identity):
-            raise ValueError(
-                f"Feature distances need an extractor for samples of shape {tuple(features.shape)}: choose one, as in "
-                "extractor=efflite0."
-            )
-        if features.dim() != 2:
-            raise ValueError(
-                f"Features must be (n, d), but extractor {self.extractor_name} returns {tuple(features.shape)}."
-            )
+        """Features (n, d) of images, float64, checked to be finite and as many as those of earlier images."""
+        features = self._finite_features(images, _which(real))
         before = {self._length(part) for part in (*self.real[:1], *self.generated[:1])}
         if before - {features.shape[1]}:
             raise ValueError(
                 f"Extractor {self.extractor_name} returns {features.shape[1]} features for each image, but earlier "
                 f"images had {max(before)}."
-            )
-        features = features.double()
-        wrong = len(features) - int(features.isfinite().all(1).sum())
-        if wrong:
-            raise ValueError(
-                f"The {_which(real)} features are not finite: extractor {self.extractor_name} returns NaN or infinity "
-                f"for {wrong} of {len(features)} images."
             )
         return features
 
@@ -170,10 +193,6 @@ class FeatureMetric(Metric):
         if count < needed:
             raise ValueError(f"{type(self).__name__} needs at least {needed} {_which(real)} images, but has {count}.")
         return rows
-
-    def _apply(self, fn: Callable[..., Any], exclude_state: Any = "") -> nn.Module:
-        self.extractor._apply(fn)
-        return super()._apply(fn, exclude_state)
 
 
 def in_order(rows: Tensor) -> Tensor:

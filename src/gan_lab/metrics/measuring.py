@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -17,10 +18,13 @@ from torchmetrics import Metric
 
 from gan_lab.errors import ConfigError, DataError
 from gan_lab.files import atomic_write, open_to_append, read_text, set_aside, write_text
+from gan_lab.metrics.held_out import Translated
 from gan_lab.metrics.naming import log_name, values_by_log_key
 from gan_lab.metrics.protocol import Measurement, MeasurementProtocol, read_results
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 COLUMNS = ("images_seen", "weights", "key", "value", "ideal_value", "protocol")
 
@@ -29,16 +33,18 @@ Labeled = tuple[Tensor, Tensor | None]
 
 
 def measure(
-    metrics: Mapping[str, Metric], chunks: Iterable[Labeled], seconds: dict[str, float] | None = None
+    metrics: Mapping[str, Metric],
+    chunks: Iterable[Labeled | Translated],
+    seconds: dict[str, float] | None = None,
 ) -> dict[str, dict[str, float]]:
     """Values of every metric on the same generated samples.
 
     Metrics that compare with real samples keep their real statistics. Metrics with `takes_labels` also receive the
-    labels.
+    labels, those with `needs_targets` the targets.
 
     Args:
         metrics: By name.
-        chunks: Generated samples and their labels, in chunks.
+        chunks: Generated samples and their labels, or with their targets, in chunks.
         seconds: Times are added to it: of generating the `samples`, of updating the metrics (`features`), and of
             computing each metric, under its name.
 
@@ -52,14 +58,11 @@ def measure(
         getattr(metric, "reset_generated", metric.reset)()
     seconds = {} if seconds is None else seconds
     count = 0
-    for samples, labels in _timed(chunks, seconds):
-        count += len(samples)
+    for chunk in _timed(chunks, seconds):
+        count += len(chunk[0])
         with value_errors_as_config_errors(), _clock(seconds, "features"):
-            for metric in metrics.values():
-                if getattr(metric, "takes_labels", False):
-                    metric.update(samples, labels=labels)
-                else:
-                    metric.update(samples)
+            for name, metric in metrics.items():
+                metric.update(chunk[0], **_extra_inputs(name, metric, chunk))
     found = {}
     for name, metric in metrics.items():
         with value_errors_as_config_errors(), _clock(seconds, name):
@@ -67,7 +70,23 @@ def measure(
     return found
 
 
-def _timed(chunks: Iterable[Labeled], seconds: dict[str, float]) -> Iterator[Labeled]:
+def _extra_inputs(name: str, metric: Metric, chunk: Labeled | Translated) -> dict[str, Tensor | None]:
+    """What `update` of a metric takes besides the samples.
+
+    Raises:
+        ValueError: The samples have no targets, and the metric needs them.
+    """
+    if getattr(metric, "needs_targets", False):
+        if not isinstance(chunk, Translated) or chunk.targets is None:
+            raise ValueError(
+                f"metrics={name} compares translations with their targets, and these samples have none: choose another "
+                "metric, or train with dataset=paired"
+            )
+        return {"targets": chunk.targets}
+    return {"labels": chunk[1]} if getattr(metric, "takes_labels", False) else {}
+
+
+def _timed(chunks: Iterable[T], seconds: dict[str, float]) -> Iterator[T]:
     """Yield the chunks, adding the time that each takes to `seconds`."""
     iterator = iter(chunks)
     while True:

@@ -7,6 +7,10 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torchmetrics import Metric
 
+PREFIXES = {"ema": "eval/", "raw": "eval/raw/", "copy": "eval/copy/"}
+"""Prefixes of log keys by what was measured: samples of the averaged or of the raw generator; or, as a baseline of
+translations, the source images themselves."""
+
 _OF_INCEPTION = {"fd": "fid", "kd": "kid"}
 
 
@@ -30,6 +34,16 @@ def short_count(samples: int) -> str:
     return f"{samples // 1000}k" if samples % 1000 == 0 else str(samples)
 
 
+def weights_of(key: str) -> str:
+    """What a log key is a value of: a key of `PREFIXES`."""
+    return next((name for name in ("raw", "copy") if key.startswith(PREFIXES[name])), "ema")
+
+
+def without_prefix(key: str) -> str:
+    """A log key without its prefix, one of `PREFIXES`."""
+    return key.removeprefix(PREFIXES[weights_of(key)])
+
+
 def metric_of_key(key: str, names: Iterable[str]) -> str | None:
     """Name of the metric that a log key belongs to, the longest match (`fd_class` before `fd`), or None.
 
@@ -39,7 +53,7 @@ def metric_of_key(key: str, names: Iterable[str]) -> str | None:
     """
     if not key.startswith("eval/"):
         return None
-    bare = key.removeprefix("eval/").removeprefix("raw/")
+    bare = without_prefix(key)
     prefixes = {prefix: name for name in names for prefix in (name, _OF_INCEPTION.get(name, name))}
     fitting = [prefix for prefix in prefixes if f"{bare}_".startswith(f"{prefix}_")]
     return prefixes[max(fitting, key=len)] if fitting else None

@@ -37,7 +37,13 @@ class Section:
 SECTIONS = (
     Section(
         "Metrics of the samples",
-        (Panel(r"eval/(?:raw/)?(?!raw/|seconds)(.+)", "{}", "The averaged and the raw generator."),),
+        (
+            Panel(
+                r"eval/(?:raw/|copy/)?(?!raw/|copy/|seconds)(.+)",
+                "{}",
+                "The averaged and the raw generator; of translations also the untranslated images.",
+            ),
+        ),
     ),
     Section(
         "Losses",
@@ -130,10 +136,14 @@ def arranged(keys: Iterable[str]) -> list[tuple[Section, list[Chart]]]:
     return found
 
 
+_LINES = {"eval/raw/": "raw", "eval/copy/": "untranslated"}
+"""Names of the lines of a metric by their prefix; others are of the averaged generator."""
+
+
 def line_name(key: str, chart: Chart) -> str:
     """Name of a line in the legend: its key without the prefix common to the chart."""
     if key.startswith("eval/") and key != "eval/seconds":
-        return "raw" if key.startswith("eval/raw/") else "averaged"
+        return next((name for prefix, name in _LINES.items() if key.startswith(prefix)), "averaged")
     if len(chart.keys) == 1:
         return key.rpartition("/")[2].replace("_", " ")
     parts = [each.split("/") for each in chart.keys]

@@ -16,6 +16,7 @@ from gan_lab.durations import duration
 from gan_lab.errors import DataError
 from gan_lab.figures import evenly
 from gan_lab.files import refuse_links
+from gan_lab.metrics.naming import PREFIXES, weights_of
 from gan_lab.metrics.protocol import Measurement
 from gan_lab.pages.embedding import embedded
 from gan_lab.pages.layout import Chart, arranged, line_name
@@ -138,9 +139,10 @@ def _headline(run: RunFolder, reason: str) -> str:
 def _tiles(run: RunFolder) -> list[dict[str, str]]:
     tiles = []
     for key, record in run.records.items():
-        if not key.startswith("eval/raw/"):
-            raw = run.records.get(key.replace("eval/", "eval/raw/", 1))
-            detail = [f"raw {number(raw.value)}"] if raw else []
+        if weights_of(key) == "ema":
+            others = {"raw": PREFIXES["raw"], "untranslated": PREFIXES["copy"]}
+            found = {name: run.records.get(key.replace("eval/", prefix, 1)) for name, prefix in others.items()}
+            detail = [f"{name} {number(record.value)}" for name, record in found.items() if record]
             detail += [f"perfect {number(record.ideal_value)}"] if record.ideal_value is not None else []
             detail += [origin] if (origin := run.origin(key)) else []
             tiles.append(

@@ -15,6 +15,7 @@ from gan_lab.durations import duration
 from gan_lab.errors import DataError
 from gan_lab.files import leads_out, read_text, refuse_links
 from gan_lab.keys import leaves
+from gan_lab.metrics.naming import PREFIXES, weights_of
 from gan_lab.metrics.protocol import Measurement
 from gan_lab.runs import findings
 from gan_lab.runs.findings import Finding
@@ -200,7 +201,7 @@ class RunFolder:
         lines = [line for line in self._lines("evaluations.csv") if line.get("key") and line.get("protocol")]
         return [
             (
-                f"eval/{'raw/' if line.get('weights') == 'raw' else ''}{line['key']}",
+                PREFIXES.get(str(line.get("weights")), PREFIXES["ema"]) + line["key"],
                 _float(line.get("images_seen")),
                 _dict(_json(line["protocol"])),
                 line,
@@ -502,8 +503,8 @@ def _seen(measured: Measurement | None) -> int:
 
 
 def raw_last(keys: Iterable[str]) -> list[str]:
-    """Log keys with those of the raw generator at the end."""
-    return sorted(keys, key=lambda key: key.startswith("eval/raw/"))
+    """Log keys with those of the raw generator, and of untranslated images, at the end."""
+    return sorted(keys, key=lambda key: list(PREFIXES).index(weights_of(key)))
 
 
 def is_of_training(key: str) -> bool:
