@@ -10,6 +10,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from gan_lab.callbacks.sample_grids import FIXED_LATENTS, SampleGrids
+from gan_lab.config.build import build, build_network
+from gan_lab.config.compose import compose
+from gan_lab.errors import ConfigError
 from gan_lab.figures import image_grid
 from gan_lab.gans.conditions import FromData, Labels
 from gan_lab.gans.cyclegan import CycleGAN
@@ -18,8 +21,10 @@ from gan_lab.noise import Noise
 from gan_lab.regularizers.features import FeatureMatching
 from gan_lab.regularizers.penalties import R1, R2
 from gan_lab.types import Batch
+from tests.conftest import TINY
 from tests.gans.test_image_condition import Data, fit
 from tests.gans.test_logit_maps import Patches
+from tests.helpers.model_data import small_data
 from tests.helpers.player_updates import (
     assert_micro_batches_make_no_difference,
     changes_per_update,
@@ -248,3 +253,24 @@ def test_the_identity_term_needs_equal_channels() -> None:
     with pytest.raises(ValueError, match=r"images have 1 and 3 channels; set algorithm\.identity_weight=0, or equal"):
         make(generator)
     make(generator, options={"identity_weight": 0})
+
+
+@pytest.mark.parametrize("architecture", ["resnet_translator", "unet"])
+def test_networks_of_the_back_direction_have_the_other_channels(architecture: str) -> None:
+    settings = ("model=cyclegan", *small_data("cyclegan"), "dataset.source_channels=3", "dataset.direction=BtoA")
+    cfg = compose(*TINY, *settings, f"architecture={architecture}")
+    networks = {name: build_network(cfg, name) for name in NETWORKS}
+    source, image, latents = torch.zeros(2, 3, 32, 32), torch.zeros(2, 1, 32, 32), torch.zeros(2, 0)
+    assert networks["generator"](latents, source).shape == image.shape
+    assert networks["back_generator"](latents, image).shape == source.shape
+    for name, images in (("discriminator", image), ("back_discriminator", source)):
+        assert networks[name](images).shape == (2, 6, 6)
+    assert cfg.architecture.back_generator.width == cfg.architecture.generator.width == 8
+
+
+def test_the_config_refuses_the_identity_term_of_other_channels(tiny) -> None:
+    settings = ("model=cyclegan", *small_data("cyclegan"), "dataset.source_channels=3")
+    with pytest.raises(ConfigError, match="images have 3 and 1 channels; set algorithm"):
+        build(tiny(*settings))
+    with pytest.raises(ConfigError, match="set conditioning=source_image and dataset=unpaired"):
+        build(tiny("model=cyclegan", *small_data("cyclegan"), "conditioning=none"))

@@ -212,6 +212,12 @@ CATALOG = (
         "a reconstructor of latents; the discriminator scores pairs of latent and sample",
         "Stacked-MNIST runs as repeated by the code of PacGAN; networks of DCGAN",
     ),
+    Entry(
+        "cyclegan", "CycleGAN", "Zhu et al. (2017)", "1703.10593", "gan_lab.gans.cyclegan.CycleGAN",
+        "two generators between two sets of images without pairs, which undo each other; two discriminators with pools "
+        "of earlier images",
+        "the authors' PyTorch code",
+    ),
 )  # fmt: skip
 
 
