@@ -20,8 +20,10 @@ if TYPE_CHECKING:
         list_runs,
         memorization,
         prepare,
+        probe,
         report,
         sample,
+        visualize,
     )
     from gan_lab.config.compose import compose, config_dir
     from gan_lab.sampling.pretrained import PretrainedGenerator, load
@@ -44,8 +46,10 @@ __all__ = [
     "load",
     "memorization",
     "prepare",
+    "probe",
     "report",
     "sample",
+    "visualize",
 ]
 
 _ELSEWHERE = {"compose": "config.compose", "config_dir": "config.compose"} | dict.fromkeys(

@@ -48,12 +48,13 @@ STRIP = 8
 class SampleGrids(Callback):
     """Write grids of samples of the averaged and of the raw generator from fixed latents, and an animation.
 
-    For class-conditional algorithms each class or code, at most ten, has rows of its own, with its name or number and
-    the same latents as the others, and `real.png` has real images in the same rows; for image-conditional ones a grid
-    shows source, output and target side by side. Files: `real.png`, `ema_<images seen>.png`,
-    `raw_<images seen>.png`, `ema.gif` and `final.png`. 2-D points are shown as densities,
-    together in `strip.png` at the end; `field_<images seen>.png` and `field.gif` show the points of the raw generator
-    over the discriminator's logits, if single points have logits. W&B and TensorBoard receive the figures as well.
+    For class-conditional algorithms each class or code, at most ten, has rows of its own, with its name or number
+    and the same latents as the others, and `real.png` has real images in the same rows; for image-conditional ones
+    a grid shows source, output and target side by side, or without pairs the source as reconstructed from the
+    output. Files: `real.png`, `ema_<images seen>.png`, `raw_<images seen>.png`, `ema.gif` and `final.png`. 2-D
+    points are shown as densities, together in `strip.png` at the end; `field_<images seen>.png` and `field.gif`
+    show the points of the raw generator over the discriminator's logits, if single points have logits. W&B and
+    TensorBoard receive the figures as well.
 
     If a run is resumed from a checkpoint that is not its newest, `.aside` is appended to the names of later figures,
     until the same figures are drawn again.
@@ -160,7 +161,7 @@ class SampleGrids(Callback):
             if self._extent is not None and _is_number(condition):
                 figure = colored_densities(samples, condition.cpu(), self._extent)
             elif examples is None:
-                figure = draw_samples(*_with_sources(module, samples, condition), self._extent)
+                figure = draw_samples(*_with_sources(module, samples, latents, condition, average), self._extent)
             else:
                 groups = samples.chunk(len(examples))
                 figure = draw_classes(groups, _names(trainer, module, examples), *self._class_shape(len(examples)))
@@ -220,16 +221,21 @@ def _names(trainer: Any, module: AdversarialModule, examples: Tensor) -> list[st
     return names_of(range(len(examples)), module.condition.names(trainer.datamodule.classes))
 
 
-def _with_sources(module: AdversarialModule, samples: Tensor, condition: Tensor | None) -> tuple[Tensor, int | None]:
-    """Images of a grid and their number in a row; for image conditions, source, output and target of each sample."""
+def _with_sources(
+    module: AdversarialModule, samples: Tensor, latents: Tensor, condition: Tensor | None, average: bool
+) -> tuple[Tensor, int | None]:
+    """Images of a grid and their number in a row; for image conditions, three images of each sample.
+
+    These are its source, the sample, and its target or, without pairs, what it becomes when it is translated back.
+    """
     if not module.condition.needs_batch or condition is None or condition.dim() != samples.dim() or samples.dim() != 4:
         return samples, None
     channels, resolution = samples.shape[1], samples.shape[-1]
-    targets = module.reals(module.examples(len(samples))).cpu()
+    beside = module.shown_beside(samples, latents, average).cpu()
     triples = [
         _converted(condition.cpu(), channels, resolution),
         samples,
-        _converted(targets, channels, resolution),
+        _converted(beside, channels, resolution),
     ]
     rows = torch.stack(triples, 1).flatten(0, 1)  # (3 n, C, H, W)
     return rows, 3 * max(1, round(math.sqrt(len(samples) / 3)))

@@ -62,11 +62,9 @@ class AdversarialModule(LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.generator = generator
-        copies = {
-            name: copy.deepcopy(network).requires_grad_(False).eval()
-            for name, network in {"generator": generator, **(averaged or {})}.items()
-        }
-        self.averaged = nn.ModuleDict(copies)
+        self.averaged = nn.ModuleDict()
+        for name, network in {"generator": generator, **(averaged or {})}.items():
+            self.average(name, network)
         self.latent = latent
         self.condition: Condition = condition or Labels()
         self.averaging = averaging or Averaging()
@@ -93,6 +91,15 @@ class AdversarialModule(LightningModule):
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
+
+    def average(self, name: str, network: nn.Module) -> None:
+        """Average the weights of a network, besides the generator's. Called in the constructor.
+
+        Args:
+            name: The attribute of the network.
+            network: The network.
+        """
+        self.averaged[name] = copy.deepcopy(network).requires_grad_(False).eval()
 
     @abstractmethod
     def players(self) -> Mapping[str, Player]:
@@ -239,6 +246,16 @@ class AdversarialModule(LightningModule):
             self._examples, self._most_examples = self.prepare(found), count if data is not None else math.inf
         rows = torch.arange(count) % self.batch_size(self._examples)
         return {key: value[rows] for key, value in self._examples.items()}
+
+    def shown_beside(self, samples: Tensor, latents: Tensor, average: bool) -> Tensor:
+        """What a grid shows beside the source of each sample and the sample itself: by default the real samples.
+
+        Args:
+            samples: Samples (n, ...) for the conditions of `sample_inputs`.
+            latents: Their latents (n, latent.dim).
+            average: Whether they are those of the averaged weights.
+        """
+        return self.reals(self.examples(len(samples)))
 
     def get_extra_state(self) -> dict[str, int]:
         return {"images_seen": self.images_seen, "batches_seen": self.batches_seen, "averaged_at": self.averaged_at}
