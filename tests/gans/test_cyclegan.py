@@ -19,6 +19,7 @@ from gan_lab.gans.cyclegan import CycleGAN
 from gan_lab.losses.adversarial import LeastSquares, NonSaturating, RelativisticAverageHinge
 from gan_lab.noise import Noise
 from gan_lab.regularizers.features import FeatureMatching
+from gan_lab.regularizers.path_length import PathLength
 from gan_lab.regularizers.penalties import R1, R2
 from gan_lab.types import Batch
 from tests.conftest import TINY
@@ -242,6 +243,8 @@ def test_refusals() -> None:
         make(condition=Labels())
     with pytest.raises(ValueError, match=r"^generator_batches=2 is for samples of new latents"):
         make(generator_batches=2)
+    with pytest.raises(ValueError, match=r"^regularizer=path_length follows samples through their latents, and model="):
+        make(penalties={"path_length": PathLength()})
     for key in ("cycle_weight", "identity_weight", "pool_size"):
         with pytest.raises(ValueError, match=rf"^algorithm\.{key}=-1 is not allowed: it must be at least 0$"):
             make(options={key: -1})

@@ -35,6 +35,7 @@ class PathLength(CheckedPenalty, nn.Module):
 
     per_sample: ClassVar[bool] = True
     player_kind: ClassVar[str] = "generator"
+    needs_latents: ClassVar[bool] = True
     mean: Tensor
 
     def __init__(
