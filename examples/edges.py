@@ -2,7 +2,8 @@
 
     python examples/edges.py images.zip pairs 64
 
-reads a folder or zip file and writes squares of 64 pixels: B is the image on white, A its edges, black on white.
+reads a folder or zip file and writes squares of 64 pixels: B is the image on white, A its edges, black on white. Every
+tenth pair is in the split test, the others are in train.
 """
 
 import sys
@@ -40,14 +41,14 @@ def edges(image: Image.Image) -> Image.Image:
 
 
 def main(source: Path, target: Path, size: int) -> None:
-    for side in ("A", "B"):
-        (target / side).mkdir(parents=True)
     count = 0
     for name, image in images(source):
         square = on_white(image, size)
-        stem = Path(name).stem
-        square.save(target / "B" / f"{stem}.png")
-        edges(square).save(target / "A" / f"{stem}.png")
+        split = "test" if count % 10 == 9 else "train"
+        for domain, result in (("A", edges(square)), ("B", square)):
+            folder = target / domain / split
+            folder.mkdir(parents=True, exist_ok=True)
+            result.save(folder / f"{Path(name).stem}.png")
         count += 1
     print(f"{count} pairs in {target}")
 

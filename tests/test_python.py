@@ -44,6 +44,8 @@ CALLS: dict[str, dict[str, Any]] = {
     "prepare": {"dataset": "digits", "dataset.max_images": 10, "resolutions": [4, 8]},
     "probe": {"labels_per_class": None, "validation": 10, "test": 10, "costs": [0.01], "device": "cpu"},
     "visualize": {"images": 20, "count": 2, "device": "cpu"},
+    "forget": {"concept.rule": "bright", "samples": 8, "held_out": 3, "test_samples": 4, "drop": [2], "device": "cpu"},
+    "directions": {"samples": 50, "directions": 2, "count": 2, "distances": [-1, 1], "device": "cpu"},
     "report": {},
     "compare": {"show": ["train/*/adversarial"]},
     "bench": QUICK,
@@ -53,8 +55,9 @@ CALLS: dict[str, dict[str, Any]] = {
 """Overrides that make each command quick; a run, the folder of runs or a file comes first."""
 
 TAKES_A_RUN = (
-    "sample", "interpolate", "export", "import", "evaluate", "memorization", "probe", "visualize", "report", "compare",
-    "runs",
+    "sample", "interpolate", "export", "import", "evaluate", "memorization", "probe", "visualize", "forget",
+    "directions", "report",
+    "compare", "runs",
 )  # fmt: skip
 
 

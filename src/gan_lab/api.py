@@ -21,9 +21,11 @@ from gan_lab.config.targets import allowing
 
 if TYPE_CHECKING:
     from gan_lab.benchmark.report import Bench
+    from gan_lab.commands.directions import FoundDirections
     from gan_lab.commands.duplicates import DuplicateList
     from gan_lab.commands.evaluate import Evaluation
     from gan_lab.commands.export import Exported
+    from gan_lab.commands.forget import Forgotten
     from gan_lab.commands.import_weights import Imported
     from gan_lab.commands.interpolate import Animation
     from gan_lab.commands.list import Choices
@@ -114,6 +116,20 @@ def visualize(*arguments: Argument, **settings: Any) -> "Visualization":
     from gan_lab.commands import visualize as module
 
     return _call(module.visualize, "visualize", "run", arguments, settings)
+
+
+def forget(*arguments: Argument, **settings: Any) -> "Forgotten":
+    """Find and drop the maps that draw a concept: `forget("runs/my-run", **{"concept.rule": "bright"})`."""
+    from gan_lab.commands import forget as module
+
+    return _call(module.forget, "forget", "run", arguments, settings)
+
+
+def directions(*arguments: Argument, **settings: Any) -> "FoundDirections":
+    """Find directions along which samples change: `directions("runs/my-run", method="sefa")`."""
+    from gan_lab.commands import directions as module
+
+    return _call(module.directions, "directions", "run", arguments, settings)
 
 
 def duplicates(*arguments: Argument, **settings: Any) -> "DuplicateList":

@@ -15,7 +15,7 @@ from gan_lab.config.schema import CONF
 from gan_lab.data.digits import read_digits
 from gan_lab.gans.catalog import CATALOG
 
-SIDE = 32
+SIZE = 32
 LARGE = ("biggan", "biggan_deep", "sagan")
 """Models of images of at least 32 pixels."""
 
@@ -36,10 +36,10 @@ POINT_MODELS = [name for name in MODELS if not needs_sources(name)]
 def small_data(model: str, resolution: int = 16) -> tuple[str, ...]:
     """Overrides for digits of at least this resolution, or for 48 pairs of blurred and sharp digits of 32 pixels."""
     if not needs_sources(model):
-        return (f"dataset.resolution={SIDE if model in LARGE else resolution}",)
+        return (f"dataset.resolution={SIZE if model in LARGE else resolution}",)
     return (
         f"dataset.source={pairs_folder()}",
-        f"dataset.resolution={SIDE}",
+        f"dataset.resolution={SIZE}",
         "dataset.channels=1",
         "dataset.source_channels=1",
         "architecture.discriminator.layers=2",
@@ -52,8 +52,8 @@ def pairs_folder() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="pairs-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     digits = torch.from_numpy(read_digits().items[:48]).float()[:, None]
-    sharp = F.interpolate(digits, (SIDE, SIDE))
-    blurred = F.interpolate(F.avg_pool2d(digits, 2), (SIDE, SIDE))
+    sharp = F.interpolate(digits, (SIZE, SIZE))
+    blurred = F.interpolate(F.avg_pool2d(digits, 2), (SIZE, SIZE))
     for name, images in (("A", blurred), ("B", sharp)):
         (folder / name).mkdir()
         for number, image in enumerate(images.byte()):

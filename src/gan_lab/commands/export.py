@@ -19,7 +19,7 @@ from gan_lab.metrics.protocol import Measurement, MeasurementProtocol, read_resu
 from gan_lab.runs.folder import RunFolder
 from gan_lab.runs.latest import run_named
 from gan_lab.sampling.export_file import SUFFIX, Stored, read_card, write_export
-from gan_lab.sampling.pretrained import load, read_stored
+from gan_lab.sampling.pretrained import PretrainedGenerator, load, read_stored
 from gan_lab.version import __version__
 
 NEEDED = ("architecture.generator", "wrapper.generator", "latent", "conditioning", "data_content")
@@ -69,13 +69,22 @@ def export(cfg: DictConfig) -> Exported:
         raise ConfigError(f"out={cfg.out} is not allowed: it must be a file name that ends with {SUFFIX}.")
     if cfg.out is not None and file.exists():
         raise ConfigError(f"out={cfg.out} exists already: give another file name, or delete the file.")
-    sample = load(stored.file, cfg.weights, "cpu").sample(1)  # check that the generator works
+    generator = load(stored.file, cfg.weights, "cpu")
+    sample = generator.sample(1, condition=_blank_source(generator))  # check that the generator works
     file.parent.mkdir(parents=True, exist_ok=True)
     write_export(file, stored.state, _card(stored, sample))
     card, _ = read_card(file)
     beside = file.with_suffix(".json")
     write_text(beside, json.dumps(card, indent=2) + "\n")
     return Exported(file, card, beside, stored.file)
+
+
+def _blank_source(generator: PretrainedGenerator) -> Tensor | None:
+    """A gray source image for a generator from images to images; None for another generator."""
+    if not generator.condition.needs_batch:
+        return None
+    options = generator.config.architecture.generator
+    return torch.zeros(1, options.source_channels, options.resolution, options.resolution)
 
 
 def _card(stored: Stored, sample: Tensor) -> dict[str, Any]:

@@ -41,6 +41,19 @@ def _are_costs(value: Any) -> bool:
     return len(value) > 0 and value[0] > 0 and all(first < second for first, second in pairwise(value))
 
 
+PIXEL_RULES = ("bright", "dark", "red", "green", "blue", "different")
+"""Rules that make a mask of the pixels of samples, as in `gan_lab.analysis.concepts`, which imports torch."""
+
+_RECTANGLE = "[left, top, right, bottom] as fractions of the image, left < right and top < bottom, or null"
+
+
+def _is_rectangle(value: Any) -> bool:
+    if value is None:
+        return True
+    left, top, right, bottom = value if len(value) == 4 else (1, 1, 0, 0)
+    return bool(0 <= left < right <= 1 and 0 <= top < bottom <= 1)
+
+
 _COUNT = Rule("count", lambda v: v >= 1, "at least 1")
 _COLUMNS = Rule("columns", lambda v: v is None or v >= 1, "at least 1, or null for a square")
 _BATCH_SIZE = Rule("batch_size", lambda v: v >= 1, "at least 1")
@@ -122,6 +135,33 @@ RULES: dict[str, tuple[Rule | Choice, ...]] = {
         Rule("images", lambda v: v is None or v >= 1, "at least 1, or null for all"),
         Choice("rule", ("relu", "leaky", "plain")),
     ),
+    "forget": (
+        _COUNT,
+        _WEIGHTS,
+        _BATCH_SIZE,
+        Rule("concept.rule", lambda v: v is None or v in PIXEL_RULES, f"{', '.join(PIXEL_RULES)}, or null"),
+        Rule("concept.rectangle", _is_rectangle, _RECTANGLE),
+        Rule("insert", _is_rectangle, _RECTANGLE),
+        Rule("samples", lambda v: v >= 2, "at least 2"),
+        Rule("held_out", lambda v: v >= 1, "at least 1"),
+        Rule("test_samples", lambda v: v >= 1, "at least 1"),
+        Rule("random_sets", lambda v: v >= 1, "at least 1"),
+        Rule("show", lambda v: v >= 1, "at least 1"),
+        Rule("drop", lambda v: all(each >= 1 for each in v), "a list of numbers of at least 1"),
+    ),
+    "directions": (
+        _COUNT,
+        _WEIGHTS,
+        _BATCH_SIZE,
+        Choice("method", ("pca", "sefa", "boundary")),
+        Rule("space", lambda v: v in (None, "z", "w"), "z, w, or null"),
+        Rule("rule", lambda v: v is None or v in PIXEL_RULES[:-1], f"{', '.join(PIXEL_RULES[:-1])}, or null"),
+        Rule("directions", lambda v: v >= 1, "at least 1"),
+        Rule("samples", lambda v: v >= 2, "at least 2"),
+        Rule("tail", lambda v: 0 < v <= 0.5, "in (0, 0.5]"),
+        Rule("show", lambda v: v >= 0, "at least 0"),
+        Rule("distances", lambda v: len(v) > 0, "a list of numbers"),
+    ),
     "duplicates": (
         _COUNT,
         _BATCH_SIZE,
@@ -185,6 +225,31 @@ def _check_memorization(cfg: DictConfig) -> None:
     check_extractor(cfg, _dataset(cfg))
 
 
+def _check_concept(cfg: DictConfig) -> None:
+    given = [name for name in ("rule", "rectangle", "masks", "boxes") if cfg.concept[name] is not None]
+    if len(given) != 1:
+        what = " and ".join(f"concept.{name}" for name in given) or "none"
+        raise ConfigError(
+            "A concept needs exactly one of concept.rule, concept.rectangle, concept.masks and concept.boxes, not "
+            f"{what}."
+        )
+    if given[0] in ("masks", "boxes"):
+        existing_path(cfg.concept[given[0]], f"concept.{given[0]}")
+    if cfg.held_out >= cfg.samples:
+        raise ConfigError(f"held_out={cfg.held_out} is not allowed: it must be less than samples={cfg.samples}.")
+
+
+def _check_score(cfg: DictConfig) -> None:
+    given = [name for name in ("rule", "scores") if cfg[name] is not None]
+    if cfg.method == "boundary" and len(given) != 1:
+        raise ConfigError(f"method=boundary needs one of rule and scores, not {' and '.join(given) or 'none'}.")
+    if cfg.method != "boundary" and (given or cfg.orthogonal_to):
+        key = given[0] if given else "orthogonal_to"
+        raise ConfigError(f"{key}={cfg[key]} has no effect with method={cfg.method}: it is for method=boundary.")
+    for file in (*cfg.orthogonal_to, *([cfg.scores] if cfg.scores else [])):
+        existing_path(file, "orthogonal_to" if file in cfg.orthogonal_to else "scores")
+
+
 def _check_training(cfg: DictConfig) -> None:
     if cfg.resume is not None:
         check_exists(Path(cfg.resume))
@@ -235,6 +300,8 @@ CHECKS: dict[str, tuple[Callable[[DictConfig], None], ...]] = {
     "memorization": (_check_out, _check_memorization),
     "probe": (_check_out, _check_run),
     "visualize": (_check_out, _check_run),
+    "forget": (_check_out, _check_concept, _check_run),
+    "directions": (_check_out, _check_score, _check_run),
     "prepare": (_check_source,),
     "duplicates": (_check_out, _check_source),
     "report": (_check_report,),
