@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gan_lab.commands.forget import Forgotten
     from gan_lab.commands.import_weights import Imported
     from gan_lab.commands.interpolate import Animation
+    from gan_lab.commands.invert import Inverted
     from gan_lab.commands.list import Choices
     from gan_lab.commands.memorization import MemorizationResult
     from gan_lab.commands.prepare import Prepared
@@ -130,6 +131,13 @@ def directions(*arguments: Argument, **settings: Any) -> "FoundDirections":
     from gan_lab.commands import directions as module
 
     return _call(module.directions, "directions", "run", arguments, settings)
+
+
+def invert(*arguments: Argument, **settings: Any) -> "Inverted":
+    """Find latents whose samples are nearest to images: `invert("runs/my-run", images="photo.png")`."""
+    from gan_lab.commands import invert as module
+
+    return _call(module.invert, "invert", "run", arguments, settings)
 
 
 def duplicates(*arguments: Argument, **settings: Any) -> "DuplicateList":

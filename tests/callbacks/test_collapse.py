@@ -16,7 +16,8 @@ from gan_lab.config.compose import compose
 from gan_lab.errors import CollapseError, ConfigError
 from gan_lab.training.fit import fit
 from tests.conftest import TINY
-from tests.helpers.model_data import MODELS, small_data
+from tests.helpers.model_data import small_data
+from tests.helpers.representatives import MODELS
 
 RULE = Rule(diversity=0.25, in_class=0.5, explosion=50.0, patience=3, warmup_images=100)
 OVERRIDES = [override for override in TINY if override != "~callbacks.collapse"]

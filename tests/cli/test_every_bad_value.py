@@ -66,6 +66,7 @@ COMMANDS = {
         "random_sets=1",
     ),
     "directions": ("run=run", "samples=20", "directions=2", "count=2", "distances=[1]"),
+    "invert": ("run=run", "count=2", "steps=2", "starts=1"),
     "prepare": ("dataset=digits", "dataset.max_images=8", "dataset.resolution=8", "out=prepared"),
     "duplicates": ("dataset=digits", "dataset.max_images=8", "dataset.resolution=8"),
     "runs": ("root=.",),

@@ -9,8 +9,9 @@ from gan_lab.regularizers.penalties import R1
 from gan_lab.regularizers.weights import HistoricalAveraging
 from gan_lab.training.fit import fit
 from tests.gans.test_every_model import ON_POINTS
-from tests.helpers.model_data import MODELS, POINT_MODELS, small_data
+from tests.helpers.model_data import POINT_MODELS, small_data
 from tests.helpers.points_gan import make_gan
+from tests.helpers.representatives import MODELS
 
 
 @pytest.mark.parametrize("penalty", [R1, HistoricalAveraging])

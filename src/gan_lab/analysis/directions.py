@@ -55,7 +55,7 @@ def principal_directions(points: Tensor, count: int) -> Directions:
 
 
 def regressed_directions(latents: Tensor, maps: Tensor, count: int) -> Directions:
-    """Directions of the latents that move along the principal components of activations (GANSpace, section 3.1).
+    """Directions of the latents that follow the principal components of activations (GANSpace, section 3.1).
 
     The activations' coordinates in units of their standard deviation predict the latents by least squares; the rows of
     the solution, normalized, are the directions.

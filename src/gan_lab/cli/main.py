@@ -64,6 +64,7 @@ COMMANDS = {
     "directions": Command(
         "Inspect", "find directions along which samples change", "gan_lab.commands.directions:directions"
     ),
+    "invert": Command("Inspect", "find latents of given images", "gan_lab.commands.invert:invert"),
     "prepare": Command(
         "Data", "decode a data set once, at all resolutions of growing networks", "gan_lab.commands.prepare:prepare"
     ),
@@ -92,6 +93,7 @@ FOLDER_KEYS = {
     "visualize": "run",
     "forget": "run",
     "directions": "run",
+    "invert": "run",
     "report": "run",
     "compare": "runs",
     "runs": "root",
@@ -130,6 +132,7 @@ Examples
   gan-lab visualize                                       what activates the maps of its discriminator
   gan-lab forget concept.rule=bright                      which of its generator's maps draw strokes
   gan-lab directions                                      directions of its latents along which samples change
+  gan-lab invert images=photo.png                         latents whose sample is nearest to an image
   gan-lab prepare dataset=digits out=prepared/digits      a data set decoded once, at every resolution from 4 pixels on
   gan-lab duplicates dataset=digits                       images that a training set contains more than once
   gan-lab runs                                            all runs, their progress and how they ended

@@ -196,10 +196,10 @@ def _others(space: Space, dim: int, cfg: DictConfig) -> list[Tensor]:
     return [vector for file in cfg.orthogonal_to for vector in read_directions(Path(file), space.name, dim).vectors]
 
 
-def _moved(
+def _shifted(
     space: Space, stored: DirectionFile, number: int, distance: float, points: Tensor, condition: Tensor | None
 ) -> Tensor:
-    """Samples on the CPU, moved along a direction."""
+    """Samples on the CPU, shifted along a direction."""
     return space.generate(points + distance * stored.deviations[number] * stored.vectors[number], condition).cpu()
 
 
@@ -212,7 +212,7 @@ def _table(
     before = space.generate(some, given).cpu()
 
     def change(directions: DirectionFile, number: int) -> str:
-        return f"{(_moved(space, directions, number, _STEP, some, given) - before).abs().mean():.3f}"
+        return f"{(_shifted(space, directions, number, _STEP, some, given) - before).abs().mean():.3f}"
 
     name = "fraction of the variance" if cfg.method == "pca" else "eigenvalue"
     rows = [["direction", name, f"mean change of pixels at {_STEP:g}"]]
@@ -231,7 +231,7 @@ def _table_of_scores(
         return rows
     some, given = points[:_MEASURED], None if condition is None else condition[:_MEASURED]
     for distance in cfg.distances:
-        found = [_by_rule(_moved(space, each, 0, distance, some, given), cfg).mean() for each in (stored, beside)]
+        found = [_by_rule(_shifted(space, each, 0, distance, some, given), cfg).mean() for each in (stored, beside)]
         rows.append([f"{distance:g}", *(f"{score:.4f}" for score in found)])
     return rows
 
@@ -239,9 +239,9 @@ def _table_of_scores(
 def _figure(
     space: Space, stored: DirectionFile, number: int, points: Tensor, condition: Tensor | None, cfg: DictConfig
 ) -> Image.Image:
-    """A row for each sample, moved along a direction."""
+    """A row for each sample, shifted along a direction."""
     some, given = points[: cfg.count], None if condition is None else condition[: cfg.count]
-    columns = [_moved(space, stored, number, distance, some, given) for distance in cfg.distances]
+    columns = [_shifted(space, stored, number, distance, some, given) for distance in cfg.distances]
     if columns[0].dim() != 4:
         raise ConfigError(f"{space.loaded.path} generates points: gan-lab directions is for images.")
     rows = [(f"{row}", [enlarged(column[row], _SIZE) for column in columns]) for row in range(len(some))]

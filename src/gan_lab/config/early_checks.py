@@ -61,6 +61,7 @@ _WEIGHTS = Choice("weights", ("ema", "raw"))
 _TRUNCATION = Rule("truncation", lambda v: v is None or v >= 0, "at least 0, or null for none")
 _FORM = Choice("truncation_form", ("resample", "scale"))
 _CUTOFF = Rule("truncation_cutoff", lambda v: v is None or v >= 1, "at least 1, or null for all layers")
+_SPACE = Rule("space", lambda v: v in (None, "z", "w"), "z, w, or null")
 _NOISE = Choice("noise", ("fixed", "random"))
 _BATCH_NORM = Choice("batch_norm", ("running", "standing", "batch"))
 
@@ -154,13 +155,24 @@ RULES: dict[str, tuple[Rule | Choice, ...]] = {
         _WEIGHTS,
         _BATCH_SIZE,
         Choice("method", ("pca", "sefa", "boundary")),
-        Rule("space", lambda v: v in (None, "z", "w"), "z, w, or null"),
+        _SPACE,
         Rule("rule", lambda v: v is None or v in PIXEL_RULES[:-1], f"{', '.join(PIXEL_RULES[:-1])}, or null"),
         Rule("directions", lambda v: v >= 1, "at least 1"),
         Rule("samples", lambda v: v >= 2, "at least 2"),
         Rule("tail", lambda v: 0 < v <= 0.5, "in (0, 0.5]"),
         Rule("show", lambda v: v >= 0, "at least 0"),
         Rule("distances", lambda v: len(v) > 0, "a list of numbers"),
+    ),
+    "invert": (
+        _COUNT,
+        _WEIGHTS,
+        Choice("fit", ("crop", "pad", "stretch")),
+        Choice("distance", ("pixels", "discriminator")),
+        _SPACE,
+        Rule("steps", lambda v: v >= 1, "at least 1"),
+        Rule("starts", lambda v: v >= 1, "at least 1"),
+        Rule("lr", lambda v: v is None or v > 0, "greater than 0, or null"),
+        Rule("prior_weight", lambda v: v >= 0, "at least 0"),
     ),
     "duplicates": (
         _COUNT,
@@ -250,6 +262,11 @@ def _check_score(cfg: DictConfig) -> None:
         existing_path(file, "orthogonal_to" if file in cfg.orthogonal_to else "scores")
 
 
+def _check_images(cfg: DictConfig) -> None:
+    if cfg.images is not None:
+        existing_path(cfg.images, "images")
+
+
 def _check_training(cfg: DictConfig) -> None:
     if cfg.resume is not None:
         check_exists(Path(cfg.resume))
@@ -302,6 +319,7 @@ CHECKS: dict[str, tuple[Callable[[DictConfig], None], ...]] = {
     "visualize": (_check_out, _check_run),
     "forget": (_check_out, _check_concept, _check_run),
     "directions": (_check_out, _check_score, _check_run),
+    "invert": (_check_out, _check_images, _check_run),
     "prepare": (_check_source,),
     "duplicates": (_check_out, _check_source),
     "report": (_check_report,),

@@ -329,6 +329,22 @@ class Directions(Draws):
 
 
 @dataclass
+class Invert(Draws):
+    """Top level of `conf/invert.yaml`."""
+
+    images: str | None = None
+    count: int = MISSING
+    fit: str = MISSING
+    space: str | None = None
+    labels: Any = None
+    distance: str = MISSING
+    steps: int = MISSING
+    starts: int = MISSING
+    lr: float | None = None
+    prior_weight: float = MISSING
+
+
+@dataclass
 class Duplicates(ReadsData):
     """Top level of `conf/duplicates.yaml`."""
 
@@ -423,7 +439,7 @@ SCHEMAS = {
     "train": Train, "sample": Sample, "interpolate": Interpolate, "export": Export, "import": Import,
     "evaluate": Evaluate, "memorization": Memorization, "duplicates": Duplicates, "prepare": Prepare, "report": Report,
     "probe": Probe, "visualize": Visualize, "forget": Forget,
-    "directions": Directions,
+    "directions": Directions, "invert": Invert,
     "compare": Compare, "bench": Bench, "list": List, "runs": Runs,
 }  # fmt: skip
 """Schema of the config of each command."""

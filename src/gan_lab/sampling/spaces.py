@@ -1,4 +1,4 @@
-"""Spaces in which points of a generator are moved: latents (z), or styles that are the same in all layers (w)."""
+"""Spaces of points that a generator turns into samples: latents (z), or styles that are the same in all layers (w)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gan_lab.errors import ConfigError
 from gan_lab.gans.latents import LatentPrior
-from gan_lab.layers.style_mapping import has_styles
+from gan_lab.layers.style_mapping import has_styles, samples_of_styles, styles_of
 from gan_lab.sampling.pretrained import Given, PretrainedGenerator
 
 SPACES = ("z", "w")
@@ -33,12 +33,22 @@ class Space:
             return latents, given
         return self.loaded.styles(latents, given)[:, 0].cpu(), given
 
+    @torch.no_grad()
     def generate(self, points: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Samples float32 (n, ...) on the generator's device, for points (n, dim) inside the support of the prior."""
+        """Samples float32 (n, ...) on the generator's device, for points (n, dim), see `inside`."""
+        return self.with_graph(self.inside(points), condition)
+
+    def with_graph(self, points: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Samples float32 (n, ...) on the generator's device with the graph of the points (n, dim)."""
+        generator = self.loaded.generator
+        device = next(generator.parameters()).device
+        points, condition = points.to(device), None if condition is None else condition.to(device)
         if self.name == "z":
-            return self.loaded.generate(self.inside(points), condition)
-        layers = self.loaded.styles(torch.zeros(1, self.loaded.config.latent.dim), _first(condition)).shape[1]
-        return self.loaded.generate_from_styles(points[:, None].expand(-1, layers, -1), condition)
+            return generator(points, condition).float()
+        latents = points.new_zeros(len(points), self.loaded.config.latent.dim)
+        layers = styles_of(generator, latents[:1], None if condition is None else condition[:1]).shape[1]
+        styles = points[:, None].expand(-1, layers, -1)
+        return samples_of_styles(generator, styles, latents, condition).float()
 
     def inside(self, points: Tensor) -> Tensor:
         """The nearest points of the support of the prior: the cube of a uniform one."""
@@ -66,7 +76,3 @@ def space_named(name: str | None, loaded: PretrainedGenerator) -> Space:
     if name == "w" and not styles:
         raise ConfigError(f"space=w needs a generator with styles, and that of {loaded.path} has none; set space=z.")
     return Space(loaded, name or ("w" if styles else "z"))
-
-
-def _first(condition: Tensor | None) -> Tensor | None:
-    return None if condition is None else condition[:1]
