@@ -116,7 +116,7 @@ def test_terms_of_the_discriminators() -> None:
 
 def test_identical_translators_change_nothing() -> None:
     terms = generator_terms(make(Affine(1.0, 0.0), Affine(1.0, 0.0)))
-    assert all(terms[f"{side}{name}"] == 0 for side in ("", "back_") for name in ("cycle", "identity"))
+    assert all(terms[f"{prefix}{name}"] == 0 for prefix in ("", "back_") for name in ("cycle", "identity"))
 
 
 def test_opposite_translators_reconstruct() -> None:
@@ -166,7 +166,7 @@ def test_micro_batches_make_no_difference() -> None:
     assert_micro_batches_make_no_difference(lambda **settings: make(options={"pool_size": 3}, **settings))
 
 
-def test_a_pool_that_is_being_filled_is_no_pool() -> None:
+def test_a_pool_has_no_effect_while_it_is_filled() -> None:
     trained = {size: make(options={"pool_size": size}) for size in (0, 3, 8)}
     for module in trained.values():
         train(module, 2)  # 8 images
