@@ -218,6 +218,11 @@ CATALOG = (
         "Stacked-MNIST runs as repeated by the code of PacGAN; networks of DCGAN",
     ),
     Entry(
+        "bigan", "BiGAN and ALI", "Donahue et al. (2017)", "1605.09782", "gan_lab.gans.bigan.BiGAN",
+        "an encoder trained with the generator; the discriminator scores pairs of sample and latent",
+        "the authors' MNIST code; networks of DCGAN",
+    ),
+    Entry(
         "cyclegan", "CycleGAN", "Zhu et al. (2017)", "1703.10593", "gan_lab.gans.cyclegan.CycleGAN",
         "two generators between two sets of images without pairs, which undo each other; two discriminators with pools "
         "of earlier images",
