@@ -47,6 +47,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "forget": {"concept.rule": "bright", "samples": 8, "held_out": 3, "test_samples": 4, "drop": [2], "device": "cpu"},
     "directions": {"samples": 50, "directions": 2, "count": 2, "distances": [-1, 1], "device": "cpu"},
     "invert": {"count": 2, "steps": 2, "starts": 1, "device": "cpu"},
+    "arithmetic": {"a": [0], "b": [1], "c": [2], "device": "cpu"},
     "report": {},
     "compare": {"show": ["train/*/adversarial"]},
     "bench": QUICK,
@@ -57,7 +58,7 @@ CALLS: dict[str, dict[str, Any]] = {
 
 TAKES_A_RUN = (
     "sample", "interpolate", "export", "import", "evaluate", "memorization", "probe", "visualize", "forget",
-    "directions", "invert", "report",
+    "directions", "invert", "arithmetic", "report",
     "compare", "runs",
 )  # fmt: skip
 

@@ -8,6 +8,7 @@ from gan_lab.version import __version__
 
 if TYPE_CHECKING:
     from gan_lab.api import (
+        arithmetic,
         bench,
         compare,
         directions,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PretrainedGenerator",
     "__version__",
+    "arithmetic",
     "bench",
     "compare",
     "compose",

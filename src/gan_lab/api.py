@@ -21,6 +21,7 @@ from gan_lab.config.targets import allowing
 
 if TYPE_CHECKING:
     from gan_lab.benchmark.report import Bench
+    from gan_lab.commands.arithmetic import Arithmetic
     from gan_lab.commands.directions import FoundDirections
     from gan_lab.commands.duplicates import DuplicateList
     from gan_lab.commands.evaluate import Evaluation
@@ -138,6 +139,13 @@ def invert(*arguments: Argument, **settings: Any) -> "Inverted":
     from gan_lab.commands import invert as module
 
     return _call(module.invert, "invert", "run", arguments, settings)
+
+
+def arithmetic(*arguments: Argument, **settings: Any) -> "Arithmetic":
+    """Compute with latents of samples: `arithmetic("runs/my-run", a=[3, 17, 42], b=[5, 8, 60], c=[11, 29, 77])`."""
+    from gan_lab.commands import arithmetic as module
+
+    return _call(module.arithmetic, "arithmetic", "run", arguments, settings)
 
 
 def duplicates(*arguments: Argument, **settings: Any) -> "DuplicateList":

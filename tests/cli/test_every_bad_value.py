@@ -67,6 +67,7 @@ COMMANDS = {
     ),
     "directions": ("run=run", "samples=20", "directions=2", "count=2", "distances=[1]"),
     "invert": ("run=run", "count=2", "steps=2", "starts=1"),
+    "arithmetic": ("run=run", "a=[0]", "b=[1]", "c=[2]"),
     "prepare": ("dataset=digits", "dataset.max_images=8", "dataset.resolution=8", "out=prepared"),
     "duplicates": ("dataset=digits", "dataset.max_images=8", "dataset.resolution=8"),
     "runs": ("root=.",),

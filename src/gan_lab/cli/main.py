@@ -65,6 +65,9 @@ COMMANDS = {
         "Inspect", "find directions along which samples change", "gan_lab.commands.directions:directions"
     ),
     "invert": Command("Inspect", "find latents of given images", "gan_lab.commands.invert:invert"),
+    "arithmetic": Command(
+        "Inspect", "compute A - B + C with latents of samples", "gan_lab.commands.arithmetic:arithmetic"
+    ),
     "prepare": Command(
         "Data", "decode a data set once, at all resolutions of growing networks", "gan_lab.commands.prepare:prepare"
     ),
@@ -94,6 +97,7 @@ FOLDER_KEYS = {
     "forget": "run",
     "directions": "run",
     "invert": "run",
+    "arithmetic": "run",
     "report": "run",
     "compare": "runs",
     "runs": "root",
@@ -133,6 +137,7 @@ Examples
   gan-lab forget concept.rule=bright                      which of its generator's maps draw strokes
   gan-lab directions                                      directions of its latents along which samples change
   gan-lab invert images=photo.png                         latents whose sample is nearest to an image
+  gan-lab arithmetic a=[3,17,42] b=[5,8,60] c=[11,29,77]  A - B + C with latents of samples
   gan-lab prepare dataset=digits out=prepared/digits      a data set decoded once, at every resolution from 4 pixels on
   gan-lab duplicates dataset=digits                       images that a training set contains more than once
   gan-lab runs                                            all runs, their progress and how they ended

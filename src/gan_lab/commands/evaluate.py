@@ -30,6 +30,8 @@ from gan_lab.data.pixels import to_unit_range
 from gan_lab.data.raw import RawImages
 from gan_lab.errors import DataError
 from gan_lab.files import set_aside
+from gan_lab.gans.inference import Inference
+from gan_lab.metrics.encoders import give_encoder
 from gan_lab.metrics.measuring import Labeled, append_records, measure, measurements, to_device, write_results
 from gan_lab.metrics.protocol import Measurement, MeasurementProtocol, common_entries, format_entries, read_results
 from gan_lab.metrics.real_statistics import load_or_compute_real_statistics
@@ -56,6 +58,7 @@ class EvaluationInput:
         folder: Default folder of the results.
         protocol: How the samples were made.
         size: Their channels and resolution; None if they are unknown.
+        inference: Encoder and generator, for metrics of encoders; None without an encoder.
     """
 
     config: DictConfig
@@ -63,6 +66,7 @@ class EvaluationInput:
     folder: Path
     protocol: MeasurementProtocol
     size: tuple[int | None, int | None]
+    inference: Inference | None = None
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ def evaluate(cfg: DictConfig) -> Evaluation | TruncationCurve:
         return _curve(cfg, device)
     evaluation_input = _images(cfg) if cfg.images is not None else _run(cfg, device)
     start = time.perf_counter()
-    metrics, real = _metrics(cfg, evaluation_input.config, evaluation_input.size, device)
+    metrics, real = _metrics(cfg, evaluation_input.config, evaluation_input.size, device, evaluation_input.inference)
     seconds = {"real images": time.perf_counter() - start}
     values = measure(metrics, ((samples.to(device), labels) for samples, labels in evaluation_input.chunks), seconds)
     found = measurements(metrics, values, evaluation_input.protocol, real)
@@ -108,7 +112,11 @@ def evaluate(cfg: DictConfig) -> Evaluation | TruncationCurve:
 
 
 def _metrics(
-    cfg: DictConfig, run: DictConfig, size: tuple[int | None, int | None], device: torch.device
+    cfg: DictConfig,
+    run: DictConfig,
+    size: tuple[int | None, int | None],
+    device: torch.device,
+    inference: Inference | None,
 ) -> tuple[dict[str, Metric], dict[str, str | None]]:
     """The metrics with statistics of the real images of a run's data set, and the entries of these in the protocol."""
     complete = with_data_of(cfg, run)
@@ -116,6 +124,7 @@ def _metrics(
     check_extractor(complete, complete.get("dataset"))
     metrics: dict[str, Metric] = instantiate_each(complete.evaluation.metrics, "evaluation.metrics")
     to_device(metrics, device)
+    give_encoder(metrics, inference)
     has_real = bool(complete.get("dataset"))
     comparing = {k: metric for k, metric in metrics.items() if has_real or not hasattr(metric, "real_is_optional")}
     real = load_or_compute_real_statistics(
@@ -131,7 +140,7 @@ def _curve(cfg: DictConfig, device: torch.device) -> TruncationCurve:
     thresholds = [_threshold(each) for each in cfg.truncation]
     generators = [_adjusted(loaded, cfg, each, None if each is None else cfg.truncation_cutoff) for each in thresholds]
     count, batch_size = cfg.evaluation.samples, cfg.evaluation.batch_size
-    metrics, real = _metrics(cfg, loaded.config, size_of_samples(loaded.config), device)
+    metrics, real = _metrics(cfg, loaded.config, size_of_samples(loaded.config), device, loaded.inference)
     points = []
     for threshold, generator in zip(thresholds, generators, strict=True):
         chunks = progress(generator.chunks(count, cfg.seed, batch_size=batch_size), "samples", -(-count // batch_size))
@@ -159,7 +168,8 @@ def _run(cfg: DictConfig, device: torch.device) -> EvaluationInput:
     protocol = sampling_protocol(cfg, loaded, truncation)
     chunks = loaded.chunks(cfg.evaluation.samples, cfg.seed, batch_size=cfg.evaluation.batch_size)
     chunks = progress(chunks, "samples", -(-cfg.evaluation.samples // cfg.evaluation.batch_size))
-    return EvaluationInput(loaded.config, chunks, folder_of_outputs(path), protocol, size_of_samples(loaded.config))
+    size = size_of_samples(loaded.config)
+    return EvaluationInput(loaded.config, chunks, folder_of_outputs(path), protocol, size, loaded.inference)
 
 
 def _images(cfg: DictConfig) -> EvaluationInput:

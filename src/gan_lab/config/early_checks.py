@@ -54,6 +54,13 @@ def _is_rectangle(value: Any) -> bool:
     return bool(0 <= left < right <= 1 and 0 <= top < bottom <= 1)
 
 
+_SAMPLES = "a list of numbers of samples, from 0"
+
+
+def _are_samples(value: Any) -> bool:
+    return bool(value) and all(number >= 0 for number in value)
+
+
 _COUNT = Rule("count", lambda v: v >= 1, "at least 1")
 _COLUMNS = Rule("columns", lambda v: v is None or v >= 1, "at least 1, or null for a square")
 _BATCH_SIZE = Rule("batch_size", lambda v: v >= 1, "at least 1")
@@ -174,6 +181,16 @@ RULES: dict[str, tuple[Rule | Choice, ...]] = {
         Rule("lr", lambda v: v is None or v > 0, "greater than 0, or null"),
         Rule("prior_weight", lambda v: v >= 0, "at least 0"),
     ),
+    "arithmetic": (
+        _WEIGHTS,
+        _SPACE,
+        Rule("a", _are_samples, _SAMPLES),
+        Rule("b", _are_samples, _SAMPLES),
+        Rule("c", lambda v: v is None or _are_samples(v), f"{_SAMPLES}, or null"),
+        Rule("to", lambda v: v is None or _are_samples(v), f"{_SAMPLES}, or null"),
+        Rule("steps", lambda v: v >= 2, "at least 2"),
+        Rule("noise", lambda v: v >= 0, "at least 0"),
+    ),
     "duplicates": (
         _COUNT,
         _BATCH_SIZE,
@@ -267,6 +284,11 @@ def _check_images(cfg: DictConfig) -> None:
         existing_path(cfg.images, "images")
 
 
+def _check_terms(cfg: DictConfig) -> None:
+    if (cfg.c is None) == (cfg.to is None):
+        raise ConfigError("Arithmetic needs one of c, for A - B + C, and to, for samples to which A - B is added.")
+
+
 def _check_training(cfg: DictConfig) -> None:
     if cfg.resume is not None:
         check_exists(Path(cfg.resume))
@@ -320,6 +342,7 @@ CHECKS: dict[str, tuple[Callable[[DictConfig], None], ...]] = {
     "forget": (_check_out, _check_concept, _check_run),
     "directions": (_check_out, _check_score, _check_run),
     "invert": (_check_out, _check_images, _check_run),
+    "arithmetic": (_check_out, _check_terms, _check_run),
     "prepare": (_check_source,),
     "duplicates": (_check_out, _check_source),
     "report": (_check_report,),

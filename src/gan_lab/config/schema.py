@@ -345,6 +345,21 @@ class Invert(Draws):
 
 
 @dataclass
+class Arithmetic(Draws):
+    """Top level of `conf/arithmetic.yaml`."""
+
+    a: list[int] = MISSING
+    b: list[int] = MISSING
+    c: list[int] | None = None
+    to: list[int] | None = None
+    steps: int = MISSING
+    space: str | None = None
+    rescale: bool = MISSING
+    noise: float = MISSING
+    labels: Any = None
+
+
+@dataclass
 class Duplicates(ReadsData):
     """Top level of `conf/duplicates.yaml`."""
 
@@ -440,6 +455,7 @@ SCHEMAS = {
     "evaluate": Evaluate, "memorization": Memorization, "duplicates": Duplicates, "prepare": Prepare, "report": Report,
     "probe": Probe, "visualize": Visualize, "forget": Forget,
     "directions": Directions, "invert": Invert,
+    "arithmetic": Arithmetic,
     "compare": Compare, "bench": Bench, "list": List, "runs": Runs,
 }  # fmt: skip
 """Schema of the config of each command."""

@@ -44,6 +44,7 @@ class Stored:
         weights: `ema` or `raw`.
         file: The file.
         discriminator: Tensors of the discriminator's state dict; empty if the file has none.
+        encoder: State dict of the encoder; empty without one, and for an export.
     """
 
     config: DictConfig
@@ -52,6 +53,7 @@ class Stored:
     weights: str
     file: Path
     discriminator: Mapping[str, Tensor] = field(default_factory=dict)
+    encoder: Mapping[str, Any] = field(default_factory=dict)
 
 
 def write_export(
