@@ -1,6 +1,6 @@
 """Pretrained generators: loading from a checkpoint or an export, and sampling without the data set."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -24,8 +24,8 @@ from gan_lab.noise import Noise, mix
 from gan_lab.runs.checkpoints import TOO_OLD, find_checkpoint
 from gan_lab.sampling.export_file import SUFFIX, Stored, read_export
 
-WEIGHTS = {"ema": "averaged.generator", "raw": "generator"}
-"""Values of `weights` and their prefixes in a checkpoint's state dict."""
+WEIGHTS = {"ema": "averaged.", "raw": ""}
+"""Values of `weights`, and the prefixes of their networks in a checkpoint's state dict."""
 
 BATCH_NORMS = ("running", "standing", "batch")
 """Statistics that the generator's batch norms use."""
@@ -323,8 +323,8 @@ def load(
     """
     stored = read_stored(path, weights)
     with allowing(allow_targets):
-        generator = _generator(stored)
-        latent, condition = _prior(LatentPrior, stored, "latent"), _condition(stored)
+        generator = network_of(stored)
+        latent, condition = prior_of(stored), condition_of(stored)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return PretrainedGenerator(
         generator=generator.requires_grad_(False).eval().to(device),
@@ -336,22 +336,30 @@ def load(
     )
 
 
-def _generator(stored: Stored) -> nn.Module:
-    """The generator that the config describes, with the stored weights."""
+def network_of(stored: Stored, name: str = "generator") -> nn.Module:
+    """The network of this name that the config describes, with the stored weights.
+
+    Raises:
+        CheckpointError: The config cannot be used, or does not fit the weights.
+    """
     for group in ("architecture", "wrapper"):
-        check_parts(OmegaConf.select(stored.config, f"{group}.generator"), f"{group}.generator", stored.file)
-    if OmegaConf.select(stored.config, "architecture.generator") is None:
-        raise CheckpointError(f"{stored.file} has a config without architecture.generator.")
-    generator = build_network(stored.config, "generator")
+        check_parts(OmegaConf.select(stored.config, f"{group}.{name}"), f"{group}.{name}", stored.file)
+    if OmegaConf.select(stored.config, f"architecture.{name}") is None:
+        raise CheckpointError(f"{stored.file} has a config without architecture.{name}.")
+    network = build_network(stored.config, name)
     try:
-        generator.load_state_dict(stored.state)
+        network.load_state_dict(stored.state)
     except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"{stored.file} does not fit the generator that its own config describes.") from error
-    return generator
+        raise CheckpointError(f"{stored.file} does not fit the {name} that its own config describes.") from error
+    return network
 
 
-def _condition(stored: Stored) -> Condition:
-    """The condition that the config describes."""
+def condition_of(stored: Stored) -> Condition:
+    """The condition that the config describes.
+
+    Raises:
+        CheckpointError: The config cannot be used.
+    """
     node = stored.config.get("conditioning") or OmegaConf.create()
     if "_target_" not in node:
         raise EarlierVersionError(f"{stored.file} {TOO_OLD}")
@@ -362,18 +370,27 @@ def _condition(stored: Stored) -> Condition:
         raise CheckpointError(f"{stored.file} has a config that cannot be used: {str(error).rstrip('.')}.") from error
 
 
-def _prior(kind: Callable[..., Any], stored: Stored, key: str) -> Any:
-    """The prior that the config describes at `key`."""
+def prior_of(stored: Stored) -> LatentPrior:
+    """The prior of the latents that the config describes.
+
+    Raises:
+        CheckpointError: The config cannot be used.
+    """
     try:
-        options = cast(dict[str, Any], OmegaConf.to_container(stored.config.get(key, OmegaConf.create())))
-        check_options(kind, options, key)
-        return kind(**options)
+        options = cast(dict[str, Any], OmegaConf.to_container(stored.config.get("latent", OmegaConf.create())))
+        check_options(LatentPrior, options, "latent")
+        return LatentPrior(**options)
     except (ConfigError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{stored.file} has a config that cannot be used: {str(error).rstrip('.')}.") from error
 
 
-def read_stored(path: str | Path, weights: str) -> Stored:
+def read_stored(path: str | Path, weights: str, network: str = "generator") -> Stored:
     """Weights and config of a generator; see `load` for the arguments.
+
+    Args:
+        path: The file or run folder.
+        weights: `ema` or `raw`.
+        network: Name of the generator, in a model that has several networks of this kind.
 
     Raises:
         CheckpointError: The file does not contain this generator, is damaged, or is of another kind.
@@ -382,13 +399,14 @@ def read_stored(path: str | Path, weights: str) -> Stored:
         raise CheckpointError(unknown_choice("weights", weights, WEIGHTS))
     file = Path(path)
     if file.is_file() and file.suffix == SUFFIX:
-        return read_export(file, weights)
+        stored = read_export(file, weights)
+        return stored if network == "generator" else replace(stored, state=stored.others.get(network, {}))
     checkpoint = find_checkpoint(file)
-    file, prefix = checkpoint.file, WEIGHTS[weights] + "."
+    file, prefix = checkpoint.file, f"{WEIGHTS[weights]}{network}."
     values = checkpoint.take()["state_dict"]
     state = {key.removeprefix(prefix): value for key, value in values.items() if str(key).startswith(prefix)}
     if not state:
-        raise CheckpointError(f"{file} has no {weights} generator: choose the other of weights=ema and weights=raw.")
+        raise CheckpointError(f"{file} has no {weights} {network}: choose the other of weights=ema and weights=raw.")
     return Stored(foreign_config(checkpoint.config, file), state, checkpoint.images_seen, weights, file)
 
 
