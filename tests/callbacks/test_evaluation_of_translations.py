@@ -28,7 +28,7 @@ class HeldOutDigits(Data):
     has_pairs = True
     source, content_hash = "digits", None
 
-    def held_out(self, count: int, batch_size: int) -> Iterator[dict[str, Tensor]]:
+    def held_out_pairs(self, count: int | None, batch_size: int) -> Iterator[dict[str, Tensor]]:
         images = digits(52)[32:][:count]
         for part in images.split(batch_size):
             yield {"image": part, "blurred": blur(part)}

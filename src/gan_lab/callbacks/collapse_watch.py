@@ -160,7 +160,7 @@ class CollapseWatch(Callback):
     def _accuracy_of_pairs(self, data: Any, module: AdversarialModule, boundary: float) -> dict[str, float]:
         """Accuracy on real samples whose condition is data: of those that training does not use, if there are any."""
         classified_real = []
-        for batch in data.held_out(self.images, self.batch_size):
+        for batch in data.held_out_pairs(self.images, self.batch_size):
             batch = module.prepare({name: values.to(module.device) for name, values in batch.items()})
             logits = module.score(module.reals(batch), module.condition.of(batch))
             if logits is None:

@@ -41,7 +41,7 @@ def translate_held_out(
         size: Samples in a chunk.
     """
     latents = module.latent.sample(Noise(mix(*key), count)).to(module.device)
-    for batch in data.held_out(count, size):
+    for batch in data.held_out_pairs(count, size):
         batch = module.prepare({name: values.to(module.device) for name, values in batch.items()})
         condition = module.condition.of(batch)
         assert condition is not None

@@ -142,25 +142,25 @@ class TrainingData(LightningDataModule):
 
     @property
     def held_out_size(self) -> int:
-        """Number of samples that `held_out` has."""
+        """Number of samples that `held_out_pairs` has."""
         return self.size
 
     @property
     def held_out_split(self) -> str | None:
-        """The split of `held_out`, such as `test`; `train` if these are samples of the training."""
+        """The split of `held_out_pairs`, such as `test`; `train` if these are samples of the training."""
         return self.split
 
-    def held_out(self, count: int, batch_size: int) -> Iterator[Batch]:
+    def held_out_pairs(self, count: int | None, batch_size: int) -> Iterator[Batch]:
         """Samples with all keys of a batch, for evaluations of translations, in chunks, on the CPU; always the same.
 
         The default yields those of `examples`. Override it, `held_out_size` and `held_out_split` if the data set has
         samples that training does not use, or is too large for one tensor.
 
         Args:
-            count: At most this number of samples.
+            count: At most this number of samples; None for all.
             batch_size: Samples in a chunk.
         """
-        examples = self.examples(count)
+        examples = self.examples(self.size if count is None else count)
         for parts in zip(*(values.split(batch_size) for values in examples.values()), strict=True):
             yield dict(zip(examples, parts, strict=True))
 

@@ -37,7 +37,7 @@ class HeldOutTargets:
     """The held-out images of a data set that translations are compared with, as real samples of metrics.
 
     Args:
-        data: A data set with `held_out`, see `gan_lab.data.base.TrainingData`.
+        data: A data set with `held_out_pairs`, see `gan_lab.data.base.TrainingData`.
         count: Number of samples.
         batch_size: Samples in a batch.
     """
@@ -71,5 +71,5 @@ class HeldOutTargets:
 
     def reals(self, count: int | None, batch_size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
         """The images, float32 (n, C, H, W) in [-1, 1], without labels; all of them, whatever `count` is."""
-        for batch in self.data.held_out(self.count, batch_size):
+        for batch in self.data.held_out_pairs(self.count, batch_size):
             yield batch["image"], None
