@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 from gan_lab.data.decode import ImageDecoder, refused
 from gan_lab.data.loaders import ResumableLoader
 from gan_lab.data.raw import RawImages
-from gan_lab.data.sampler import ChangingSampler, EpochSampler
+from gan_lab.data.sampler import IndexSampler
 from gan_lab.data.workers import ignore_job_signals
 from gan_lab.errors import DataError
 from gan_lab.types import Batch
@@ -54,7 +54,7 @@ class FileLoader(ResumableLoader):
         raw: RawImages,
         labels: Tensor | None,
         decoder: ImageDecoder,
-        sampler: EpochSampler | ChangingSampler,
+        sampler: IndexSampler,
         on_error: str = "stop",
         num_workers: int = 0,
         pin_memory: bool = False,
@@ -132,7 +132,7 @@ class FileLoader(ResumableLoader):
 class _RestOfEpoch:
     """The index lists of the sampler's epoch from batch `start` on."""
 
-    def __init__(self, sampler: EpochSampler | ChangingSampler) -> None:
+    def __init__(self, sampler: IndexSampler) -> None:
         self.sampler = sampler
         self.start = 0
 

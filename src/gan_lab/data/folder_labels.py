@@ -73,9 +73,10 @@ def folder_labels(names: Sequence[str], source: str) -> Labels:
     lower = {name.lower() for name in classes}
     if lower <= SPLITS or set(classes) <= DOMAINS:
         kind = "parts of a data set" if lower <= SPLITS else "two domains for image-to-image translation"
+        advice = "" if lower <= SPLITS else "give dataset=paired or dataset=unpaired, or "
         raise DataError(
-            f"The folders {', '.join(classes)} of dataset.source={source} look like {kind}, not like classes: give the "
-            f"folder of one of them, as in dataset.source={source.rstrip('/')}/{_first_choice(classes)} (extracted, if "
+            f"The folders {', '.join(classes)} of dataset.source={source} look like {kind}, not like classes: {advice}"
+            f"give the folder of one of them, as in dataset.source={source.rstrip('/')}/{_first_choice(classes)} (extracted, if "
             "it is in an archive)."
         )
     if _are_numbered_parts(names, classes):

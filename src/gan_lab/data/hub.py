@@ -78,9 +78,7 @@ def read_hub(
 
 
 def _read(source: str, part: Part, image: str | None, published: str | None) -> RawImages:
-    path = Path(source).expanduser()
-    if not path.exists() and _looks_like_path(source):
-        raise DataError(f"dataset.source={source} does not exist; give a hub id or an existing folder.")
+    path = _checked_path(source)
     local = read_local(path, part, published) if path.exists() else None
     if local is None:
         dataset = _load(str(path) if path.is_dir() else source, part.split, part.subset, local=path.is_dir())
@@ -90,41 +88,41 @@ def _read(source: str, part: Part, image: str | None, published: str | None) -> 
     return local
 
 
-def read_columns(source: str, split: str, subset: str | None, columns: Sequence[str]) -> list[RawImages]:
-    """Read columns of images of one split of a hub data set, or of a folder in the same layout.
+def read_columns(
+    source: str, split: str, subset: str | None, columns: Sequence[str] | None, count: int
+) -> list[RawImages]:
+    """Read several columns of images of one split of a hub data set, or of a folder in the same layout.
 
     Args:
         source: Hub id, or the path of a folder.
         split: Name of the split.
         subset: Name of the configuration, for hub data sets that have several.
-        columns: Names of the columns.
+        columns: Names of the columns; None for the only ones.
+        count: Number of columns.
 
     Raises:
-        DataError: The source does not exist, cannot be reached, is damaged, or lacks the split.
-        MissingColumn: The source has no column of images of this name.
+        DataError: The source does not exist, cannot be reached, is damaged, lacks the split or a column, or has another
+            number of columns of images and none are named.
     """
-    path = Path(source).expanduser()
+    path = _checked_path(source)
     dataset = _load(str(path) if path.is_dir() else source, split, subset, local=path.is_dir())
     found = _image_columns(dataset)
-    for name in columns:
-        if name not in found:
-            raise MissingColumn(name, found)
+    wanted = found if columns is None else list(columns)
+    if len(wanted) != count or not set(wanted) <= set(found):
+        given = "" if columns is None else f"; dataset.reader.columns=[{','.join(columns)}] must name {count} of them"
+        raise DataError(
+            f"dataset.source={source} has the columns of images {', '.join(found) or '(none)'} in its split {split}, "
+            f"and {count} {'is' if count == 1 else 'are'} needed{given or ': name them with dataset.reader.columns'}."
+        )
     names = NumberedNames(f"{source} ({split})", len(dataset))
-    return [RawImages(_encoded(dataset, name), names, split=split) for name in columns]
+    return [RawImages(_encoded(dataset, name), names, split=split) for name in wanted]
 
 
-class MissingColumn(DataError):
-    """A data set has no column of images of this name.
-
-    Attributes:
-        name: The name.
-        found: Names of the columns of images.
-    """
-
-    def __init__(self, name: str, found: Sequence[str]) -> None:
-        super().__init__(f"There is no column {name}; the columns of images are {', '.join(found) or 'none'}.")
-        self.name = name
-        self.found = found
+def without_missing(raw: RawImages) -> RawImages:
+    """The rows of a column that have an image."""
+    assert isinstance(raw.items, EncodedColumn)
+    missing = raw.items.dataset.data.column(raw.items.column).is_null().to_numpy()
+    return raw.at(torch.from_numpy(~missing).nonzero()[:, 0]) if missing.any() else raw
 
 
 def _compare_count(found: int, source: str, split: str, published: str) -> None:
@@ -152,6 +150,14 @@ class EncodedColumn:
         if record is None:
             raise ValueError("the row has no image")
         return record["bytes"] if record["bytes"] is not None else Path(record["path"])
+
+
+def _checked_path(source: str) -> Path:
+    """The path of a source, which does not exist if it is a hub id."""
+    path = Path(source).expanduser()
+    if not path.exists() and _looks_like_path(source):
+        raise DataError(f"dataset.source={source} does not exist; give a hub id or an existing folder.")
+    return path
 
 
 def _looks_like_path(source: str) -> bool:
@@ -309,7 +315,7 @@ def _image_column(dataset: "Dataset", source: str, name: str | None) -> str:
     given = "" if name is None else f"dataset.reader.image={name} is not one of them: "
     raise DataError(
         f"dataset.source={source} has the columns of images {', '.join(found)}; {given}choose one with "
-        f"+dataset.reader.image={found[0]}."
+        f"+dataset.reader.image={found[0]}{', or give dataset=paired for pairs' if len(found) == 2 else ''}."
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from gan_lab.data.file_loader import FileLoader
 from gan_lab.data.loaders import MemoryLoader, ResumableLoader
 from gan_lab.data.pixels import flip_coin, flip_where, to_unit_range
 from gan_lab.data.raw import RawImages, shortened
-from gan_lab.data.sampler import ChangingSampler, EpochSampler, shuffle
+from gan_lab.data.sampler import ChangingSampler, EpochSampler, IndexSampler, shuffle
 from gan_lab.data.summary import class_names, summary
 from gan_lab.errors import DataError
 from gan_lab.noise import mix
@@ -57,6 +58,9 @@ class ImageData(TrainingData):
         ConfigError: A value is not allowed.
     """
 
+    decoder_class: ClassVar[type[Decoder]] = Decoder
+    """Conversion of the images."""
+
     def __init__(
         self,
         source: str,
@@ -79,7 +83,7 @@ class ImageData(TrainingData):
         filter: str = "lanczos",
     ) -> None:
         super().__init__(DataSpec(channels, resolution, num_classes), batch_size, seed, budget_images)
-        self._decoder = Decoder(channels, resolution, fit, background, min_resolution, filter)
+        self._decoder = self.decoder_class(channels, resolution, fit, background, min_resolution, filter)
         if num_classes is not None:
             check_at_least("dataset.num_classes", num_classes, 1)
         check_at_least("dataset.num_workers", num_workers, 0)
@@ -187,10 +191,15 @@ class ImageData(TrainingData):
             if self.batch_sizes is None
             else ChangingSampler(self.size, self.batch_sizes, *arguments)
         )
-        self._loader = self._make_loader(sampler, for_cuda=processes.device.type == "cuda")
+        return self.loader_with(sampler)
+
+    def loader_with(self, sampler: IndexSampler) -> ResumableLoader:
+        """Batches of the set in the order of a sampler; `train_dataloader` has the order of this set."""
+        self._decode()
+        self._loader = self._make_loader(sampler, for_cuda=self._processes.device.type == "cuda")
         return self._loader
 
-    def _make_loader(self, sampler: EpochSampler | ChangingSampler, for_cuda: bool) -> ResumableLoader:
+    def _make_loader(self, sampler: IndexSampler, for_cuda: bool) -> ResumableLoader:
         """Loader of the cached or undecoded images; batches are page-locked if they must be copied to a CUDA device."""
         if self._decoded is not None:
             return MemoryLoader(self._decoded, sampler, for_cuda and self._decoded.images.device.type == "cpu")
@@ -199,7 +208,7 @@ class ImageData(TrainingData):
 
     def teardown(self, stage: str | None = None) -> None:
         """End the worker processes."""
-        if isinstance(self._loader, FileLoader):
+        if self._loader is not None:
             self._loader.close()
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:

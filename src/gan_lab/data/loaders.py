@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gan_lab.data.cache import DecodedImages
-from gan_lab.data.sampler import ChangingSampler, EpochPosition, EpochSampler, check_divisible
+from gan_lab.data.sampler import EpochPosition, IndexSampler, check_divisible
 from gan_lab.noise import Noise, mix
 from gan_lab.types import Batch
 
@@ -40,6 +40,10 @@ class ResumableLoader(ABC):
     def _batches(self, start: int) -> Iterator[Batch]:
         """The batches of the sampler's epoch, starting with number `start`."""
 
+    def close(self) -> None:
+        """End worker processes; nothing by default."""
+        return
+
     def state_dict(self) -> dict[str, int]:
         """The epoch, and the number of its batches that were yielded."""
         return {"epoch": self._epoch, "batches": self._yielded}
@@ -61,9 +65,9 @@ class MemoryLoader(ResumableLoader):
         pin_memory: Gather into page-locked memory, for a faster copy to a CUDA device.
     """
 
-    def __init__(self, data: DecodedImages, sampler: EpochSampler | ChangingSampler, pin_memory: bool = False) -> None:
+    def __init__(self, data: DecodedImages, sampler: IndexSampler, pin_memory: bool = False) -> None:
         super().__init__(sampler)
-        self.sampler: EpochSampler | ChangingSampler = sampler
+        self.sampler: IndexSampler = sampler
         self.data = data
         self.pin_memory = pin_memory
 
@@ -75,6 +79,29 @@ class MemoryLoader(ResumableLoader):
             if labels is not None:
                 batch["label"] = labels.index_select(0, index)
             yield batch
+
+
+class SourceLoader(ResumableLoader):
+    """Batches of a set of images, with as many images of another set as `source`.
+
+    Args:
+        images: Loader of the set.
+        sources: Loader of the other set, whose sampler follows that of `images`.
+    """
+
+    def __init__(self, images: ResumableLoader, sources: ResumableLoader) -> None:
+        super().__init__(images.sampler)
+        self.images = images
+        self.sources = sources
+
+    def _batches(self, start: int) -> Iterator[Batch]:
+        for batch, other in zip(self.images._batches(start), self.sources._batches(start), strict=True):
+            yield {**batch, "source": other["image"]}
+
+    def close(self) -> None:
+        """See `ResumableLoader.close`."""
+        self.images.close()
+        self.sources.close()
 
 
 def gather(rows: Tensor, index: Tensor, pin_memory: bool) -> Tensor:

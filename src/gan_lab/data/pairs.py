@@ -1,28 +1,34 @@
 """Pairs of images for image-to-image translation, and their reader."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from gan_lab.data.decode import LabelMapDecoder, upright
-from gan_lab.data.hub import MissingColumn, read_columns
-from gan_lab.data.image_folder import FolderFiles, ZipMembers, find_images
-from gan_lab.data.raw import RawImages, UnusableImage
-from gan_lab.data.sides import DIRECTIONS, SIDES, Place, at_positions, place_of, select_split
-from gan_lab.data.split_folders import has_images
+from gan_lab.data.decode import Decoder, upright
+from gan_lab.data.domains import (
+    DIRECTIONS,
+    DOMAINS,
+    Files,
+    Place,
+    RawTranslation,
+    at_positions,
+    is_of_files,
+    place_of,
+    select_split,
+)
+from gan_lab.data.hub import read_columns
+from gan_lab.data.image_folder import find_images
+from gan_lab.data.raw import Header, RawImages, UnusableImage
 from gan_lab.data.splits import Part
 from gan_lab.errors import DataError
 
 
 @dataclass(frozen=True)
-class RawPairs(RawImages):
-    """Images that a generator shall make, each with the image that it is given, before decoding.
-
-    The fields are those of `RawImages`, of the images to make.
-    """
+class RawPairs(RawTranslation):
+    """Images that a generator shall make, each with the image that it is given, before decoding."""
 
     def load_pair(self, position: int) -> tuple[Image.Image, Image.Image]:
         """Read and decode the image that is given and the image to make, in their own modes; of the same size.
@@ -30,10 +36,6 @@ class RawPairs(RawImages):
         Raises:
             UnusableImage: One of them cannot be read, or the sizes differ.
         """
-        raise NotImplementedError
-
-    def given(self) -> RawImages:
-        """The images that are given."""
         raise NotImplementedError
 
 
@@ -46,6 +48,11 @@ class SideBySide(RawPairs):
     """
 
     makes_right: bool = True
+
+    def headers(self, count: int) -> list[Header | None]:
+        """See `RawImages.headers`; of one half."""
+        found = super().headers(count)
+        return [each and Header((each.size[0] // 2, each.size[1]), each.mode) for each in found]
 
     def load(self, position: int) -> Image.Image:
         """See `RawImages.load`; the half with the image to make."""
@@ -106,8 +113,8 @@ class PairDecoder:
         source: Decoder of the images that are given, of the same resolution.
     """
 
-    target: LabelMapDecoder
-    source: LabelMapDecoder
+    target: Decoder
+    source: Decoder
 
     @property
     def channels(self) -> int:
@@ -134,12 +141,12 @@ def read_pairs(
     source: str,
     split: str = "train",
     direction: str = "AtoB",
-    columns: tuple[str, str] = ("imageA", "imageB"),
+    columns: Sequence[str] | None = None,
     subset: str | None = None,
 ) -> RawPairs:
     """Read one split of pairs of images.
 
-    A folder or zip file has folders of the sides A and B with equal names of files (`A/train` and `B/train`,
+    A folder or zip file has folders of the domains A and B with equal names of files (`A/train` and `B/train`,
     `train/A`, `trainA`, or `A` and `B`), or files whose left half is A and whose right half is B, in folders `train`,
     `test`, ... or without. A set of the hub, or a folder of its parquet files, has two columns of images.
 
@@ -147,53 +154,45 @@ def read_pairs(
         source: Path of the folder or zip file, or hub id; `~` is the home folder.
         split: Name of the split.
         direction: `AtoB`, or `BtoA` to make A.
-        columns: Columns of A and B.
+        columns: Columns of A and B; None for the only two of images, in their order.
         subset: Name of the configuration, for hub data sets that have several.
 
     Raises:
         DataError: The source does not exist, has no images, or lacks the split, a column or a partner of a file.
     """
-    path, part = Path(source).expanduser(), Part(split)
-    if path.is_file() or (path.is_dir() and has_images(path)):
-        return _read_files(find_images(source), part, direction)
-    try:
-        sides = read_columns(source, split, subset, columns)
-    except MissingColumn as error:
-        found = ", ".join(error.found) or "none"
-        raise DataError(
-            f"dataset.reader.columns names {error.name}, and the columns of images of {source} are {found}; a set of "
-            "pairs has two, as in dataset.reader.columns=[imageA,imageB]."
-        ) from error
-    return _matched(sides[0], sides[1], direction)
-
-
-def _read_files(files: FolderFiles | ZipMembers, part: Part, direction: str) -> RawPairs:
-    places = list(map(place_of, files.names))
-    chosen = select_split(places, part, files)
-    sides = {places[position].side for position in chosen}
-    if sides == {None}:
-        raw = at_positions(files, chosen, part.split)
-        return SideBySide(**vars(raw), makes_right=direction == DIRECTIONS[0])
-    by_key = {side: _by_key(files, places, chosen, side) for side in SIDES}
-    for side, other in (SIDES, SIDES[::-1]):
-        alone = [key for key in by_key[side] if key not in by_key[other]]
-        if alone:
-            file = f"{files.path}/{files.names[by_key[side][alone[0]]]}"
-            more = f", like {len(alone) - 1:,} other files" if len(alone) > 1 else ""
-            raise DataError(f"{file} has no partner of the same name in {other}{more}; dataset=unpaired needs none.")
-    keys = sorted(by_key["A"])
-    a, b = (at_positions(files, [by_key[side][key] for key in keys], part.split) for side in SIDES)
+    if is_of_files(source):
+        return _read_files(find_images(source), Part(split), direction)
+    a, b = read_columns(source, split, subset, columns, count=2)
     return _matched(a, b, direction)
 
 
-def _by_key(files: FolderFiles | ZipMembers, places: list[Place], chosen: list[int], side: str) -> dict[str, int]:
-    """Positions of the files of a side by their keys."""
+def _read_files(files: Files, part: Part, direction: str) -> RawPairs:
+    places = list(map(place_of, files.names))
+    chosen = select_split(places, part, files)
+    domains = {places[position].domain for position in chosen}
+    if domains == {None}:
+        raw = at_positions(files, chosen, part.split)
+        return SideBySide(**vars(raw), makes_right=direction == DIRECTIONS[0])
+    by_key = {domain: _by_key(files, places, chosen, domain) for domain in DOMAINS}
+    for domain, other in (DOMAINS, DOMAINS[::-1]):
+        alone = [key for key in by_key[domain] if key not in by_key[other]]
+        if alone:
+            file = f"{files.path}/{files.names[by_key[domain][alone[0]]]}"
+            more = f", like {len(alone) - 1:,} other files" if len(alone) > 1 else ""
+            raise DataError(f"{file} has no partner of the same name in {other}{more}; dataset=unpaired needs none.")
+    keys = sorted(by_key["A"])
+    a, b = (at_positions(files, [by_key[domain][key] for key in keys], part.split) for domain in DOMAINS)
+    return _matched(a, b, direction)
+
+
+def _by_key(files: Files, places: list[Place], chosen: list[int], domain: str) -> dict[str, int]:
+    """Positions of the files of a domain by their keys."""
     found: dict[str, int] = {}
     for position in chosen:
         place = places[position]
-        if place.side is None:
+        if place.domain is None:
             raise DataError(f"{files.path}/{files.names[position]} is neither in the folder A nor in B, like others.")
-        if place.side == side:
+        if place.domain == domain:
             if place.key in found:
                 first = files.names[found[place.key]]
                 raise DataError(

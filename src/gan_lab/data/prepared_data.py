@@ -15,7 +15,7 @@ from gan_lab.data.processes import Processes
 from gan_lab.data.pyramid import Level, read_description, read_prepared
 from gan_lab.data.pyramid_loader import PyramidLoader
 from gan_lab.data.raw import Selection
-from gan_lab.data.sampler import ChangingSampler, EpochSampler
+from gan_lab.data.sampler import IndexSampler
 
 
 class PreparedData(ImageData):
@@ -90,7 +90,7 @@ class PreparedData(ImageData):
         rows = hashlib.sha256(self._rows().numpy().data).hexdigest()
         return hashlib.sha256(f"{read_description(self.source).content} {text} {rows}".encode()).hexdigest()[:24]
 
-    def _make_loader(self, sampler: EpochSampler | ChangingSampler, for_cuda: bool) -> ResumableLoader:
+    def _make_loader(self, sampler: IndexSampler, for_cuda: bool) -> ResumableLoader:
         """Loader of the arrays, at the resolution of the next batch."""
         rows = self._rows() if self._cache_place == "none" else None
         labels = self._kept_labels(self._raw.labels) if self._decoded is None else self._decoded.labels

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from torch import Tensor
 
 from gan_lab.data.loaders import ResumableLoader, gather, wide_rows
-from gan_lab.data.sampler import ChangingSampler, EpochSampler
+from gan_lab.data.sampler import IndexSampler
 from gan_lab.types import Batch
 
 
@@ -30,12 +30,12 @@ class PyramidLoader(ResumableLoader):
         levels: Mapping[int, Tensor],
         rows: Tensor | None,
         labels: Tensor | None,
-        sampler: EpochSampler | ChangingSampler,
+        sampler: IndexSampler,
         resolution: Callable[[int], int],
         pin_memory: bool = False,
     ) -> None:
         super().__init__(sampler)
-        self.sampler: EpochSampler | ChangingSampler = sampler
+        self.sampler: IndexSampler = sampler
         self.levels = levels
         self.rows = rows
         self.labels = labels

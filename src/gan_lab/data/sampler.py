@@ -1,5 +1,6 @@
 """Samplers: the order of a data set as a function of (seed, epoch), for any number of processes."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 
@@ -45,7 +46,19 @@ class EpochPosition:
         return start
 
 
-class EpochSampler(EpochPosition):
+class IndexSampler(EpochPosition, ABC):
+    """Batches of indices, those of this process."""
+
+    @abstractmethod
+    def batches(self, start: int = 0, device: torch.device | str = "cpu") -> Sequence[Tensor]:
+        """The index tensors of this epoch on a device, int64 (n,), starting with batch `start`."""
+
+    @abstractmethod
+    def seen(self, start: int = 0) -> Sequence[int]:
+        """Number of real images, over all processes, before each batch of this epoch, starting with batch `start`."""
+
+
+class EpochSampler(IndexSampler):
     """Batches of indices: this process's part of each global batch.
 
     The order of an epoch is a random permutation; an incomplete global batch at its end is dropped. Process r of w
@@ -95,7 +108,7 @@ class EpochSampler(EpochPosition):
         return [(first + number) * self.global_batch for number in range(start, self.num_batches)]
 
 
-class ChangingSampler(EpochPosition):
+class ChangingSampler(IndexSampler):
     """Batches of indices as in `EpochSampler`, whose size changes with the number of real images seen.
 
     An epoch ends with its last complete batch, so epochs differ in their number of batches. The size of a batch, and
@@ -161,6 +174,42 @@ class ChangingSampler(EpochPosition):
         """Number of real images, over all processes, before each batch of this epoch, starting with batch `start`."""
         sizes = self.sizes(self.epoch)
         return list(accumulate(sizes[:-1], initial=self._seen[self.epoch]))[start:]
+
+
+class CyclingSampler(IndexSampler):
+    """Batches of indices of a second set, of the sizes of the batches of a first one.
+
+    The indices are consecutive random permutations without regard to the epochs of the first set, so every image comes
+    once before any comes again. They are a function of the seed and of the number of real images seen.
+
+    Args:
+        size: Images in the second set.
+        first: Sampler of the first set.
+        seed: Seed of the permutations.
+    """
+
+    def __init__(self, size: int, first: "EpochSampler | ChangingSampler", seed: int) -> None:
+        super().__init__(len(first))
+        self.size = size
+        self.first = first
+        self.seed = seed
+
+    def batches(self, start: int = 0, device: torch.device | str = "cpu") -> Sequence[Tensor]:
+        """The index tensors on a device, starting with batch `start` of the epoch of the first set."""
+        sizes = [len(batch) for batch in self.first.batches(start)]
+        if not sizes:
+            return []
+        rank, world = self.first.rank, self.first.world
+        starts = torch.tensor(self.first.seen(start)).repeat_interleave(torch.tensor(sizes))
+        within = torch.cat([torch.arange(size) for size in sizes])
+        places = starts + rank + world * within  # of each sample among all real images of the run
+        turns, row = torch.unique(places // self.size, return_inverse=True)
+        orders = torch.stack([shuffle(self.size, mix(self.seed, turn)) for turn in turns.tolist()])
+        return orders[row, places % self.size].to(device).split(sizes)
+
+    def seen(self, start: int = 0) -> Sequence[int]:
+        """See `IndexSampler.seen`."""
+        return self.first.seen(start)
 
 
 def shuffle(size: int, seed: int) -> Tensor:

@@ -80,7 +80,8 @@ def _changes(sizes: Sequence[Size], decoder: Decoder) -> dict[str, int]:
         found[f"are smaller than {shown} pixels and are enlarged"] = sum(min(s) < shown for s in sizes)
         change = "are distorted" if decoder.fit == "stretch" else "lose all outside of the square in the middle"
         long = sum(max(s) > LONG * min(s) for s in sizes)
-        found[f"are more than {LONG:g} times as long as wide and {change}"] = long
+        pairs = " (dataset=paired reads pairs side by side)" if all(w == 2 * h for w, h in sizes) else ""
+        found[f"are more than {LONG:g} times as long as wide and {change}{pairs}"] = long
     return found
 
 

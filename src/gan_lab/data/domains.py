@@ -1,18 +1,33 @@
-"""Layouts of image-to-image translation: the split, the side A or B and the key of a file, from its path."""
+"""Layouts of image-to-image translation: the split, the domain A or B and the key of a file, from its path."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from gan_lab.data.image_folder import FolderFiles, ZipMembers
 from gan_lab.data.raw import RawImages
+from gan_lab.data.split_folders import has_images
 from gan_lab.data.splits import SPLIT_NAMES, Part, names_of, unknown_split
 
-SIDES = ("A", "B")
+DOMAINS = ("A", "B")
 
 DIRECTIONS = ("AtoB", "BtoA")
-"""From the side that is given to the side that the generator makes."""
+"""From the domain that is given to the domain that the generator makes."""
 
-_Files = FolderFiles | ZipMembers
+Files = FolderFiles | ZipMembers
+
+
+@dataclass(frozen=True)
+class RawTranslation(RawImages):
+    """Images that a generator shall make, before decoding, and those that it is given.
+
+    The fields are those of `RawImages`, of the images to make.
+    """
+
+    def given(self) -> RawImages:
+        """The images that are given."""
+        raise NotImplementedError
 
 
 class Place(NamedTuple):
@@ -20,12 +35,12 @@ class Place(NamedTuple):
 
     Attributes:
         split: Name of the split as the folder has it, in lower case; None without such a folder.
-        side: `A` or `B`; None without such a folder.
+        domain: `A` or `B`; None without such a folder.
         key: The rest of the path without its extension, by which partners are found.
     """
 
     split: str | None
-    side: str | None
+    domain: str | None
     key: str
 
 
@@ -33,32 +48,37 @@ _SPLITS = [name for names in SPLIT_NAMES for name in names]
 
 _FOLDERS: dict[str, tuple[str | None, str | None]] = {
     **{split: (split, None) for split in _SPLITS},
-    **{side.lower(): (None, side) for side in SIDES},
-    **{f"{split}{infix}{side.lower()}": (split, side) for split in _SPLITS for infix in ("", "_") for side in SIDES},
+    **{domain.lower(): (None, domain) for domain in DOMAINS},
+    **{
+        f"{split}{infix}{domain.lower()}": (split, domain)
+        for split in _SPLITS
+        for infix in ("", "_")
+        for domain in DOMAINS
+    },
 }
-"""Split and side of a folder, by its name in lower case: `train`, `A`, `trainA`, `train_A`."""
+"""Split and domain of a folder, by its name in lower case: `train`, `A`, `trainA`, `train_A`."""
 
 
 def place_of(name: str) -> Place:
     """The place of a file: `A/train/1.png`, `train/A/1.png`, `trainA/1.png`, `train/1.png` or `1.png`.
 
-    Folders before those of splits and sides are ignored, such as the name of the set in an archive.
+    Folders before those of splits and domains are ignored, such as the name of the set in an archive.
     """
     *folders, file = name.split("/")
-    split = side = None
+    split = domain = None
     first = next((number for number, folder in enumerate(folders) if folder.lower() in _FOLDERS), None)
     rest = folders
     if first is not None:
         rest = folders[first:]
         while rest and (found := _FOLDERS.get(rest[0].lower())):
-            if (found[0] and split) or (found[1] and side):
+            if (found[0] and split) or (found[1] and domain):
                 break
-            split, side, rest = found[0] or split, found[1] or side, rest[1:]
+            split, domain, rest = found[0] or split, found[1] or domain, rest[1:]
     stem = file.rpartition(".")[0] or file
-    return Place(split, side, "/".join([*rest, stem]))
+    return Place(split, domain, "/".join([*rest, stem]))
 
 
-def select_split(places: Sequence[Place], part: Part, files: _Files) -> list[int]:
+def select_split(places: Sequence[Place], part: Part, files: Files) -> list[int]:
     """Positions of the files of a split; files without folders of splits are the split `train`.
 
     Raises:
@@ -71,7 +91,13 @@ def select_split(places: Sequence[Place], part: Part, files: _Files) -> list[int
     raise unknown_split(part, files.path, known)
 
 
-def at_positions(files: _Files, positions: Sequence[int], split: str) -> RawImages:
+def is_of_files(source: str) -> bool:
+    """Whether a source is a zip file or a folder of image files, and not a set of the hub or a folder of one."""
+    path = Path(source).expanduser()
+    return path.is_file() or (path.is_dir() and has_images(path))
+
+
+def at_positions(files: Files, positions: Sequence[int], split: str) -> RawImages:
     """The files at these positions."""
     chosen = type(files)(files.path, [files.names[position] for position in positions])
     return RawImages(chosen, chosen.full_names(), split=split)
