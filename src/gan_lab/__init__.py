@@ -22,12 +22,15 @@ if TYPE_CHECKING:
         prepare,
         report,
         sample,
+        translate,
     )
     from gan_lab.config.compose import compose, config_dir
     from gan_lab.sampling.pretrained import PretrainedGenerator, load
+    from gan_lab.sampling.translators import Translator, load_translator
 
 __all__ = [
     "PretrainedGenerator",
+    "Translator",
     "__version__",
     "bench",
     "compare",
@@ -42,14 +45,18 @@ __all__ = [
     "list_choices",
     "list_runs",
     "load",
+    "load_translator",
     "memorization",
     "prepare",
     "report",
     "sample",
+    "translate",
 ]
 
-_ELSEWHERE = {"compose": "config.compose", "config_dir": "config.compose"} | dict.fromkeys(
-    ["PretrainedGenerator", "load"], "sampling.pretrained"
+_ELSEWHERE = (
+    {"compose": "config.compose", "config_dir": "config.compose"}
+    | dict.fromkeys(["PretrainedGenerator", "load"], "sampling.pretrained")
+    | dict.fromkeys(["Translator", "load_translator"], "sampling.translators")
 )
 """Names that are not in `gan_lab.api`, and the modules that they are in."""
 

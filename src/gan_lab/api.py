@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from gan_lab.commands.prepare import Prepared
     from gan_lab.commands.report import Report
     from gan_lab.commands.sample import SampleFiles
+    from gan_lab.commands.translate import Translations
     from gan_lab.config.build import Experiment
     from gan_lab.reports.compare import ComparedRuns
     from gan_lab.reports.listing import RunList
@@ -67,6 +68,16 @@ def interpolate(*arguments: Argument, **settings: Any) -> "Animation":
     from gan_lab.commands import interpolate as module
 
     return _call(module.interpolate, "interpolate", "run", arguments, settings)
+
+
+def translate(*arguments: Argument, **settings: Any) -> "Translations":
+    """Make images from images with a run: `translate("runs/my-run", source="photos", out="labels")`.
+
+    For images in memory, see `gan_lab.load_translator`.
+    """
+    from gan_lab.commands import translate as module
+
+    return _call(module.translate, "translate", "run", arguments, settings)
 
 
 def export(*arguments: Argument, **settings: Any) -> "Exported":

@@ -22,6 +22,7 @@ from gan_lab.figures import (
     evenly,
     extent_of,
     field,
+    image_grid,
     names_of,
     numbered_images,
     plane,
@@ -29,6 +30,7 @@ from gan_lab.figures import (
     readable_images,
     save_image,
     strip,
+    with_column_names,
     write_gif,
 )  # fmt: skip
 from gan_lab.files import copy_file
@@ -50,8 +52,8 @@ class SampleGrids(Callback):
 
     For class-conditional algorithms each class or code, at most ten, has rows of its own, with its name or number and
     the same latents as the others, and `real.png` has real images in the same rows; for image-conditional ones a grid
-    shows source, output and target side by side. Files: `real.png`, `ema_<images seen>.png`,
-    `raw_<images seen>.png`, `ema.gif` and `final.png`. 2-D points are shown as densities,
+    shows held-out sources, outputs and, if the data set has pairs, targets side by side. Files: `real.png`,
+    `ema_<images seen>.png`, `raw_<images seen>.png`, `ema.gif` and `final.png`. 2-D points are shown as densities,
     together in `strip.png` at the end; `field_<images seen>.png` and `field.gif` show the points of the raw generator
     over the discriminator's logits, if single points have logits. W&B and TensorBoard receive the figures as well.
 
@@ -62,7 +64,8 @@ class SampleGrids(Callback):
         folder: Folder of the figures.
         budget_images: Length of the run in real images.
         every_images: Images between grids; None for a twentieth of the budget.
-        count: Number of images in a grid; with classes the nearest one that fills the rows of each class.
+        count: Number of images in a grid; with classes the nearest one that fills the rows of each class. With sources
+            and targets all are counted.
         points: Number of points in a density.
     """
 
@@ -144,6 +147,8 @@ class SampleGrids(Callback):
             real = data.real_batch(min(self._samples, data.size))
             if real.dim() == 2:
                 self._extent = extent_of(real)
+            elif module.condition.needs_batch:
+                self._samples = min(max(1, self.count // (3 if data.has_pairs else 2)), data.held_out_size)
             figure = draw_samples(real, extent=self._extent)
         save_image(figure, self.folder / "real.png")
 
@@ -160,7 +165,7 @@ class SampleGrids(Callback):
             if self._extent is not None and _is_number(condition):
                 figure = colored_densities(samples, condition.cpu(), self._extent)
             elif examples is None:
-                figure = draw_samples(*_with_sources(module, samples, condition), self._extent)
+                figure = _with_sources(trainer, module, samples, condition) or draw_samples(samples, None, self._extent)
             else:
                 groups = samples.chunk(len(examples))
                 figure = draw_classes(groups, _names(trainer, module, examples), *self._class_shape(len(examples)))
@@ -220,19 +225,18 @@ def _names(trainer: Any, module: AdversarialModule, examples: Tensor) -> list[st
     return names_of(range(len(examples)), module.condition.names(trainer.datamodule.classes))
 
 
-def _with_sources(module: AdversarialModule, samples: Tensor, condition: Tensor | None) -> tuple[Tensor, int | None]:
-    """Images of a grid and their number in a row; for image conditions, source, output and target of each sample."""
+def _with_sources(
+    trainer: Any, module: AdversarialModule, samples: Tensor, condition: Tensor | None
+) -> Image.Image | None:
+    """A grid with the source of each sample and, if the data set has pairs, its target; None without source images."""
     if not module.condition.needs_batch or condition is None or condition.dim() != samples.dim() or samples.dim() != 4:
-        return samples, None
-    channels, resolution = samples.shape[1], samples.shape[-1]
-    targets = module.reals(module.examples(len(samples))).cpu()
-    triples = [
-        _converted(condition.cpu(), channels, resolution),
-        samples,
-        _converted(targets, channels, resolution),
-    ]
-    rows = torch.stack(triples, 1).flatten(0, 1)  # (3 n, C, H, W)
-    return rows, 3 * max(1, round(math.sqrt(len(samples) / 3)))
+        return None
+    parts = {"source": condition.cpu(), "output": samples}
+    if trainer.datamodule.has_pairs:
+        parts["target"] = module.reals(module.examples(len(samples))).cpu()
+    images = torch.stack([_converted(part, *samples.shape[1:3]) for part in parts.values()], 1)  # (n, parts, C, H, W)
+    groups = max(1, round(math.sqrt(len(samples) / len(parts))))  # in a row
+    return with_column_names(image_grid(images.flatten(0, 1), groups * len(parts)), [*parts] * groups)
 
 
 def _converted(images: Tensor, channels: int, resolution: int) -> Tensor:

@@ -94,7 +94,7 @@ def _sample(stored: Stored, translation: Translation | None) -> Tensor:
     """A sample of the generator: for a translator, of a black image."""
     if translation is None:
         return load(stored.file, stored.weights, "cpu").sample(1)
-    for direction in reversed(translation.networks):
+    for direction in reversed(list(translation.networks)):  # the usual direction last
         translator = load_translator(stored.file, direction, stored.weights, "cpu")
         side = translator.resolution or translator.multiple
         sample = translator.translate([torch.zeros(translator.source_channels, side, side, dtype=torch.uint8)])

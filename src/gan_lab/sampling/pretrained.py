@@ -284,6 +284,8 @@ class PretrainedGenerator:
 
     def _condition(self, count: int, seed: int, condition: Given) -> Tensor | None:
         try:
+            if condition is None and self.condition.needs_batch:
+                raise ValueError("its generator makes images from images; use gan-lab translate source=<images>")
             if condition is None:
                 return self.condition.sample(Noise(mix(seed, 1), count))
             return self.condition.parse(self._without_names(condition), count)

@@ -1,5 +1,6 @@
 """Pretrained translators: networks from images of one side of a data set to the other, for images of any size."""
 
+import copy
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,12 +15,12 @@ from torch import Tensor, nn
 
 from gan_lab.config.targets import allowing, find_target
 from gan_lab.config.untrusted import check_parts
-from gan_lab.data.decode import to_pixels
+from gan_lab.data.decode import FILTERS, to_pixels
 from gan_lab.data.pixels import to_unit_range
 from gan_lab.errors import CheckpointError, ConfigError, unknown_choice
 from gan_lab.figures import to_image, to_uint8
 from gan_lab.gans.latents import LatentPrior
-from gan_lab.layers.evaluation_noise import EvaluationNoise, seed_noise, with_random_noise
+from gan_lab.layers.evaluation_noise import EvaluationNoise
 from gan_lab.layers.per_image_batch_norm import PerImageBatchNorm2d
 from gan_lab.noise import Noise, mix
 from gan_lab.sampling.export_file import Stored
@@ -40,10 +41,12 @@ class Translation:
 
     Attributes:
         networks: Name of the network by direction: `AtoB`, `BtoA`.
+        filters: Filter of `dataset.filter` for resizing source images, by direction.
         background: Gray value 0..255 below transparent pixels of source images.
     """
 
     networks: Mapping[str, str]
+    filters: Mapping[str, str]
     background: int
 
 
@@ -57,6 +60,7 @@ class Translator:
         direction: `AtoB` or `BtoA`.
         source_channels: Channels of its input: 1 gray, 3 RGB, 4 RGBA.
         background: Gray value 0..255 below transparent pixels.
+        filter: Filter for resizing source images.
         resolution: Resolution in training, in pixels.
         images_seen: Real images seen in training.
         path: The file.
@@ -70,6 +74,7 @@ class Translator:
     direction: str
     source_channels: int
     background: int
+    filter: str
     resolution: int | None
     images_seen: int
     path: Path
@@ -88,7 +93,7 @@ class Translator:
 
     @property
     def _has_dropout(self) -> bool:
-        return any(isinstance(part, EvaluationNoise) and part.has_noise for part in self.network.modules())
+        return bool(_noise_layers(self.network))
 
     def __call__(self, image: Image.Image, name: str = "") -> Image.Image:
         """Translate an image of any mode and size into one of the same size.
@@ -104,9 +109,9 @@ class Translator:
         (translated,) = self.translate([self.pixels(image)], [name])
         return to_image(to_uint8(translated))
 
-    def pixels(self, image: Image.Image) -> Tensor:
-        """Input of `translate`: uint8 (source_channels, h, w)."""
-        return to_pixels(image, self.source_channels, self.background)
+    def pixels(self, image: Image.Image, resize: int | None = None) -> Tensor:
+        """Input of `translate`: uint8 (source_channels, h, w), with `resize` pixels in the shorter side, if given."""
+        return to_pixels(image, self.source_channels, self.background, resize, self.filter)
 
     @torch.no_grad()
     def translate(self, sources: Sequence[Tensor], names: Sequence[str] | None = None) -> Tensor:
@@ -125,8 +130,8 @@ class Translator:
         top, left = (padded.shape[2] - height) // 2, (padded.shape[3] - width) // 2
         images = to_unit_range(padded.to(device))
         if self.stochastic:  # one by one, since random numbers depend on the batch
-            parts = [self._one(each[None], name) for each, name in zip(images, names or [""] * len(images), strict=True)]
-            translated = torch.cat(parts)
+            names = names or [""] * len(images)
+            translated = torch.cat([self._one(each[None], name) for each, name in zip(images, names, strict=True)])
         else:
             latents = self.latent.sample(Noise(mix(self.seed), 1)).expand(len(images), -1)
             translated = self.network(latents.to(device), images)
@@ -135,12 +140,15 @@ class Translator:
     def _one(self, image: Tensor, name: str) -> Tensor:
         """Translate (1, source_channels, h, w) with the noise of this name."""
         key = mix(self.seed, zlib.crc32(name.encode()))
-        seed_noise(self.network, key)
+        for number, layer in enumerate(_noise_layers(self.network)):
+            layer.seed, layer.draws = mix(key, number), 0
         return self.network(self.latent.sample(Noise(key, 1)).to(image.device), image)
 
     def with_noise(self, stochastic: bool, seed: int = 0) -> "Translator":
         """The same translator, with new noise for each image or the same for all."""
-        network = with_random_noise(self.network, seed) if stochastic and self._has_dropout else self.network
+        network = copy.deepcopy(self.network)
+        for layer in _noise_layers(network):
+            layer.seed = None
         return replace(self, network=network, stochastic=stochastic and self.has_noise, seed=seed)
 
     def describe(self) -> str:
@@ -154,6 +162,10 @@ class Translator:
             sentences.append("The network has neither dropout nor latents: an image has one translation.")
         sentences += _statistics(self.network)
         return " ".join(sentences)
+
+
+def _noise_layers(network: nn.Module) -> list[EvaluationNoise]:
+    return [part for part in network.modules() if isinstance(part, EvaluationNoise) and part.has_noise]
 
 
 def _statistics(network: nn.Module) -> list[str]:
@@ -187,20 +199,30 @@ def translation_of(stored: Stored) -> Translation | None:
     if TRANSLATION not in config and getattr(condition_of(stored), "key", None) != SOURCE:
         return None
     try:
-        if TRANSLATION in config:
-            networks, background = dict(config[TRANSLATION].networks), config[TRANSLATION].background
-        else:
-            check_parts(config.algorithm, "algorithm", stored.file)
-            made = getattr(find_target(config.algorithm["_target_"], "algorithm"), "translators", {})
-            forward = OmegaConf.select(config, "dataset.direction") or "AtoB"
-            directions = {"image": forward, "source": REVERSED[forward]}
-            networks = {directions[key]: name for key, name in made.items()}
-            background = OmegaConf.select(config, "dataset.background", default=255)
-        if not (networks.keys() <= REVERSED.keys() and 0 <= background <= 255):
-            raise ValueError("unknown directions")
+        plain: Any = OmegaConf.to_container(config.get(TRANSLATION, OmegaConf.create()))
+        found = Translation(**plain) if plain else _of_run(stored)
+        known = found.networks.keys() <= REVERSED.keys() and set(found.filters.values()) <= FILTERS.keys()
+        if not (known and 0 <= found.background <= 255):
+            raise ValueError("a direction or a filter is unknown")
     except (KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
         raise CheckpointError(f"{stored.file} has a config whose translators cannot be used.") from error
-    return Translation(networks, background)
+    return found
+
+
+def _of_run(stored: Stored) -> Translation:
+    """What the config of a run says: its algorithm names the networks, its data set the direction and the filters."""
+    config = stored.config
+    check_parts(config.algorithm, "algorithm", stored.file)
+    made = getattr(find_target(config.algorithm["_target_"], "algorithm"), "translators", {})
+    data = config.get("dataset") or OmegaConf.create()
+    forward = data.get("direction", "AtoB")
+    directions = {"image": forward, SOURCE: REVERSED[forward]}
+    maps, usual = data.get("label_maps", []), data.get("filter", "lanczos")
+    return Translation(
+        {directions[key]: name for key, name in made.items()},
+        {direction: "nearest" if direction[0] in maps else usual for direction in REVERSED},
+        data.get("background", 255),
+    )
 
 
 def load_translator(
@@ -250,10 +272,11 @@ def _translator(
     options = cast(DictConfig, stored.config.architecture[name])
     return Translator(
         network=network.requires_grad_(False).eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu")),
-        latent=cast(LatentPrior, prior_of(stored)),
+        latent=prior_of(stored),
         direction=direction,
         source_channels=_source_channels(stored, name, options),
         background=translation.background,
+        filter=translation.filters.get(direction, "lanczos"),
         resolution=options.get("resolution"),
         images_seen=stored.images_seen,
         path=stored.file,
