@@ -11,7 +11,10 @@ import yaml
 from torch import nn
 
 FILES = sorted((Path(__file__).parents[2] / "conf" / "architecture").glob("*.yaml"))
-VALUES = {"${latent.dim}": 100, "${dataset.channels}": 3, "${dataset.resolution}": 32, "${default_width}": 64}
+VALUES = {
+    "${latent.dim}": 100, "${dataset.channels}": 3, "${dataset.resolution}": 32, "${default_width}": 64,
+    "${oc.select:dataset.source_channels,null}": 3,
+}  # fmt: skip
 
 
 def settings(file: Path, role: str) -> tuple[type[nn.Module], dict[str, Any]]:
@@ -62,6 +65,7 @@ def test_constructors_default_to_the_file(file: Path) -> None:
     for role in ("generator", "discriminator"):
         cls, arguments = settings(file, role)
         defaults = {n: p.default for n, p in inspect.signature(cls).parameters.items() if p.default is not p.empty}
+        defaults.pop("source_channels", None)  # the data set's
         assert defaults
         for name, default in defaults.items():
             expected = pytest.approx(default) if isinstance(default, float) else default
@@ -73,6 +77,7 @@ def test_builds_and_runs(file: Path) -> None:
     generator, arguments = settings(file, "generator")
     discriminator, more = settings(file, "discriminator")
     with torch.no_grad():
-        images = generator(**arguments).eval()(torch.randn(2, 100))
+        sources = [torch.zeros(2, 3, 32, 32)] if "source_channels" in arguments else []
+        images = generator(**arguments).eval()(torch.randn(2, 100), *sources)
         assert images.shape == (2, 3, 32, 32)
-        assert discriminator(**more)(images).shape == (2,)
+        assert len(discriminator(**more)(images)) == 2

@@ -27,6 +27,12 @@ FILTERS = {
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
+def check_channels(key: str, channels: int) -> None:
+    """Raise ConfigError if images cannot have this number of channels."""
+    if channels not in _MODES:
+        raise ConfigError(f"{key}={channels} is not possible; choose 1 (gray), 3 (RGB) or 4 (RGBA).")
+
+
 @dataclass(frozen=True)
 class Decoder:
     """Conversion of raw images to tensors of one shape; see `to_tensor` for the arguments.
@@ -47,10 +53,7 @@ class Decoder:
 
     def __post_init__(self) -> None:
         check_at_least("dataset.resolution", self.resolution, 1)
-        if self.channels not in _MODES:
-            raise ConfigError(
-                f"dataset.channels={self.channels} is not possible; choose 1 (gray), 3 (RGB) or 4 (RGBA)."
-            )
+        check_channels("dataset.channels", self.channels)
         check_choice("dataset.fit", self.fit, FITS)
         check_choice("dataset.filter", self.filter, tuple(FILTERS))
         if not 0 <= self.background <= 255:

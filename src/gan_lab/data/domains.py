@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from gan_lab.data.image_folder import FolderFiles, ZipMembers
 from gan_lab.data.raw import RawImages
-from gan_lab.data.split_folders import has_images
 from gan_lab.data.splits import SPLIT_NAMES, Part, names_of, unknown_split
 
 DOMAINS = ("A", "B")
@@ -92,9 +91,9 @@ def select_split(places: Sequence[Place], part: Part, files: Files) -> list[int]
 
 
 def is_of_files(source: str) -> bool:
-    """Whether a source is a zip file or a folder of image files, and not a set of the hub or a folder of one."""
+    """Whether a source is a zip file or a folder of files, and not a set of the hub or a folder of its tables."""
     path = Path(source).expanduser()
-    return path.is_file() or (path.is_dir() and has_images(path))
+    return path.is_file() or (path.is_dir() and not any(any(path.rglob(f"*.{end}")) for end in ("parquet", "arrow")))
 
 
 def at_positions(files: Files, positions: Sequence[int], split: str) -> RawImages:

@@ -76,8 +76,8 @@ def folder_labels(names: Sequence[str], source: str) -> Labels:
         advice = "" if lower <= SPLITS else "give dataset=paired or dataset=unpaired, or "
         raise DataError(
             f"The folders {', '.join(classes)} of dataset.source={source} look like {kind}, not like classes: {advice}"
-            f"give the folder of one of them, as in dataset.source={source.rstrip('/')}/{_first_choice(classes)} (extracted, if "
-            "it is in an archive)."
+            f"give the folder of one of them, as in dataset.source={source.rstrip('/')}/{_first_choice(classes)} "
+            "(extracted, if it is in an archive)."
         )
     if _are_numbered_parts(names, classes):
         return None, None

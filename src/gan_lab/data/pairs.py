@@ -178,8 +178,8 @@ def _read_files(files: Files, part: Part, direction: str) -> RawPairs:
         alone = [key for key in by_key[domain] if key not in by_key[other]]
         if alone:
             file = f"{files.path}/{files.names[by_key[domain][alone[0]]]}"
-            more = f", like {len(alone) - 1:,} other files" if len(alone) > 1 else ""
-            raise DataError(f"{file} has no partner of the same name in {other}{more}; dataset=unpaired needs none.")
+            which = "" if len(alone) == 1 else f", the first of {len(alone):,} such files"
+            raise DataError(f"{file} has no partner of the same name in {other}{which}; dataset=unpaired needs none.")
     keys = sorted(by_key["A"])
     a, b = (at_positions(files, [by_key[domain][key] for key in keys], part.split) for domain in DOMAINS)
     return _matched(a, b, direction)

@@ -15,7 +15,7 @@ from torch import Tensor
 from gan_lab.data.arguments import check_choice
 from gan_lab.data.base import REALS_SEED
 from gan_lab.data.content import DataContent, quick_hash
-from gan_lab.data.decode import Decoder, LabelMapDecoder
+from gan_lab.data.decode import Decoder, LabelMapDecoder, check_channels
 from gan_lab.data.domains import DIRECTIONS, DOMAINS, RawTranslation
 from gan_lab.data.image_data import ImageData
 from gan_lab.data.jitter import Jitter
@@ -91,6 +91,7 @@ class TranslationData(ImageData):
             )
         for domain in label_maps:
             check_choice("dataset.label_maps", domain, DOMAINS)
+        check_channels("dataset.source_channels", source_channels)
         given, made = direction.split("to")
         filters = {domain: "nearest" if domain in label_maps else filter for domain in DOMAINS}
         self._read = partial(reader, direction=direction)

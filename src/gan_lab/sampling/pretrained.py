@@ -17,7 +17,7 @@ from gan_lab.errors import CheckpointError, ConfigError, EarlierVersionError, un
 from gan_lab.gans.conditions import Condition
 from gan_lab.gans.latents import LatentPrior, TruncatedPrior
 from gan_lab.layers.batch_statistics import with_batch_statistics, with_standing_statistics
-from gan_lab.layers.noise_injection import with_random_noise
+from gan_lab.layers.evaluation_noise import with_random_noise
 from gan_lab.layers.self_attention import attention_maps
 from gan_lab.layers.style_mapping import has_styles, samples_of_styles, styles_of, with_truncated_styles
 from gan_lab.noise import Noise, mix
