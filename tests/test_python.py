@@ -42,6 +42,8 @@ CALLS: dict[str, dict[str, Any]] = {
     "memorization": {"samples": 20, "count": 3, "nearest": 2, "device": "cpu", **SPACE},
     "duplicates": {"dataset": "digits", "dataset.max_images": 30, "epochs": 1, "device": "cpu"},
     "prepare": {"dataset": "digits", "dataset.max_images": 10, "resolutions": [4, 8]},
+    "probe": {"labels_per_class": None, "validation": 10, "test": 10, "costs": [0.01], "device": "cpu"},
+    "visualize": {"images": 20, "count": 2, "device": "cpu"},
     "report": {},
     "compare": {"show": ["train/*/adversarial"]},
     "bench": QUICK,
@@ -50,7 +52,10 @@ CALLS: dict[str, dict[str, Any]] = {
 }
 """Overrides that make each command quick; a run, the folder of runs or a file comes first."""
 
-TAKES_A_RUN = ("sample", "interpolate", "export", "import", "evaluate", "memorization", "report", "compare", "runs")
+TAKES_A_RUN = (
+    "sample", "interpolate", "export", "import", "evaluate", "memorization", "probe", "visualize", "report", "compare",
+    "runs",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

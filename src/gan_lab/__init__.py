@@ -20,9 +20,11 @@ if TYPE_CHECKING:
         list_runs,
         memorization,
         prepare,
+        probe,
         report,
         sample,
         translate,
+        visualize,
     )
     from gan_lab.config.compose import compose, config_dir
     from gan_lab.sampling.pretrained import PretrainedGenerator, load
@@ -48,9 +50,11 @@ __all__ = [
     "load_translator",
     "memorization",
     "prepare",
+    "probe",
     "report",
     "sample",
     "translate",
+    "visualize",
 ]
 
 _ELSEWHERE = (

@@ -29,9 +29,11 @@ if TYPE_CHECKING:
     from gan_lab.commands.list import Choices
     from gan_lab.commands.memorization import MemorizationResult
     from gan_lab.commands.prepare import Prepared
+    from gan_lab.commands.probe import ProbeTable
     from gan_lab.commands.report import Report
     from gan_lab.commands.sample import SampleFiles
     from gan_lab.commands.translate import Translations
+    from gan_lab.commands.visualize import Visualization
     from gan_lab.config.build import Experiment
     from gan_lab.reports.compare import ComparedRuns
     from gan_lab.reports.listing import RunList
@@ -109,6 +111,20 @@ def memorization(*arguments: Argument, **settings: Any) -> "MemorizationResult":
     from gan_lab.commands import memorization as module
 
     return _call(module.memorization, "memorization", "run", arguments, settings)
+
+
+def probe(*arguments: Argument, **settings: Any) -> "ProbeTable":
+    """Measure what a discriminator knows about classes: `probe("runs/my-run", labels_per_class=10)`."""
+    from gan_lab.commands import probe as module
+
+    return _call(module.probe, "probe", "run", arguments, settings)
+
+
+def visualize(*arguments: Argument, **settings: Any) -> "Visualization":
+    """Draw what activates the maps of a discriminator: `visualize("runs/my-run", layer=2)`."""
+    from gan_lab.commands import visualize as module
+
+    return _call(module.visualize, "visualize", "run", arguments, settings)
 
 
 def duplicates(*arguments: Argument, **settings: Any) -> "DuplicateList":

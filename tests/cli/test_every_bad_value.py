@@ -54,6 +54,8 @@ COMMANDS = {
     "import": ("source=published.pkl",),
     "evaluate": ("run=run", "metrics=[pr]", "extractor=digits", "evaluation.samples=8", "evaluation.batch_size=8"),
     "memorization": ("run=run", "extractor=digits", "samples=8", "count=2"),
+    "probe": ("run=run", "labels_per_class=1", "validation=10", "test=10", "draws=1", "search_draws=1", "costs=[0.1]"),
+    "visualize": ("run=run", "images=20", "count=2"),
     "prepare": ("dataset=digits", "dataset.max_images=8", "dataset.resolution=8", "out=prepared"),
     "duplicates": ("dataset=digits", "dataset.max_images=8", "dataset.resolution=8"),
     "runs": ("root=.",),

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from omegaconf import OmegaConf
 
 from gan_lab.cli.main import COMMANDS
@@ -72,7 +71,8 @@ def test_the_values_are_those_that_the_command_uses(name: str, overrides: tuple[
     assert found
     for key, text in found.items():
         value = OmegaConf.select(config, key)
-        assert (None if text == "???" else yaml.safe_load(text)) == value, key
+        typed = None if text == "???" else OmegaConf.create(f"value: {text}").value
+        assert typed == value, key
 
 
 def test_the_values_of_a_plain_training(command: Any) -> None:

@@ -32,7 +32,7 @@ def test_every_way_of_calling_an_activation_is_seen_once() -> None:
     assert activations(Mixed(), x, numbers=[3])[0].tolist() == [[-1, 0]]
 
 
-def test_a_changed_activation_is_what_the_network_goes_on_with() -> None:
+def test_a_changed_activation_is_what_the_network_uses() -> None:
     x = torch.tensor([[3.0, 5.0]])
     dropped = with_changed_activation(Mixed(), 2, lambda maps: maps * torch.tensor([1.0, 0.0]))
     assert torch.equal(dropped(x), torch.tanh(torch.tensor([[-1.0, 0.0]])))

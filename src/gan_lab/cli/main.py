@@ -55,6 +55,10 @@ COMMANDS = {
     "memorization": Command(
         "Measure", "search the samples for copies of training images", "gan_lab.commands.memorization:memorization"
     ),
+    "probe": Command("Inspect", "measure what the discriminator knows about classes", "gan_lab.commands.probe:probe"),
+    "visualize": Command(
+        "Inspect", "draw what activates the discriminator's maps", "gan_lab.commands.visualize:visualize"
+    ),
     "prepare": Command(
         "Data", "decode a data set once, at all resolutions of growing networks", "gan_lab.commands.prepare:prepare"
     ),
@@ -80,6 +84,8 @@ FOLDER_KEYS = {
     "import": "source",
     "evaluate": "run",
     "memorization": "run",
+    "probe": "run",
+    "visualize": "run",
     "report": "run",
     "compare": "runs",
     "runs": "root",
@@ -115,6 +121,8 @@ Examples
   gan-lab evaluate metrics=[fd] extractor=efflite0        how far the newest run's samples are from real images
   gan-lab evaluate metrics=[fd,pr] extractor=efflite0 truncation=[0.5,1,null]    fidelity against diversity
   gan-lab memorization extractor=efflite0                 whether the newest run copies its training images
+  gan-lab probe                                           what its discriminator knows about classes
+  gan-lab visualize                                       what activates the maps of its discriminator
   gan-lab prepare dataset=digits out=prepared/digits      a data set decoded once, at every resolution from 4 pixels on
   gan-lab duplicates dataset=digits                       images that a training set contains more than once
   gan-lab runs                                            all runs, their progress and how they ended

@@ -5,13 +5,31 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
 from gan_lab.commands.outputs import folder_of_outputs, refuse_used_folder
+from gan_lab.config.compose import compose
+from gan_lab.config.overrides import override
 from gan_lab.errors import DataError
 from gan_lab.figures import save_image
+from gan_lab.keys import leaves
 from gan_lab.reports.run_page import REPORT, write_report
 from gan_lab.runs.findings import FOLDER, Figure, Finding, write_finding
+
+
+def typed(command: str, cfg: DictConfig) -> list[str]:
+    """A command line with the values of a config that differ from the command's defaults.
+
+    A data set that was chosen for the command is left out: only keys of the run's data set are listed.
+    """
+    defaults = dict(leaves(OmegaConf.to_container(compose(command=command))))
+    given = OmegaConf.to_container(cfg)
+    assert isinstance(given, dict)
+    if "_target_" in given.get("dataset", {}):
+        del given["dataset"]
+    changed = [(key, value) for key, value in leaves(given) if defaults.get(key, given) != value and key != "out"]
+    return ["gan-lab", command, *(override(str(key), value) for key, value in changed)]
 
 
 def finding_folder(run: Path, name: str, out: str | None = None) -> Path:
@@ -32,7 +50,7 @@ def finding_folder(run: Path, name: str, out: str | None = None) -> Path:
 
 
 def save_finding(run: Path, folder: Path, finding: Finding, figures: Mapping[str, tuple[Image.Image, str]]) -> Finding:
-    """Write a finding with its figures, and the report of a run folder anew.
+    """Write a finding with its figures, and update the report of a run folder.
 
     Args:
         run: Run folder or file of weights.

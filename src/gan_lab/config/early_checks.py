@@ -33,6 +33,14 @@ def _are_thresholds(value: Any) -> bool:
     )
 
 
+def _is_test(value: Any) -> bool:
+    return value is None or isinstance(value, str) or (type(value) is int and value >= 1)
+
+
+def _are_costs(value: Any) -> bool:
+    return len(value) > 0 and value[0] > 0 and all(first < second for first, second in pairwise(value))
+
+
 _COUNT = Rule("count", lambda v: v >= 1, "at least 1")
 _COLUMNS = Rule("columns", lambda v: v is None or v >= 1, "at least 1, or null for a square")
 _BATCH_SIZE = Rule("batch_size", lambda v: v >= 1, "at least 1")
@@ -99,6 +107,26 @@ RULES: dict[str, tuple[Rule | Choice, ...]] = {
         _BATCH_SIZE,
         Rule("nearest", lambda v: v >= 1, "at least 1"),
         Rule("samples", lambda v: v >= 1, "at least 1"),
+    ),
+    "probe": (
+        _BATCH_SIZE,
+        Rule("labels_per_class", lambda v: v is None or v >= 1, "at least 1, or null for all labels"),
+        Rule("draws", lambda v: v >= 1, "at least 1"),
+        Rule("search_draws", lambda v: v >= 1, "at least 1"),
+        Rule("validation", lambda v: v >= 1, "at least 1"),
+        Rule("test", _is_test, "the name of a split, a number of images of at least 1, or null"),
+        Rule("costs", _are_costs, "an ascending list of numbers greater than 0"),
+        Rule("layers", lambda v: v is None or len(v) > 0, "a list of numbers of layers, or null for all"),
+        Rule("pool", lambda v: v is None or v >= 1, "at least 1, or null for no pooling"),
+        Choice("statistics", ("population", "running")),
+        Rule("pca", lambda v: v is None or v >= 1, "at least 1, or null for no such row"),
+    ),
+    "visualize": (
+        _COUNT,
+        _BATCH_SIZE,
+        Rule("maps", lambda v: len(v) > 0, "a list of numbers of maps, from 0"),
+        Rule("images", lambda v: v is None or v >= 1, "at least 1, or null for all"),
+        Choice("rule", ("relu", "leaky", "plain")),
     ),
     "duplicates": (
         _COUNT,
@@ -217,6 +245,8 @@ CHECKS: dict[str, tuple[Callable[[DictConfig], None], ...]] = {
     "import": (_check_weights_file,),
     "evaluate": (_check_out, _check_evaluation),
     "memorization": (_check_out, _check_memorization),
+    "probe": (_check_out, _check_run),
+    "visualize": (_check_out, _check_run),
     "prepare": (_check_source,),
     "duplicates": (_check_out, _check_source),
     "report": (_check_report,),

@@ -256,6 +256,44 @@ class Memorization(Draws, ReadsData):
 
 
 @dataclass
+class Probe(ReadsData):
+    """Top level of `conf/probe.yaml`."""
+
+    run: str = MISSING
+    labels_per_class: int | None = MISSING
+    draws: int = MISSING
+    search_draws: int = MISSING
+    validation: int = MISSING
+    test: Any = None
+    costs: list[float] = MISSING
+    layers: list[int] | None = None
+    pool: int | None = MISSING
+    statistics: str = MISSING
+    pca: int | None = MISSING
+    untrained: bool = MISSING
+    seed: int = MISSING
+    batch_size: int = MISSING
+    device: str | None = None
+    out: str | None = None
+
+
+@dataclass
+class Visualize(ReadsData):
+    """Top level of `conf/visualize.yaml`."""
+
+    run: str = MISSING
+    layer: int | None = None
+    maps: list[int] = MISSING
+    images: int | None = MISSING
+    count: int = MISSING
+    rule: str = MISSING
+    seed: int = MISSING
+    batch_size: int = MISSING
+    device: str | None = None
+    out: str | None = None
+
+
+@dataclass
 class Duplicates(ReadsData):
     """Top level of `conf/duplicates.yaml`."""
 
@@ -350,6 +388,7 @@ SCHEMAS = {
     "train": Train, "sample": Sample, "interpolate": Interpolate, "translate": Translate, "export": Export,
     "import": Import,
     "evaluate": Evaluate, "memorization": Memorization, "duplicates": Duplicates, "prepare": Prepare, "report": Report,
+    "probe": Probe, "visualize": Visualize,
     "compare": Compare, "bench": Bench, "list": List, "runs": Runs,
 }  # fmt: skip
 """Schema of the config of each command."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 FUNCTIONS = frozenset(
@@ -68,18 +68,18 @@ class AtActivations(TorchFunctionMode):
         return output if changed is None else changed
 
 
-def activation_shapes(network: nn.Module, *inputs: Any) -> list[ActivationShape]:
+def activation_shapes(network: Callable[..., Any], *inputs: Any) -> list[ActivationShape]:
     """Sizes of all activations of a network for these inputs.
 
     Args:
-        network: Called with `inputs`; in evaluation mode, so that the pass changes no statistics.
+        network: Called with `inputs`; a module should be in evaluation mode, so that the pass changes no statistics.
         inputs: Its arguments.
     """
     found: list[ActivationShape] = []
 
     def note(number: int, output: Tensor) -> None:
-        sides = output.shape[2:] if output.dim() == 4 else (1, 1)
-        found.append(ActivationShape(number, output.shape[1], *sides))
+        height, width = output.shape[2:] if output.dim() == 4 else (1, 1)
+        found.append(ActivationShape(number, output.shape[1], height, width))
 
     with torch.no_grad(), AtActivations(note):
         network(*inputs)

@@ -1,7 +1,8 @@
 """Replacement of a trained network's batch-norm statistics: standing statistics or those of the batch."""
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,41 @@ def with_standing_statistics(network: nn.Module, batches: Iterable[tuple[Tensor,
     return network.eval()
 
 
+@torch.no_grad()
+def with_population_statistics(network: nn.Module, batches: Iterable[tuple[Tensor, ...]]) -> nn.Module:
+    """Copy of a network with statistics of data: averages of each batch's mean and biased variance.
+
+    As in the code of Radford et al. (2016) for discriminator features: each batch counts equally, also a smaller last
+    one, and is normalized with its own statistics. A network without batch norm is copied unchanged.
+
+    Args:
+        network: In evaluation mode.
+        batches: Arguments of the network, one tuple for each batch.
+    """
+    network = copy.deepcopy(network)
+    layers = [module for module in network.modules() if _has_running_statistics(module)]
+    found: dict[int, list[tuple[Tensor, Tensor]]] = {number: [] for number in range(len(layers))}
+
+    def hook(number: int) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        def measure(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            x = inputs[0].double().transpose(0, 1).flatten(1)  # (channels, n h w)
+            found[number].append((x.mean(1), x.var(1, unbiased=False)))
+
+        return measure
+
+    handles = [layer.register_forward_pre_hook(hook(number)) for number, layer in enumerate(layers)]
+    for layer in layers:
+        layer.train()
+    for inputs in batches if layers else ():
+        network(*inputs)
+    for number, (layer, handle) in enumerate(zip(layers, handles, strict=True)):
+        handle.remove()
+        means, variances = (torch.stack(values).mean(0) for values in zip(*found[number], strict=True))
+        layer.running_mean = means.to(layer.weight)
+        layer.running_var = variances.to(layer.weight)
+    return network.eval()
+
+
 def with_batch_statistics(network: nn.Module) -> nn.Module:
     """Copy of a network whose batch norms use the statistics of the current batch, as in training.
 
@@ -46,7 +82,11 @@ def with_batch_statistics(network: nn.Module) -> nn.Module:
 
 def _copy(network: nn.Module) -> tuple[nn.Module, list[_BatchNorm]]:
     network = copy.deepcopy(network)
-    layers = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    layers = [module for module in network.modules() if _has_running_statistics(module)]
     if not layers:
         raise ValueError("the generator has no batch norm with running statistics; set batch_norm=running")
     return network, layers
+
+
+def _has_running_statistics(module: nn.Module) -> TypeGuard[_BatchNorm]:
+    return isinstance(module, _BatchNorm) and module.track_running_stats

@@ -1,4 +1,4 @@
-"""Findings about a trained network: tables and figures of the commands that look inside, kept in the run folder.
+"""Findings about a trained network: tables and figures of commands such as probe, kept in the run folder.
 
 A finding is the folder `inside/<name>` with its figures and `finding.json`; the report of the run shows all of them.
 """
@@ -41,7 +41,7 @@ class Finding:
         protocol: How it was measured, in one sentence.
         notes: What a reader must know to interpret it, in sentences.
         figures: Its figures.
-        command: The words of the command line that make it again.
+        command: The command line that makes it again.
     """
 
     title: str

@@ -70,6 +70,11 @@ class PretrainedGenerator:
         """Names of the classes of the training data; None if they are not recorded."""
         return recorded_classes(cast(Any, self.config))
 
+    @property
+    def device(self) -> torch.device:
+        """Device of the generator."""
+        return next(self.generator.parameters()).device
+
     @torch.no_grad()
     def sample(
         self,
@@ -255,8 +260,7 @@ class PretrainedGenerator:
             raise ConfigError(f"{self.path} has a generator without styles; architecture=stylegan2 has them.")
 
     def _on_device(self, latents: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        device = next(self.generator.parameters()).device
-        return latents.to(device), None if condition is None else condition.to(device)
+        return latents.to(self.device), None if condition is None else condition.to(self.device)
 
     @torch.no_grad()
     def attention(self, pixel: tuple[int, int], count: int, seed: int = 0, condition: Given = None) -> Tensor:
