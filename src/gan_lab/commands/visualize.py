@@ -40,7 +40,7 @@ class Visualization:
 
     Attributes:
         layer: The activation.
-        purity: Mean share of the most frequent class among the images of a map, by network; of random images under
+        purity: Mean fraction of the most frequent class among the images of a map, by network; of random images under
             `chance`. Empty without labels.
         folder: Holds the figures and `finding.json`.
     """
@@ -52,7 +52,7 @@ class Visualization:
     @property
     def table(self) -> list[list[str]]:
         """Rows of text with a header; empty without labels."""
-        header = [["network", "share of the most frequent class among the images of a map"]]
+        header = [["network", "fraction of the most frequent class among the images of a map"]]
         return [*header, *([name, f"{value:.3f}"] for name, value in self.purity.items())] if self.purity else []
 
     def __str__(self) -> str:
@@ -103,7 +103,8 @@ def visualize(cfg: DictConfig) -> Visualization:
     done = Visualization(layer, found, folder)
     protocol = (
         f"Layer {layer}; the {cfg.count} images of {len(images):,} with the largest activation of each map; rule "
-        f"{cfg.rule}; batch norms with the statistics of these images; untrained weights of seed {cfg.seed}; discriminator after {loaded.images_seen:,} images."
+        f"{cfg.rule}; batch norms with the statistics of these images; untrained weights of seed {cfg.seed}; "
+        f"discriminator after {loaded.images_seen:,} images."
     )
     finding = Finding(
         "What activates the discriminator's maps", done.table, protocol, NOTES, [], typed("visualize", cfg)
