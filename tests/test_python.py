@@ -47,6 +47,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "prepare": {"dataset": "digits", "dataset.max_images": 10, "resolutions": [4, 8]},
     "probe": {"labels_per_class": None, "validation": 10, "test": 10, "costs": [0.01], "device": "cpu"},
     "visualize": {"images": 20, "count": 2, "device": "cpu"},
+    "forget": {"concept.rule": "bright", "samples": 8, "held_out": 3, "test_samples": 4, "drop": [2], "device": "cpu"},
     "report": {},
     "compare": {"show": ["train/*/adversarial"]},
     "bench": QUICK,
@@ -57,7 +58,7 @@ CALLS: dict[str, dict[str, Any]] = {
 
 TAKES_A_RUN = (
     "sample", "interpolate", "translate", "export", "import", "evaluate", "memorization", "probe", "visualize",
-    "report", "compare", "runs",
+    "forget", "report", "compare", "runs",
 )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gan_lab.commands.duplicates import DuplicateList
     from gan_lab.commands.evaluate import Evaluation
     from gan_lab.commands.export import Exported
+    from gan_lab.commands.forget import Forgotten
     from gan_lab.commands.import_weights import Imported
     from gan_lab.commands.interpolate import Animation
     from gan_lab.commands.list import Choices
@@ -125,6 +126,13 @@ def visualize(*arguments: Argument, **settings: Any) -> "Visualization":
     from gan_lab.commands import visualize as module
 
     return _call(module.visualize, "visualize", "run", arguments, settings)
+
+
+def forget(*arguments: Argument, **settings: Any) -> "Forgotten":
+    """Find and drop the maps that draw a concept: `forget("runs/my-run", **{"concept.rule": "bright"})`."""
+    from gan_lab.commands import forget as module
+
+    return _call(module.forget, "forget", "run", arguments, settings)
 
 
 def duplicates(*arguments: Argument, **settings: Any) -> "DuplicateList":

@@ -43,12 +43,26 @@ def _host_group(world: Any) -> Any:
 
 
 def gather_from_processes(values: Tensor) -> Tensor:
-    """Values (n,) of all processes as (processes, n), on every process. All must call this with the same n."""
+    """Values (n, ...) of all processes as (processes, n, ...), on every process. All must call this with the same n."""
     rows = [torch.empty_like(values) for _ in range(num_processes())]
     if len(rows) == 1:
         return values[None]
     torch.distributed.all_gather(rows, values)
     return torch.stack(rows)
+
+
+def rows_of_all_processes(rows: Tensor) -> Tensor:
+    """Rows (n, ...) of all processes in the order of the batch, in which the rows of the processes alternate.
+
+    A collective call: every process must make it, with the same n.
+    """
+    return gather_from_processes(rows.contiguous()).transpose(0, 1).flatten(0, 1)
+
+
+def rows_of_this_process(rows: Tensor) -> Tensor:
+    """The rows of this process, of those of all processes in the order of the batch."""
+    processes = num_processes()
+    return rows if processes == 1 else rows[torch.distributed.get_rank() :: processes]
 
 
 @torch.no_grad()

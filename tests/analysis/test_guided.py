@@ -44,14 +44,14 @@ def test_positive_weights_and_inputs_make_all_rules_equal() -> None:
         torch.testing.assert_close(guided_gradient(network, x, rule), plain)
 
 
-@pytest.mark.parametrize(("number", "side"), [(1, 4), (2, 10), (3, 22)])
-def test_receptive_fields_of_dcgan(number: int, side: int) -> None:
+@pytest.mark.parametrize(("number", "size"), [(1, 4), (2, 10), (3, 22)])
+def test_receptive_fields_of_dcgan(number: int, size: int) -> None:
     network = DCGANDiscriminator(1, 64, width=4).eval()
     field = receptive_fields(network.features, torch.randn(2, 1, 64, 64), number)
     middle = 16 // 2 ** (number - 1)
     top, bottom, left, right = field(middle, middle)
-    assert bottom - top == right - left == side
-    assert field(0, 0)[0] == 0 and field(0, 0)[1] < side  # at the border a part of it
+    assert bottom - top == right - left == size
+    assert field(0, 0)[0] == 0 and field(0, 0)[1] < size  # at the border a part of it
 
 
 def test_the_gradient_of_a_unit_is_in_its_receptive_field_and_changes_nothing() -> None:

@@ -15,8 +15,16 @@ from gan_lab.runs.findings import read_finding
 from gan_lab.training.fit import fit
 from tests.conftest import SMALL
 
-FEW = {"labels_per_class": 5, "draws": 2, "search_draws": 1, "validation": 100, "test": 200, "device": "cpu", "pca": 8}
-FEW_COSTS = {**FEW, "costs": [0.01, 0.1]}
+SMALLEST = {
+    "labels_per_class": 5,
+    "draws": 2,
+    "search_draws": 1,
+    "validation": 100,
+    "test": 200,
+    "device": "cpu",
+    "pca": 8,
+}
+SMALL_PROBE = {**SMALLEST, "costs": [0.01, 0.1]}
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +35,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_kind_of_features_is_measured(run: Path) -> None:
-    found = gan_lab.probe(run, **FEW_COSTS)
+    found = gan_lab.probe(run, **SMALL_PROBE)
     names = [result.features for result in found.results]
     of_network = ["layers 1, 2", "layer 1 (8 maps of 8x8)", "layer 2 (16 maps of 4x4)"]
     both = [f"{network}, {name}" for network in ("untrained", "trained") for name in of_network]
@@ -38,14 +46,14 @@ def test_every_kind_of_features_is_measured(run: Path) -> None:
     written = read_finding(found.folder / "finding.json")
     assert written is not None and written.table == found.table
     assert written.command[:2] == ["gan-lab", "probe"] and "labels_per_class=5" in written.command
-    again = gan_lab.probe(run, **FEW_COSTS)
+    again = gan_lab.probe(run, **SMALL_PROBE)
     assert again.results == found.results
     assert "What the discriminator knows about classes" in (run / "report.html").read_text()
 
 
 def test_chosen_layers_and_the_imported_form(run: Path) -> None:
     found = gan_lab.probe(
-        run, layers=[2], untrained=False, pool=None, statistics="running", **(FEW_COSTS | {"pca": None})
+        run, layers=[2], untrained=False, pool=None, statistics="running", **(SMALL_PROBE | {"pca": None})
     )
     assert [result.dimensions for result in found.results] == [256, 256]
     assert "not pooled, running statistics" in found.protocol
@@ -66,7 +74,7 @@ def test_chosen_layers_and_the_imported_form(run: Path) -> None:
 )
 def test_values_that_do_not_fit(run: Path, settings: dict, message: str) -> None:
     with pytest.raises(gan_lab.errors.UserError, match=message):
-        gan_lab.probe(run, **(FEW_COSTS | settings))
+        gan_lab.probe(run, **(SMALL_PROBE | settings))
 
 
 def test_equal_numbers_of_each_class_from_the_given_rows() -> None:
@@ -84,7 +92,7 @@ def test_maps_are_pooled_by_their_maximum() -> None:
     image[0, 0, 7, 0] = 5
     (pooled,) = pooled_activations(torch.relu, image)
     assert pooled.reshape(4, 4).tolist() == [[0] * 4, [0] * 4, [0] * 4, [5, 0, 0, 0]]
-    (kept,) = pooled_activations(torch.relu, image, side=None)
+    (kept,) = pooled_activations(torch.relu, image, size=None)
     assert kept.shape == (1, 64)
 
 

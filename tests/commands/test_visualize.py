@@ -11,7 +11,7 @@ from gan_lab.errors import UserError
 from gan_lab.training.fit import fit
 from tests.conftest import SMALL
 
-FEW = {"images": 50, "count": 3, "device": "cpu"}
+SMALL_FIGURES = {"images": 50, "count": 3, "device": "cpu"}
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_maps_and_filters_beside_the_untrained_network(run: Path) -> None:
-    found = gan_lab.visualize(run, maps=[0, 3], **FEW)
+    found = gan_lab.visualize(run, maps=[0, 3], **SMALL_FIGURES)
     assert str(found.layer) == "2: 16 maps of 4x4 pixels"
     assert list(found.purity) == ["trained", "untrained", "chance"]
     assert 1 / 3 <= found.purity["chance"] < 0.6
@@ -46,4 +46,4 @@ def test_maps_and_filters_beside_the_untrained_network(run: Path) -> None:
 )
 def test_values_that_do_not_fit(run: Path, settings: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        gan_lab.visualize(run, **(FEW | settings))
+        gan_lab.visualize(run, **(SMALL_FIGURES | settings))

@@ -120,7 +120,7 @@ def receptive_fields(features: Callable[[Tensor], Tensor], images: Tensor, numbe
 
 
 def purity(images: Tensor, labels: Tensor) -> float:
-    """Mean share of the most frequent class among the images (maps, k) of each map.
+    """Mean fraction of the most frequent class among the images (maps, k) of each map.
 
     Args:
         images: Numbers of images, as in `Strongest`.

@@ -40,7 +40,7 @@ class LinearSVM:
 
 
 def fit_all(features: Tensor, labels: Tensor, classes: int, costs: Sequence[float]) -> list[LinearSVM]:
-    """A classifier for each C, by the exact solver for few rows and the iterative one for many.
+    """A classifier for each C, by the exact solver for up to `MOST_ROWS_OF_DUAL` rows and the iterative one for many.
 
     Args:
         features: float (n, d).
@@ -56,7 +56,7 @@ def fit_dual(features: Tensor, labels: Tensor, classes: int, costs: Iterable[flo
     """Exact: Newton's method on the set of rows inside the margin, in float64 (Keerthi & DeCoste, 2005).
 
     With K = X X^T + 1 and S the rows with y_i f_i < 1, the solution for a fixed S is a = (K_SS + I / 2C)^-1 y_S. All C
-    share K. See `fit_all` for the arguments.
+    use the same K. See `fit_all` for the arguments.
     """
     x = features.double()
     kernel = x @ x.T + 1

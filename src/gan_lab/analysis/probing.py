@@ -22,22 +22,22 @@ _SPLIT, _SEARCH, _FINAL = 0, 1, 2
 
 @torch.no_grad()
 def pooled_activations(
-    network: Callable[..., Any], images: Tensor, side: int | None = 4, numbers: Collection[int] | None = None
+    network: Callable[..., Any], images: Tensor, size: int | None = 4, numbers: Collection[int] | None = None
 ) -> list[Tensor]:
     """Activations of a network for images as rows, each max-pooled to a small grid.
 
     Args:
         network: Called with the images.
         images: float32 (n, C, H, W).
-        side: Maps with a larger side are max-pooled to side x side; None for no pooling.
+        size: Larger maps are max-pooled to size x size; None for no pooling.
         numbers: Activations to keep, see `activations`; None for all.
 
     Returns:
-        float32 (n, channels * side^2) for each activation, from the image on.
+        float32 (n, channels * size^2) for each activation, from the image on.
     """
     maps = activations(network, images, numbers=numbers)
     return [
-        (F.adaptive_max_pool2d(each, side) if side and each.dim() == 4 and min(each.shape[2:]) > side else each)
+        (F.adaptive_max_pool2d(each, size) if size and each.dim() == 4 and min(each.shape[2:]) > size else each)
         .flatten(1)
         .float()
         for each in maps

@@ -34,7 +34,7 @@ from gan_lab.figures import (
     write_gif,
 )  # fmt: skip
 from gan_lab.files import copy_file
-from gan_lab.gans.base import AdversarialModule
+from gan_lab.gans.base import TARGET, AdversarialModule
 from gan_lab.ranges import require_at_least
 
 FIXED_LATENTS = 0x47524944
@@ -52,10 +52,11 @@ class SampleGrids(Callback):
 
     For class-conditional algorithms each class or code, at most ten, has rows of its own, with its name or number and
     the same latents as the others, and `real.png` has real images in the same rows; for image-conditional ones a grid
-    shows held-out sources, outputs and, if the data set has pairs, targets side by side. Files: `real.png`,
-    `ema_<images seen>.png`, `raw_<images seen>.png`, `ema.gif` and `final.png`. 2-D points are shown as densities,
-    together in `strip.png` at the end; `field_<images seen>.png` and `field.gif` show the points of the raw generator
-    over the discriminator's logits, if single points have logits. W&B and TensorBoard receive the figures as well.
+    shows held-out sources, outputs, and targets or, without pairs, the sources as reconstructed from the outputs.
+    Files: `real.png`, `ema_<images seen>.png`, `raw_<images seen>.png`, `ema.gif` and `final.png`. 2-D points are
+    shown as densities, together in `strip.png` at the end; `field_<images seen>.png` and `field.gif` show the points
+    of the raw generator over the discriminator's logits, if single points have logits. W&B and TensorBoard receive the
+    figures as well.
 
     If a run is resumed from a checkpoint that is not its newest, `.aside` is appended to the names of later figures,
     until the same figures are drawn again.
@@ -65,7 +66,7 @@ class SampleGrids(Callback):
         budget_images: Length of the run in real images.
         every_images: Images between grids; None for a twentieth of the budget.
         count: Number of images in a grid; with classes the nearest one that fills the rows of each class. With sources
-            and targets all are counted.
+            and targets all three are counted.
         points: Number of points in a density.
     """
 
@@ -148,7 +149,7 @@ class SampleGrids(Callback):
             if real.dim() == 2:
                 self._extent = extent_of(real)
             elif module.condition.needs_batch:
-                self._samples = min(max(1, self.count // (3 if data.has_pairs else 2)), data.held_out_size)
+                self._samples = min(max(1, self.count // 3), data.held_out_size)
             figure = draw_samples(real, extent=self._extent)
         save_image(figure, self.folder / "real.png")
 
@@ -165,7 +166,8 @@ class SampleGrids(Callback):
             if self._extent is not None and _is_number(condition):
                 figure = colored_densities(samples, condition.cpu(), self._extent)
             elif examples is None:
-                figure = _with_sources(trainer, module, samples, condition) or draw_samples(samples, None, self._extent)
+                grid = _with_sources(trainer, module, samples, latents, condition, average)
+                figure = grid or draw_samples(samples, None, self._extent)
             else:
                 groups = samples.chunk(len(examples))
                 figure = draw_classes(groups, _names(trainer, module, examples), *self._class_shape(len(examples)))
@@ -226,17 +228,26 @@ def _names(trainer: Any, module: AdversarialModule, examples: Tensor) -> list[st
 
 
 def _with_sources(
-    trainer: Any, module: AdversarialModule, samples: Tensor, condition: Tensor | None
+    trainer: Any,
+    module: AdversarialModule,
+    samples: Tensor,
+    latents: Tensor,
+    condition: Tensor | None,
+    average: bool,
 ) -> Image.Image | None:
-    """A grid with the source of each sample and, if the data set has pairs, its target; None without source images."""
+    """A grid with the source of each sample and what is shown beside it; None without source images.
+
+    That is its target or, without pairs, what it becomes when it is translated back.
+    """
     if not module.condition.needs_batch or condition is None or condition.dim() != samples.dim() or samples.dim() != 4:
         return None
-    parts = {"source": condition.cpu(), "output": samples}
-    if trainer.datamodule.has_pairs:
-        parts["target"] = module.reals(module.examples(len(samples))).cpu()
-    images = torch.stack([_converted(part, *samples.shape[1:3]) for part in parts.values()], 1)  # (n, parts, C, H, W)
+    parts = {"source": condition, "output": samples}
+    if trainer.datamodule.has_pairs or module.beside != TARGET:
+        parts[module.beside] = module.shown_beside(samples, latents, average)
+    converted = [_converted(part.cpu(), samples.shape[1], samples.shape[-1]) for part in parts.values()]
+    images = torch.stack(converted, 1).flatten(0, 1)  # (parts n, C, H, W)
     groups = max(1, round(math.sqrt(len(samples) / len(parts))))  # in a row
-    return with_column_names(image_grid(images.flatten(0, 1), groups * len(parts)), [*parts] * groups)
+    return with_column_names(image_grid(images, groups * len(parts)), [*parts] * groups)
 
 
 def _converted(images: Tensor, channels: int, resolution: int) -> Tensor:

@@ -59,6 +59,9 @@ COMMANDS = {
     "visualize": Command(
         "Inspect", "draw what activates the discriminator's maps", "gan_lab.commands.visualize:visualize"
     ),
+    "forget": Command(
+        "Inspect", "find the generator's maps that draw a concept, and drop them", "gan_lab.commands.forget:forget"
+    ),
     "prepare": Command(
         "Data", "decode a data set once, at all resolutions of growing networks", "gan_lab.commands.prepare:prepare"
     ),
@@ -86,6 +89,7 @@ FOLDER_KEYS = {
     "memorization": "run",
     "probe": "run",
     "visualize": "run",
+    "forget": "run",
     "report": "run",
     "compare": "runs",
     "runs": "root",
@@ -123,6 +127,7 @@ Examples
   gan-lab memorization extractor=efflite0                 whether the newest run copies its training images
   gan-lab probe                                           what its discriminator knows about classes
   gan-lab visualize                                       what activates the maps of its discriminator
+  gan-lab forget concept.rule=bright                      which of its generator's maps draw strokes
   gan-lab prepare dataset=digits out=prepared/digits      a data set decoded once, at every resolution from 4 pixels on
   gan-lab duplicates dataset=digits                       images that a training set contains more than once
   gan-lab runs                                            all runs, their progress and how they ended

@@ -41,6 +41,19 @@ def _are_costs(value: Any) -> bool:
     return len(value) > 0 and value[0] > 0 and all(first < second for first, second in pairwise(value))
 
 
+PIXEL_RULES = ("bright", "dark", "red", "green", "blue", "different")
+"""Rules that make a mask of the pixels of samples, as in `gan_lab.analysis.concepts`, which imports torch."""
+
+_RECTANGLE = "[left, top, right, bottom] as fractions of the image, left < right and top < bottom, or null"
+
+
+def _is_rectangle(value: Any) -> bool:
+    if value is None:
+        return True
+    left, top, right, bottom = value if len(value) == 4 else (1, 1, 0, 0)
+    return bool(0 <= left < right <= 1 and 0 <= top < bottom <= 1)
+
+
 _COUNT = Rule("count", lambda v: v >= 1, "at least 1")
 _COLUMNS = Rule("columns", lambda v: v is None or v >= 1, "at least 1, or null for a square")
 _BATCH_SIZE = Rule("batch_size", lambda v: v >= 1, "at least 1")
@@ -128,6 +141,20 @@ RULES: dict[str, tuple[Rule | Choice, ...]] = {
         Rule("images", lambda v: v is None or v >= 1, "at least 1, or null for all"),
         Choice("rule", ("relu", "leaky", "plain")),
     ),
+    "forget": (
+        _COUNT,
+        _WEIGHTS,
+        _BATCH_SIZE,
+        Rule("concept.rule", lambda v: v is None or v in PIXEL_RULES, f"{', '.join(PIXEL_RULES)}, or null"),
+        Rule("concept.rectangle", _is_rectangle, _RECTANGLE),
+        Rule("insert", _is_rectangle, _RECTANGLE),
+        Rule("samples", lambda v: v >= 2, "at least 2"),
+        Rule("held_out", lambda v: v >= 1, "at least 1"),
+        Rule("test_samples", lambda v: v >= 1, "at least 1"),
+        Rule("random_sets", lambda v: v >= 1, "at least 1"),
+        Rule("show", lambda v: v >= 1, "at least 1"),
+        Rule("drop", lambda v: all(each >= 1 for each in v), "a list of numbers of at least 1"),
+    ),
     "duplicates": (
         _COUNT,
         _BATCH_SIZE,
@@ -196,6 +223,20 @@ def _check_memorization(cfg: DictConfig) -> None:
     check_extractor(cfg, _dataset(cfg))
 
 
+def _check_concept(cfg: DictConfig) -> None:
+    given = [name for name in ("rule", "rectangle", "masks", "boxes") if cfg.concept[name] is not None]
+    if len(given) != 1:
+        what = " and ".join(f"concept.{name}" for name in given) or "none"
+        raise ConfigError(
+            "A concept needs exactly one of concept.rule, concept.rectangle, concept.masks and concept.boxes, not "
+            f"{what}."
+        )
+    if given[0] in ("masks", "boxes"):
+        existing_path(cfg.concept[given[0]], f"concept.{given[0]}")
+    if cfg.held_out >= cfg.samples:
+        raise ConfigError(f"held_out={cfg.held_out} is not allowed: it must be less than samples={cfg.samples}.")
+
+
 def _check_training(cfg: DictConfig) -> None:
     if cfg.resume is not None:
         check_exists(Path(cfg.resume))
@@ -247,6 +288,7 @@ CHECKS: dict[str, tuple[Callable[[DictConfig], None], ...]] = {
     "memorization": (_check_out, _check_memorization),
     "probe": (_check_out, _check_run),
     "visualize": (_check_out, _check_run),
+    "forget": (_check_out, _check_concept, _check_run),
     "prepare": (_check_source,),
     "duplicates": (_check_out, _check_source),
     "report": (_check_report,),

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from gan_lab.config.schema import SCHEMAS, Search
 from gan_lab.errors import DataError
@@ -107,6 +107,12 @@ def fraction(images: int | None, part: float) -> int | None:
     return None if images is None else max(1, round(part * images))
 
 
+def changed(node: DictConfig, values: DictConfig) -> DictConfig:
+    """A copy of a mapping with other values of some keys: the same network for images of other channels."""
+    plain = cast(dict[str, Any], OmegaConf.to_container(node, resolve=True))
+    return OmegaConf.create({**plain, **values})
+
+
 def prepared(source: str, key: str) -> Any:
     """Property of a prepared data set: `resolution`, the largest one, or `channels`."""
     from gan_lab.data.pyramid import read_description
@@ -124,6 +130,7 @@ def register() -> None:
     OmegaConf.register_new_resolver("first", first, replace=True)
     OmegaConf.register_new_resolver("r1_gamma", r1_gamma, replace=True)
     OmegaConf.register_new_resolver("fraction", fraction, replace=True)
+    OmegaConf.register_new_resolver("changed", changed, replace=True)
     OmegaConf.register_new_resolver("prepared", prepared, replace=True)
     _store_schemas()
 

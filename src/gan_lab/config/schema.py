@@ -294,6 +294,32 @@ class Visualize(ReadsData):
 
 
 @dataclass
+class Concept:
+    rule: str | None = None
+    threshold: float = MISSING
+    rectangle: list[float] | None = None
+    masks: str | None = None
+    boxes: str | None = None
+
+
+@dataclass
+class Forget(Draws):
+    """Top level of `conf/forget.yaml`."""
+
+    concept: Concept = field(default_factory=Concept)
+    layer: int | None = None
+    samples: int = MISSING
+    held_out: int = MISSING
+    test_samples: int = MISSING
+    drop: list[int] = MISSING
+    random_sets: int = MISSING
+    show: int = MISSING
+    insert: list[float] | None = None
+    count: int = MISSING
+    batch_size: int = MISSING
+
+
+@dataclass
 class Duplicates(ReadsData):
     """Top level of `conf/duplicates.yaml`."""
 
@@ -388,7 +414,7 @@ SCHEMAS = {
     "train": Train, "sample": Sample, "interpolate": Interpolate, "translate": Translate, "export": Export,
     "import": Import,
     "evaluate": Evaluate, "memorization": Memorization, "duplicates": Duplicates, "prepare": Prepare, "report": Report,
-    "probe": Probe, "visualize": Visualize,
+    "probe": Probe, "visualize": Visualize, "forget": Forget,
     "compare": Compare, "bench": Bench, "list": List, "runs": Runs,
 }  # fmt: skip
 """Schema of the config of each command."""

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from lightning.pytorch import LightningModule
@@ -24,6 +24,10 @@ from gan_lab.types import Batch, Record, Stage
 
 _CONDITION = 0x4C41424C
 """Arbitrary number, added to a key so that conditions and latents have different random streams."""
+
+
+TARGET = "target"
+"""Name of the real sample of a condition, which a generated one should be."""
 
 
 class AdversarialModule(LightningModule):
@@ -44,6 +48,8 @@ class AdversarialModule(LightningModule):
         view: Transforms real images into what the networks see; by default the identity.
     """
 
+    beside: ClassVar[str] = TARGET
+    """Name of `shown_beside`, for the grids."""
     real_key = "image"
     """The key of the real samples in a batch."""
 
@@ -62,11 +68,9 @@ class AdversarialModule(LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.generator = generator
-        copies = {
-            name: copy.deepcopy(network).requires_grad_(False).eval()
-            for name, network in {"generator": generator, **(averaged or {})}.items()
-        }
-        self.averaged = nn.ModuleDict(copies)
+        self.averaged = nn.ModuleDict()
+        for name, network in {"generator": generator, **(averaged or {})}.items():
+            self.average(name, network)
         self.latent = latent
         self.condition: Condition = condition or Labels()
         self.averaging = averaging or Averaging()
@@ -93,6 +97,15 @@ class AdversarialModule(LightningModule):
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
+
+    def average(self, name: str, network: nn.Module) -> None:
+        """Average the weights of a network, besides the generator's. Called in the constructor.
+
+        Args:
+            name: The attribute of the network.
+            network: The network.
+        """
+        self.averaged[name] = copy.deepcopy(network).requires_grad_(False).eval()
 
     @abstractmethod
     def players(self) -> Mapping[str, Player]:
@@ -239,6 +252,16 @@ class AdversarialModule(LightningModule):
             self._examples, self._most_examples = self.prepare(found), count if data is not None else math.inf
         rows = torch.arange(count) % self.batch_size(self._examples)
         return {key: value[rows] for key, value in self._examples.items()}
+
+    def shown_beside(self, samples: Tensor, latents: Tensor, average: bool) -> Tensor:
+        """What a grid shows beside the source of each sample and the sample itself: by default the real samples.
+
+        Args:
+            samples: Samples (n, ...) for the conditions of `sample_inputs`.
+            latents: Their latents (n, latent.dim).
+            average: Whether they are those of the averaged weights.
+        """
+        return self.reals(self.examples(len(samples)))
 
     def get_extra_state(self) -> dict[str, int]:
         return {"images_seen": self.images_seen, "batches_seen": self.batches_seen, "averaged_at": self.averaged_at}

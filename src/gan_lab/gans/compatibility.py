@@ -14,6 +14,7 @@ Parts may declare these as attributes; the default is in parentheses:
 | `per_sample` | a penalty | it takes the gradient of each logit by its own sample |
 | `gives_styles` (False) | a layer | its output is the styles (n, layers, d) of a generator |
 | `is_second_head` (False) | a layer | it predicts the condition; logits do not depend on it |
+| `channels`, `source_channels` | a generator | those of the images that it makes and takes; unknown if missing |
 | `mixes_samples` (False) | a layer | its output depends on every sample of the batch |
 """
 
@@ -72,6 +73,36 @@ def check_penalties(penalties: Mapping[str, Penalty], player: str, network: nn.M
                 f"regularizer={name} takes the gradient of each sample, and {mixing} in the {player} mixes the "
                 f"samples; set architecture.{player}.norm=none or layer, or remove its wrapper"
             )
+
+
+def check_cycle(parts: Any, generator: nn.Module, identity_weight: float) -> None:
+    """Refuse parts that a GAN of two opposite translations cannot use.
+
+    Raises:
+        ValueError: There is such a part, or an identity term between images of different channels.
+    """
+    if not parts.condition.needs_batch:
+        raise ValueError(
+            "model=cyclegan translates the images of one set to those of another; "
+            "set conditioning=source_image and dataset=unpaired"
+        )
+    if parts.generator_batches != 1:
+        raise ValueError(
+            f"generator_batches={parts.generator_batches} is for samples of new latents, and model=cyclegan translates "
+            "each image once; set generator_batches=1"
+        )
+    sizes = [_declared(generator, name) for name in ("source_channels", "channels")]
+    if identity_weight and None not in sizes and sizes[0] != sizes[1]:
+        raise ValueError(
+            f"algorithm.identity_weight={identity_weight} compares an image with its translation, but images have "
+            f"{sizes[0]} and {sizes[1]} channels; set algorithm.identity_weight=0, or equal dataset.channels and "
+            "dataset.source_channels"
+        )
+
+
+def _declared(network: nn.Module, name: str) -> Any:
+    """The first attribute of this name in a network or a layer of it; None if there is none."""
+    return next((getattr(layer, name) for layer in network.modules() if hasattr(layer, name)), None)
 
 
 def _check_loss(gan: Combination) -> None:

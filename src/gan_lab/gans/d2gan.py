@@ -1,6 +1,5 @@
 """D2GAN: a generator and two discriminators, one for each direction of the Kullback-Leibler divergence."""
 
-import copy
 from dataclasses import replace
 from typing import ClassVar, cast
 
@@ -12,7 +11,6 @@ from gan_lab.gans.parts import Parts
 from gan_lab.gans.phases import Player
 from gan_lab.losses.dual import Dual
 from gan_lab.noise import Noise
-from gan_lab.regularizers.base import Penalty
 from gan_lab.step import Step
 from gan_lab.types import Batch, Terms
 
@@ -50,10 +48,7 @@ class D2GAN(GAN):
         self.second_discriminator = second_discriminator
         compatibility.check_penalties(self.penalties.of("discriminator"), "second_discriminator", second_discriminator)
         for player, factor in (("discriminator", 1.0), ("generator", 0.5)):
-            for name, penalty in list(self.penalties.of(player).items()):
-                second = copy.deepcopy(penalty)
-                self.penalties.add(player, name, _PenaltyOfOne("", penalty, factor))
-                self.penalties.add(player, f"second_{name}", _PenaltyOfOne("second_", second, factor))
+            self.penalties.split(player, _second_step, "second_", factor)
 
     def players(self) -> dict[str, Player]:
         players = super().players()
@@ -93,24 +88,8 @@ class D2GAN(GAN):
         }
 
 
-class _PenaltyOfOne(nn.Module):
-    """A penalty on the outputs of one of two discriminators.
-
-    Args:
-        prefix: Prefix of the names of this discriminator's outputs in `Step.others`; empty for the first.
-        penalty: The penalty.
-        factor: Factor on its weight.
-    """
-
-    def __init__(self, prefix: str, penalty: Penalty, factor: float) -> None:
-        super().__init__()
-        self.prefix = prefix
-        self.penalty, self.weight = penalty, factor * penalty.weight
-        self.player, self.interval, self.per_sample = penalty.player, penalty.interval, penalty.per_sample
-
-    def forward(self, step: Step) -> Tensor:
-        if not self.prefix:
-            return self.penalty(step)
-        real, fake = step.others[f"{self.prefix}real"], step.others[f"{self.prefix}fake"]
-        network = real.network if self.player == "discriminator" else step.network
-        return self.penalty(replace(step, network=network, real=real, fake=fake))
+def _second_step(step: Step) -> Step:
+    """The step of the second discriminator; a generator's step keeps its network."""
+    real, fake = step.others["second_real"], step.others["second_fake"]
+    network = real.network if step.network is step.real.network else step.network
+    return replace(step, network=network, real=real, fake=fake)

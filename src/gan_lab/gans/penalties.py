@@ -2,11 +2,12 @@
 
 import copy
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from torch import nn
+from torch import Tensor, nn
 
 from gan_lab.regularizers.base import Penalty
+from gan_lab.step import Step
 
 
 class Penalties(nn.Module):
@@ -40,3 +41,39 @@ class Penalties(nn.Module):
         """Copy the penalties of a player to another one; the copies have separate state."""
         for name, penalty in list(self.of(player).items()):
             self.add(other, name, copy.deepcopy(penalty))
+
+    def split(self, player: str, second: Callable[[Step], Step], prefix: str, factor: float = 1.0) -> None:
+        """Give each of two networks of a player every penalty of the player, with separate state.
+
+        Args:
+            player: The player.
+            second: Converts the step of the first network to that of the second.
+            prefix: Prefix of the names of the second network's penalties.
+            factor: Factor on the weights.
+        """
+        for name, penalty in list(self.of(player).items()):
+            copied = copy.deepcopy(penalty)
+            self.add(player, name, _PenaltyOfPart(penalty, _itself, factor))
+            self.add(player, prefix + name, _PenaltyOfPart(copied, second, factor))
+
+
+class _PenaltyOfPart(nn.Module):
+    """A penalty of one of several networks of a player.
+
+    Args:
+        penalty: The penalty.
+        part: Converts a step to that of the network.
+        factor: Factor on the weight.
+    """
+
+    def __init__(self, penalty: Penalty, part: Callable[[Step], Step], factor: float) -> None:
+        super().__init__()
+        self.penalty, self.part, self.weight = penalty, part, factor * penalty.weight
+        self.player, self.interval, self.per_sample = penalty.player, penalty.interval, penalty.per_sample
+
+    def forward(self, step: Step) -> Tensor:
+        return self.penalty(self.part(step))
+
+
+def _itself(step: Step) -> Step:
+    return step

@@ -24,7 +24,7 @@ MAY_CHANGE = (
     "run.", "resume", "allow_changes", "allow_targets", "time_limit", "budget.", "logger.", "callbacks.", "evaluation.",
     "extractor", "hardware.", "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy",
     "trainer.precision", "trainer.profiler", "trainer.detect_anomaly", "dataset.num_workers", "dataset.cache",
-    "dataset.budget_images", "data_content.", "trouble.",
+    "dataset.budget_images", "dataset.held_out", "data_content.", "trouble.",
 )  # fmt: skip
 """Prefixes of keys that may change when a run is resumed: storage, logging, evaluation, budget, hardware and data
 loading. If another setting is computed from the budget, such as growth, a change is detected in that key. The content
@@ -36,7 +36,10 @@ KEPT = ("dataset.", "algorithm.", "loss.", "architecture.", "wrapper.", "conditi
 OF_TRAINING = ("dataset.batch_size", "dataset.seed")
 """Exceptions from `KEPT`: settings of training that the data set receives as well."""
 
-SIZES = {"dataset.num_classes": "classes", "dataset.resolution": "pixels", "dataset.channels": "channels"}
+SIZES = {
+    "dataset.num_classes": "classes", "dataset.resolution": "pixels", "dataset.channels": "channels",
+    "dataset.source_channels": "channels",
+}  # fmt: skip
 """Keys on which the shapes of the networks depend, and the unit of each."""
 
 FROM_SCRATCH = "train from scratch, with all settings, without resume= and with another run.name"
