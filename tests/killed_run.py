@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from gan_lab.config.compose import compose
 from gan_lab.training.fit import fit
 from tests.conftest import TINY
+from tests.helpers.distributed import fork_server
 from tests.helpers.interrupted_runs import differences
 
 IMAGES = 8_000
@@ -48,8 +49,7 @@ def kill_until_finished(folder: Path, cfg: DictConfig, kills: int, seed: int, lo
     Returns:
         Numbers of kills, of kills with a checkpoint in the folder, and of kills while a checkpoint was being written.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.killed_run"])
+    context = fork_server()
     chance, killed, with_checkpoint, while_writing = random.Random(seed), 0, 0, 0
     while True:
         before = _numbered(folder)

@@ -20,7 +20,10 @@ RUNNABLE = ["README.md", "docs/index.md", *GUIDE]
 """Pages whose commands stand alone: in an empty folder, each page from top to bottom."""
 
 DOCUMENTS = [*RUNNABLE, "CONTRIBUTING.md"]
-SMALL = ("debug=fast", "budget.images=64", "architecture.generator.width=8", "architecture.discriminator.width=8")
+SMALL = (
+    "debug=fast", "budget.images=64", "architecture.generator.width=8", "architecture.discriminator.width=8",
+    "evaluation.samples=100", "evaluation.times=1",
+)  # fmt: skip
 
 
 def blocks(language: str, document: str = "README.md") -> list[str]:
@@ -33,8 +36,8 @@ def command_lines(document: str) -> list[list[str]]:
     return [arguments for arguments in (shlex.split(line, comments=True) for line in lines) if arguments]
 
 
-def needs_more_than_this_machine(arguments: list[str]) -> bool:
-    """A GPU, a hub, or a file of the reader's."""
+def only_composed(arguments: list[str]) -> bool:
+    """It needs a GPU, a hub, or a file of the reader's; or it starts two processes, which test_processes.py tests."""
     settings = " ".join(arguments)
     return (
         "hardware=gpu" in settings
@@ -55,7 +58,7 @@ def small(arguments: list[str]) -> list[str]:
     flags = ("--cfg", "--info", "-m")
     if arguments[0] != "train" or any(argument in flags[:2] for argument in arguments):
         return arguments
-    if needs_more_than_this_machine(arguments):
+    if only_composed(arguments):
         return [*arguments, "run.name=x", "--cfg", "job", "--resolve"]
     return [*(argument for argument in arguments if not argument.startswith("budget.")), *SMALL]
 

@@ -46,7 +46,7 @@ def test_two_processes_resume_bit_for_bit(tmp_path: Path) -> None:
     cases = [
         f"{model}/{stop}/{workers}" for model, (stop, workers) in zip(("sngan", "wgan_gp"), WAYS[2:], strict=False)
     ]
-    run_in_two_processes("tests.helpers.interrupted_runs", str(tmp_path), *cases)
+    run_in_two_processes(run_cases, tmp_path, cases, "ddp_cpu")
     for case in cases:
         assert case_differences(tmp_path, case) == []
 
@@ -95,5 +95,5 @@ def test_every_way_of_stopping(model: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_every_way_of_stopping_in_two_processes(tmp_path: Path) -> None:
-    run_in_two_processes("tests.helpers.interrupted_runs", str(tmp_path), *JOINT_CASES, seconds=3000)
+    run_in_two_processes(run_cases, tmp_path, JOINT_CASES, "ddp_cpu", seconds=3000)
     assert {case: found for case in JOINT_CASES if (found := case_differences(tmp_path, case))} == {}

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from gan_lab.config.compose import compose
-from gan_lab.gans.catalog import CATALOG
 from gan_lab.training.fit import fit
+from tests.helpers import models_in_two_processes
 from tests.helpers.distributed import run_in_two_processes
 from tests.helpers.models_in_two_processes import SYNCHRONIZED, overrides, synchronized
-from tests.helpers.representatives import REPRESENTATIVES
+from tests.helpers.representatives import MODELS
 
 
 @pytest.fixture(scope="module")
@@ -22,14 +22,11 @@ def two_process_runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.Te
     folder = tmp_path_factory.mktemp("two")
     here = [item for item in request.session.items if item.path == request.path and hasattr(item, "callspec")]
     models = [item.callspec.params["model"] for item in here if "model" in item.callspec.params]
-    run_in_two_processes("tests.helpers.models_in_two_processes", str(folder), *models, seconds=600)
+    run_in_two_processes(models_in_two_processes.main, folder, models, seconds=600)
     return folder
 
 
-@pytest.mark.parametrize(
-    "model",
-    [pytest.param(entry.name, marks=[] if entry.name in REPRESENTATIVES else pytest.mark.slow) for entry in CATALOG],
-)
+@pytest.mark.parametrize("model", MODELS)
 def test_two_processes_equal_one_on_the_same_global_batch(model: str, two_process_runs: Path, tmp_path: Path) -> None:
     assert_equal_to_one(model, two_process_runs, overrides(model, tmp_path, "hardware=cpu"))
 

@@ -48,6 +48,9 @@ CALLS: dict[str, dict[str, Any]] = {
     "probe": {"labels_per_class": None, "validation": 10, "test": 10, "costs": [0.01], "device": "cpu"},
     "visualize": {"images": 20, "count": 2, "device": "cpu"},
     "forget": {"concept.rule": "bright", "samples": 8, "held_out": 3, "test_samples": 4, "drop": [2], "device": "cpu"},
+    "directions": {"samples": 50, "directions": 2, "count": 2, "distances": [-1, 1], "device": "cpu"},
+    "invert": {"count": 2, "steps": 2, "starts": 1, "device": "cpu"},
+    "arithmetic": {"a": [0], "b": [1], "c": [2], "device": "cpu"},
     "report": {},
     "compare": {"show": ["train/*/adversarial"]},
     "bench": QUICK,
@@ -58,7 +61,7 @@ CALLS: dict[str, dict[str, Any]] = {
 
 TAKES_A_RUN = (
     "sample", "interpolate", "translate", "export", "import", "evaluate", "memorization", "probe", "visualize",
-    "forget", "report", "compare", "runs",
+    "forget", "directions", "invert", "arithmetic", "report", "compare", "runs",
 )  # fmt: skip
 
 

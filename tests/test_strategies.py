@@ -9,6 +9,7 @@ from gan_lab.config.build import build
 from gan_lab.config.compose import compose
 from gan_lab.strategies import PlayerDDP
 from gan_lab.training.fit import fit
+from tests.helpers import strategies_in_two_processes
 from tests.helpers.distributed import run_in_two_processes
 from tests.helpers.strategies_in_two_processes import CASES, case_overrides
 
@@ -20,7 +21,7 @@ EXACT = [case for case in CASES if case not in ("batch_norm", "unrolled", "bfloa
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two processes wrote."""
     folder = tmp_path_factory.mktemp("strategies")
-    run_in_two_processes("tests.helpers.strategies_in_two_processes", str(folder))
+    run_in_two_processes(strategies_in_two_processes.main, folder)
     return folder
 
 

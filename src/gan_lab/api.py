@@ -21,12 +21,15 @@ from gan_lab.config.targets import allowing
 
 if TYPE_CHECKING:
     from gan_lab.benchmark.report import Bench
+    from gan_lab.commands.arithmetic import Arithmetic
+    from gan_lab.commands.directions import FoundDirections
     from gan_lab.commands.duplicates import DuplicateList
     from gan_lab.commands.evaluate import Evaluation
     from gan_lab.commands.export import Exported
     from gan_lab.commands.forget import Forgotten
     from gan_lab.commands.import_weights import Imported
     from gan_lab.commands.interpolate import Animation
+    from gan_lab.commands.invert import Inverted
     from gan_lab.commands.list import Choices
     from gan_lab.commands.memorization import MemorizationResult
     from gan_lab.commands.prepare import Prepared
@@ -133,6 +136,27 @@ def forget(*arguments: Argument, **settings: Any) -> "Forgotten":
     from gan_lab.commands import forget as module
 
     return _call(module.forget, "forget", "run", arguments, settings)
+
+
+def directions(*arguments: Argument, **settings: Any) -> "FoundDirections":
+    """Find directions along which samples change: `directions("runs/my-run", method="sefa")`."""
+    from gan_lab.commands import directions as module
+
+    return _call(module.directions, "directions", "run", arguments, settings)
+
+
+def invert(*arguments: Argument, **settings: Any) -> "Inverted":
+    """Find latents whose samples are nearest to images: `invert("runs/my-run", images="photo.png")`."""
+    from gan_lab.commands import invert as module
+
+    return _call(module.invert, "invert", "run", arguments, settings)
+
+
+def arithmetic(*arguments: Argument, **settings: Any) -> "Arithmetic":
+    """Compute with latents of samples: `arithmetic("runs/my-run", a=[3, 17, 42], b=[5, 8, 60], c=[11, 29, 77])`."""
+    from gan_lab.commands import arithmetic as module
+
+    return _call(module.arithmetic, "arithmetic", "run", arguments, settings)
 
 
 def duplicates(*arguments: Argument, **settings: Any) -> "DuplicateList":

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gan_lab.augment.ada import Controller
 from gan_lab.augment.pipelines import Adaptive
+from tests.helpers.distributed import run_in_two_processes
 
 
 def after(controller: Controller, value: float, adjustments: int) -> float:
@@ -116,18 +117,19 @@ def test_a_run_stopped_anywhere_resumes_bit_identically(stop: int) -> None:
 RANGES = ((0, 8), (8, 10))  # the first ends at an adjustment, the second between two
 
 
-def process(rank: int, folder: str) -> None:
+def process(folder: Path) -> None:
     """One of two processes with half of each batch; saves its state after each range."""
-    torch.distributed.init_process_group("gloo", f"file://{folder}/rendezvous", rank=rank, world_size=2)
+    torch.distributed.init_process_group("gloo")
+    rank = torch.distributed.get_rank()
     controller = Controller(batch_size=12, adapt_images=1000)
     for start, stop in RANGES:
         adapt(controller, range(start, stop), slice(rank, None, 2))
-        torch.save(controller.state_dict(), f"{folder}/{rank}_{stop}.pt")
+        torch.save(controller.state_dict(), folder / f"{rank}_{stop}.pt")
     torch.distributed.destroy_process_group()
 
 
 def test_two_processes_agree_with_one_between_adjustments_too(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(process, (str(tmp_path),), nprocs=2)
+    run_in_two_processes(process, tmp_path)
     expected = Controller(batch_size=12, adapt_images=1000)
     for start, stop in RANGES:
         adapt(expected, range(start, stop))

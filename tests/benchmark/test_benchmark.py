@@ -55,7 +55,7 @@ def test_bare_loop_trains_the_same_networks(model: str, tiny) -> None:
 
 
 def test_algorithms_without_a_bare_loop_have_none(tiny) -> None:
-    for overrides in (["model=veegan"], ["model=d2gan", "regularizer=[drift]"]):
+    for overrides in (["model=veegan"], ["model=bigan"], ["model=d2gan", "regularizer=[drift]"]):
         experiment = build(tiny(*overrides, "dataset.resolution=16"))
         assert bare(experiment) is None
 

@@ -14,9 +14,9 @@ from gan_lab.callbacks.collapse_rule import Rule, Signals
 from gan_lab.config.build import build
 from gan_lab.config.compose import compose
 from gan_lab.errors import CollapseError, ConfigError
-from gan_lab.gans.catalog import CATALOG
 from gan_lab.training.fit import fit
 from tests.conftest import TINY
+from tests.helpers.representatives import MODELS
 
 RULE = Rule(diversity=0.25, in_class=0.5, explosion=50.0, patience=3, warmup_images=100)
 OVERRIDES = [override for override in TINY if override != "~callbacks.collapse"]
@@ -175,7 +175,7 @@ def test_signals_of_a_healthy_run_are_logged_without_a_warning(
     assert len(rows) == 50 and all(float(row["collapse/diversity"]) > 0 and row["collapse/logit_gap"] for row in rows)
 
 
-@pytest.mark.parametrize("model", [entry.name for entry in CATALOG])
+@pytest.mark.parametrize("model", MODELS)
 def test_every_model_is_checked(model: str, tmp_path: Path) -> None:
     resolution = 32 if model in ("biggan", "biggan_deep", "sagan") else 16
     settings = (

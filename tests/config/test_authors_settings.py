@@ -16,6 +16,33 @@ def test_d2gan_starts_from_a_standard_deviation_of_a_hundredth() -> None:
         assert torch.cat(weights).std().item() == pytest.approx(0.01, rel=0.1)
 
 
+@pytest.mark.parametrize(
+    ("data", "source", "filter"),
+    [
+        ("cifar10", "uoft-cs/cifar10", "lanczos"),
+        ("stl10", "jxie/stl10", "box"),
+        ("imagenet32", "benjamin-paine/imagenet-1k-32x32", "lanczos"),
+    ],
+)
+def test_d2gan_on_photographs(data: str, source: str, filter: str) -> None:
+    """One setting for three data sets of 32 pixels; the score's protocol is 10 splits of 5,000 samples."""
+    cfg = compose(f"experiment=d2gan_{data}")
+    assert (cfg.dataset.source, cfg.dataset.resolution, cfg.dataset.get("filter", "lanczos")) == (source, 32, filter)
+    assert (cfg.batch_size, cfg.lr, list(cfg.betas), cfg.loss.alpha, cfg.loss.beta) == (
+        64,
+        2e-4,
+        [0.5, 0.999],
+        0.2,
+        0.2,
+    )
+    networks = cfg.architecture
+    for name in ("generator", "discriminator", "second_discriminator"):
+        node = networks[name]
+        assert (node.init, node.init_scale, node.width, node.kernel) == ("normal", 0.01, 128, 5)
+    score = cfg.evaluation.metrics.inception_score
+    assert cfg.evaluation.samples == 50_000 and (score.splits, score.num_classes) == (10, 1008)
+
+
 @pytest.mark.parametrize(("experiment", "gaussians"), [("unrolled_ring", 8), ("lsgan_ring", 9)])
 def test_rings_with_both_ends_of_the_circle(experiment: str, gaussians: int) -> None:
     """The codes' circles are np.linspace(0, 2 pi, gaussians), of which two coincide."""

@@ -30,6 +30,7 @@ HELD_OUT = (
 PRESETS = {
     "biggan_cifar10": (*NARROW, *HELD_OUT, "batch_size=8", *LABELED[2:], "budget.images=64"),
     "biggan_imagenet128": (*NARROW, *LABELED, "accumulate=2", "averaging.start_images=8", "budget.images=32"),
+    "d2gan_cifar10": (*NARROW, "metrics=[]", "batch_size=8", "budget.images=24"),
     "sagan_imagenet128": (*NARROW, *LABELED[1:], "budget.images=24"),
     "pggan_cifar10": (*NARROW, *GROWING, "architecture.generator.fmap_base=64",
     "architecture.discriminator.fmap_base=64", "budget.images=24"),
@@ -44,7 +45,7 @@ SLOW = ("biggan_imagenet128", "pggan_celebahq1024")
 def test_the_presets_for_large_ones_are_these() -> None:
     from gan_lab.config.schema import CONF
 
-    families = ("biggan", "sagan", "pggan")
+    families = ("biggan", "sagan", "pggan", "d2gan_cifar10")
     assert sorted(PRESETS) == sorted(
         f.stem for f in (CONF / "experiment").glob("*.yaml") if f.stem.startswith(families)
     )

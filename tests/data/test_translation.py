@@ -153,7 +153,7 @@ def test_without_folders_of_splits_all_pairs_are_for_training(tmp_path):
 
 
 def table(folder: Path, declared: bool, split: str = "train", **columns: list[int | None]) -> str:
-    """A parquet file with columns of images; `declared` tells the library so, else they are structs."""
+    """A parquet file with columns of images; `declared` as images, else structs."""
     png = {value: _png(value) for values in columns.values() for value in values if value is not None}
     rows = {
         name: [None if value is None else {"bytes": png[value], "path": f"{value}.png"} for value in values]
@@ -180,6 +180,7 @@ def test_pairs_of_columns(declared, tmp_path):
     assert (values(raw.given()), values(raw)) == ([1, 2], [101, 102])
     raw = read_pairs(source, direction="BtoA", columns=["imageB", "imageA"])
     assert (values(raw.given()), values(raw)) == ([1, 2], [101, 102])
+    assert values(read_pairs(source, "train[50%:]")) == [102]  # held-out pairs of a set without a test split
     with pytest.raises(DataError, match=r"columns of images imageA, imageB .*columns=\[imageA,edges\] must name 2"):
         read_pairs(source, columns=["imageA", "edges"])
     with pytest.raises(DataError, match="is not in"):
@@ -231,13 +232,12 @@ def test_both_images_of_a_pair_get_the_same_jitter(cache, tmp_path):
 
 def test_jitter_is_a_crop_of_the_enlarged_image_or_its_mirror(tmp_path):
     data = paired(noise_pairs(tmp_path, 8), resolution=16, jitter=1.25, flip=True, batch_size=8)
-    large = paired(noise_pairs(tmp_path, 8), resolution=20, batch_size=8)
-    (whole,) = batches(large)
+    (enlarged,) = batches(paired(noise_pairs(tmp_path, 8), resolution=20, batch_size=8))
     (batch,) = batches(data)
-    whole = {int(index): image for index, image in zip(whole["index"], whole["image"], strict=True)}
+    large = dict(zip(enlarged["index"].tolist(), enlarged["image"], strict=True))
     offsets, mirrored = set(), set()
     for index, image in zip(batch["index"].tolist(), batch["image"], strict=True):
-        found = _places(image, whole[index])
+        found = _places(image, large[index])
         assert len(found) == 1
         offsets.add(found[0][:2])
         mirrored.add(found[0][2])
@@ -259,7 +259,7 @@ def _places(image: torch.Tensor, large: torch.Tensor) -> list[tuple[int, int, bo
 @pytest.mark.parametrize("kind", ["paired", "unpaired"])
 def test_a_resumed_epoch_continues_with_the_same_images(kind, cache, tmp_path):
     files = {
-        f"train{side}/{k}.png": Image.fromarray(noise(10 * k)) for side, n in (("A", 3), ("B", 7)) for k in range(n)
+        f"train{domain}/{k}.png": Image.fromarray(noise(10 * k)) for domain, n in (("A", 3), ("B", 7)) for k in range(n)
     }
     source = noise_pairs(tmp_path) if kind == "paired" else write(tmp_path, files)
     make = partial(paired if kind == "paired" else unpaired, source, jitter=1.5, flip=True)
@@ -338,7 +338,7 @@ def test_colors_of_label_maps_are_never_mixed(fit, tmp_path):
 
 
 def test_a_pair_that_cannot_be_used_is_skipped_as_a_whole(tmp_path):
-    files = {f"{side}/{k}.png": plain(k if side == "A" else 100 + k) for side in "AB" for k in range(4)}
+    files = {f"{domain}/{k}.png": plain(k if domain == "A" else 100 + k) for domain in "AB" for k in range(4)}
     files["A/2.png"] = plain(2, (9, 8))
     source = write(tmp_path, files)
     (tmp_path / "B" / "1.png").write_bytes((tmp_path / "B" / "1.png").read_bytes()[:50])
@@ -397,7 +397,7 @@ def test_each_source_comes_once_before_any_comes_again(world):
 
 
 def test_unpaired_images_have_their_own_jitter(tmp_path):
-    files = {f"train{side}/{k}.png": Image.fromarray(noise(0)) for side in "AB" for k in range(8)}
+    files = {f"train{domain}/{k}.png": Image.fromarray(noise(0)) for domain in "AB" for k in range(8)}
     (batch,) = batches(unpaired(write(tmp_path, files), jitter=2, batch_size=8))
     places = [
         [_places(image, large)[0][:2] for image in batch[key]]

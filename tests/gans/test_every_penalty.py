@@ -5,12 +5,12 @@ import torch
 
 from gan_lab.config.build import build
 from gan_lab.errors import ConfigError
-from gan_lab.gans.catalog import CATALOG
 from gan_lab.regularizers.penalties import R1
 from gan_lab.regularizers.weights import HistoricalAveraging
 from gan_lab.training.fit import fit
 from tests.gans.test_every_model import ON_POINTS
 from tests.helpers.points_gan import make_gan
+from tests.helpers.representatives import MODELS
 
 
 @pytest.mark.parametrize("penalty", [R1, HistoricalAveraging])
@@ -27,7 +27,7 @@ def test_the_refusal_names_the_players_of_the_algorithm(tiny) -> None:
         build(tiny(*overrides))
 
 
-@pytest.mark.parametrize("model", [entry.name for entry in CATALOG])
+@pytest.mark.parametrize("model", MODELS)
 def test_a_lazy_penalty_of_the_generator_works_in_every_model(model: str, tiny) -> None:
     """A separate update at every second update of the generator; only its optimizer is compensated."""
     points = (

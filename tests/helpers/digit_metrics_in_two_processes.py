@@ -1,6 +1,5 @@
-"""Updates the digit metrics as one of two gloo processes and saves their values. Started twice by test_scores.py."""
+"""Updates the digit metrics as one of two gloo processes and saves their values. Called by test_scores.py."""
 
-import sys
 from pathlib import Path
 
 import torch
@@ -40,8 +39,9 @@ def metrics() -> dict[str, tuple[Metric, Tensor]]:
     }
 
 
-def main(folder: Path, rank: int) -> None:
-    torch.distributed.init_process_group("gloo", f"file://{folder}/rendezvous", rank=rank, world_size=2)
+def main(folder: Path) -> None:
+    torch.distributed.init_process_group("gloo")
+    rank = torch.distributed.get_rank()
     values = {}
     for name, (metric, samples) in metrics().items():
         for part in samples[rank::2].split(100):  # 501 and 500: the sizes differ
@@ -51,7 +51,3 @@ def main(folder: Path, rank: int) -> None:
         values[f"{name} states"] = {key: getattr(metric, key) for key in metric._defaults}
     torch.save(values, folder / f"{rank}.pt")
     torch.distributed.destroy_process_group()
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))

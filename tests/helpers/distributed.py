@@ -1,10 +1,12 @@
-"""Start a test program as two gloo processes."""
+"""Call a function in two gloo processes of one group."""
 
+import multiprocessing
 import os
 import socket
-import subprocess
-import sys
+from collections.abc import Callable
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 
@@ -15,21 +17,35 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-def run_in_two_processes(module: str, *arguments: str, seconds: float = 300) -> None:
-    """Run `python -m <module> <arguments>` as two processes of one group, and wait for both."""
-    environment = os.environ | {
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(free_port()),
-        "WORLD_SIZE": "2",
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
-    }
+def fork_server() -> ForkServerContext:
+    """Start method of processes that have torch, Lightning and gan_lab already imported, which takes seconds."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.helpers.interrupted_runs"])
+    return context
+
+
+def run_in_two_processes(function: Callable[..., Any], *arguments: Any, seconds: float = 300) -> None:
+    """Call an importable function in two processes of one group, and wait for both."""
+    group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
     workers = [
-        subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
-            env=environment | {"LOCAL_RANK": str(rank), "RANK": str(rank)},
-            cwd=ROOT,
+        fork_server().Process(
+            target=_call, args=(os.environ | group | {"LOCAL_RANK": str(rank), "RANK": str(rank)}, function, arguments)
         )
         for rank in range(2)
     ]
-    assert [worker.wait(timeout=seconds) for worker in workers] == [0, 0]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(seconds)
+    codes = [worker.exitcode for worker in workers]
+    for worker in workers:
+        worker.kill()  # one that did not end in time
+    assert codes == [0, 0]
+
+
+def _call(environment: dict[str, str], function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    multiprocessing.set_start_method("fork", force=True)  # of data workers, as in a program that is not a child itself
+    os.environ.clear()  # of the test that started the server
+    os.environ.update(environment)
+    os.chdir(ROOT)
+    function(*arguments)

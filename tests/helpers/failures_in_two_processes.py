@@ -1,7 +1,6 @@
-"""Runs that fail in one of two gloo processes; each process writes its outcome. Started by test_recovering.py."""
+"""Runs that fail in one of two gloo processes; each process writes its outcome. Called by test_recovering.py."""
 
 import json
-import sys
 from pathlib import Path
 
 import torch
@@ -72,7 +71,3 @@ def write_outcome(folder: Path, name: str, *settings: str) -> None:
     except TrainingError as error:
         rank, outcome = torch.distributed.get_rank(), {"error": str(error)}
     (folder / f"{name}_{rank}.json").write_text(json.dumps(outcome))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

@@ -1,6 +1,5 @@
-"""Updates the feature metrics as one of two gloo processes. Started twice by test_feature_metrics.py."""
+"""Updates the feature metrics as one of two gloo processes. Called by test_feature_metrics.py."""
 
-import sys
 from pathlib import Path
 
 import torch
@@ -60,8 +59,9 @@ def values(metric: FeatureMetric) -> dict[str, Tensor]:
     return computed if isinstance(computed, dict) else {"value": computed}
 
 
-def main(folder: Path, rank: int) -> None:
-    torch.distributed.init_process_group("gloo", f"file://{folder}/rendezvous", rank=rank, world_size=2)
+def main(folder: Path) -> None:
+    torch.distributed.init_process_group("gloo")
+    rank = torch.distributed.get_rank()
     found = {}
     for name in METRICS:
         metric = make(name)
@@ -81,7 +81,3 @@ def main(folder: Path, rank: int) -> None:
         found[f"{name} state"] = state
     torch.save(found, folder / f"{rank}.pt")
     torch.distributed.destroy_process_group()
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))

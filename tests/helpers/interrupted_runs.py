@@ -1,13 +1,9 @@
-"""Training with and without interruptions, and comparison of the results.
-
-As a program it is one of two gloo processes: `python -m tests.helpers.interrupted_runs FOLDER model/stop/workers ...`.
-"""
+"""Training with and without interruptions, and comparison of the results."""
 
 import copy
 import csv
 import os
 import signal
-import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -140,7 +136,3 @@ def run_cases(folder: Path, cases: list[str], hardware: str, **callbacks: Any) -
         if not (folder / model / "uninterrupted").is_dir():
             train_uninterrupted(folder / model / "uninterrupted", model, hardware, **callbacks)
         train_in_parts(folder / model / f"{stop}_{workers}", model, hardware, stop, int(workers), **callbacks)
-
-
-if __name__ == "__main__":
-    run_cases(Path(sys.argv[1]), sys.argv[2:], "ddp_cpu")

@@ -1,6 +1,5 @@
-"""Train every model as one of two gloo processes and save the weights. Started twice by test_processes.py."""
+"""Train every model as one of two gloo processes and save the weights. Called by test_processes.py."""
 
-import sys
 from pathlib import Path
 
 import torch
@@ -91,7 +90,3 @@ def train_and_save(name: str, overrides: list[str], folder: Path) -> None:
     experiment = fit(compose(*overrides))
     assert experiment.trainer.world_size == 2
     torch.save(experiment.module.state_dict(), folder / f"{name}_{experiment.trainer.global_rank}.pt")
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:])

@@ -1,6 +1,5 @@
-"""Updates the pixel metrics as one of two gloo processes and saves their values. Started twice by test_ms_ssim.py."""
+"""Updates the pixel metrics as one of two gloo processes and saves their values. Called by test_ms_ssim.py."""
 
-import sys
 from pathlib import Path
 
 import torch
@@ -24,8 +23,9 @@ def metric() -> SlicedWasserstein:
     return SlicedWasserstein(images=30, patches=8, directions=8, seed=3)
 
 
-def main(folder: Path, rank: int) -> None:
-    torch.distributed.init_process_group("gloo", f"file://{folder}/rendezvous", rank=rank, world_size=2)
+def main(folder: Path) -> None:
+    torch.distributed.init_process_group("gloo")
+    rank = torch.distributed.get_rank()
     generated, real = samples()
     own = generated[:HALF] if rank == 0 else generated[HALF:]
     similarity, shared, loaded = MSSSIM(), metric(), metric()
@@ -42,7 +42,3 @@ def main(folder: Path, rank: int) -> None:
     similarity.sync()
     torch.save(values | {"pairs": similarity.pairs}, folder / f"{rank}.pt")
     torch.distributed.destroy_process_group()
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))

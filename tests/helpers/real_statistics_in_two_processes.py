@@ -1,11 +1,8 @@
-"""One of two processes that need statistics of the same real images.
+"""One of two processes that need statistics of the same real images. Called by test_real_statistics.py.
 
-    python -m tests.helpers.real_statistics_in_two_processes <folder> <name>
-
-Each pass over the images leaves a file in `<folder>/passes`. It prints the value of the metric for fixed images.
+Each pass over the images leaves a file in `<folder>/passes`.
 """
 
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,5 +46,5 @@ def measured_value(folder: Path, name: str) -> float:
     return float(metric.compute())
 
 
-if __name__ == "__main__":
-    print(measured_value(Path(sys.argv[1]), sys.argv[2]))
+def save_measured_value(folder: Path, name: str) -> None:
+    (folder / f"{name}.txt").write_text(str(measured_value(folder, name)))

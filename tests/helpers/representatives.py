@@ -1,5 +1,7 @@
 """Models that stand for the others where trying all takes minutes."""
 
+import pytest
+
 from gan_lab.gans.catalog import CATALOG
 
 FIRST = list({entry.algorithm: entry.name for entry in reversed(CATALOG)}.values())
@@ -7,3 +9,8 @@ FIRST = list({entry.algorithm: entry.name for entry in reversed(CATALOG)}.values
 
 REPRESENTATIVES = [*FIRST, "sngan", "pggan", "biggan", "r1_gan"]
 """With spectral norm, growing networks, conditional norms and lazy penalties as well."""
+
+MODELS = [
+    pytest.param(entry.name, marks=[] if entry.name in REPRESENTATIVES else pytest.mark.slow) for entry in CATALOG
+]
+"""All models as parameters of a test; those that have a representative are slow."""

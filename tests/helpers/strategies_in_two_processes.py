@@ -1,6 +1,5 @@
-"""Train small models with either strategy as one of two gloo processes. Started twice by test_strategies.py."""
+"""Train small models with either strategy as one of two gloo processes. Called by test_strategies.py."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +113,3 @@ def unequal(folder: Path) -> None:
         for tensor in [*experiment.module.parameters(), *experiment.module.buffers()]:
             tensor.add_(experiment.trainer.global_rank)
     keep(folder, "unequal", trained(experiment))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

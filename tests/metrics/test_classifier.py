@@ -2,8 +2,6 @@
 
 import logging
 import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,8 +25,8 @@ from gan_lab.metrics.classifier import (
     hold_out,
     train_classifier,
 )
+from tests.helpers.distributed import run_in_two_processes
 
-ROOT = Path(__file__).parents[2]
 QUICK = Training(epochs=1, batch_size=16)
 
 
@@ -284,25 +282,16 @@ def test_unwritable_folder_logs_a_warning(small_sets, tmp_path, caplog) -> None:
     assert "cannot be cached in" in caplog.text
 
 
-FILL = """
-import sys, torch
-from pathlib import Path
-from gan_lab.metrics.classifier import Digits, Training, cached_classifier
-torch.set_num_threads(1)
-folder = Path(sys.argv[1])
-data = torch.load(folder / "digits.pt", weights_only=True)
-for seed in range(4):
-    found = cached_classifier(Digits(*data), Digits(*data), Training(seed, epochs=1, batch_size=16), folder / "cache")
-    assert found.test_error is not None
-"""
+def fill(folder: Path) -> None:
+    data = torch.load(folder / "digits.pt", weights_only=True)
+    for seed in range(4):
+        training = Training(seed, epochs=1, batch_size=16)
+        assert cached_classifier(Digits(*data), Digits(*data), training, folder / "cache").test_error is not None
 
 
 def test_two_processes_may_write_the_cache_at_once(small_sets, tmp_path) -> None:
     torch.save(tuple(small_sets[0]), tmp_path / "digits.pt")
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")}
-    command = [sys.executable, "-c", FILL, str(tmp_path)]
-    workers = [subprocess.Popen(command, env=environment) for _ in range(2)]
-    assert [worker.wait(timeout=300) for worker in workers] == [0, 0]
+    run_in_two_processes(fill, tmp_path)
     assert len(list((tmp_path / "cache").iterdir())) == 4
     alone = train_classifier(*small_sets[0], Training(2, epochs=1, batch_size=16))
     assert same(

@@ -20,7 +20,15 @@ from torch.nn import functional as F
 from gan_lab.errors import UserError
 from gan_lab.metrics import extractors as module
 from gan_lab.metrics.classifier import DigitClassifier
-from gan_lab.metrics.extractors import DigitFeatures, Extractor, Shared, efficientnet_lite0, fingerprint, inception
+from gan_lab.metrics.extractors import (
+    DigitFeatures,
+    Extractor,
+    Shared,
+    efficientnet_lite0,
+    fingerprint,
+    inception,
+    inception_classifier,
+)
 from gan_lab.metrics.pixels import quantized
 
 NAME = "weights-inception-2015-12-05-6726825d.pth"
@@ -31,7 +39,8 @@ class FakeInception(nn.Module):
 
     def __init__(self, name: str, features_list: list[str], feature_extractor_weights_path: str | None = None) -> None:
         super().__init__()
-        assert features_list == ["2048"] and feature_extractor_weights_path is not None  # it would download by itself
+        self.layers = features_list
+        assert feature_extractor_weights_path is not None  # it would download by itself
         self.mean = nn.Parameter(torch.load(feature_extractor_weights_path, weights_only=True)["mean"])
         self.drop = nn.Dropout()
         self.seen: list[Tensor] = []
@@ -184,6 +193,12 @@ def test_inception_reads_bytes_and_gives_the_first_feature(published: Path) -> N
     assert torch.equal(features, expected)  # and no dropout
     extractor(images(3, 1))
     assert torch.equal(extractor.network.seen[-1], quantized(images(3, 1)).repeat(1, 3, 1, 1))
+
+
+def test_the_classifier_of_the_inception_score_has_1008_outputs(published: Path) -> None:
+    classifier = inception_classifier(str(published))
+    assert (classifier.name, classifier.size, classifier.network.layers) == ("inception", 1008, ["logits_unbiased"])
+    assert inception(str(published)).network.layers == ["2048"]
 
 
 def test_weights_are_downloaded_once(published: Path, tmp_path: Path) -> None:

@@ -76,13 +76,21 @@ def curves(request: pytest.FixtureRequest) -> dict[Fault, dict[str, list[float]]
     instances = metrics()
     for metric in instances.values():
         metric.update(IMAGES[ours], real=True)
+
+    def measured(images: Tensor) -> dict[str, float]:
+        values = measure(instances, [(images, None)])
+        return {
+            key.replace("_Flatten", "").rpartition("_")[0]: value
+            for part in values.values()
+            for key, value in part.items()
+        }
+
+    without_fault = measured(IMAGES[theirs])  # level 0 of each
     found: dict[Fault, dict[str, list[float]]] = {}
-    for fault, levels in LEVELS.items():
-        for level in levels:
-            values = measure(instances, [(fault(IMAGES[ours], IMAGES[theirs], LABELS[theirs], level), None)])
-            for key, value in ((key, value) for part in values.values() for key, value in part.items()):
-                name = key.replace("_Flatten", "").rpartition("_")[0]
-                found.setdefault(fault, {}).setdefault(name, []).append(value)
+    for fault, (zero, *levels) in LEVELS.items():
+        assert zero == 0
+        steps = [measured(fault(IMAGES[ours], IMAGES[theirs], LABELS[theirs], level)) for level in levels]
+        found[fault] = {name: [step[name] for step in (without_fault, *steps)] for name in without_fault}
     return found
 
 

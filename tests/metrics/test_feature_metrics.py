@@ -1,10 +1,7 @@
 """Properties of every feature metric, from one table of all classes."""
 
 import copy
-import os
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from gan_lab.metrics.features import FeatureMetric, in_order, shuffled
+from tests.helpers import feature_metrics_in_two_processes
+from tests.helpers.distributed import run_in_two_processes
 from tests.helpers.feature_metrics_in_two_processes import GENERATED, LABELS, METRICS, REAL, give, make, values
-
-ROOT = Path(__file__).parents[2]
 
 every_metric = pytest.mark.parametrize("name", METRICS)
 
@@ -276,10 +273,7 @@ def test_order_of_rows_depends_on_their_content() -> None:
 
 
 def test_two_processes_have_the_values_of_one(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.helpers.feature_metrics_in_two_processes", str(tmp_path)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}"}
-    workers = [subprocess.Popen([*command, str(rank)], env=environment, cwd=ROOT) for rank in range(2)]
-    assert [worker.wait(timeout=300) for worker in workers] == [0, 0]
+    run_in_two_processes(feature_metrics_in_two_processes.main, tmp_path)
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
     for name in METRICS:
         one = values(fed(name))

@@ -1,8 +1,5 @@
 """MS-SSIM of pairs of images: against NumPy and SciPy, and for equal and unrelated images."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +10,9 @@ from torch import Tensor
 
 from gan_lab.metrics.ms_ssim import MSSSIM, ms_ssim
 from gan_lab.metrics.pixels import filtered, quantized
+from tests.helpers import pixel_metrics_in_two_processes
+from tests.helpers.distributed import run_in_two_processes
 from tests.helpers.pixel_metrics_in_two_processes import HALF, metric, samples
-
-ROOT = Path(__file__).parents[2]
 
 
 def noise(n: int, resolution: int = 32, channels: int = 3, seed: int = 0) -> Tensor:
@@ -212,10 +209,7 @@ def test_images_are_quantized_like_files() -> None:
 
 
 def test_two_processes_have_the_values_of_one(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.helpers.pixel_metrics_in_two_processes", str(tmp_path)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}"}
-    workers = [subprocess.Popen([*command, str(rank)], env=environment, cwd=ROOT) for rank in range(2)]
-    assert [worker.wait(timeout=300) for worker in workers] == [0, 0]
+    run_in_two_processes(pixel_metrics_in_two_processes.main, tmp_path)
     found = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
     generated, real = samples()
     assert HALF % 2 == 0  # so that the pairs are those of one process

@@ -12,6 +12,7 @@ from gan_lab.data.mixtures import GaussianMixture, grid, ring
 from gan_lab.errors import ConfigError
 from gan_lab.metrics.points import HistogramDivergence, ModeCoverage, PointMetric, Wasserstein
 from gan_lab.noise import Noise
+from tests.helpers.distributed import run_in_two_processes
 
 RING = ring()
 """D2GAN's: 8 modes, radius 2, covariance 0.02 I."""
@@ -156,18 +157,19 @@ def metrics() -> list[PointMetric]:
     return [ModeCoverage(RING), HistogramDivergence(RING), Wasserstein(RING, points=300)]
 
 
-def one_of_two(rank: int, folder: str) -> None:
-    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+def one_of_two(folder: Path) -> None:
+    torch.distributed.init_process_group("gloo")
+    rank = torch.distributed.get_rank()
     half = first_modes(7)[:1000].split(600)[rank]  # a different number in each process
     joint = metrics()
     for metric in joint:
         metric.update(half)
-    torch.save([metric.compute() for metric in joint], f"{folder}/{rank}.pt")
+    torch.save([metric.compute() for metric in joint], folder / f"{rank}.pt")
     torch.distributed.destroy_process_group()
 
 
 def test_two_processes_equal_one(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(one_of_two, (str(tmp_path),), nprocs=2)
+    run_in_two_processes(one_of_two, tmp_path)
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
     for metric, there, here in zip(metrics(), first, second, strict=True):
         metric.update(first_modes(7)[:1000])

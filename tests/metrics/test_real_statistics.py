@@ -4,8 +4,6 @@ import errno
 import gc
 import logging
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,8 +26,9 @@ from gan_lab.metrics.neighbors import DensityCoverage, PrecisionRecall
 from gan_lab.metrics.real_statistics import load_or_compute_real_statistics
 from gan_lab.metrics.scores import InceptionScore
 from gan_lab.metrics.sliced_wasserstein import SlicedWasserstein
+from tests.helpers.distributed import fork_server
 from tests.helpers.pixel_features import PixelFeatures, pixel_features
-from tests.helpers.real_statistics_in_two_processes import measured_value
+from tests.helpers.real_statistics_in_two_processes import measured_value, save_measured_value
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 16, 16), dtype=np.uint8)
 LABELS = torch.arange(40) % 2
@@ -319,10 +318,11 @@ def test_read_only_folder_is_read(tmp_path: Path, monkeypatch, caplog) -> None:
 def test_two_processes_compute_once(tmp_path: Path) -> None:
     for name in ("ready", "passes"):
         (tmp_path / name).mkdir()
-    command = [sys.executable, "-m", "tests.helpers.real_statistics_in_two_processes", str(tmp_path), "there"]
-    other = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    other = fork_server().Process(target=save_measured_value, args=(tmp_path, "there"))
+    other.start()
     value = measured_value(tmp_path, "here")
-    assert other.communicate(timeout=120)[0] == f"{value}\n" and other.returncode == 0
+    other.join(120)
+    assert other.exitcode == 0 and (tmp_path / "there.txt").read_text() == str(value)
     assert len(list((tmp_path / "passes").iterdir())) == 1 and len(files(tmp_path / "cache")) == 1
 
 

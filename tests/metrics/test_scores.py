@@ -1,9 +1,6 @@
 """The metrics of digits: closed forms, splits, and two processes."""
 
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,9 +12,9 @@ from gan_lab.metrics.extractors import fingerprint
 from gan_lab.metrics.functional import inception_score
 from gan_lab.metrics.protocol import Measurement, MeasurementProtocol
 from gan_lab.metrics.scores import InceptionScore, LabelAccuracy, ModeScore
+from tests.helpers import digit_metrics_in_two_processes
 from tests.helpers.digit_metrics_in_two_processes import TRAIN, Brightness, metrics, stack
-
-ROOT = Path(__file__).parents[2]
+from tests.helpers.distributed import run_in_two_processes
 
 
 def one_hot(labels: torch.Tensor, classes: int = 10) -> torch.Tensor:
@@ -174,10 +171,7 @@ def test_the_classifier_has_no_dropout_in_training_mode() -> None:
 
 
 def test_two_processes_have_the_values_of_one(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.helpers.digit_metrics_in_two_processes", str(tmp_path)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}"}
-    workers = [subprocess.Popen([*command, str(rank)], env=environment, cwd=ROOT) for rank in range(2)]
-    assert [worker.wait(timeout=300) for worker in workers] == [0, 0]
+    run_in_two_processes(digit_metrics_in_two_processes.main, tmp_path)
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
     for name, (metric, samples) in metrics().items():
         metric.update(samples)

@@ -145,7 +145,9 @@ def test_error_message_of_the_command(nan_loss, command) -> None:
 def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Outcomes of the runs of failures_in_two_processes.py in both processes."""
     folder = tmp_path_factory.mktemp("two")
-    run_in_two_processes("tests.helpers.failures_in_two_processes", str(folder))
+    from tests.helpers import failures_in_two_processes  # which imports this file
+
+    run_in_two_processes(failures_in_two_processes.main, folder)
     return folder
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 
 from gan_lab.architectures.base import Discriminator
@@ -13,30 +14,57 @@ from gan_lab.architectures.wrapped import innermost, linear_like
 class Encoding:
     """An encoder: a discriminator whose output layer is replaced by a linear layer to a latent.
 
-    Che et al. (2017) and Srivastava et al. (2017) use encoders like their discriminators. The new layer starts at the
-    scale of the old output layer.
+    Che et al. (2017), Srivastava et al. (2017) and Donahue et al. (2017) use encoders like their discriminators. The
+    new layer starts at the scale of the old output layer.
 
     Args:
         latent_dim: Size of a latent.
+        stochastic: The layer gives mean and log standard deviation of a normal distribution (Dumoulin et al., 2017).
     """
 
     latent_dim: int
+    stochastic: bool = False
 
     def network_kwargs(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         """The kwargs, unchanged."""
         return kwargs
 
     def __call__(self, network: nn.Module) -> nn.Module:
-        return _Encoder(cast(Discriminator, network), self.latent_dim)
+        encoder = _StochasticEncoder if self.stochastic else _Encoder
+        return encoder(cast(Discriminator, network), self.latent_dim)
 
 
 class _Encoder(nn.Module):
+    outputs_per_latent = 1
+
     def __init__(self, network: Discriminator, latent_dim: int) -> None:
         super().__init__()
         self.network = network
         inner = innermost(network)
-        inner.output = linear_like(inner.output, inner.output.in_features, latent_dim)
+        inner.output = linear_like(inner.output, inner.output.in_features, self.outputs_per_latent * latent_dim)
+
+    def features(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Last hidden layer (n, d) of samples (n, ...); labels int64 (n,) or None."""
+        return self.network.features(samples, labels)
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
         """Latents (n, latent_dim) of samples (n, ...); labels int64 (n,) or None."""
-        return innermost(self.network).output(self.network.features(samples, labels))
+        return innermost(self.network).output(self.features(samples, labels))
+
+
+class _StochasticEncoder(_Encoder):
+    outputs_per_latent = 2
+
+    def forward(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Mean latents (n, latent_dim) of samples (n, ...)."""
+        return self._distribution(samples, labels)[0]
+
+    def sample(self, samples: Tensor, labels: Tensor | None, noise: Tensor) -> Tensor:
+        """Latents mean + std * noise (n, latent_dim) of samples (n, ...), for N(0, 1) noise (n, latent_dim)."""
+        mean, log_std = self._distribution(samples, labels)
+        return mean + torch.exp(log_std) * noise
+
+    def _distribution(self, samples: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Mean and log standard deviation, (n, latent_dim) each."""
+        mean, log_std = super().forward(samples, labels).float().chunk(2, 1)
+        return mean, log_std

@@ -17,6 +17,7 @@ from gan_lab.callbacks.every import Every
 from gan_lab.callbacks.sampling import sample_in_chunks, translate_held_out
 from gan_lab.errors import ConfigError
 from gan_lab.gans.base import AdversarialModule
+from gan_lab.metrics.encoders import give_encoder
 from gan_lab.metrics.held_out import TRAIN, HeldOutTargets, Translated
 from gan_lab.metrics.measuring import (
     Labeled,
@@ -126,6 +127,7 @@ class Evaluation(Callback):
         self._every.start(module.images_seen)
         if module.condition.needs_batch:
             self.samples = min(self.samples, trainer.datamodule.held_out_size)
+        give_encoder(self.metrics, module.inference())  # in all processes: it may refuse the run
         if trainer.is_global_zero:
             to_device(self.metrics, module.device)
             if self._best is not None:
@@ -200,6 +202,7 @@ class Evaluation(Callback):
             if weights == "copy":
                 values = self._values_of_copies(module)
             else:
+                give_encoder(self.metrics, module.inference(weights == "ema"))
                 values = measure(self.metrics, self._samples(module, weights == "ema"))
             if values is None:
                 continue

@@ -55,8 +55,9 @@ class SampleGrids(Callback):
     shows held-out sources, outputs, and targets or, without pairs, the sources as reconstructed from the outputs.
     Files: `real.png`, `ema_<images seen>.png`, `raw_<images seen>.png`, `ema.gif` and `final.png`. 2-D points are
     shown as densities, together in `strip.png` at the end; `field_<images seen>.png` and `field.gif` show the points
-    of the raw generator over the discriminator's logits, if single points have logits. W&B and TensorBoard receive the
-    figures as well.
+    of the raw generator over the discriminator's logits, if single points have logits. Of algorithms with an encoder,
+    `reconstructions_<images seen>.png` shows real images with their reconstructions to the right of them, by the
+    averaged networks. W&B and TensorBoard receive the figures as well.
 
     If a run is resumed from a checkpoint that is not its newest, `.aside` is appended to the names of later figures,
     until the same figures are drawn again.
@@ -116,7 +117,7 @@ class SampleGrids(Callback):
 
     def _set_aside_later(self, images_seen: int) -> None:
         """Rename the figures of later weights, which are not those of this run any more."""
-        for kind in ("ema", "raw", "field"):
+        for kind in ("ema", "raw", "reconstructions", "field"):
             for file in numbered_images(self.folder, kind):
                 if int(file.stem.rpartition("_")[2]) > images_seen:
                     file.replace(_aside(file))
@@ -173,9 +174,22 @@ class SampleGrids(Callback):
                 figure = draw_classes(groups, _names(trainer, module, examples), *self._class_shape(len(examples)))
             _save(figure, self._path(kind, module))
             self._send(trainer, kind, module)
+        self._write_reconstructions(trainer, module)
         is_unconditional = module.condition.num_classes is None and not module.condition.needs_batch
         if self._extent is not None and is_unconditional:  # else a point has a logit for each condition
             self._write_field(trainer, module, samples)
+
+    def _write_reconstructions(self, trainer: Any, module: AdversarialModule) -> None:
+        inference, data = module.inference(), trainer.datamodule
+        if inference is None or data.spec.resolution is None:
+            return
+        count = min(data.size, max(1, self.count // 2))
+        images, labels = next(data.reals(count, count))
+        images = images.to(module.device)
+        made = inference.reconstruct(images, None if labels is None else labels.to(module.device))
+        pairs = torch.stack([images, made], 1).flatten(0, 1)  # (2 n, C, H, W)
+        _save(draw_samples(pairs, 2 * max(1, round(math.sqrt(count / 2)))), self._path("reconstructions", module))
+        self._send(trainer, "reconstructions", module)
 
     def _write_field(self, trainer: Any, module: AdversarialModule, points: Tensor) -> None:
         assert self._extent is not None

@@ -62,6 +62,13 @@ COMMANDS = {
     "forget": Command(
         "Inspect", "find the generator's maps that draw a concept, and drop them", "gan_lab.commands.forget:forget"
     ),
+    "directions": Command(
+        "Inspect", "find directions along which samples change", "gan_lab.commands.directions:directions"
+    ),
+    "invert": Command("Inspect", "find latents of given images", "gan_lab.commands.invert:invert"),
+    "arithmetic": Command(
+        "Inspect", "compute A - B + C with latents of samples", "gan_lab.commands.arithmetic:arithmetic"
+    ),
     "prepare": Command(
         "Data", "decode a data set once, at all resolutions of growing networks", "gan_lab.commands.prepare:prepare"
     ),
@@ -90,6 +97,9 @@ FOLDER_KEYS = {
     "probe": "run",
     "visualize": "run",
     "forget": "run",
+    "directions": "run",
+    "invert": "run",
+    "arithmetic": "run",
     "report": "run",
     "compare": "runs",
     "runs": "root",
@@ -128,6 +138,9 @@ Examples
   gan-lab probe                                           what its discriminator knows about classes
   gan-lab visualize                                       what activates the maps of its discriminator
   gan-lab forget concept.rule=bright                      which of its generator's maps draw strokes
+  gan-lab directions                                      directions of its latents along which samples change
+  gan-lab invert images=photo.png                         latents whose sample is nearest to an image
+  gan-lab arithmetic a=[3,17,42] b=[5,8,60] c=[11,29,77]  A - B + C with latents of samples
   gan-lab prepare dataset=digits out=prepared/digits      a data set decoded once, at every resolution from 4 pixels on
   gan-lab duplicates dataset=digits                       images that a training set contains more than once
   gan-lab runs                                            all runs, their progress and how they ended

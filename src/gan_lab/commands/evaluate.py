@@ -31,6 +31,8 @@ from gan_lab.data.pixels import to_unit_range
 from gan_lab.data.raw import RawImages
 from gan_lab.errors import DataError
 from gan_lab.files import set_aside
+from gan_lab.gans.inference import Inference
+from gan_lab.metrics.encoders import give_encoder
 from gan_lab.metrics.held_out import HeldOutTargets, Translated
 from gan_lab.metrics.measuring import Labeled, append_records, measure, measurements, to_device, write_results
 from gan_lab.metrics.naming import PREFIXES
@@ -60,6 +62,7 @@ class EvaluationInput:
         folder: Default folder of the results.
         protocol: How the samples were made.
         size: Their channels and resolution; None if they are unknown.
+        inference: Encoder and generator, for metrics of encoders; None without an encoder.
         targets: The held-out images that translations are compared with; None for other samples.
         copies: The untranslated images.
     """
@@ -69,6 +72,7 @@ class EvaluationInput:
     folder: Path
     protocol: MeasurementProtocol
     size: tuple[int | None, int | None]
+    inference: Inference | None = None
     targets: HeldOutTargets | None = None
     copies: Iterable[Translated] = ()
 
@@ -107,7 +111,8 @@ def evaluate(cfg: DictConfig) -> Evaluation | TruncationCurve:
         return _curve(cfg, device)
     evaluation_input = _images(cfg) if cfg.images is not None else _run(cfg, device)
     start = time.perf_counter()
-    metrics, real = _metrics(cfg, evaluation_input.config, evaluation_input.size, device, evaluation_input.targets)
+    given = evaluation_input
+    metrics, real = _metrics(cfg, given.config, given.size, device, given.inference, given.targets)
     seconds = {"real images": time.perf_counter() - start}
     folder = Path(cfg.out) if cfg.out is not None else evaluation_input.folder
     values = measure(metrics, (_on_device(chunk, device) for chunk in evaluation_input.chunks), seconds)
@@ -132,6 +137,7 @@ def _metrics(
     run: DictConfig,
     size: tuple[int | None, int | None],
     device: torch.device,
+    inference: Inference | None,
     targets: HeldOutTargets | None = None,
 ) -> tuple[dict[str, Metric], dict[str, str | None]]:
     """The metrics with statistics of the real images, and the entries of these in the protocol.
@@ -143,6 +149,7 @@ def _metrics(
     check_extractor(complete, complete.get("dataset"))
     metrics: dict[str, Metric] = instantiate_each(complete.evaluation.metrics, "evaluation.metrics")
     to_device(metrics, device)
+    give_encoder(metrics, inference)
     has_real = bool(complete.get("dataset"))
     comparing = {k: metric for k, metric in metrics.items() if has_real or not hasattr(metric, "real_is_optional")}
     real = load_or_compute_real_statistics(
@@ -158,7 +165,7 @@ def _curve(cfg: DictConfig, device: torch.device) -> TruncationCurve:
     thresholds = [_threshold(each) for each in cfg.truncation]
     generators = [_adjusted(loaded, cfg, each, None if each is None else cfg.truncation_cutoff) for each in thresholds]
     count, batch_size = cfg.evaluation.samples, cfg.evaluation.batch_size
-    metrics, real = _metrics(cfg, loaded.config, size_of_samples(loaded.config), device)
+    metrics, real = _metrics(cfg, loaded.config, size_of_samples(loaded.config), device, loaded.inference)
     points = []
     for threshold, generator in zip(thresholds, generators, strict=True):
         chunks = progress(generator.chunks(count, cfg.seed, batch_size=batch_size), "samples", -(-count // batch_size))
@@ -188,7 +195,8 @@ def _run(cfg: DictConfig, device: torch.device) -> EvaluationInput:
         return _translations(cfg, loaded, path, protocol)
     chunks = loaded.chunks(cfg.evaluation.samples, cfg.seed, batch_size=cfg.evaluation.batch_size)
     chunks = progress(chunks, "samples", -(-cfg.evaluation.samples // cfg.evaluation.batch_size))
-    return EvaluationInput(loaded.config, chunks, folder_of_outputs(path), protocol, size_of_samples(loaded.config))
+    size = size_of_samples(loaded.config)
+    return EvaluationInput(loaded.config, chunks, folder_of_outputs(path), protocol, size, loaded.inference)
 
 
 def _translations(

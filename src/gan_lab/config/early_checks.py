@@ -54,6 +54,13 @@ def _is_rectangle(value: Any) -> bool:
     return bool(0 <= left < right <= 1 and 0 <= top < bottom <= 1)
 
 
+_SAMPLES = "a list of numbers of samples, from 0"
+
+
+def _are_samples(value: Any) -> bool:
+    return bool(value) and all(number >= 0 for number in value)
+
+
 _COUNT = Rule("count", lambda v: v >= 1, "at least 1")
 _COLUMNS = Rule("columns", lambda v: v is None or v >= 1, "at least 1, or null for a square")
 _BATCH_SIZE = Rule("batch_size", lambda v: v >= 1, "at least 1")
@@ -61,6 +68,7 @@ _WEIGHTS = Choice("weights", ("ema", "raw"))
 _TRUNCATION = Rule("truncation", lambda v: v is None or v >= 0, "at least 0, or null for none")
 _FORM = Choice("truncation_form", ("resample", "scale"))
 _CUTOFF = Rule("truncation_cutoff", lambda v: v is None or v >= 1, "at least 1, or null for all layers")
+_SPACE = Rule("space", lambda v: v in (None, "z", "w"), "z, w, or null")
 _NOISE = Choice("noise", ("fixed", "random"))
 _BATCH_NORM = Choice("batch_norm", ("running", "standing", "batch"))
 
@@ -155,6 +163,40 @@ RULES: dict[str, tuple[Rule | Choice, ...]] = {
         Rule("show", lambda v: v >= 1, "at least 1"),
         Rule("drop", lambda v: all(each >= 1 for each in v), "a list of numbers of at least 1"),
     ),
+    "directions": (
+        _COUNT,
+        _WEIGHTS,
+        _BATCH_SIZE,
+        Choice("method", ("pca", "sefa", "boundary")),
+        _SPACE,
+        Rule("rule", lambda v: v is None or v in PIXEL_RULES[:-1], f"{', '.join(PIXEL_RULES[:-1])}, or null"),
+        Rule("directions", lambda v: v >= 1, "at least 1"),
+        Rule("samples", lambda v: v >= 2, "at least 2"),
+        Rule("tail", lambda v: 0 < v <= 0.5, "in (0, 0.5]"),
+        Rule("show", lambda v: v >= 0, "at least 0"),
+        Rule("distances", lambda v: len(v) > 0, "a list of numbers"),
+    ),
+    "invert": (
+        _COUNT,
+        _WEIGHTS,
+        Choice("fit", ("crop", "pad", "stretch")),
+        Choice("distance", ("pixels", "discriminator")),
+        _SPACE,
+        Rule("steps", lambda v: v >= 1, "at least 1"),
+        Rule("starts", lambda v: v >= 1, "at least 1"),
+        Rule("lr", lambda v: v is None or v > 0, "greater than 0, or null"),
+        Rule("prior_weight", lambda v: v >= 0, "at least 0"),
+    ),
+    "arithmetic": (
+        _WEIGHTS,
+        _SPACE,
+        Rule("a", _are_samples, _SAMPLES),
+        Rule("b", _are_samples, _SAMPLES),
+        Rule("c", lambda v: v is None or _are_samples(v), f"{_SAMPLES}, or null"),
+        Rule("to", lambda v: v is None or _are_samples(v), f"{_SAMPLES}, or null"),
+        Rule("steps", lambda v: v >= 2, "at least 2"),
+        Rule("noise", lambda v: v >= 0, "at least 0"),
+    ),
     "duplicates": (
         _COUNT,
         _BATCH_SIZE,
@@ -237,6 +279,27 @@ def _check_concept(cfg: DictConfig) -> None:
         raise ConfigError(f"held_out={cfg.held_out} is not allowed: it must be less than samples={cfg.samples}.")
 
 
+def _check_score(cfg: DictConfig) -> None:
+    given = [name for name in ("rule", "scores") if cfg[name] is not None]
+    if cfg.method == "boundary" and len(given) != 1:
+        raise ConfigError(f"method=boundary needs one of rule and scores, not {' and '.join(given) or 'none'}.")
+    if cfg.method != "boundary" and (given or cfg.orthogonal_to):
+        key = given[0] if given else "orthogonal_to"
+        raise ConfigError(f"{key}={cfg[key]} has no effect with method={cfg.method}: it is for method=boundary.")
+    for file in (*cfg.orthogonal_to, *([cfg.scores] if cfg.scores else [])):
+        existing_path(file, "orthogonal_to" if file in cfg.orthogonal_to else "scores")
+
+
+def _check_images(cfg: DictConfig) -> None:
+    if cfg.images is not None:
+        existing_path(cfg.images, "images")
+
+
+def _check_terms(cfg: DictConfig) -> None:
+    if (cfg.c is None) == (cfg.to is None):
+        raise ConfigError("Arithmetic needs one of c, for A - B + C, and to, for samples to which A - B is added.")
+
+
 def _check_training(cfg: DictConfig) -> None:
     if cfg.resume is not None:
         check_exists(Path(cfg.resume))
@@ -289,6 +352,9 @@ CHECKS: dict[str, tuple[Callable[[DictConfig], None], ...]] = {
     "probe": (_check_out, _check_run),
     "visualize": (_check_out, _check_run),
     "forget": (_check_out, _check_concept, _check_run),
+    "directions": (_check_out, _check_score, _check_run),
+    "invert": (_check_out, _check_images, _check_run),
+    "arithmetic": (_check_out, _check_terms, _check_run),
     "prepare": (_check_source,),
     "duplicates": (_check_out, _check_source),
     "report": (_check_report,),

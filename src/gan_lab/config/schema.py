@@ -320,6 +320,57 @@ class Forget(Draws):
 
 
 @dataclass
+class Directions(Draws):
+    """Top level of `conf/directions.yaml`."""
+
+    method: str = MISSING
+    space: str | None = None
+    directions: int = MISSING
+    layer: int = MISSING
+    samples: int = MISSING
+    rule: str | None = None
+    threshold: float = MISSING
+    scores: str | None = None
+    tail: float = MISSING
+    orthogonal_to: list[str] = field(default_factory=list)
+    distances: list[float] = MISSING
+    show: int = MISSING
+    count: int = MISSING
+    batch_size: int = MISSING
+
+
+@dataclass
+class Invert(Draws):
+    """Top level of `conf/invert.yaml`."""
+
+    images: str | None = None
+    count: int = MISSING
+    fit: str = MISSING
+    space: str | None = None
+    labels: Any = None
+    distance: str = MISSING
+    steps: int = MISSING
+    starts: int = MISSING
+    lr: float | None = None
+    prior_weight: float = MISSING
+
+
+@dataclass
+class Arithmetic(Draws):
+    """Top level of `conf/arithmetic.yaml`."""
+
+    a: list[int] = MISSING
+    b: list[int] = MISSING
+    c: list[int] | None = None
+    to: list[int] | None = None
+    steps: int = MISSING
+    space: str | None = None
+    rescale: bool = MISSING
+    noise: float = MISSING
+    labels: Any = None
+
+
+@dataclass
 class Duplicates(ReadsData):
     """Top level of `conf/duplicates.yaml`."""
 
@@ -415,6 +466,8 @@ SCHEMAS = {
     "import": Import,
     "evaluate": Evaluate, "memorization": Memorization, "duplicates": Duplicates, "prepare": Prepare, "report": Report,
     "probe": Probe, "visualize": Visualize, "forget": Forget,
+    "directions": Directions, "invert": Invert,
+    "arithmetic": Arithmetic,
     "compare": Compare, "bench": Bench, "list": List, "runs": Runs,
 }  # fmt: skip
 """Schema of the config of each command."""

@@ -4,8 +4,8 @@ import copy
 import math
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any, ClassVar, cast
 
@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gan_lab.gans.conditions import Condition, Labels
+from gan_lab.gans.inference import Inference, has_condition
 from gan_lab.gans.latents import LatentPrior
+from gan_lab.gans.modes import evaluation_mode
 from gan_lab.gans.phases import Phase, PhaseRunner, Player
 from gan_lab.gans.views import View
 from gan_lab.noise import Noise, mix
@@ -52,6 +54,8 @@ class AdversarialModule(LightningModule):
     """Name of `shown_beside`, for the grids."""
     real_key = "image"
     """The key of the real samples in a batch."""
+    encoder_name: ClassVar[str | None] = None
+    """Attribute of the network that maps samples to latents, if there is one; it must be averaged."""
 
     def __init__(
         self,
@@ -220,6 +224,21 @@ class AdversarialModule(LightningModule):
         with evaluation_mode(network):
             return network(latents, condition)
 
+    def inference(self, average: bool = True) -> Inference | None:
+        """Encoder and generator, for latents and reconstructions of samples.
+
+        None without an encoder, or if the generator needs a condition that real samples do not have.
+
+        Args:
+            average: Use the averaged weights instead of those being trained.
+        """
+        if self.encoder_name is None or not has_condition(self.condition):
+            return None
+        encoder, generator = (
+            self.averaged[name] if average else getattr(self, name) for name in (self.encoder_name, "generator")
+        )
+        return Inference(encoder, generator, self.condition, self.view)
+
     @property
     def boundary(self) -> float | None:
         """The logit between real and generated samples; None if only differences of logits are meaningful."""
@@ -278,14 +297,3 @@ def _as_mapping(batch: Any, key: str) -> Mapping[str, Tensor]:
     if isinstance(batch, Tensor):
         return {key: batch}
     return {key: batch[0]} if len(batch) == 1 else {key: batch[0], "label": batch[1]}
-
-
-@contextmanager
-def evaluation_mode(network: nn.Module) -> Iterator[None]:
-    """Context manager that puts a network in evaluation mode and restores its mode afterwards."""
-    training = network.training
-    network.eval()
-    try:
-        yield
-    finally:
-        network.train(training)

@@ -212,6 +212,11 @@ CATALOG = (
         "a reconstructor of latents; the discriminator scores pairs of latent and sample",
         "Stacked-MNIST runs as repeated by the code of PacGAN; networks of DCGAN",
     ),
+    Entry(
+        "bigan", "BiGAN and ALI", "Donahue et al. (2017)", "1605.09782", "gan_lab.gans.bigan.BiGAN",
+        "an encoder trained with the generator; the discriminator scores pairs of sample and latent",
+        "the authors' MNIST code; networks of DCGAN",
+    ),
 )  # fmt: skip
 
 

@@ -44,7 +44,7 @@ class D2GAN(GAN):
         parts: Parts,
         **others: nn.Module,
     ) -> None:
-        super().__init__(generator, discriminator, parts, **others)
+        super().__init__(generator, discriminator, parts, None, **others)
         self.second_discriminator = second_discriminator
         compatibility.check_penalties(self.penalties.of("discriminator"), "second_discriminator", second_discriminator)
         for player, factor in (("discriminator", 1.0), ("generator", 0.5)):

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from gan_lab.augment.base import augmented
 from gan_lab.gans import compatibility
-from gan_lab.gans.base import AdversarialModule, evaluation_mode
+from gan_lab.gans.base import AdversarialModule
+from gan_lab.gans.modes import evaluation_mode
 from gan_lab.gans.parts import Parts
 from gan_lab.gans.penalties import Penalties
 from gan_lab.gans.phases import Phase, Player
@@ -30,6 +31,7 @@ class GAN(AdversarialModule):
         generator: `forward(latents, condition)`: latents (n, latent.dim) to samples (n, ...).
         discriminator: `features(samples, condition)` and `head(features, condition)`, see `DiscriminatorOutputs`.
         parts: All other components: loss, optimizers, penalties, ...
+        averaged: Networks to average besides the generator, by attribute name.
         others: Networks of additional players, by name.
 
     Raises:
@@ -50,7 +52,14 @@ class GAN(AdversarialModule):
     generator_has_own_terms: ClassVar[bool] = False
     """The generator's loss has terms besides the adversarial loss and its penalties."""
 
-    def __init__(self, generator: nn.Module, discriminator: nn.Module, parts: Parts, **others: nn.Module) -> None:
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        parts: Parts,
+        averaged: Mapping[str, nn.Module] | None = None,
+        **others: nn.Module,
+    ) -> None:
         super().__init__(
             generator,
             parts.latent,
@@ -59,6 +68,7 @@ class GAN(AdversarialModule):
             parts.accumulate,
             parts.seed,
             parts.check_finite,
+            averaged,
         )
         self.discriminator = discriminator
         for name, network in others.items():

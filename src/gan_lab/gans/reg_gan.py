@@ -47,6 +47,7 @@ class RegGAN(GAN):
         ValueError: The parts or options are not allowed; the message names what to choose instead.
     """
 
+    encoder_name: ClassVar[str | None] = "encoder"
     generator_has_own_terms: ClassVar[bool] = True
     encoder: nn.Module
 
@@ -65,7 +66,7 @@ class RegGAN(GAN):
         require_at_least("algorithm.mode_weight", mode_weight, 0)
         if distance not in DISTANCES:
             raise ValueError(f"algorithm.distance={distance} is not known; choose {' or '.join(DISTANCES)}")
-        super().__init__(generator, discriminator, parts, encoder=encoder, **others)
+        super().__init__(generator, discriminator, parts, {"encoder": encoder}, encoder=encoder, **others)
         self.reconstruction_weight = reconstruction_weight
         self.mode_weight = mode_weight
         self.distance = DISTANCES[distance]

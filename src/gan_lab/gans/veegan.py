@@ -1,22 +1,21 @@
 """VEEGAN: the discriminator scores pairs of latent and sample; a reconstructor maps samples to latents."""
 
-from collections.abc import Callable
-from typing import Any, ClassVar, cast
+from dataclasses import replace
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 
-from gan_lab.augment.base import augmented
-from gan_lab.gans.gan import GAN
+from gan_lab.gans.joint import JointGAN
 from gan_lab.gans.parts import Parts
 from gan_lab.gans.phases import Phase
 from gan_lab.noise import Noise
 from gan_lab.ranges import require_at_least
-from gan_lab.step import DiscriminatorOutputs, Samples, Step
+from gan_lab.step import Samples, Step
 from gan_lab.types import Batch, Terms
 
 
-class VEEGAN(GAN):
+class VEEGAN(JointGAN):
     """Srivastava et al. (2017), section 3 and algorithm 1: a GAN with a third player, the reconstructor F.
 
     The discriminator discriminates pairs (F(x), x) of real samples from pairs (z, G(z)). Its logit C estimates the log
@@ -24,9 +23,7 @@ class VEEGAN(GAN):
     -C(z, G(z)) + |z - F(G(z))|^2 and the reconstructor |z - F(G(z))|^2, sums over the coordinates of a latent. Only the
     discriminator uses the loss; its generator term is ignored.
 
-    Augmentation and penalties on points apply to the sample of a pair, not to the latent. All terms are means over
-    samples, so the batch may be split over processes and micro-batches; batch norm sees the local part. With labels,
-    every network gets the label of its sample.
+    For pairs, augmentation, penalties and labels see `JointGAN`.
 
     Args:
         generator: `forward(latents, condition)`: latents (n, latent.dim) to samples (n, ...).
@@ -39,6 +36,7 @@ class VEEGAN(GAN):
         ValueError: The parts or options are not allowed; the message names what to choose instead.
     """
 
+    encoder_name: ClassVar[str | None] = "reconstructor"
     generator_has_own_terms: ClassVar[bool] = True
     reconstructor: nn.Module
 
@@ -51,12 +49,8 @@ class VEEGAN(GAN):
         reconstruction_weight: float = 1.0,
     ) -> None:
         require_at_least("algorithm.reconstruction_weight", reconstruction_weight, 0)
-        if not hasattr(discriminator, "join"):
-            raise ValueError(
-                "model=veegan scores pairs of samples and latents, which needs wrapper.discriminator.joint; "
-                "do not change this key"
-            )
-        super().__init__(generator, discriminator, parts, reconstructor=reconstructor)
+        averaged = {"reconstructor": reconstructor}
+        super().__init__(generator, discriminator, parts, averaged, reconstructor=reconstructor)
         self.reconstruction_weight = reconstruction_weight
 
     def phases(self) -> list[Phase]:
@@ -65,17 +59,14 @@ class VEEGAN(GAN):
         )
         return [self.discriminator_phase, self.generator_phase, reconstructor]
 
-    def discriminator_step(self, batch: Batch, noise: Noise) -> Step:
-        with torch.no_grad():
-            return self._paired_step(self.discriminator, batch, noise, 1)
-
-    def generator_step(self, batch: Batch, noise: Noise) -> Step:
-        return self._paired_step(self.generator, batch, noise, self.parts.generator_batches)
-
     def reconstructor_step(self, batch: Batch, noise: Noise) -> Step:
         """The reconstructor's inputs: new generated samples without a gradient."""
-        with torch.no_grad():
-            return self._paired_step(self.reconstructor, batch, noise, 1)
+        return replace(self.discriminator_step(batch, noise), network=self.reconstructor)
+
+    @torch.no_grad()
+    def encoded(self, real: Samples, noise: Noise) -> Samples:
+        """Real samples with their latents, without a gradient: only the reconstruction error trains F."""
+        return Samples(real.values, real.condition, self.reconstructor(real.values, real.condition).float())
 
     def generator_criterion(self, step: Step) -> Tensor:
         """Minus the mean logit of generated pairs: an estimate of the divergence between both kinds of pairs."""
@@ -92,25 +83,3 @@ class VEEGAN(GAN):
             reconstructed = self.reconstructor(step.fake.samples, step.fake.condition).float()
             distance = torch.square(latents - reconstructed).sum(1).mean()
         return {"reconstruction": self.reconstruction_weight * distance}
-
-    def score(self, samples: Tensor, condition: Tensor | None = None) -> None:
-        """None: the discriminator scores pairs."""
-        return None
-
-    def _paired_step(self, network: nn.Module, batch: Batch, noise: Noise, batches: int) -> Step:
-        fake = self.generated(noise, batch, batches).computed()
-        real = self.real_samples(batch)
-
-        @torch.no_grad()
-        def reconstructed() -> Tensor:
-            return self.reconstructor(real.values, real.condition).float()
-
-        generated = self._paired_outputs(fake, lambda: cast(Tensor, fake.latents), noise.child("augment/fake"))
-        return Step(network, self._paired_outputs(real, reconstructed, noise.child("augment/real")), generated, noise)
-
-    def _paired_outputs(self, samples: Samples, latents: Callable[[], Tensor], noise: Noise) -> DiscriminatorOutputs:
-        """Discriminator outputs of pairs of augmented samples and latents."""
-        join = cast(Any, self.discriminator).join
-        return DiscriminatorOutputs(
-            self.discriminator, lambda: samples, lambda points: join(augmented(self.augment, points, noise), latents())
-        )

@@ -153,6 +153,25 @@ def inception(weights: str | None = None) -> Extractor:
     Raises:
         UserError: torch-fidelity cannot be imported, or the weights cannot be downloaded or have the wrong hash.
     """
+    return _of_torch_fidelity("2048", 2048, weights)
+
+
+def inception_classifier(weights: str | None = None) -> Extractor:
+    """Logits of the 1008 outputs of the same network, without biases: the classifier of the Inception score.
+
+    Salimans et al. (2016), code; only 1,000 of the outputs belong to a class of ImageNet.
+
+    Args:
+        weights: See `inception`.
+
+    Raises:
+        UserError: See `inception`.
+    """
+    return _of_torch_fidelity("logits_unbiased", 1008, weights)
+
+
+def _of_torch_fidelity(layer: str, size: int, weights: str | None) -> Extractor:
+    """torch-fidelity's network with the output of one of its layers."""
     try:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
     except (ImportError, RuntimeError) as error:  # a RuntimeError if torchvision was built for another torch
@@ -162,14 +181,14 @@ def inception(weights: str | None = None) -> Extractor:
         ) from error
     path = _downloaded() if weights is None else Path(weights).expanduser()
     _check_inception(path, str(path))  # before anything is unpickled
-    return _Inception(FeatureExtractorInceptionV3("inception", ["2048"], feature_extractor_weights_path=str(path)))
+    return _Inception(FeatureExtractorInceptionV3("inception", [layer], feature_extractor_weights_path=str(path)), size)
 
 
 class _Inception(Extractor):
-    """Wrapper of torch-fidelity's network, which maps uint8 (n, 3, H, W) to a tuple with features (n, 2048)."""
+    """Wrapper of torch-fidelity's network, which maps uint8 (n, 3, H, W) to a tuple with features (n, size)."""
 
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__(network, "inception", 2048, "quantized to uint8; bilinear as in TensorFlow 1 to 299")
+    def __init__(self, network: nn.Module, size: int) -> None:
+        super().__init__(network, "inception", size, "quantized to uint8; bilinear as in TensorFlow 1 to 299")
 
     def _features(self, images: Tensor) -> Tensor:
         return self.network(_rgb(quantized(images)))[0]

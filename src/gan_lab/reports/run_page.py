@@ -180,6 +180,7 @@ def _figures(run: RunFolder, link: str) -> list[dict[str, Any]]:
     for kind, caption in {
         "ema": "averaged generator",
         "raw": "raw generator",
+        "reconstructions": "real images and reconstructions",
         "field": "discriminator's logit",
     }.items():
         if files := run.sample_images(kind):

@@ -330,7 +330,7 @@ class RunFolder:
         return [start for start in starts if isinstance(start, dict)] if isinstance(starts, list) else []
 
     def sample_images(self, kind: str = "ema") -> dict[int, Path]:
-        """Paths of sample grids by images seen; `kind` is `ema` (averaged generator), `raw` or `field`."""
+        """Paths of sample grids by images seen; `kind` is `ema`, `raw`, `reconstructions` or `field`."""
         files = sorted(file for file in (self.path / "samples").glob(f"{kind}_*.png") if file.is_file())  # no pipes
         return {int(number): file for file in files if (number := file.stem.rpartition("_")[2]).isdigit()}
 

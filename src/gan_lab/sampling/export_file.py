@@ -45,6 +45,7 @@ class Stored:
         weights: `ema` or `raw`.
         file: The file.
         others: State dicts of other networks in the file, of tensors, by name: `discriminator`, `back_generator`.
+        encoder: State dict of the encoder; empty without one, and for an export.
     """
 
     config: DictConfig
@@ -53,6 +54,7 @@ class Stored:
     weights: str
     file: Path
     others: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    encoder: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def discriminator(self) -> Mapping[str, Tensor]:

@@ -1,6 +1,6 @@
 """Pretrained generators: loading from a checkpoint or an export, and sampling without the data set."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +15,9 @@ from gan_lab.config.untrusted import check_parts, foreign_config
 from gan_lab.data.content import recorded_classes
 from gan_lab.errors import CheckpointError, ConfigError, EarlierVersionError, unknown_choice
 from gan_lab.gans.conditions import Condition
+from gan_lab.gans.inference import Inference, has_condition
 from gan_lab.gans.latents import LatentPrior, TruncatedPrior
+from gan_lab.gans.views import view_for
 from gan_lab.layers.batch_statistics import with_batch_statistics, with_standing_statistics
 from gan_lab.layers.evaluation_noise import with_random_noise
 from gan_lab.layers.self_attention import attention_maps
@@ -56,6 +58,7 @@ class PretrainedGenerator:
         config: Resolved config of the run; for an export only the keys of the generator.
         images_seen: Real images seen in training.
         path: The file.
+        encoder: Samples to latents, in evaluation mode; None if the model has none, and for an export.
     """
 
     generator: nn.Module
@@ -64,6 +67,46 @@ class PretrainedGenerator:
     config: DictConfig
     images_seen: int
     path: Path
+    encoder: nn.Module | None = None
+
+    @property
+    def inference(self) -> Inference | None:
+        """Encoder and generator; None without an encoder, or if images do not have the condition of the generator."""
+        if self.encoder is None or not has_condition(self.condition):
+            return None
+        return Inference(self.encoder, self.generator, self.condition, view_for(self.generator, self.generator, None))
+
+    def encode(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Latents (n, dim) of samples, for instance of a BiGAN's encoder.
+
+        Args:
+            samples: Images (n, C, H, W) in [-1, 1], or points (n, C), on any device.
+            labels: Of a class-conditional model, int64 (n,).
+
+        Returns:
+            float32 on the CPU.
+
+        Raises:
+            ConfigError: There is no encoder, or the samples or labels do not fit it.
+        """
+        return self._inferred("encode", samples, labels)
+
+    def reconstruct(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Samples that the generator makes of the latents of `encode`; for the arguments see there."""
+        return self._inferred("reconstruct", samples, labels)
+
+    def _inferred(self, method: str, samples: Tensor, labels: Tensor | None) -> Tensor:
+        if self.inference is None:
+            raise ConfigError(
+                f"{self.path} cannot encode images: choose a checkpoint of a model with an encoder, such as "
+                "model=bigan, without a condition or with labels."
+            )
+        samples, labels = self._on_device(samples, labels)
+        try:
+            return getattr(self.inference, method)(samples, labels).cpu()
+        except (ValueError, RuntimeError) as error:
+            reason = str(error).splitlines()[0].rstrip(".")
+            raise ConfigError(f"{self.path}: the encoder cannot take these samples: {reason}.") from error
 
     @property
     def classes(self) -> list[str] | None:
@@ -329,7 +372,7 @@ def load(
     """
     stored = read_stored(path, weights)
     with allowing(allow_targets):
-        generator = network_of(stored)
+        generator, encoder = network_of(stored, "generator", stored.state), _encoder(stored)
         latent, condition = prior_of(stored), condition_of(stored)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return PretrainedGenerator(
@@ -339,11 +382,12 @@ def load(
         config=stored.config,
         images_seen=stored.images_seen,
         path=stored.file,
+        encoder=None if encoder is None else encoder.requires_grad_(False).eval().to(device),
     )
 
 
-def network_of(stored: Stored, name: str = "generator") -> nn.Module:
-    """The network of this name that the config describes, with the stored weights.
+def network_of(stored: Stored, name: str, state: Mapping[str, Any]) -> nn.Module:
+    """The network of this name that the config describes, with these weights.
 
     Raises:
         CheckpointError: The config cannot be used, or does not fit the weights.
@@ -354,10 +398,23 @@ def network_of(stored: Stored, name: str = "generator") -> nn.Module:
         raise CheckpointError(f"{stored.file} has a config without architecture.{name}.")
     network = build_network(stored.config, name)
     try:
-        network.load_state_dict(stored.state)
+        network.load_state_dict(state)
     except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{stored.file} does not fit the {name} that its own config describes.") from error
     return network
+
+
+def _encoder(stored: Stored) -> nn.Module | None:
+    """The encoder that the config describes; None without one, and for an export."""
+    name = encoder_name(stored.config)
+    return network_of(stored, name, stored.encoder) if name is not None and stored.encoder else None
+
+
+def encoder_name(config: DictConfig) -> str | None:
+    """Name of the network that is an encoder, by its wrapper; None if there is none."""
+    wrappers = config.get("wrapper")
+    named = wrappers.items() if isinstance(wrappers, DictConfig) else ()
+    return next((str(name) for name, node in named if isinstance(node, DictConfig) and node.get("encoding")), None)
 
 
 def condition_of(stored: Stored) -> Condition:
@@ -408,12 +465,18 @@ def read_stored(path: str | Path, weights: str, network: str = "generator") -> S
         stored = read_export(file, weights)
         return stored if network == "generator" else replace(stored, state=stored.others.get(network, {}))
     checkpoint = find_checkpoint(file)
-    file, prefix = checkpoint.file, f"{WEIGHTS[weights]}{network}."
-    values = checkpoint.take()["state_dict"]
-    state = {key.removeprefix(prefix): value for key, value in values.items() if str(key).startswith(prefix)}
+    file, values = checkpoint.file, checkpoint.take()["state_dict"]
+    state = _with_prefix(values, f"{WEIGHTS[weights]}{network}.")
     if not state:
         raise CheckpointError(f"{file} has no {weights} {network}: choose the other of weights=ema and weights=raw.")
-    return Stored(foreign_config(checkpoint.config, file), state, checkpoint.images_seen, weights, file)
+    config = foreign_config(checkpoint.config, file)
+    encoder = _with_prefix(values, f"{WEIGHTS[weights]}{encoder_name(config)}.")
+    return Stored(config, state, checkpoint.images_seen, weights, file, encoder=encoder)
+
+
+def _with_prefix(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """The values whose keys have a prefix, without it."""
+    return {key.removeprefix(prefix): value for key, value in values.items() if str(key).startswith(prefix)}
 
 
 def labels_in_rows(

@@ -268,7 +268,8 @@ def _translator(
             "leave direction out, or give a run of the other direction."
         )
     name = translation.networks[direction]
-    network = network_of(stored if name == "generator" else read_stored(path, weights, name), name)
+    state = stored.state if name == "generator" else read_stored(path, weights, name).state
+    network = network_of(stored, name, state)
     options = cast(DictConfig, stored.config.architecture[name])
     return Translator(
         network=network.requires_grad_(False).eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu")),

@@ -38,7 +38,7 @@ OF_TRAINING = ("dataset.batch_size", "dataset.seed")
 
 SIZES = {
     "dataset.num_classes": "classes", "dataset.resolution": "pixels", "dataset.channels": "channels",
-    "dataset.source_channels": "channels",
+    "dataset.source_channels": "source channels",
 }  # fmt: skip
 """Keys on which the shapes of the networks depend, and the unit of each."""
 

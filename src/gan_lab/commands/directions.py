@@ -1,0 +1,248 @@
+"""`gan-lab directions`: directions of latents or styles along which samples change, with a figure of each."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig
+from PIL import Image
+from torch import Tensor, nn
+
+from gan_lab.analysis.concepts import mask_by_rule
+from gan_lab.analysis.directions import (
+    Boundary,
+    Directions,
+    boundary,
+    conditioned,
+    factorized_directions,
+    principal_directions,
+    regressed_directions,
+)
+from gan_lab.commands.findings import finding_folder, save_finding, typed
+from gan_lab.commands.inputs import device_named
+from gan_lab.errors import ConfigError, DataError
+from gan_lab.figures import enlarged, sheet
+from gan_lab.layers.activations import AtActivations, activation_shapes
+from gan_lab.layers.modulated_conv import ModulatedConv2d
+from gan_lab.metrics.measuring import value_errors_as_config_errors
+from gan_lab.noise import Noise, mix
+from gan_lab.progress import progress
+from gan_lab.reports.tables import aligned
+from gan_lab.runs.findings import Finding
+from gan_lab.runs.latest import run_named
+from gan_lab.sampling.direction_file import DirectionFile, read_directions, write_directions
+from gan_lab.sampling.pretrained import PretrainedGenerator, load
+from gan_lab.sampling.spaces import Space, space_named
+
+FILE = "directions.safetensors"
+
+_RANDOM = 0x444952
+"""Noise key of the random directions for comparison: an arbitrary constant."""
+
+_STEP = 2.0  # standard deviations, of the change in the table
+_MEASURED = 200  # samples whose change is measured
+_SIZE = 96  # pixels of an image in a figure
+
+
+@dataclass(frozen=True)
+class FoundDirections:
+    """Directions with their effect.
+
+    Attributes:
+        directions: As in the file.
+        table: Rows of text with a header: effect of each direction, and of a random one.
+        notes: What to keep in mind.
+        protocol: How they were found.
+        folder: Holds the file, the figures and `finding.json`.
+    """
+
+    directions: DirectionFile
+    table: list[list[str]]
+    notes: list[str]
+    protocol: str
+    folder: Path
+
+    def __str__(self) -> str:
+        lines = [*aligned(self.table), *self.notes, f"Protocol: {self.protocol}"]
+        return "\n".join([*lines, f"Written to {self.folder}: {FILE} and figures."])
+
+
+def directions(cfg: DictConfig) -> FoundDirections:
+    """Find directions by a composed `directions` config; write the file, a table and figures.
+
+    Raises:
+        UserError: A value, the run or a file cannot be used.
+    """
+    path, device = run_named(cfg.run), device_named(cfg.device)
+    loaded = load(path, cfg.weights, device, cfg.allow_targets)
+    space = space_named(cfg.space, loaded)
+    folder = finding_folder(path, f"directions_{cfg.method}", cfg.out)
+    points, condition = space.draw(cfg.samples, cfg.seed)
+    found: Directions | None = None
+    edge: Boundary | None = None
+    scores: Tensor | None = None
+    with value_errors_as_config_errors():
+        if cfg.method == "boundary":
+            scores = _scores(space, points, condition, cfg)
+            edge = boundary(points, scores, cfg.tail, cfg.seed)
+            vectors = conditioned(edge.vector, _others(space, points.shape[1], cfg))[None]
+        else:
+            found = _without_scores(space, points, condition, cfg)
+            vectors = found.vectors
+    deviations = (points @ vectors.T).std(0)
+    stored = DirectionFile(vectors, deviations, space.name, cfg.method)
+    random = nn.functional.normalize(Noise(mix(cfg.seed, _RANDOM), 1).normal(points.shape[1]), dim=1)
+    beside = DirectionFile(random, (points @ random.T).std(0), space.name, "random")
+    if edge is not None:
+        table = _table_of_scores(space, stored, beside, points, condition, cfg)
+        notes = [
+            f"Accuracy of the boundary: {edge.accuracy:.3f} on held-out samples of both ends, "
+            f"{edge.accuracy_of_rest:.3f} on all others against the median; 0.5 is chance.",
+        ]
+    else:
+        assert found is not None
+        table = _table(space, stored, found, beside, points, condition, cfg)
+        notes = ["A direction has an effect if it changes samples more than the random one."]
+    protocol = (
+        f"{cfg.method} in {space.name}, {cfg.samples:,} samples of seed {cfg.seed}, {cfg.weights} weights after "
+        f"{loaded.images_seen:,} images; distances in standard deviations of the samples along the direction."
+    )
+    figures = {}
+    for number in range(min(cfg.show, len(vectors))):
+        image = _figure(space, stored, number, points, condition, cfg)
+        figures[f"direction_{number:02d}.png"] = (image, f"direction {number}, a row for each sample")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_directions(folder / FILE, stored)
+    finding = Finding(f"Directions: {cfg.method}", table, protocol, notes, command=typed("directions", cfg))
+    save_finding(path, folder, finding, figures)
+    return FoundDirections(stored, table, notes, protocol, folder)
+
+
+def _without_scores(space: Space, points: Tensor, condition: Tensor | None, cfg: DictConfig) -> Directions:
+    if cfg.method == "sefa":
+        return factorized_directions(_first_weight(space, points.shape[1]), cfg.directions)
+    if space.name == "w":
+        return principal_directions(points, cfg.directions)
+    return regressed_directions(points, _maps(space.loaded, points, condition, cfg), cfg.directions)
+
+
+def _first_weight(space: Space, dim: int) -> Tensor:
+    """The weight (outputs, dim) of the first layer that the latents meet, or of all layers that the styles meet.
+
+    Raises:
+        ConfigError: The first layer of the latents is not linear.
+    """
+    modules = list(space.loaded.generator.modules())
+    if space.name == "w":
+        return torch.cat([module.affine.weight for module in modules if isinstance(module, ModulatedConv2d)]).cpu()
+    for module in modules:
+        if isinstance(module, nn.Linear) and module.in_features >= dim:
+            return module.weight[:, :dim].detach().cpu()
+    raise ConfigError("method=sefa needs a linear layer that takes the latents, which this generator lacks; use pca.")
+
+
+def _maps(loaded: PretrainedGenerator, points: Tensor, condition: Tensor | None, cfg: DictConfig) -> Tensor:
+    """Activations of the chosen layer for all points, on the CPU.
+
+    Raises:
+        ConfigError: There is no such layer.
+    """
+    shapes = activation_shapes(loaded.generate, points[:2], None if condition is None else condition[:2])
+    if cfg.layer not in [shape.number for shape in shapes]:
+        raise ConfigError(f"layer={cfg.layer} is not allowed: choose one of {'; '.join(map(str, shapes))}.")
+    maps: list[Tensor] = []
+
+    def keep(number: int, output: Tensor) -> None:
+        if number == cfg.layer:
+            maps.append(output.float().cpu())
+
+    for k in progress(range(0, len(points), cfg.batch_size), "activations"):
+        part = None if condition is None else condition[k : k + cfg.batch_size]
+        with AtActivations(keep):
+            loaded.generate(points[k : k + cfg.batch_size], part)
+    return torch.cat(maps)
+
+
+def _scores(space: Space, points: Tensor, condition: Tensor | None, cfg: DictConfig) -> Tensor:
+    """The score of each sample."""
+    if cfg.scores is not None:
+        return _scores_of_file(Path(cfg.scores), len(points))
+    chunks = progress(space.chunks(points, condition, cfg.batch_size), "scores", -(-len(points) // cfg.batch_size))
+    return torch.cat([_by_rule(samples, cfg) for samples, _ in chunks])
+
+
+def _by_rule(samples: Tensor, cfg: DictConfig) -> Tensor:
+    """Fraction of the pixels of each sample that the rule finds."""
+    return mask_by_rule(samples, cfg.rule, cfg.threshold).flatten(1).float().mean(1)
+
+
+def _scores_of_file(file: Path, count: int) -> Tensor:
+    scores = torch.full((count,), torch.nan)
+    try:
+        with file.open(newline="", encoding="utf-8") as lines:
+            for row in csv.DictReader(lines):
+                if 0 <= (number := int(row["sample"])) < count:
+                    scores[number] = float(row["score"])
+    except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
+        raise DataError(f"{file} must be a CSV file with the columns sample and score, both numbers.") from error
+    if scores.isnan().any():
+        missing = int(scores.isnan().nonzero()[0])
+        raise DataError(f"{file} has no score of sample {missing}; it needs one for each of samples={count:,}.")
+    return scores
+
+
+def _others(space: Space, dim: int, cfg: DictConfig) -> list[Tensor]:
+    return [vector for file in cfg.orthogonal_to for vector in read_directions(Path(file), space.name, dim).vectors]
+
+
+def _shifted(
+    space: Space, stored: DirectionFile, number: int, distance: float, points: Tensor, condition: Tensor | None
+) -> Tensor:
+    """Samples on the CPU, shifted along a direction."""
+    return space.generate(points + distance * stored.deviations[number] * stored.vectors[number], condition).cpu()
+
+
+def _table(
+    space: Space, stored: DirectionFile, found: Directions, beside: DirectionFile, points: Tensor,
+    condition: Tensor | None, cfg: DictConfig,
+) -> list[list[str]]:  # fmt: skip
+    """Mean change of pixels along each direction, and along a random one."""
+    some, given = points[:_MEASURED], None if condition is None else condition[:_MEASURED]
+    before = space.generate(some, given).cpu()
+
+    def change(directions: DirectionFile, number: int) -> str:
+        return f"{(_shifted(space, directions, number, _STEP, some, given) - before).abs().mean():.3f}"
+
+    name = "fraction of the variance" if cfg.method == "pca" else "eigenvalue"
+    rows = [["direction", name, f"mean change of pixels at {_STEP:g}"]]
+    for number, importance in enumerate(found.importance.tolist()):
+        rows.append([str(number), f"{importance:.3g}", change(stored, number)])
+    return [*rows, ["random", "", change(beside, 0)]]
+
+
+def _table_of_scores(
+    space: Space, stored: DirectionFile, beside: DirectionFile, points: Tensor, condition: Tensor | None,
+    cfg: DictConfig,
+) -> list[list[str]]:  # fmt: skip
+    """Mean score at each distance along the boundary's normal and along a random direction, if a rule scores."""
+    rows = [["distance", "score", "along a random direction"]]
+    if cfg.rule is None:
+        return rows
+    some, given = points[:_MEASURED], None if condition is None else condition[:_MEASURED]
+    for distance in cfg.distances:
+        found = [_by_rule(_shifted(space, each, 0, distance, some, given), cfg).mean() for each in (stored, beside)]
+        rows.append([f"{distance:g}", *(f"{score:.4f}" for score in found)])
+    return rows
+
+
+def _figure(
+    space: Space, stored: DirectionFile, number: int, points: Tensor, condition: Tensor | None, cfg: DictConfig
+) -> Image.Image:
+    """A row for each sample, shifted along a direction."""
+    some, given = points[: cfg.count], None if condition is None else condition[: cfg.count]
+    columns = [_shifted(space, stored, number, distance, some, given) for distance in cfg.distances]
+    if columns[0].dim() != 4:
+        raise ConfigError(f"{space.loaded.path} generates points: gan-lab directions is for images.")
+    rows = [(f"{row}", [enlarged(column[row], _SIZE) for column in columns]) for row in range(len(some))]
+    return sheet(rows, [f"{distance:g}" for distance in cfg.distances], _SIZE)

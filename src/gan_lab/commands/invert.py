@@ -1,0 +1,232 @@
+"""`gan-lab invert`: latents or styles whose samples are nearest to given images."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig
+from PIL import Image
+from safetensors.torch import save as serialized
+from torch import Tensor
+
+from gan_lab.analysis.inversion import Inversion
+from gan_lab.analysis.inversion import invert as minimize
+from gan_lab.commands.findings import finding_folder, save_finding, typed
+from gan_lab.commands.inputs import device_named, size_of_samples
+from gan_lab.commands.inspected import features_of
+from gan_lab.data.decode import Decoder
+from gan_lab.data.image_folder import read_image_folder
+from gan_lab.data.pixels import to_unit_range
+from gan_lab.errors import ConfigError, DataError
+from gan_lab.figures import enlarged, sheet
+from gan_lab.files import atomic_write
+from gan_lab.gans.latents import LatentPrior
+from gan_lab.layers.activations import activations
+from gan_lab.noise import mix
+from gan_lab.reports.tables import aligned
+from gan_lab.runs.findings import Finding
+from gan_lab.runs.latest import run_named
+from gan_lab.sampling.discriminators import load_discriminator
+from gan_lab.sampling.pretrained import PretrainedGenerator, load
+from gan_lab.sampling.spaces import Space, space_named
+
+FILE = "points.safetensors"
+
+BASELINE = 1000
+"""Random samples of which the nearest is compared with the result."""
+
+_STARTS, _BASELINE = 0x494E56, 0x42415345
+"""Noise keys of the starts and of the random samples: arbitrary constants."""
+
+_STYLES = 4000  # latents whose mean style is the start in w
+_FRAMES = 6
+_SIZE = 96  # pixels of an image in the figure
+
+NOTE = (
+    "Many latents make nearly the same sample, so an inversion promises a reconstruction and not the latent of an "
+    "image. The nearest of random samples and the mean image are what a search must beat."
+)
+
+
+@dataclass(frozen=True)
+class Inverted:
+    """Points of a latent space whose samples are nearest to images.
+
+    Attributes:
+        points: Latents or styles, float32 (n, dim).
+        condition: Their condition with n rows, or None.
+        errors: Mean squared difference of pixels in the range [-1, 1], of each image.
+        nearest: Likewise of the nearest of 1,000 random samples.
+        mean_image: Likewise of the mean of these samples.
+        distances: Relative distance |z' - z| / |z| from the known point of each sample; None for given images.
+        names: Names of the images.
+        space: `z` or `w`.
+        protocol: How they were found.
+        folder: Holds `points.safetensors`, the figure and `finding.json`.
+    """
+
+    points: Tensor
+    condition: Tensor | None
+    errors: list[float]
+    nearest: list[float]
+    mean_image: list[float]
+    distances: list[float] | None
+    names: list[str]
+    space: str
+    protocol: str
+    folder: Path
+
+    @property
+    def table(self) -> list[list[str]]:
+        """Rows of text with a header, the means last."""
+        columns = {"inverted": self.errors, "nearest random sample": self.nearest, "mean image": self.mean_image}
+        if self.distances is not None:
+            columns["distance from the known point"] = self.distances
+        rows = [["image", *columns]]
+        for number, name in enumerate(self.names):
+            rows.append([name, *(f"{values[number]:.4g}" for values in columns.values())])
+        means = [f"{sum(values) / len(values):.4g}" for values in columns.values()]
+        return [*rows, ["mean", *means]]
+
+    def __str__(self) -> str:
+        lines = ["Mean squared difference of pixels:", *aligned(self.table), NOTE, f"Protocol: {self.protocol}"]
+        return "\n".join([*lines, f"Written to {self.folder}: {FILE}, inverted.png."])
+
+
+def invert(cfg: DictConfig) -> Inverted:
+    """Invert images by a composed `invert` config; write the points, a table and a figure.
+
+    Raises:
+        UserError: A value, the run or an image cannot be used.
+    """
+    path, device = run_named(cfg.run), device_named(cfg.device)
+    loaded = load(path, cfg.weights, device, cfg.allow_targets)
+    space = space_named(cfg.space, loaded)
+    folder = finding_folder(path, "invert", cfg.out)
+    condition = _condition(loaded, cfg)
+    known: Tensor | None = None
+    if cfg.images is None:
+        known, condition = space.draw(cfg.count, cfg.seed, cfg.labels)
+        images, names = space.generate(known, condition), [f"sample {number}" for number in range(cfg.count)]
+        if images.dim() != 4:
+            raise ConfigError(f"{loaded.path} generates points: gan-lab invert is for images.")
+    else:
+        images, names = _images(cfg, loaded, device)
+        condition = None if condition is None else condition[: len(images)]
+    found = _search(space, images, condition, path, cfg)
+    samples = space.generate(found.points, condition)
+    random = _random_samples(space, cfg, condition)
+    compared = [_differences(samples, images), _nearest(random, images), _differences(random.mean(0)[None], images)]
+    errors, nearest, mean_image = (each.tolist() for each in compared)
+    distances = None if known is None else ((found.points - known).norm(dim=1) / known.norm(dim=1)).tolist()
+    lr = cfg.lr or _default_lr(space)
+    protocol = (
+        f"{cfg.distance} in {space.name}, {cfg.starts} starts of {cfg.steps} steps, learning rate {lr:g}, prior weight "
+        f"{cfg.prior_weight:g}, seed {cfg.seed}; {cfg.weights} weights after {loaded.images_seen:,} images."
+    )
+    done = Inverted(
+        found.points, condition, errors, nearest, mean_image, distances, names, space.name, protocol, folder
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_write(folder / FILE) as target:
+        target.write(serialized({"points": found.points.contiguous()}, metadata={"space": space.name}))
+    figure = _figure(space, images, samples, found, condition)
+    caption = "image, its inversion, and the first start over time"
+    finding = Finding("Inverted images", done.table, protocol, [NOTE], command=typed("invert", cfg))
+    save_finding(path, folder, finding, {"inverted.png": (figure, caption)})
+    return done
+
+
+def _condition(loaded: PretrainedGenerator, cfg: DictConfig) -> Tensor | None:
+    """A condition of each image."""
+    return loaded.draw(cfg.count, cfg.seed, cfg.labels)[1]
+
+
+def _images(cfg: DictConfig, loaded: PretrainedGenerator, device: torch.device) -> tuple[Tensor, list[str]]:
+    """Images in [-1, 1] of the size of the samples, and their names.
+
+    Raises:
+        UserError: There are none, or one cannot be read.
+    """
+    source = Path(cfg.images).expanduser()
+    is_image = source.is_file() and source.suffix.lower() != ".zip"
+    try:
+        raw = read_image_folder(str(source.parent if is_image else source))
+    except DataError as error:
+        raise DataError(str(error).replace("dataset.source=", "images=")) from error
+    chosen = [k for k in range(len(raw)) if not is_image or Path(raw.name(k)).name == source.name][: cfg.count]
+    if not chosen:
+        raise DataError(f"images={cfg.images} is not an image that can be read.")
+    channels, resolution = size_of_samples(loaded.config)
+    if channels is None or resolution is None:
+        raise ConfigError(f"{loaded.path} does not generate images.")
+    decode = Decoder(channels, resolution, cfg.fit)
+    decoded = torch.stack([decode(raw, k) for k in chosen])
+    return to_unit_range(decoded).to(device), [Path(raw.name(k)).name for k in chosen]
+
+
+def _search(space: Space, images: Tensor, condition: Tensor | None, path: Path, cfg: DictConfig) -> Inversion:
+    prior = space.loaded.latent
+    bounded = space.name == "z" and isinstance(prior, LatentPrior) and prior.distribution == "uniform"
+    device = images.device
+    return minimize(
+        lambda points: space.with_graph(points, condition),
+        _loss(images, path, cfg),
+        _starts(space, len(images), cfg).to(device),
+        cfg.steps,
+        cfg.lr or _default_lr(space),
+        cfg.prior_weight if space.name == "z" and not bounded else 0.0,
+        prior.bound if bounded and isinstance(prior, LatentPrior) else None,
+        cfg.seed,
+        _FRAMES,
+    )
+
+
+def _default_lr(space: Space) -> float:
+    return 0.1 if space.name == "w" else 0.05
+
+
+def _loss(images: Tensor, path: Path, cfg: DictConfig) -> Callable[[Tensor], Tensor]:
+    if cfg.distance == "pixels":
+        return lambda samples: (samples - images).square().flatten(1).mean(1)
+    features = features_of(load_discriminator(path, images.device, cfg.allow_targets).network)
+    with torch.no_grad():
+        wanted = activations(features, images)
+
+    def of_activations(samples: Tensor) -> Tensor:
+        found = activations(features, samples)
+        return torch.stack([(a - b).square().flatten(1).mean(1) for a, b in zip(found, wanted, strict=True)]).sum(0)
+
+    return of_activations
+
+
+def _starts(space: Space, count: int, cfg: DictConfig) -> Tensor:
+    """First points (starts, n, dim): random latents, or the mean style."""
+    if space.name == "w":
+        return space.draw(_STYLES, mix(cfg.seed, _STARTS))[0].mean(0).expand(cfg.starts, count, -1)
+    points, _ = space.draw(cfg.starts * count, mix(cfg.seed, _STARTS))
+    return points.unflatten(0, (cfg.starts, count))
+
+
+def _random_samples(space: Space, cfg: DictConfig, condition: Tensor | None) -> Tensor:
+    points, given = space.draw(BASELINE, mix(cfg.seed, _BASELINE), cfg.labels)
+    return torch.cat([samples for samples, _ in space.chunks(points, given, 250)])
+
+
+def _differences(samples: Tensor, images: Tensor) -> Tensor:
+    return (samples.cpu() - images.cpu()).square().flatten(1).mean(1)
+
+
+def _nearest(samples: Tensor, images: Tensor) -> Tensor:
+    return torch.stack([_differences(samples, image[None]).min() for image in images])
+
+
+def _figure(space: Space, images: Tensor, samples: Tensor, found: Inversion, condition: Tensor | None) -> Image.Image:
+    """A row for each image: itself, its inversion, and the samples of some steps of the first start."""
+    over_time = [space.generate(points, condition).cpu() for points in found.frames]
+    rows = []
+    for number, (image, sample) in enumerate(zip(images.cpu(), samples.cpu(), strict=True)):
+        shown = [image, sample, *(frame[number] for frame in over_time)]
+        rows.append((str(number), [enlarged(each, _SIZE) for each in shown]))
+    return sheet(rows, ["image", "inverted", *["over time"] * len(over_time)], _SIZE)

@@ -1,0 +1,78 @@
+"""Spaces of points that a generator turns into samples: latents (z), or styles that are the same in all layers (w)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gan_lab.errors import ConfigError
+from gan_lab.gans.latents import LatentPrior
+from gan_lab.layers.style_mapping import has_styles, samples_of_styles, styles_of
+from gan_lab.sampling.pretrained import Given, PretrainedGenerator
+
+SPACES = ("z", "w")
+
+
+@dataclass(frozen=True)
+class Space:
+    """Points that a generator turns into samples.
+
+    Attributes:
+        loaded: The generator.
+        name: `z` for latents, `w` for styles.
+    """
+
+    loaded: PretrainedGenerator
+    name: str
+
+    def draw(self, count: int, seed: int = 0, condition: Given = None) -> tuple[Tensor, Tensor | None]:
+        """Points (count, dim) of the samples of `PretrainedGenerator.sample`, and their condition; on the CPU."""
+        latents, given = self.loaded.draw(count, seed, condition)
+        if self.name == "z":
+            return latents, given
+        return self.loaded.styles(latents, given)[:, 0].cpu(), given
+
+    @torch.no_grad()
+    def generate(self, points: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Samples float32 (n, ...) on the generator's device, for points (n, dim), see `inside`."""
+        return self.with_graph(self.inside(points), condition)
+
+    def with_graph(self, points: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Samples float32 (n, ...) on the generator's device with the graph of the points (n, dim)."""
+        generator = self.loaded.generator
+        device = next(generator.parameters()).device
+        points, condition = points.to(device), None if condition is None else condition.to(device)
+        if self.name == "z":
+            return generator(points, condition).float()
+        latents = points.new_zeros(len(points), self.loaded.config.latent.dim)
+        layers = styles_of(generator, latents[:1], None if condition is None else condition[:1]).shape[1]
+        styles = points[:, None].expand(-1, layers, -1)
+        return samples_of_styles(generator, styles, latents, condition).float()
+
+    def inside(self, points: Tensor) -> Tensor:
+        """The nearest points of the support of the prior: the cube of a uniform one."""
+        prior = self.loaded.latent
+        if self.name == "z" and isinstance(prior, LatentPrior) and prior.distribution == "uniform":
+            return points.clamp(-prior.bound, prior.bound)
+        return points
+
+    def chunks(
+        self, points: Tensor, condition: Tensor | None, batch_size: int
+    ) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Samples on the CPU with their condition, in batches."""
+        for k in range(0, len(points), batch_size):
+            part = None if condition is None else condition[k : k + batch_size]
+            yield self.generate(points[k : k + batch_size], part).cpu(), part
+
+
+def space_named(name: str | None, loaded: PretrainedGenerator) -> Space:
+    """The space of this name; None for w if the generator has styles, else z.
+
+    Raises:
+        ConfigError: The generator has no styles.
+    """
+    styles = has_styles(loaded.generator)
+    if name == "w" and not styles:
+        raise ConfigError(f"space=w needs a generator with styles, and that of {loaded.path} has none; set space=z.")
+    return Space(loaded, name or ("w" if styles else "z"))

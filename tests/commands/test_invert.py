@@ -1,0 +1,81 @@
+"""Inversion of images by the command."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+import gan_lab
+from gan_lab.config.compose import compose
+from gan_lab.errors import UserError
+from gan_lab.figures import to_image, to_uint8
+from gan_lab.training.fit import fit
+from tests.conftest import SMALL
+
+SMALL_SEARCH = {"count": 2, "steps": 30, "starts": 2, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("invert") / "run"
+    uniform = ("latent.distribution=uniform", "latent.dim=4")
+    fit(compose(*SMALL, "model=dcgan", "dataset.resolution=16", *uniform, f"run.dir={folder}"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def labeled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("invert") / "labeled"
+    styles = ("model=stylegan2", "conditioning=mapping", "latent.dim=8", "dataset.resolution=16")
+    fit(compose(*SMALL, *styles, f"run.dir={folder}"))
+    return folder
+
+
+def test_samples_of_the_generator_are_found_again(run: Path) -> None:
+    found = gan_lab.invert(run, **(SMALL_SEARCH | {"steps": 200, "starts": 6}))
+    assert all(error < other / 100 for error, other in zip(found.errors, found.nearest, strict=True))
+    assert found.points.abs().max() <= 1  # the uniform prior
+    assert found.distances is not None and max(found.distances) < 0.01
+    assert torch.equal(load_file(found.folder / "points.safetensors")["points"], found.points)
+    width, height = Image.open(found.folder / "inverted.png").size
+    assert width > 2 * height
+    assert found.table[-1][0] == "mean" and "Inverted images" in (run / "report.html").read_text()
+
+
+def test_images_of_files_in_the_space_of_styles(labeled: Path, tmp_path: Path) -> None:
+    samples = gan_lab.load(labeled, device="cpu").sample(3, condition=[1, 1, 1])
+    for number, sample in enumerate(samples):
+        to_image(to_uint8(sample)).resize((20, 20)).save(tmp_path / f"{number}.png")
+    found = gan_lab.invert(labeled, images=str(tmp_path), labels=1, distance="discriminator", **SMALL_SEARCH)
+    assert found.space == "w" and found.names == ["0.png", "1.png"] and found.distances is None
+    assert found.condition is not None and found.condition.tolist() == [1, 1]
+    (one,) = gan_lab.invert(labeled, images=str(tmp_path / "2.png"), **SMALL_SEARCH).names
+    assert one == "2.png"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"images": "nowhere"}, "nowhere"),
+        ({"images": "text.txt"}, "is not an image that can be read|no images"),
+        ({"space": "w"}, "space=w needs a generator with styles"),
+        ({"distance": "lpips"}, "distance=lpips"),
+        ({"labels": 3}, "."),
+    ],
+)
+def test_values_that_do_not_fit(
+    run: Path, settings: dict, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "text.txt").write_text("no image")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=message):
+        gan_lab.invert(run, **(SMALL_SEARCH | settings))
+
+
+def test_an_export_has_no_discriminator_for_its_loss(run: Path, tmp_path: Path) -> None:
+    gan_lab.export(run, out=str(tmp_path / "model.safetensors"))
+    assert gan_lab.invert(tmp_path / "model.safetensors", **SMALL_SEARCH).points.shape == (2, 4)
+    with pytest.raises(UserError, match="has no discriminator"):
+        gan_lab.invert(tmp_path / "model.safetensors", distance="discriminator", **SMALL_SEARCH)
