@@ -74,8 +74,8 @@ def test_other_sizes_are_padded_by_reflection_and_cropped(file: Path) -> None:
     image = photo("a.png", 50, 20)
     array = np.pad(np.array(image), ((6, 6), (7, 7), (0, 0)), mode="reflect")
     translator = gan_lab.load_translator(file, device="cpu")
-    whole = translator(Image.fromarray(array))
-    assert whole.size == (64, 32) and translator(image).tobytes() == whole.crop((7, 6, 57, 26)).tobytes()
+    entire = translator(Image.fromarray(array))
+    assert entire.size == (64, 32) and translator(image).tobytes() == entire.crop((7, 6, 57, 26)).tobytes()
     single = torch.tensor([[[7]]], dtype=torch.uint8)
     assert torch.equal(padded_by_reflection(single, 4), single.expand(1, 4, 4))
 
@@ -114,7 +114,7 @@ def test_noise_is_of_the_seed_and_the_name_whatever_else_is_translated(file: Pat
     assert fixed["a.png"].tobytes() == fixed["b.png"].tobytes()
 
 
-def test_the_result_says_what_it_depends_on(file: Path, tmp_path: Path, command: Command) -> None:
+def test_the_result_reports_what_it_depends_on(file: Path, tmp_path: Path, command: Command) -> None:
     photo("a.png", 32, 32)
     outcome = command("translate", f"run={file}", "source=a.png", "device=cpu", "out=one")
     assert "1 image, AtoB, in one" in outcome.out and "(stochastic=true, seed=0)" in outcome.out, outcome.err

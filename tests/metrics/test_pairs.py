@@ -87,13 +87,13 @@ def test_distances_of_features() -> None:
 def test_batches_add_up_and_generated_images_are_dropped() -> None:
     a, b = images(5), images(5, seed=1)
     metrics = {"pairs": PixelDistances(), "pair_features": FeatureDistances(pixel_features())}
-    whole = measure(metrics, [Translated(a, a, b)])
+    entire = measure(metrics, [Translated(a, a, b)])
     parts = measure(metrics, [Translated(a[:2], a[:2], b[:2]), Translated(a[2:], a[2:], b[2:])])
-    for name, found in whole.items():
+    for name, found in entire.items():
         assert parts[name] == pytest.approx(found)
-    assert set(whole["pairs"]) == {"pairs_l1_5", "pairs_psnr_5", "pairs_ssim_5"}
-    assert set(whole["pair_features"]) == {"pair_features_pixels_cosine_5", "pair_features_pixels_squared_5"}
-    found = measurements(metrics, whole, MeasurementProtocol(samples=5, weights="ema"), {"real_split": "test"})
+    assert set(entire["pairs"]) == {"pairs_l1_5", "pairs_psnr_5", "pairs_ssim_5"}
+    assert set(entire["pair_features"]) == {"pair_features_pixels_cosine_5", "pair_features_pixels_squared_5"}
+    found = measurements(metrics, entire, MeasurementProtocol(samples=5, weights="ema"), {"real_split": "test"})
     assert found["pairs_ssim_5"].ideal_value == 1 and found["pairs_ssim_5"].protocol.options["ssim_window"] == 11
     assert found["pair_features_pixels_cosine_5"].protocol.extractor == "pixels"
 

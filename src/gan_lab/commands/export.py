@@ -96,8 +96,8 @@ def _sample(stored: Stored, translation: Translation | None) -> Tensor:
         return load(stored.file, stored.weights, "cpu").sample(1)
     for direction in reversed(list(translation.networks)):  # the usual direction last
         translator = load_translator(stored.file, direction, stored.weights, "cpu")
-        side = translator.resolution or translator.multiple
-        sample = translator.translate([torch.zeros(translator.source_channels, side, side, dtype=torch.uint8)])
+        size = translator.resolution or translator.multiple
+        sample = translator.translate([torch.zeros(translator.source_channels, size, size, dtype=torch.uint8)])
     return sample
 
 

@@ -170,7 +170,7 @@ def to_pixels(
     image = _to_mode(upright(image), channels, background)
     if shorter_side is not None:
         scale = shorter_side / min(image.size)
-        width, height = (max(shorter_side, round(scale * side)) for side in image.size)
+        width, height = (max(shorter_side, round(scale * length)) for length in image.size)
         image = image.resize((width, height), FILTERS[filter])
     return _pixels(image)
 

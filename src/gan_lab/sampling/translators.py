@@ -1,4 +1,4 @@
-"""Pretrained translators: networks from images of one side of a data set to the other, for images of any size."""
+"""Pretrained translators: networks from images of one domain to another, for images of any size."""
 
 import copy
 import zlib
@@ -37,7 +37,7 @@ REVERSED = {"AtoB": "BtoA", "BtoA": "AtoB"}
 
 @dataclass(frozen=True)
 class Translation:
-    """What a run says about its translators.
+    """The translators of a run.
 
     Attributes:
         networks: Name of the network by direction: `AtoB`, `BtoA`.
@@ -83,7 +83,7 @@ class Translator:
 
     @property
     def multiple(self) -> int:
-        """Sides of images that the network takes are multiples of it; others are padded and cropped."""
+        """Height and width of images that the network takes are multiples of it; others are padded and cropped."""
         return int(getattr(self.network, "multiple", self.resolution or 1))
 
     @property
@@ -179,18 +179,18 @@ def _statistics(network: nn.Module) -> list[str]:
 
 
 def padded_by_reflection(image: Tensor, multiple: int) -> Tensor:
-    """An image (C, h, w) with sides that are multiples of a number, padded by reflection, equally on both sides.
+    """An image (C, h, w) padded by reflection to a height and width that are multiples of a number, centered.
 
     An image that is smaller than the padding is reflected several times.
     """
     _, height, width = image.shape
     spare = [-size % multiple for size in (height, width)]
-    sides = [(0, 0), *((total // 2, total - total // 2) for total in spare)]
-    return torch.from_numpy(np.pad(image.numpy(), sides, mode="reflect"))
+    widths = [(0, 0), *((total // 2, total - total // 2) for total in spare)]
+    return torch.from_numpy(np.pad(image.numpy(), widths, mode="reflect"))
 
 
 def translation_of(stored: Stored) -> Translation | None:
-    """What the config of a checkpoint or an export says about translators; None if the run has none.
+    """The translators that the config of a checkpoint or an export describes; None if the run has none.
 
     Raises:
         CheckpointError: The config cannot be used.
@@ -210,7 +210,7 @@ def translation_of(stored: Stored) -> Translation | None:
 
 
 def _of_run(stored: Stored) -> Translation:
-    """What the config of a run says: its algorithm names the networks, its data set the direction and the filters."""
+    """The translators of a run: its algorithm names the networks, its data set the direction and the filters."""
     config = stored.config
     check_parts(config.algorithm, "algorithm", stored.file)
     made = getattr(find_target(config.algorithm["_target_"], "algorithm"), "translators", {})
