@@ -36,6 +36,7 @@ UNCOUPLED = {
     "biggan_deep": ("dataset.resolution=32",),
     "ragan": ("loss=relativistic",),
     "unrolled_gan": ("algorithm.unroll_steps=0",),
+    "lapgan": ("architecture.discriminator.dropout=0",),
     "infogan": ("wrapper.discriminator.conditioning.norm=none",),
     "dfm": ("architecture.denoiser.norm=none",),
     "d2gan_dfm": ("architecture.denoiser.norm=none",),

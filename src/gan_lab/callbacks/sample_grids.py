@@ -57,7 +57,8 @@ class SampleGrids(Callback):
     shown as densities, together in `strip.png` at the end; `field_<images seen>.png` and `field.gif` show the points
     of the raw generator over the discriminator's logits, if single points have logits. Of algorithms with an encoder,
     `reconstructions_<images seen>.png` shows real images with their reconstructions to the right of them, by the
-    averaged networks. W&B and TensorBoard receive the figures as well.
+    averaged networks. Other figures of an algorithm, see `AdversarialModule.figures`, are `<name>_<images seen>.png`.
+    W&B and TensorBoard receive the figures as well.
 
     If a run is resumed from a checkpoint that is not its newest, `.aside` is appended to the names of later figures,
     until the same figures are drawn again.
@@ -94,7 +95,7 @@ class SampleGrids(Callback):
         self._every.start(module.images_seen)
         if trainer.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._set_aside_later(module.images_seen)
+            self._set_aside_later(module)
             self._write_real(trainer, module)
             if module.images_seen == 0:
                 self._write(trainer, module)
@@ -115,11 +116,11 @@ class SampleGrids(Callback):
             if fields := self._frames("field"):
                 write_gif(self.folder / "field.gif", fields)
 
-    def _set_aside_later(self, images_seen: int) -> None:
+    def _set_aside_later(self, module: AdversarialModule) -> None:
         """Rename the figures of later weights, which are not those of this run any more."""
-        for kind in ("ema", "raw", "reconstructions", "field"):
+        for kind in ("ema", "raw", "reconstructions", "field", *module.figures()):
             for file in numbered_images(self.folder, kind):
-                if int(file.stem.rpartition("_")[2]) > images_seen:
+                if int(file.stem.rpartition("_")[2]) > module.images_seen:
                     file.replace(_aside(file))
 
     def _write_strip(self) -> None:
@@ -174,6 +175,9 @@ class SampleGrids(Callback):
                 figure = draw_classes(groups, _names(trainer, module, examples), *self._class_shape(len(examples)))
             _save(figure, self._path(kind, module))
             self._send(trainer, kind, module)
+        for name, draw in module.figures().items():
+            _save(draw(), self._path(name, module))
+            self._send(trainer, name, module)
         self._write_reconstructions(trainer, module)
         is_unconditional = module.condition.num_classes is None and not module.condition.needs_batch
         if self._extent is not None and is_unconditional:  # else a point has a logit for each condition

@@ -98,6 +98,11 @@ class RealImages:
         return self._built().fingerprint()
 
     @property
+    def size(self) -> int:
+        """See `TrainingData.size`."""
+        return self._built().size
+
+    @property
     def content_hash(self) -> str | None:
         """See `TrainingData.content_hash`."""
         return self._built().content_hash

@@ -134,7 +134,7 @@ RULES: dict[str, tuple[Rule | Choice, ...]] = {
         Rule("labels_per_class", lambda v: v is None or v >= 1, "at least 1, or null for all labels"),
         Rule("draws", lambda v: v >= 1, "at least 1"),
         Rule("search_draws", lambda v: v >= 1, "at least 1"),
-        Rule("validation", lambda v: v >= 1, "at least 1"),
+        Rule("validation", lambda v: v is None or v >= 1, "at least 1, or null"),
         Rule("test", _is_test, "the name of a split, a number of images of at least 1, or null"),
         Rule("costs", _are_costs, "an ascending list of numbers greater than 0"),
         Rule("layers", lambda v: v is None or len(v) > 0, "a list of numbers of layers, or null for all"),

@@ -263,7 +263,7 @@ class Probe(ReadsData):
     labels_per_class: int | None = MISSING
     draws: int = MISSING
     search_draws: int = MISSING
-    validation: int = MISSING
+    validation: int | None = None
     test: Any = None
     costs: list[float] = MISSING
     layers: list[int] | None = None

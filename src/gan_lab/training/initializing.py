@@ -207,7 +207,10 @@ def random_frozen_tensors(module: AdversarialModule, taken: Initialization | Non
 def networks_of(module: AdversarialModule) -> dict[str, nn.Module]:
     """The networks that the players of an algorithm update, and their averages, by name in its state dict."""
     updated = {part for player in module.runner.players.values() for part in player.network.modules()}
-    players = {name: child for name, child in module.named_children() if child in updated}
+    children = module.named_children()
+    players = {
+        name: child for name, child in children if name != "averaged" and not updated.isdisjoint(child.modules())
+    }
     return players | {AVERAGED + name: network for name, network in module.averaged.items()}
 
 
