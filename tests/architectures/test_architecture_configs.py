@@ -18,6 +18,7 @@ VALUES = {
     "${dataset.channels}": 3,
     "${dataset.resolution}": 32,
     "${default_width}": 64,
+    "${oc.select:dataset.source_channels,null}": 3,
     "${oc.select:architecture.generator.resolutions,null}": None,
     "${oc.select:architecture.generator.upsampling,bilinear}": "bilinear",
     "${oc.select:dataset.source_channels,null}": 3,
