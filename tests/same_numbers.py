@@ -39,6 +39,7 @@ MORE = {
     "dcgan_on_points": ("model=gan", "dataset=ring", "architecture=mlp"),
     "d2gan_lazy_r1": ("model=d2gan", *LAZY),
     "mdgan_lazy_r1": ("model=mdgan", *LAZY),
+    "lapgan_with_labels": ("model=lapgan", "conditioning=mapping", "regularizer=[r1]", "generator_batches=1"),
     "wgan_gp_decay": ("model=wgan_gp", "schedule=linear_decay", "clip_norm=1.0", "generator_batches=2"),
     "sngan_penalties": ("model=sngan", "generator_batches=1", "regularizer=[consistency,lecam]", "augment=diffaugment"),
     "feature_matching": ("model=dcgan", "regularizer=[feature_matching,top_k]", "adversarial_weight=0.5"),

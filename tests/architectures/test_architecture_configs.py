@@ -11,10 +11,17 @@ import yaml
 from torch import nn
 
 FILES = sorted((Path(__file__).parents[2] / "conf" / "architecture").glob("*.yaml"))
+LATENT_DIM = 1380
+"""Enough for all of them: 100 for the coarsest level of lapgan, and a number for each pixel of its other levels."""
 VALUES = {
-    "${latent.dim}": 100, "${dataset.channels}": 3, "${dataset.resolution}": 32, "${default_width}": 64,
+    "${latent.dim}": LATENT_DIM,
+    "${dataset.channels}": 3,
+    "${dataset.resolution}": 32,
+    "${default_width}": 64,
     "${oc.select:dataset.source_channels,null}": 3,
-}  # fmt: skip
+    "${oc.select:architecture.generator.resolutions,null}": None,
+    "${oc.select:architecture.generator.upsampling,bilinear}": "bilinear",
+}
 
 
 def settings(file: Path, role: str) -> tuple[type[nn.Module], dict[str, Any]]:
@@ -78,6 +85,6 @@ def test_builds_and_runs(file: Path) -> None:
     discriminator, more = settings(file, "discriminator")
     with torch.no_grad():
         sources = [torch.zeros(2, 3, 32, 32)] if "source_channels" in arguments else []
-        images = generator(**arguments).eval()(torch.randn(2, 100), *sources)
+        images = generator(**arguments).eval()(torch.randn(2, LATENT_DIM), *sources)
         assert images.shape == (2, 3, 32, 32)
         assert len(discriminator(**more)(images)) == 2

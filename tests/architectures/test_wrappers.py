@@ -356,7 +356,7 @@ def test_data_without_labels_are_refused(wrapper: Any, choices: str) -> None:
 
 
 def test_networks_without_a_mapping_network_are_refused() -> None:
-    sentence = r"^conditioning=mapping needs networks that take labels; set architecture=stylegan2 or r3gan, or another"
+    sentence = r"^conditioning=mapping needs networks that take labels; set architecture=stylegan2, r3gan or lapgan, or"
     with pytest.raises(ValueError, match=sentence):
         LabelMapping(CLASSES).network_kwargs({"latent_dim": 3})
     assert LabelMapping(CLASSES).network_kwargs({"num_classes": None}) == {"num_classes": CLASSES}

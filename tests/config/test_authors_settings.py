@@ -60,3 +60,12 @@ def test_the_tensorflow_presets_of_progan_pool_first(growth: str, fused: bool) -
     assert instantiate(cfg.architecture.discriminator, width=4).blocks[0].fused_scale is fused
     schedule = build_growth(cfg)
     assert schedule is not None and schedule.stage(0).resolution == 4
+
+
+def test_lapgan_changes_momentum_and_learning_rate_every_45000_images() -> None:
+    cfg = compose("model=lapgan")
+    momentum, lr = (instantiate(cfg.schedule[name]) for name in ("momentum", "lr"))
+    initial = cfg.optimizer.generator.momentum
+    assert [initial * momentum(k * 45_000) for k in (0, 1, 250, 300)] == pytest.approx([0.5, 0.5008, 0.7, 0.7])
+    assert lr(450_000) == pytest.approx(1.000004**-10, abs=1e-12)
+    assert cfg.latent.dim == 100 + 16**2 + 32**2 and compose("experiment=lapgan_cifar10").latent.dim == 1080

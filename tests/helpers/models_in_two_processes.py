@@ -37,6 +37,7 @@ UNCOUPLED = {
     "pix2pix": ("architecture.generator.dropout=0", "optimizer=sgd", "lr=1e-3"),
     "ragan": ("loss=relativistic",),
     "unrolled_gan": ("algorithm.unroll_steps=0",),
+    "lapgan": ("architecture.discriminator.dropout=0",),
     "infogan": ("wrapper.discriminator.conditioning.norm=none",),
     "dfm": ("architecture.denoiser.norm=none",),
     "d2gan_dfm": ("architecture.denoiser.norm=none",),

@@ -140,7 +140,7 @@ class _LabeledNorms(nn.Module):
 
 @dataclass(frozen=True)
 class LabelMapping(_Conditioning):
-    """Labels as an input of the networks of StyleGAN2 and R3GAN: of their mapping networks, or of embeddings.
+    """Labels as an input of the networks of StyleGAN2, R3GAN and LAPGAN: of mapping networks, embeddings or planes.
 
     The networks take the labels themselves; this only passes them the number of classes.
     """
@@ -151,8 +151,8 @@ class LabelMapping(_Conditioning):
         """The kwargs with the number of classes."""
         if "num_classes" not in kwargs:
             raise ValueError(
-                "conditioning=mapping needs networks that take labels; set architecture=stylegan2 or r3gan, "
-                "or another conditioning"
+                "conditioning=mapping needs networks that take labels; set architecture=stylegan2, r3gan or "
+                "lapgan, or another conditioning"
             )
         return kwargs | {"num_classes": self.classes}
 

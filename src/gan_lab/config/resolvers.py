@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from gan_lab.config.schema import SCHEMAS, Search
 from gan_lab.errors import DataError
 from gan_lab.files import refuse_links
+from gan_lab.layers.pyramid_resolutions import latent_dim
 from gan_lab.runs.new_folders import NOTES, OF_A_RUN, note_if_new, note_new
 
 _generated: set[str] = set()  # ids that this process has generated
@@ -109,8 +110,8 @@ def fraction(images: int | None, part: float) -> int | None:
 
 def changed(node: DictConfig, values: DictConfig) -> DictConfig:
     """A copy of a mapping with other values of some keys: the same network for images of other channels."""
-    plain = cast(dict[str, Any], OmegaConf.to_container(node, resolve=True))
-    return OmegaConf.create({**plain, **values})
+    plain, others = (cast(dict[str, Any], OmegaConf.to_container(each, resolve=True)) for each in (node, values))
+    return OmegaConf.create(plain | others)
 
 
 def prepared(source: str, key: str) -> Any:
@@ -130,6 +131,7 @@ def register() -> None:
     OmegaConf.register_new_resolver("first", first, replace=True)
     OmegaConf.register_new_resolver("r1_gamma", r1_gamma, replace=True)
     OmegaConf.register_new_resolver("fraction", fraction, replace=True)
+    OmegaConf.register_new_resolver("pyramid_latent_dim", latent_dim, replace=True)
     OmegaConf.register_new_resolver("changed", changed, replace=True)
     OmegaConf.register_new_resolver("prepared", prepared, replace=True)
     _store_schemas()

@@ -4,13 +4,14 @@ import copy
 import math
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any, ClassVar, cast
 
 import torch
 from lightning.pytorch import LightningModule
+from PIL import Image
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -26,6 +27,10 @@ from gan_lab.types import Batch, Record, Stage
 
 _CONDITION = 0x4C41424C
 """Arbitrary number, added to a key so that conditions and latents have different random streams."""
+
+
+TARGET = "target"
+"""Name of the real sample of a condition, which a generated one should be."""
 
 
 class AdversarialModule(LightningModule):
@@ -46,6 +51,8 @@ class AdversarialModule(LightningModule):
         view: Transforms real images into what the networks see; by default the identity.
     """
 
+    beside: ClassVar[str] = TARGET
+    """Name of `shown_beside`, for the grids."""
     real_key = "image"
     """The key of the real samples in a batch."""
     encoder_name: ClassVar[str | None] = None
@@ -124,13 +131,10 @@ class AdversarialModule(LightningModule):
 
     @cached_property
     def _players_with_averages(self) -> set[str]:
-        """The players that update a network which is averaged."""
-        averaged = [getattr(self, name) for name in self.averaged]
+        """The players that update a network which is averaged, or a part of one."""
+        averaged = {part for name in self.averaged for part in getattr(self, name).modules()}
         return {
-            name
-            for name, player in self.runner.players.items()
-            for part in player.network.modules()
-            if part in averaged
+            name for name, player in self.runner.players.items() if not averaged.isdisjoint(player.network.modules())
         }
 
     def profile(self, action: str) -> AbstractContextManager[None]:
@@ -265,6 +269,10 @@ class AdversarialModule(LightningModule):
             self._examples, self._most_examples = self.prepare(found), count if data is not None else math.inf
         rows = torch.arange(count) % self.batch_size(self._examples)
         return {key: value[rows] for key, value in self._examples.items()}
+
+    def figures(self) -> Mapping[str, Callable[[], Image.Image]]:
+        """Functions that draw figures of this algorithm beside the grids of samples, by name."""
+        return {}
 
     def shown_beside(self, samples: Tensor, latents: Tensor, average: bool) -> Tensor:
         """What a grid shows beside the source of each sample and the sample itself: by default the real samples.

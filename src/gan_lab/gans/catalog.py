@@ -213,6 +213,11 @@ CATALOG = (
         "D2GAN and DFM; nothing is published for both",
     ),
     Entry(
+        "lapgan", "LAPGAN", "Denton et al. (2015)", "1506.05751", "gan_lab.gans.lapgan.LAPGAN",
+        "an independent GAN for each level of a Laplacian pyramid, which adds details to a coarser image",
+        "the authors' code for CIFAR-10; coarsest networks from the paper",
+    ),
+    Entry(
         "veegan", "VEEGAN", "Srivastava et al. (2017)", "1705.07761", "gan_lab.gans.veegan.VEEGAN",
         "a reconstructor of latents; the discriminator scores pairs of latent and sample",
         "Stacked-MNIST runs as repeated by the code of PacGAN; networks of DCGAN",

@@ -8,7 +8,8 @@ Parts may declare these as attributes; the default is in parentheses:
 | `zero_sum` (False) | a loss | the generator's term is minus the discriminator's term of generated samples |
 | `boundary` | a loss | the logit between real and generated samples, or None |
 | `needs_boundary` | an augmentation | it reads whether logits are above the boundary |
-| `single_images_only` (False) | an augmentation, a penalty | it cannot change images at all scales |
+| `calls_generator` (False) | a penalty | it calls the generator with latents |
+| `single_images_only` (False) | an augmentation, a penalty | it cannot change images at all scales, or beside others |
 | `of` | a penalty | the kind of player that it needs, `discriminator` or `generator`; any if missing |
 | `categories`, `code_dim` | a penalty, a layer | the codes that it expects |
 | `per_sample` | a penalty | it takes the gradient of each logit by its own sample |

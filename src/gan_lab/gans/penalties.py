@@ -2,7 +2,7 @@
 
 import copy
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor, nn
 
@@ -41,6 +41,13 @@ class Penalties(nn.Module):
         """Copy the penalties of a player to another one; the copies have separate state."""
         for name, penalty in list(self.of(player).items()):
             self.add(other, name, copy.deepcopy(penalty))
+
+    def divide(self, player: str, others: Sequence[str]) -> None:
+        """Give each of several players a copy of the penalties of one player, which they replace."""
+        for other in others:
+            self.copy(player, other)
+        for name in self._by_player.pop(player, {}):
+            self._modules.pop(f"{player}/{name}", None)
 
     def split(self, player: str, second: Callable[[Step], Step], prefix: str, factor: float = 1.0) -> None:
         """Give each of two networks of a player every penalty of the player, with separate state.

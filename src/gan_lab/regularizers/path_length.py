@@ -34,6 +34,7 @@ class PathLength(CheckedPenalty, nn.Module):
     """
 
     per_sample: ClassVar[bool] = True
+    calls_generator: ClassVar[bool] = True
     player_kind: ClassVar[str] = "generator"
     mean: Tensor
 

@@ -182,11 +182,13 @@ def _figures(run: RunFolder, link: str) -> list[dict[str, Any]]:
         "raw": "raw generator",
         "reconstructions": "real images and reconstructions",
         "field": "discriminator's logit",
+        "levels": "levels of the pyramid",
+        "chain": "samples, level by level",
     }.items():
         if files := run.sample_images(kind):
             seen, file = max(files.items())
             text = f"{caption}, {seen:,} images seen"
-            found.append((file, FIGURE_SIZE, text))
+            found.append((file, SHEET_SIZE if kind in ("levels", "chain") else FIGURE_SIZE, text))
     found += [
         (run.path / "samples/real.png", FIGURE_SIZE, "real"),
         (run.path / "samples/stages.png", SHEET_SIZE, "every resolution"),

@@ -131,8 +131,11 @@ class WeightFile:
         check_weights(path)
         if path.is_file() and path.suffix == SUFFIX:
             stored = read_export(path)
-            state = {f"{WEIGHTS[stored.weights]}.{name}": value for name, value in stored.state.items()}
-            state |= {f"discriminator.{name}": value for name, value in stored.discriminator.items()}
+            generators = {"generator": stored.state, **stored.others}
+            discriminator = generators.pop("discriminator", {})
+            prefix = WEIGHTS[stored.weights]
+            state = {f"{prefix}{network}.{key}": v for network, part in generators.items() for key, v in part.items()}
+            state |= {f"discriminator.{key}": value for key, value in discriminator.items()}
             return cls(path, stored.images_seen, _tensors(state))
         checkpoint = find_checkpoint(path)
         return cls(checkpoint.file, checkpoint.images_seen, _tensors(checkpoint.take()["state_dict"]))
@@ -204,7 +207,10 @@ def random_frozen_tensors(module: AdversarialModule, taken: Initialization | Non
 def networks_of(module: AdversarialModule) -> dict[str, nn.Module]:
     """The networks that the players of an algorithm update, and their averages, by name in its state dict."""
     updated = {part for player in module.runner.players.values() for part in player.network.modules()}
-    players = {name: child for name, child in module.named_children() if child in updated}
+    children = module.named_children()
+    players = {
+        name: child for name, child in children if name != "averaged" and not updated.isdisjoint(child.modules())
+    }
     return players | {AVERAGED + name: network for name, network in module.averaged.items()}
 
 
