@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from gan_lab.callbacks.sample_grids import FIXED_LATENTS, SampleGrids
-from gan_lab.figures import image_grid
+from gan_lab.figures import image_grid, with_column_names
 from gan_lab.gans.conditions import FromData, Labels
 from gan_lab.gans.cyclegan import CycleGAN
 from gan_lab.losses.adversarial import LeastSquares, NonSaturating, RelativisticAverageHinge
@@ -222,14 +222,15 @@ def test_grids_show_source_output_and_reconstruction(tmp_path: Path) -> None:
         network.shift = nn.Parameter(torch.tensor(0.1))
     parts = make_parts(loss=LeastSquares(), condition=FromData("blurred"))
     module = CycleGAN(*networks, parts)
-    fit(module, 2, SampleGrids(str(tmp_path), budget_images=16, every_images=16, count=8), data=Data())
+    fit(module, 2, SampleGrids(str(tmp_path), budget_images=16, every_images=16, count=24), data=Data())
     latents, sources = module.sample_inputs(8, module.seed, FIXED_LATENTS)
     for kind, average in (("ema", True), ("raw", False)):
         outputs = module.generate(latents, sources, average)
         back = module.averaged["back_generator"] if average else module.back_generator
         triples = torch.stack([sources, outputs, back(latents, outputs).detach()], 1).flatten(0, 1)
         shown = Image.open(tmp_path / f"{kind}_0000000016.png")
-        assert shown.tobytes() == image_grid(triples, 3 * 2).tobytes()
+        expected = with_column_names(image_grid(triples, 3 * 2), ["source", "output", "reconstruction"] * 2)
+        assert shown.tobytes() == expected.tobytes()
 
 
 def test_refusals() -> None:

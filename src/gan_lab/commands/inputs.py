@@ -98,6 +98,11 @@ class RealImages:
         return self._built().fingerprint()
 
     @property
+    def size(self) -> int:
+        """See `TrainingData.size`."""
+        return self._built().size
+
+    @property
     def content_hash(self) -> str | None:
         """See `TrainingData.content_hash`."""
         return self._built().content_hash
@@ -111,6 +116,11 @@ class RealImages:
     def split(self) -> str | None:
         """See `TrainingData.split`."""
         return self._built().split
+
+    @property
+    def data(self) -> TrainingData:
+        """The data module, after `setup`."""
+        return self._built()
 
     def reals(self, count: int | None, batch_size: int) -> Iterator[Labeled]:
         """See `TrainingData.reals`."""

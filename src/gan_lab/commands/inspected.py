@@ -36,9 +36,10 @@ def read_images(data: RealImages, count: int | None) -> tuple[Tensor, Tensor | N
 
     Args:
         data: The data set.
-        count: Number of images, chosen by a fixed seed; None for all.
+        count: Number of images, chosen by a fixed seed; None, or a number that is not smaller, for all.
     """
-    chunks = [(to_uint8(images), labels) for images, labels in progress(data.reals(count, 512), "images")]
+    some = data.reals(None if count is None or count >= data.size else count, 512)
+    chunks = [(to_uint8(images), labels) for images, labels in progress(some, "images")]
     known = [labels.cpu() for _, labels in chunks if labels is not None]
     return torch.cat([images for images, _ in chunks]), torch.cat(known) if len(known) == len(chunks) else None
 

@@ -42,6 +42,8 @@ class Animation:
         checkpoint: The file of the generator.
         images_seen: Real images seen in training.
         weights: `ema` or `raw`.
+        largest_step: Largest change of a sample from one frame to the next, divided by its mean change, over all
+            samples; see `StepLengths`. None if nothing changes.
     """
 
     file: Path
@@ -50,12 +52,42 @@ class Animation:
     checkpoint: Path
     images_seen: int
     weights: str
+    largest_step: float | None = None
 
     def __str__(self) -> str:
+        largest = self.largest_step
+        steps = "" if largest is None else f". Largest step of a sample: {largest:.1f} times its mean step"
         return (
             f"{self.frames} frames of {self.count} samples of {self.checkpoint} after {self.images_seen:,} images, "
-            f"{self.weights} weights: {self.file}"
+            f"{self.weights} weights: {self.file}{steps}"
         )
+
+
+class StepLengths:
+    """Distances between the samples of successive frames, as root mean squares of pixels.
+
+    A walk of a network that interpolates is smooth; a sharp transition, many times the mean step, is a sign of
+    memorized images (Radford et al., 2016, section 6.1).
+    """
+
+    def __init__(self) -> None:
+        self._before: Tensor | None = None
+        self._steps: list[Tensor] = []
+
+    def add(self, samples: Tensor) -> None:
+        """Add the samples (n, ...) of the next frame."""
+        if self._before is not None:
+            self._steps.append((samples - self._before).square().flatten(1).mean(1).sqrt().cpu())
+        self._before = samples
+
+    @property
+    def largest_over_mean(self) -> float | None:
+        """Largest over the samples of their largest step divided by their mean step; None without a change."""
+        if not self._steps:
+            return None
+        steps = torch.stack(self._steps)  # (frames - 1, n)
+        found = (steps.amax(0) / steps.mean(0)).nan_to_num(0, 0, 0).max().item()
+        return found or None
 
 
 def interpolate(cfg: DictConfig) -> Animation:
@@ -79,8 +111,9 @@ def interpolate(cfg: DictConfig) -> Animation:
     write = _writer(file)
     frames = max(2, round(cfg.seconds * cfg.fps))
     file.parent.mkdir(parents=True, exist_ok=True)
-    write(file, _frames(loaded, cfg, frames), cfg.fps)
-    return Animation(file, frames, cfg.count, loaded.path, loaded.images_seen, cfg.weights)
+    steps = StepLengths()
+    write(file, _frames(loaded, cfg, frames, steps), cfg.fps)
+    return Animation(file, frames, cfg.count, loaded.path, loaded.images_seen, cfg.weights, steps.largest_over_mean)
 
 
 def _file(cfg: DictConfig, run: Path, loaded: PretrainedGenerator) -> Path:
@@ -108,7 +141,7 @@ def _file(cfg: DictConfig, run: Path, loaded: PretrainedGenerator) -> Path:
     return unused_path(folder_of_outputs(run) / "samples" / f"{walk}_{name}.gif")
 
 
-def _frames(loaded: PretrainedGenerator, cfg: DictConfig, frames: int) -> Iterator[Image.Image]:
+def _frames(loaded: PretrainedGenerator, cfg: DictConfig, frames: int, steps: StepLengths) -> Iterator[Image.Image]:
     """A grid of samples for each point of the walk, with constant labels."""
     chosen = loaded.conditions_in_rows(cfg.labels, cfg.generator, cfg.count)
     _, given = loaded.draw(cfg.count, cfg.seed, chosen)
@@ -120,6 +153,7 @@ def _frames(loaded: PretrainedGenerator, cfg: DictConfig, frames: int) -> Iterat
     for samples in walk(loaded, given, cfg, frames):
         if samples.dim() != 4:
             raise ConfigError(f"{loaded.path} generates points: gan-lab interpolate is for images.")
+        steps.add(samples)
         yield draw(samples.cpu())
 
 

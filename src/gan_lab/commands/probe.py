@@ -38,6 +38,9 @@ from gan_lab.sampling.discriminators import PretrainedDiscriminator, load_discri
 TEST, TEST_FRACTION = "test", 5
 """Name of the split for the test; without one, one image of this many is held out."""
 
+MOST_VALIDATION = 2_000
+"""Images whose labels choose C, unless the number is given; at most one of `TEST_FRACTION`."""
+
 MOST_FOR_PCA = 10_000
 """Training images whose principal components are used."""
 
@@ -155,7 +158,8 @@ def _read(cfg: DictConfig) -> Labeled:
 def _split(data: Labeled, test: str | int, cfg: DictConfig) -> Split:
     """Rows of training, validation and test, all of them for the test if it is a split of its own."""
     apart = 0 if isinstance(test, str) else test
-    train, validation, held_out = split_rows(data.of_training, cfg.validation, apart, cfg.seed)
+    count = cfg.validation or max(1, min(MOST_VALIDATION, data.of_training // TEST_FRACTION))
+    train, validation, held_out = split_rows(data.of_training, count, apart, cfg.seed)
     if isinstance(test, str):
         held_out = torch.arange(data.of_training, len(data.labels))
     return Split(train, validation, held_out)

@@ -96,6 +96,12 @@ RULES: dict[str, tuple[Rule | Choice, ...]] = {
         Rule("fps", lambda v: 1 <= v <= 100, "from 1 to 100"),
         Rule("smoothing", lambda v: v >= 0, "at least 0"),
     ),
+    "translate": (
+        _WEIGHTS,
+        _BATCH_SIZE,
+        Rule("direction", lambda v: v in (None, "AtoB", "BtoA"), "AtoB, BtoA, or null for that of the training"),
+        Rule("resize", lambda v: v is None or v >= 1, "at least 1, or null for the size of each image"),
+    ),
     "export": (_WEIGHTS,),
     "import": (_WEIGHTS, Rule("truncation", lambda v: 0 <= v <= 1, "in [0, 1]")),
     "evaluate": (
@@ -128,7 +134,7 @@ RULES: dict[str, tuple[Rule | Choice, ...]] = {
         Rule("labels_per_class", lambda v: v is None or v >= 1, "at least 1, or null for all labels"),
         Rule("draws", lambda v: v >= 1, "at least 1"),
         Rule("search_draws", lambda v: v >= 1, "at least 1"),
-        Rule("validation", lambda v: v >= 1, "at least 1"),
+        Rule("validation", lambda v: v is None or v >= 1, "at least 1, or null"),
         Rule("test", _is_test, "the name of a split, a number of images of at least 1, or null"),
         Rule("costs", _are_costs, "an ascending list of numbers greater than 0"),
         Rule("layers", lambda v: v is None or len(v) > 0, "a list of numbers of layers, or null for all"),
@@ -247,6 +253,11 @@ def _check_evaluation(cfg: DictConfig) -> None:
     check_extractor(cfg, _dataset(cfg))
 
 
+def _check_translation(cfg: DictConfig) -> None:
+    existing_path(cfg.source, "source")
+    _check_run(cfg)
+
+
 def _check_memorization(cfg: DictConfig) -> None:
     if cfg.count > cfg.samples:
         raise ConfigError(f"count={cfg.count} is not allowed: it must be at most samples={cfg.samples}.")
@@ -333,6 +344,7 @@ CHECKS: dict[str, tuple[Callable[[DictConfig], None], ...]] = {
     "train": (_check_training,),
     "sample": (_check_run,),
     "interpolate": (_check_run,),
+    "translate": (_check_out, _check_translation),
     "export": (_check_run,),
     "import": (_check_weights_file,),
     "evaluate": (_check_out, _check_evaluation),

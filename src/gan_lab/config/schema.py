@@ -201,6 +201,17 @@ class Interpolate(Draws):
 
 
 @dataclass
+class Translate(Draws):
+    """Top level of `conf/translate.yaml`."""
+
+    source: str = MISSING
+    direction: str | None = None
+    stochastic: bool = MISSING
+    resize: int | None = None
+    batch_size: int = MISSING
+
+
+@dataclass
 class Export(LoadsGenerator):
     """Top level of `conf/export.yaml`."""
 
@@ -252,7 +263,7 @@ class Probe(ReadsData):
     labels_per_class: int | None = MISSING
     draws: int = MISSING
     search_draws: int = MISSING
-    validation: int = MISSING
+    validation: int | None = None
     test: Any = None
     costs: list[float] = MISSING
     layers: list[int] | None = None
@@ -451,7 +462,8 @@ class Search:
 
 
 SCHEMAS = {
-    "train": Train, "sample": Sample, "interpolate": Interpolate, "export": Export, "import": Import,
+    "train": Train, "sample": Sample, "interpolate": Interpolate, "translate": Translate, "export": Export,
+    "import": Import,
     "evaluate": Evaluate, "memorization": Memorization, "duplicates": Duplicates, "prepare": Prepare, "report": Report,
     "probe": Probe, "visualize": Visualize, "forget": Forget,
     "directions": Directions, "invert": Invert,

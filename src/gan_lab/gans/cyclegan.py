@@ -53,6 +53,7 @@ class CycleGAN(GAN):
         ValueError: The parts or options are not allowed; the message names what to choose instead.
     """
 
+    beside: ClassVar[str] = "reconstruction"
     generator_has_own_terms: ClassVar[bool] = True
     translators: ClassVar[Mapping[str, str]] = {"image": "generator", "source": "back_generator"}
 
