@@ -21,7 +21,6 @@ VALUES = {
     "${oc.select:dataset.source_channels,null}": 3,
     "${oc.select:architecture.generator.resolutions,null}": None,
     "${oc.select:architecture.generator.upsampling,bilinear}": "bilinear",
-    "${oc.select:dataset.source_channels,null}": 3,
 }
 
 

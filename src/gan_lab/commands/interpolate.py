@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
+from math import pi, sin
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,9 @@ from gan_lab.files import atomic_write, unused_path
 from gan_lab.layers.style_mapping import has_styles
 from gan_lab.noise import Noise, mix
 from gan_lab.runs.latest import run_named
+from gan_lab.sampling.direction_file import read_directions
 from gan_lab.sampling.pretrained import PretrainedGenerator, load
+from gan_lab.sampling.spaces import space_named
 
 Writer = Callable[[Path, Iterator[Image.Image], float], None]
 """Writes frames to a file, at the given frames per second."""
@@ -138,6 +141,7 @@ def _file(cfg: DictConfig, run: Path, loaded: PretrainedGenerator) -> Path:
         generator=cfg.generator,
     )
     walk = "walk" if cfg.space == "z" else f"walk_{cfg.space}"
+    walk = walk if cfg.direction is None else f"{walk}_direction_{cfg.number}"
     return unused_path(folder_of_outputs(run) / "samples" / f"{walk}_{name}.gif")
 
 
@@ -150,6 +154,7 @@ def _frames(loaded: PretrainedGenerator, cfg: DictConfig, frames: int, steps: St
         names = loaded.condition.names(loaded.classes)
         draw = partial(draw_by_class, labels=chosen, classes=names, columns=cfg.columns)
     walk = _walk_in_styles if cfg.space == "w" else _walk_in_latents
+    walk = walk if cfg.direction is None else _walk_along_a_direction
     for samples in walk(loaded, given, cfg, frames):
         if samples.dim() != 4:
             raise ConfigError(f"{loaded.path} generates points: gan-lab interpolate is for images.")
@@ -175,6 +180,24 @@ def _walk_in_styles(
     stacked = torch.stack(points)  # (points, n, layers, style_dim)
     for weights in closed_spline(len(points), frames).to(stacked.device):
         yield loaded.generate_from_styles(torch.tensordot(weights, stacked, 1), given)
+
+
+def _walk_along_a_direction(
+    loaded: PretrainedGenerator, given: Tensor | None, cfg: DictConfig, frames: int
+) -> Iterator[Tensor]:
+    """Samples of each frame, whose points go up and down along a direction of a file, from where they are and back.
+
+    Raises:
+        UserError: The file cannot be used, or has no direction of this number.
+    """
+    space = space_named(cfg.space, loaded)
+    points, _ = space.draw(cfg.count, cfg.seed, given)
+    found = read_directions(Path(cfg.direction), space.name, points.shape[1])
+    if not 0 <= cfg.number < len(found.vectors):
+        raise ConfigError(f"number={cfg.number} is not allowed: {cfg.direction} has {len(found.vectors)} directions.")
+    step = cfg.distance * found.deviations[cfg.number] * found.vectors[cfg.number]
+    for frame in range(frames):
+        yield space.generate(points + sin(2 * pi * frame / frames) * step, given)
 
 
 def number_of_points(frames: int, smoothing: float) -> int:
