@@ -14,6 +14,7 @@ import torch
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from PIL import Image
 
 import gan_lab
 from gan_lab.cli.main import COMMANDS
@@ -22,6 +23,7 @@ from gan_lab.config.schema import SCHEMAS
 from gan_lab.errors import ConfigError, UserError
 from tests.conftest import SMALL
 from tests.helpers.published_files import stylegan2_snapshot, write_pickle
+from tests.helpers.translators import write_translator
 from tests.published.test_stylegan2 import networks
 
 Command = Callable[..., Any]
@@ -36,6 +38,7 @@ QUICK = {"architecture.generator.width": 8, "architecture.discriminator.width": 
 CALLS: dict[str, dict[str, Any]] = {
     "sample": {"count": 4, "device": "cpu", "files": True},
     "interpolate": {"count": 4, "seconds": 0.5, "device": "cpu"},
+    "translate": {"source": "it's [mine].png", "out": "here/made", "device": "cpu"},
     "export": {"out": "here/it's [mine].safetensors"},
     "import": {"out": "here/it's [mine].safetensors"},
     "evaluate": {"metrics": ["ms_ssim", "swd_small"], **SMALL_SAMPLE},
@@ -57,9 +60,8 @@ CALLS: dict[str, dict[str, Any]] = {
 """Overrides that make each command quick; a run, the folder of runs or a file comes first."""
 
 TAKES_A_RUN = (
-    "sample", "interpolate", "export", "import", "evaluate", "memorization", "probe", "visualize", "forget",
-    "directions", "invert", "arithmetic", "report",
-    "compare", "runs",
+    "sample", "interpolate", "translate", "export", "import", "evaluate", "memorization", "probe", "visualize",
+    "forget", "directions", "invert", "arithmetic", "report", "compare", "runs",
 )  # fmt: skip
 
 
@@ -83,6 +85,9 @@ def test_every_command_is_a_function_of_the_same_arguments(
     run = Path(shutil.copytree(trained, tmp_path / "runs/a=b"))
     settings = CALLS[name]
     weights = write_pickle(tmp_path / "published.pkl", stylegan2_snapshot(*networks()))
+    if name == "translate":
+        run = write_translator(tmp_path / "runs/a=b.safetensors")
+        Image.new("RGB", (40, 30)).save(str(settings["source"]))
     places = {"compare": f"runs='{run.parent}'", "runs": f"root='{run.parent}'", "import": f"source='{weights}'"}
     place = places.get(name, f"run='{run}'")
     arguments = [place] * (name in TAKES_A_RUN) + [override(key, value) for key, value in settings.items()]

@@ -27,13 +27,16 @@ if TYPE_CHECKING:
         probe,
         report,
         sample,
+        translate,
         visualize,
     )
     from gan_lab.config.compose import compose, config_dir
     from gan_lab.sampling.pretrained import PretrainedGenerator, load
+    from gan_lab.sampling.translators import Translator, load_translator
 
 __all__ = [
     "PretrainedGenerator",
+    "Translator",
     "__version__",
     "arithmetic",
     "bench",
@@ -52,16 +55,20 @@ __all__ = [
     "list_choices",
     "list_runs",
     "load",
+    "load_translator",
     "memorization",
     "prepare",
     "probe",
     "report",
     "sample",
+    "translate",
     "visualize",
 ]
 
-_ELSEWHERE = {"compose": "config.compose", "config_dir": "config.compose"} | dict.fromkeys(
-    ["PretrainedGenerator", "load"], "sampling.pretrained"
+_ELSEWHERE = (
+    {"compose": "config.compose", "config_dir": "config.compose"}
+    | dict.fromkeys(["PretrainedGenerator", "load"], "sampling.pretrained")
+    | dict.fromkeys(["Translator", "load_translator"], "sampling.translators")
 )
 """Names that are not in `gan_lab.api`, and the modules that they are in."""
 

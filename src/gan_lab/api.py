@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from gan_lab.commands.probe import ProbeTable
     from gan_lab.commands.report import Report
     from gan_lab.commands.sample import SampleFiles
+    from gan_lab.commands.translate import Translations
     from gan_lab.commands.visualize import Visualization
     from gan_lab.config.build import Experiment
     from gan_lab.reports.compare import ComparedRuns
@@ -73,6 +74,16 @@ def interpolate(*arguments: Argument, **settings: Any) -> "Animation":
     from gan_lab.commands import interpolate as module
 
     return _call(module.interpolate, "interpolate", "run", arguments, settings)
+
+
+def translate(*arguments: Argument, **settings: Any) -> "Translations":
+    """Make images from images with a run: `translate("runs/my-run", source="photos", out="labels")`.
+
+    For images in memory, see `gan_lab.load_translator`.
+    """
+    from gan_lab.commands import translate as module
+
+    return _call(module.translate, "translate", "run", arguments, settings)
 
 
 def export(*arguments: Argument, **settings: Any) -> "Exported":

@@ -155,6 +155,25 @@ def with_row_names(grid: Image.Image, names: Sequence[str]) -> Image.Image:
     return canvas
 
 
+def with_column_names(grid: Image.Image, names: Sequence[str]) -> Image.Image:
+    """Draw names above a grid, at equal distances.
+
+    Args:
+        grid: The grid.
+        names: One for each column.
+    """
+    column = grid.width / len(names)
+    longest = max(names, key=len)
+    size = max(8.0, min(16.0, 0.9 * column * 16 / ImageFont.load_default(16).getlength(longest)))
+    font, height = ImageFont.load_default(size), round(size) + 8
+    canvas = Image.new("RGB", (grid.width, height + grid.height), "white")
+    canvas.paste(grid.convert("RGB"), (0, height))
+    pen = ImageDraw.Draw(canvas)
+    for k, name in enumerate(names):
+        pen.text(((k + 0.5) * column, height / 2), name, TEXT, font, anchor="mm")
+    return canvas
+
+
 def draw_by_class(
     samples: Tensor, labels: Sequence[int], classes: Sequence[str] | None = None, columns: int | None = None
 ) -> Image.Image:

@@ -18,6 +18,7 @@ VALUES = {
     "${dataset.channels}": 3,
     "${dataset.resolution}": 32,
     "${default_width}": 64,
+    "${oc.select:dataset.source_channels,null}": 3,
     "${oc.select:architecture.generator.resolutions,null}": None,
     "${oc.select:architecture.generator.upsampling,bilinear}": "bilinear",
 }
@@ -63,7 +64,7 @@ def test_numbers_come_from_the_config_groups(file: Path) -> None:
 
 
 # The other files use the same classes with the numbers of other papers.
-OWN_CLASS = [file for file in FILES if file.stem not in ("maxout", "sngan_resnet", "sagan")]
+OWN_CLASS = [file for file in FILES if file.stem not in ("maxout", "sngan_resnet", "sagan", "resnet_translator")]
 
 
 @pytest.mark.parametrize("file", OWN_CLASS, ids=lambda file: file.stem)
@@ -71,6 +72,7 @@ def test_constructors_default_to_the_file(file: Path) -> None:
     for role in ("generator", "discriminator"):
         cls, arguments = settings(file, role)
         defaults = {n: p.default for n, p in inspect.signature(cls).parameters.items() if p.default is not p.empty}
+        defaults.pop("source_channels", None)  # the data set's
         assert defaults
         for name, default in defaults.items():
             expected = pytest.approx(default) if isinstance(default, float) else default
@@ -82,6 +84,7 @@ def test_builds_and_runs(file: Path) -> None:
     generator, arguments = settings(file, "generator")
     discriminator, more = settings(file, "discriminator")
     with torch.no_grad():
-        images = generator(**arguments).eval()(torch.randn(2, LATENT_DIM))
+        sources = [torch.zeros(2, 3, 32, 32)] if "source_channels" in arguments else []
+        images = generator(**arguments).eval()(torch.randn(2, LATENT_DIM), *sources)
         assert images.shape == (2, 3, 32, 32)
-        assert discriminator(**more)(images).shape == (2,)
+        assert len(discriminator(**more)(images)) == 2

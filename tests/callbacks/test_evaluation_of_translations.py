@@ -87,5 +87,5 @@ def test_training_pairs_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixtu
 def test_more_examples_are_read_when_more_are_asked_for() -> None:
     module = make()
     fit(module, 1, data=HeldOutDigits())
-    few = module.examples(4)["image"]
-    assert torch.equal(module.examples(8)["image"], digits(8)) and torch.equal(few, digits(4))
+    first = module.examples(4)["image"]
+    assert torch.equal(module.examples(8)["image"], digits(8)) and torch.equal(first, digits(4))

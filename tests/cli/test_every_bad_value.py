@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from PIL import Image
 
 from gan_lab.config.build import build
 from gan_lab.config.compose import compose
@@ -24,6 +25,7 @@ from gan_lab.keys import entries
 from gan_lab.training.fit import fit
 from tests.conftest import SMALL, Outcome
 from tests.helpers.published_files import stylegan2_snapshot, write_pickle
+from tests.helpers.translators import write_translator
 from tests.published.test_stylegan2 import networks
 
 VALUES: list[Any] = [math.nan, -1, "xyzzy", [1, 2], math.inf, 0, "", {"a": 1}, True, None, 1e30]
@@ -50,6 +52,7 @@ FREE = {"run.name", "run.dir", "run.root", "resume"}
 COMMANDS = {
     "sample": ("run=run", "count=2"),
     "interpolate": ("run=run", "count=2", "seconds=0.2"),
+    "translate": ("run=translator.safetensors", "source=image.png"),
     "export": ("run=run",),
     "import": ("source=published.pkl",),
     "evaluate": ("run=run", "metrics=[pr]", "extractor=digits", "evaluation.samples=8", "evaluation.batch_size=8"),
@@ -181,8 +184,10 @@ def problems_of_train(name: str, values: list[Any], folder: Path, step: int = 1)
 
 @pytest.fixture
 def run_folder(tmp_path: Path) -> None:
-    """A finished run in `run`, and published weights, below the working directory of the commands."""
+    """A run, a translator, an image and published weights, below the working directory of the commands."""
     write_pickle(tmp_path / "published.pkl", stylegan2_snapshot(*networks()))
+    write_translator(tmp_path / "translator.safetensors", both=True)
+    Image.new("RGB", (32, 32)).save(tmp_path / "image.png")
     small = ("dataset.resolution=8", "dataset.max_images=16", "batch_size=8", "~callbacks.collapse")
     fit(compose(*SMALL, *small, "budget.images=16", f"run.dir={tmp_path}/run"))
 

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from gan_lab.callbacks.sample_grids import FIXED_LATENTS, SampleGrids
 from gan_lab.data.digits import read_digits
-from gan_lab.figures import image_grid
+from gan_lab.figures import image_grid, with_column_names
 from gan_lab.gans.conditions import FromData
 from gan_lab.gans.gan import GAN
 from gan_lab.gans.latents import LatentPrior
@@ -80,7 +80,8 @@ class Data(LightningDataModule):
     """A data module with the methods that image grids need."""
 
     spec = DataSpec(1, 8)
-    size = 32
+    size = held_out_size = 32
+    has_pairs = True
 
     def train_dataloader(self) -> DataLoader:
         return DataLoader(Blurred(32), batch_size=8)
@@ -145,12 +146,25 @@ def test_inputs_of_figures_are_the_first_sources_of_the_data() -> None:
 
 def test_grids_show_source_output_and_target_side_by_side(tmp_path: Path) -> None:
     module = make()
-    grids = SampleGrids(str(tmp_path), budget_images=16, every_images=16, count=8)
+    grids = SampleGrids(str(tmp_path), budget_images=16, every_images=16, count=24)
 
     fit(module, 2, grids, data=Data())
     latents, sources = module.sample_inputs(8, module.seed, FIXED_LATENTS)
     for kind, average in (("ema", True), ("raw", False)):
         outputs = module.generate(latents, sources, average)
         triples = torch.stack([sources, outputs, digits(8)], 1).flatten(0, 1)
-        shown = Image.open(tmp_path / f"{kind}_0000000016.png")
-        assert shown.tobytes() == image_grid(triples, 3 * 2).tobytes()
+        expected = with_column_names(image_grid(triples, 3 * 2), ["source", "output", "target"] * 2)
+        assert Image.open(tmp_path / f"{kind}_0000000016.png").tobytes() == expected.tobytes()
+
+
+def test_grids_repeat_no_source_and_show_no_targets_of_unpaired_data(tmp_path: Path) -> None:
+    class Unpaired(Data):
+        held_out_size = 5
+        has_pairs = False
+
+    module = make()
+    fit(module, 1, SampleGrids(str(tmp_path), budget_images=8, count=24), data=Unpaired())
+    latents, sources = module.sample_inputs(5, module.seed, FIXED_LATENTS)
+    pairs = torch.stack([sources, module.generate(latents, sources)], 1).flatten(0, 1)
+    expected = with_column_names(image_grid(pairs, 2 * 2), ["source", "output"] * 2)
+    assert Image.open(tmp_path / "final.png").tobytes() == expected.tobytes()

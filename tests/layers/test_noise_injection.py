@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from gan_lab.layers.evaluation_noise import with_random_noise
 from gan_lab.layers.learned_constant import LearnedConstant
-from gan_lab.layers.noise_injection import NoiseInjection, with_random_noise
+from gan_lab.layers.noise_injection import NoiseInjection
 
 X = torch.zeros(500, 2, 8, 8)
 

@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from gan_lab.errors import ConfigError
-from gan_lab.metrics.held_out import Translated, copies
+from gan_lab.metrics.held_out import Translated
 from gan_lab.metrics.measuring import measure, measurements
 from gan_lab.metrics.pairs import EXACT_PSNR, FeatureDistances, PixelDistances, ssim
 from gan_lab.metrics.protocol import MeasurementProtocol
@@ -87,22 +87,15 @@ def test_distances_of_features() -> None:
 def test_batches_add_up_and_generated_images_are_dropped() -> None:
     a, b = images(5), images(5, seed=1)
     metrics = {"pairs": PixelDistances(), "pair_features": FeatureDistances(pixel_features())}
-    whole = measure(metrics, [Translated(a, a, b)])
+    entire = measure(metrics, [Translated(a, a, b)])
     parts = measure(metrics, [Translated(a[:2], a[:2], b[:2]), Translated(a[2:], a[2:], b[2:])])
-    for name, found in whole.items():
+    for name, found in entire.items():
         assert parts[name] == pytest.approx(found)
-    assert set(whole["pairs"]) == {"pairs_l1_5", "pairs_psnr_5", "pairs_ssim_5"}
-    assert set(whole["pair_features"]) == {"pair_features_pixels_cosine_5", "pair_features_pixels_squared_5"}
-    found = measurements(metrics, whole, MeasurementProtocol(samples=5, weights="ema"), {"real_split": "test"})
+    assert set(entire["pairs"]) == {"pairs_l1_5", "pairs_psnr_5", "pairs_ssim_5"}
+    assert set(entire["pair_features"]) == {"pair_features_pixels_cosine_5", "pair_features_pixels_squared_5"}
+    found = measurements(metrics, entire, MeasurementProtocol(samples=5, weights="ema"), {"real_split": "test"})
     assert found["pairs_ssim_5"].ideal_value == 1 and found["pairs_ssim_5"].protocol.options["ssim_window"] == 11
     assert found["pair_features_pixels_cosine_5"].protocol.extractor == "pixels"
-
-
-def test_copies_are_the_sources_if_they_have_the_shape_of_the_samples() -> None:
-    color, gray = images(2), images(2, channels=1)
-    (copied,) = copies([Translated(color, color + 1, color)])
-    assert torch.equal(copied.samples, color + 1) and torch.equal(copied.targets, color)
-    assert list(copies([Translated(color, gray, color)])) == []
 
 
 def test_samples_without_targets_are_refused() -> None:

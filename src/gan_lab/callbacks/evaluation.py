@@ -18,7 +18,7 @@ from gan_lab.callbacks.sampling import sample_in_chunks, translate_held_out
 from gan_lab.errors import ConfigError
 from gan_lab.gans.base import AdversarialModule
 from gan_lab.metrics.encoders import give_encoder
-from gan_lab.metrics.held_out import TRAIN, HeldOutTargets, Translated, copies
+from gan_lab.metrics.held_out import TRAIN, HeldOutTargets, Translated
 from gan_lab.metrics.measuring import (
     Labeled,
     append_records,
@@ -236,24 +236,19 @@ class Evaluation(Callback):
             images_seen=module.images_seen,
             batch_norm="running",
             version=__version__,
-            options={} if self._targets is None else {"sources": self._targets.split},
+            options={} if self._targets is None else self._targets.protocol,
         )
 
     def _samples(self, module: AdversarialModule, average: bool) -> Iterator[Labeled | Translated]:
+        key = (module.seed, EVALUATED_LATENTS)
         if self._targets is not None:
-            return self._translations(module, average)
-        key = (module.seed, EVALUATED_LATENTS)
+            return translate_held_out(module, self._targets.data, self.samples, key, average, self.batch_size)
         return sample_in_chunks(module, *module.sample_inputs(self.samples, *key), average, self.batch_size)
-
-    def _translations(self, module: AdversarialModule, average: bool) -> Iterator[Translated]:
-        assert self._targets is not None
-        key = (module.seed, EVALUATED_LATENTS)
-        return translate_held_out(module, self._targets.data, self.samples, key, average, self.batch_size)
 
     def _values_of_copies(self, module: AdversarialModule) -> dict[str, dict[str, float]] | None:
         """Values of the sources in place of the samples, computed once; None if these are not of one shape."""
         if self._targets is not None and self._copies is None:
-            chunks = copies(self._translations(module, average=True))
+            chunks = self._targets.copies(module.condition, module.device)
             if first := list(islice(chunks, 1)):
                 self._copies = measure(self.metrics, chain(first, chunks))
         return self._copies

@@ -1,6 +1,7 @@
 """Grids of generated samples during training, and animations of them."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -22,6 +23,7 @@ from gan_lab.figures import (
     evenly,
     extent_of,
     field,
+    image_grid,
     names_of,
     numbered_images,
     plane,
@@ -29,10 +31,11 @@ from gan_lab.figures import (
     readable_images,
     save_image,
     strip,
+    with_column_names,
     write_gif,
 )  # fmt: skip
 from gan_lab.files import copy_file
-from gan_lab.gans.base import AdversarialModule
+from gan_lab.gans.base import TARGET, AdversarialModule
 from gan_lab.ranges import require_at_least
 
 FIXED_LATENTS = 0x47524944
@@ -48,15 +51,15 @@ STRIP = 8
 class SampleGrids(Callback):
     """Write grids of samples of the averaged and of the raw generator from fixed latents, and an animation.
 
-    For class-conditional algorithms each class or code, at most ten, has rows of its own, with its name or number
-    and the same latents as the others, and `real.png` has real images in the same rows; for image-conditional ones
-    a grid shows source, output and target side by side, or without pairs the source as reconstructed from the
-    output. Files: `real.png`, `ema_<images seen>.png`, `raw_<images seen>.png`, `ema.gif` and `final.png`. 2-D
-    points are shown as densities, together in `strip.png` at the end; `field_<images seen>.png` and `field.gif`
-    show the points of the raw generator over the discriminator's logits, if single points have logits. Of algorithms
-    with an encoder, `reconstructions_<images seen>.png` shows real images with their reconstructions to the right of
-    them, by the averaged networks. Other figures of an algorithm, see `AdversarialModule.figures`, are
-    `<name>_<images seen>.png`. W&B and TensorBoard receive the figures as well.
+    For class-conditional algorithms each class or code, at most ten, has rows of its own, with its name or number and
+    the same latents as the others, and `real.png` has real images in the same rows; for image-conditional ones a grid
+    shows held-out sources, outputs, and targets or, without pairs, the sources as reconstructed from the outputs.
+    Files: `real.png`, `ema_<images seen>.png`, `raw_<images seen>.png`, `ema.gif` and `final.png`. 2-D points are
+    shown as densities, together in `strip.png` at the end; `field_<images seen>.png` and `field.gif` show the points
+    of the raw generator over the discriminator's logits, if single points have logits. Of algorithms with an encoder,
+    `reconstructions_<images seen>.png` shows real images with their reconstructions to the right of them, by the
+    averaged networks. Other figures of an algorithm, see `AdversarialModule.figures`, are `<name>_<images seen>.png`.
+    W&B and TensorBoard receive the figures as well.
 
     If a run is resumed from a checkpoint that is not its newest, `.aside` is appended to the names of later figures,
     until the same figures are drawn again.
@@ -65,8 +68,10 @@ class SampleGrids(Callback):
         folder: Folder of the figures.
         budget_images: Length of the run in real images.
         every_images: Images between grids; None for a twentieth of the budget.
-        count: Number of images in a grid; with classes the nearest one that fills the rows of each class.
+        count: Number of images in a grid; with classes the nearest one that fills the rows of each class. With sources
+            and targets all three are counted.
         points: Number of points in a density.
+        at_epochs: Grids at the end of these epochs, from 1, as well: after the first one no image was seen twice.
     """
 
     def __init__(
@@ -76,11 +81,15 @@ class SampleGrids(Callback):
         every_images: int | None = None,
         count: int = 100,
         points: int = 10_000,
+        at_epochs: Sequence[int] = (),
     ) -> None:
         for name, value in {"every_images": every_images, "count": count, "points": points}.items():
             if value is not None:
                 require_at_least(f"callbacks.sample_grids.{name}", value, 1)
+        for epoch in at_epochs:
+            require_at_least("callbacks.sample_grids.at_epochs", epoch, 1)
         self.folder = Path(folder)
+        self.at_epochs = at_epochs
         self.count = count
         self.points = points
         self._every = Every(every_images or budget_images // 20)
@@ -101,6 +110,11 @@ class SampleGrids(Callback):
         if self._every.due(module.images_seen) and trainer.is_global_zero:
             with module.profile("sample_grids"):
                 self._write(trainer, module)
+
+    def on_train_epoch_end(self, trainer: Any, module: AdversarialModule) -> None:
+        wanted = trainer.current_epoch + 1 in self.at_epochs and module.images_seen != self._last
+        if wanted and trainer.is_global_zero and not module.interrupted:
+            self._write(trainer, module)
 
     def on_train_end(self, trainer: Any, module: AdversarialModule) -> None:
         if trainer.is_global_zero and not module.interrupted:
@@ -147,6 +161,8 @@ class SampleGrids(Callback):
             real = data.real_batch(min(self._samples, data.size))
             if real.dim() == 2:
                 self._extent = extent_of(real)
+            elif module.condition.needs_batch:
+                self._samples = min(max(1, self.count // 3), data.held_out_size)
             figure = draw_samples(real, extent=self._extent)
         save_image(figure, self.folder / "real.png")
 
@@ -163,7 +179,8 @@ class SampleGrids(Callback):
             if self._extent is not None and _is_number(condition):
                 figure = colored_densities(samples, condition.cpu(), self._extent)
             elif examples is None:
-                figure = draw_samples(*_with_sources(module, samples, latents, condition, average), self._extent)
+                grid = _with_sources(trainer, module, samples, latents, condition, average)
+                figure = grid or draw_samples(samples, None, self._extent)
             else:
                 groups = samples.chunk(len(examples))
                 figure = draw_classes(groups, _names(trainer, module, examples), *self._class_shape(len(examples)))
@@ -240,23 +257,26 @@ def _names(trainer: Any, module: AdversarialModule, examples: Tensor) -> list[st
 
 
 def _with_sources(
-    module: AdversarialModule, samples: Tensor, latents: Tensor, condition: Tensor | None, average: bool
-) -> tuple[Tensor, int | None]:
-    """Images of a grid and their number in a row; for image conditions, three images of each sample.
+    trainer: Any,
+    module: AdversarialModule,
+    samples: Tensor,
+    latents: Tensor,
+    condition: Tensor | None,
+    average: bool,
+) -> Image.Image | None:
+    """A grid with the source of each sample and what is shown beside it; None without source images.
 
-    These are its source, the sample, and its target or, without pairs, what it becomes when it is translated back.
+    That is its target or, without pairs, what it becomes when it is translated back.
     """
     if not module.condition.needs_batch or condition is None or condition.dim() != samples.dim() or samples.dim() != 4:
-        return samples, None
-    channels, resolution = samples.shape[1], samples.shape[-1]
-    beside = module.shown_beside(samples, latents, average).cpu()
-    triples = [
-        _converted(condition.cpu(), channels, resolution),
-        samples,
-        _converted(beside, channels, resolution),
-    ]
-    rows = torch.stack(triples, 1).flatten(0, 1)  # (3 n, C, H, W)
-    return rows, 3 * max(1, round(math.sqrt(len(samples) / 3)))
+        return None
+    parts = {"source": condition, "output": samples}
+    if trainer.datamodule.has_pairs or module.beside != TARGET:
+        parts[module.beside] = module.shown_beside(samples, latents, average)
+    converted = [_converted(part.cpu(), samples.shape[1], samples.shape[-1]) for part in parts.values()]
+    images = torch.stack(converted, 1).flatten(0, 1)  # (parts n, C, H, W)
+    groups = max(1, round(math.sqrt(len(samples) / len(parts))))  # in a row
+    return with_column_names(image_grid(images, groups * len(parts)), [*parts] * groups)
 
 
 def _converted(images: Tensor, channels: int, resolution: int) -> Tensor:

@@ -43,6 +43,7 @@ COMMANDS = {
     "interpolate": Command(
         "Use", "animate a walk through the latents of a checkpoint", "gan_lab.commands.interpolate:interpolate"
     ),
+    "translate": Command("Use", "make images from images with a checkpoint", "gan_lab.commands.translate:translate"),
     "export": Command("Use", "write a generator as one file", "gan_lab.commands.export:export"),
     "import": Command(
         "Use",
@@ -88,6 +89,7 @@ COMMANDS = {
 FOLDER_KEYS = {
     "sample": "run",
     "interpolate": "run",
+    "translate": "run",
     "export": "run",
     "import": "source",
     "evaluate": "run",
@@ -127,6 +129,7 @@ Examples
   gan-lab bench model=dcgan hardware=cpu                  images per second, and time of each part of a step
   gan-lab sample count=64 seed=7                          samples of the newest run
   gan-lab interpolate seconds=10 out=walk.mp4             a smooth walk through its latents
+  gan-lab translate source=photos out=labels              what the newest run of pix2pix makes of each photo
   gan-lab export out=digits.safetensors                   the newest run's generator as one file
   gan-lab import ffhq.pkl                                 published weights of StyleGAN2 as the same kind of file
   gan-lab evaluate metrics=[fd] extractor=efflite0        how far the newest run's samples are from real images

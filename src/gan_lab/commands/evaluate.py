@@ -3,8 +3,9 @@
 import logging
 import math
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
 
 import torch
@@ -32,9 +33,12 @@ from gan_lab.errors import DataError
 from gan_lab.files import set_aside
 from gan_lab.gans.inference import Inference
 from gan_lab.metrics.encoders import give_encoder
+from gan_lab.metrics.held_out import HeldOutTargets, Translated
 from gan_lab.metrics.measuring import Labeled, append_records, measure, measurements, to_device, write_results
+from gan_lab.metrics.naming import PREFIXES
 from gan_lab.metrics.protocol import Measurement, MeasurementProtocol, common_entries, format_entries, read_results
 from gan_lab.metrics.real_statistics import load_or_compute_real_statistics
+from gan_lab.noise import Noise, mix
 from gan_lab.progress import progress
 from gan_lab.reports.tables import aligned
 from gan_lab.reports.truncation_curve import CurvePoint, TruncationCurve, write_curve
@@ -59,14 +63,18 @@ class EvaluationInput:
         protocol: How the samples were made.
         size: Their channels and resolution; None if they are unknown.
         inference: Encoder and generator, for metrics of encoders; None without an encoder.
+        targets: The held-out images that translations are compared with; None for other samples.
+        copies: The untranslated images.
     """
 
     config: DictConfig
-    chunks: Iterator[Labeled]
+    chunks: Iterable[Labeled | Translated]
     folder: Path
     protocol: MeasurementProtocol
     size: tuple[int | None, int | None]
     inference: Inference | None = None
+    targets: HeldOutTargets | None = None
+    copies: Iterable[Translated] = ()
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,8 @@ class Evaluation:
     """Results of an evaluation.
 
     Attributes:
-        records: Number and protocol by log key without its prefix, as in `fd_efflite0_10k`.
+        records: Number and protocol by log key without its prefix, as in `fd_efflite0_10k`; of untranslated images
+            with `copy/`.
         folder: Holds `results.json` and `evaluations.csv`.
         seconds: Duration of each step, by name.
     """
@@ -102,13 +111,25 @@ def evaluate(cfg: DictConfig) -> Evaluation | TruncationCurve:
         return _curve(cfg, device)
     evaluation_input = _images(cfg) if cfg.images is not None else _run(cfg, device)
     start = time.perf_counter()
-    metrics, real = _metrics(cfg, evaluation_input.config, evaluation_input.size, device, evaluation_input.inference)
+    given = evaluation_input
+    metrics, real = _metrics(cfg, given.config, given.size, device, given.inference, given.targets)
     seconds = {"real images": time.perf_counter() - start}
-    values = measure(metrics, ((samples.to(device), labels) for samples, labels in evaluation_input.chunks), seconds)
-    found = measurements(metrics, values, evaluation_input.protocol, real)
     folder = Path(cfg.out) if cfg.out is not None else evaluation_input.folder
+    values = measure(metrics, (_on_device(chunk, device) for chunk in evaluation_input.chunks), seconds)
+    found = measurements(metrics, values, evaluation_input.protocol, real)
     _write(found, folder, evaluation_input.protocol)
+    if first := list(islice(evaluation_input.copies, 1)):
+        protocol = replace(evaluation_input.protocol, weights="copy", seed=None)
+        values = measure(metrics, chain(first, evaluation_input.copies), seconds)
+        baseline = measurements(metrics, values, protocol, real)
+        _write(baseline, folder, protocol)
+        found |= {f"copy/{key}": measurement for key, measurement in baseline.items()}
     return Evaluation(found, folder, seconds)
+
+
+def _on_device(chunk: Labeled | Translated, device: torch.device) -> Labeled | Translated:
+    """The chunk with samples on the device; translations are there."""
+    return chunk if isinstance(chunk, Translated) else (chunk[0].to(device), chunk[1])
 
 
 def _metrics(
@@ -117,8 +138,12 @@ def _metrics(
     size: tuple[int | None, int | None],
     device: torch.device,
     inference: Inference | None,
+    targets: HeldOutTargets | None = None,
 ) -> tuple[dict[str, Metric], dict[str, str | None]]:
-    """The metrics with statistics of the real images of a run's data set, and the entries of these in the protocol."""
+    """The metrics with statistics of the real images, and the entries of these in the protocol.
+
+    The real images are those of the run's data set, or the targets of translations.
+    """
     complete = with_data_of(cfg, run)
     check_size(complete.get("dataset") or OmegaConf.create(), *size)
     check_extractor(complete, complete.get("dataset"))
@@ -128,7 +153,7 @@ def _metrics(
     has_real = bool(complete.get("dataset"))
     comparing = {k: metric for k, metric in metrics.items() if has_real or not hasattr(metric, "real_is_optional")}
     real = load_or_compute_real_statistics(
-        comparing, RealImages(complete, HINT), cfg.evaluation.real_images, cfg.evaluation.batch_size
+        comparing, targets or RealImages(complete, HINT), cfg.evaluation.real_images, cfg.evaluation.batch_size
     )
     return metrics, real
 
@@ -166,10 +191,43 @@ def _run(cfg: DictConfig, device: torch.device) -> EvaluationInput:
     truncation = _threshold(cfg.truncation)
     loaded = _adjusted(load(path, cfg.weights, device), cfg, truncation, cfg.truncation_cutoff)
     protocol = sampling_protocol(cfg, loaded, truncation)
+    if loaded.condition.needs_batch:
+        return _translations(cfg, loaded, path, protocol)
     chunks = loaded.chunks(cfg.evaluation.samples, cfg.seed, batch_size=cfg.evaluation.batch_size)
     chunks = progress(chunks, "samples", -(-cfg.evaluation.samples // cfg.evaluation.batch_size))
     size = size_of_samples(loaded.config)
     return EvaluationInput(loaded.config, chunks, folder_of_outputs(path), protocol, size, loaded.inference)
+
+
+def _translations(
+    cfg: DictConfig, loaded: PretrainedGenerator, path: Path, protocol: MeasurementProtocol
+) -> EvaluationInput:
+    """Translations of the held-out images of the run's data set."""
+    data, batch_size = RealImages(with_data_of(cfg, loaded.config), HINT).data, cfg.evaluation.batch_size
+    targets = HeldOutTargets(data, min(cfg.evaluation.samples, data.held_out_size), batch_size)
+    protocol = replace(protocol, samples=targets.count, options=targets.protocol)
+    return EvaluationInput(
+        config=loaded.config,
+        chunks=_translated(loaded, targets, cfg.seed),
+        folder=folder_of_outputs(path),
+        protocol=protocol,
+        size=size_of_samples(loaded.config),
+        targets=targets,
+        copies=targets.copies(loaded.condition, loaded.device),
+    )
+
+
+def _translated(loaded: PretrainedGenerator, targets: HeldOutTargets, seed: int) -> Iterator[Translated]:
+    """The translations with their targets, on the generator's device."""
+    latents = loaded.latent.sample(Noise(mix(seed), targets.count))
+    batches = -(-targets.count // targets.batch_size)
+    for batch in progress(targets.data.held_out_pairs(targets.count, targets.batch_size), "translations", batches):
+        condition = loaded.condition.of(batch)
+        assert condition is not None
+        condition = condition.to(loaded.device)
+        chunk, latents = latents[: len(condition)], latents[len(condition) :]
+        images = batch["image"].to(loaded.device) if targets.data.has_pairs else None
+        yield Translated(loaded.generate(chunk, condition), condition, images)
 
 
 def _images(cfg: DictConfig) -> EvaluationInput:
@@ -231,7 +289,7 @@ def _write(found: dict[str, Measurement], folder: Path, protocol: MeasurementPro
     folder.mkdir(parents=True, exist_ok=True)
     append_records(folder / "evaluations.csv", protocol.images_seen or 0, str(protocol.weights), found)
     file = folder / "results.json"
-    prefix = "eval/raw/" if protocol.weights == "raw" else "eval/"
+    prefix = PREFIXES.get(str(protocol.weights), PREFIXES["ema"])
     try:
         kept = read_results(file)
     except DataError as error:

@@ -1,8 +1,9 @@
-"""`gan-lab export`: writes the generator of a run as one file."""
+"""`gan-lab export`: writes the generator of a run, or its translators, as one file."""
 
 import json
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,12 @@ from gan_lab.runs.folder import RunFolder
 from gan_lab.runs.latest import run_named
 from gan_lab.sampling.export_file import SUFFIX, Stored, read_card, write_export
 from gan_lab.sampling.pretrained import load, read_stored
+from gan_lab.sampling.translators import TRANSLATION, Translation, load_translator, translation_of
 from gan_lab.version import __version__
 
-NEEDED = ("architecture.generator", "wrapper.generator", "latent", "conditioning", "data_content")
-"""Config keys from which a generator is built and sampled. They contain no paths; other keys may."""
+NEEDED = ("latent", "conditioning", "data_content")
+"""Config keys, beside those of the networks, from which generators are built and sampled. They contain no paths; other
+keys may."""
 
 log = logging.getLogger(__name__)
 
@@ -46,10 +49,11 @@ class Exported:
 
     def __str__(self) -> str:
         weights = self.card["weights"]
+        use = "translate source=<images>" if TRANSLATION in self.card["config"] else "sample"
         return (
             f"The {weights} generator of {self.checkpoint} after {self.card['images_seen']:,} images is in "
             f"{self.file}, and a copy of its card in {self.card_file}. "
-            f"Next: gan-lab sample {to_paste('run', self.file)}" + (f" weights={weights}" if weights != "ema" else "")
+            f"Next: gan-lab {use} {to_paste('run', self.file)}" + (f" weights={weights}" if weights != "ema" else "")
         )
 
 
@@ -69,23 +73,42 @@ def export(cfg: DictConfig) -> Exported:
         raise ConfigError(f"out={cfg.out} is not allowed: it must be a file name that ends with {SUFFIX}.")
     if cfg.out is not None and file.exists():
         raise ConfigError(f"out={cfg.out} exists already: give another file name, or delete the file.")
-    sample = load(stored.file, cfg.weights, "cpu").sample(1)  # check that the generator works
+    translation = translation_of(stored)
+    others = {} if translation is None else _others(stored, translation)
+    sample = _sample(stored, translation)  # check that the generator works
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_export(file, stored.state, _card(stored, sample))
+    write_export(file, stored.state, _card(stored, sample, translation), others)
     card, _ = read_card(file)
     beside = file.with_suffix(".json")
     write_text(beside, json.dumps(card, indent=2) + "\n")
     return Exported(file, card, beside, stored.file)
 
 
-def _card(stored: Stored, sample: Tensor) -> dict[str, Any]:
+def _others(stored: Stored, translation: Translation) -> dict[str, Mapping[str, Any]]:
+    """State dicts of the translators besides the generator."""
+    names = [name for name in translation.networks.values() if name != "generator"]
+    return {name: read_stored(stored.file, stored.weights, name).state for name in names}
+
+
+def _sample(stored: Stored, translation: Translation | None) -> Tensor:
+    """A sample of the generator: for a translator, of a black image."""
+    if translation is None:
+        return load(stored.file, stored.weights, "cpu").sample(1)
+    for direction in reversed(list(translation.networks)):  # the usual direction last
+        translator = load_translator(stored.file, direction, stored.weights, "cpu")
+        size = translator.resolution or translator.multiple
+        sample = translator.translate([torch.zeros(translator.source_channels, size, size, dtype=torch.uint8)])
+    return sample
+
+
+def _card(stored: Stored, sample: Tensor, translation: Translation | None) -> dict[str, Any]:
     """Description of an export, stored in its metadata."""
     choices = _choices(stored.file)
     entry = next((entry for entry in CATALOG if entry.name == choices.get("model")), None)
     weights = "" if stored.weights == "ema" else f', weights="{stored.weights}"'
     return {
         "about": "A generator of gan_lab. The .safetensors file contains this card; a .json file is a readable copy.",
-        "load": f'import gan_lab; gan_lab.load("<this file>.safetensors"{weights}).sample(4)',
+        "load": _how_to_load(weights, translation is not None),
         "model": choices.get("model"),
         "paper": None if entry is None else f"{entry.title}, {entry.paper}, {entry.url}",
         "dataset": choices.get("dataset"),
@@ -93,7 +116,7 @@ def _card(stored: Stored, sample: Tensor) -> dict[str, Any]:
         "weights": stored.weights,
         "images_seen": stored.images_seen,
         "sample": sample_format(sample),
-        "config": _needed(stored.config),
+        "config": _needed(stored.config, translation),
         "measured": _measured(stored),
         "versions": {"gan_lab": __version__, "torch": str(torch.__version__)},
     }
@@ -107,9 +130,21 @@ def sample_format(samples: Tensor) -> dict[str, Any]:
     return {"kind": "image", "channels": channels, "resolution": resolution, "range": [-1, 1]}
 
 
-def _needed(config: DictConfig) -> dict[str, Any]:
-    needed = OmegaConf.create()
-    for key in NEEDED:
+def _how_to_load(weights: str, translates: bool) -> str:
+    """The lines of Python that use the file."""
+    if translates:
+        return (
+            f'import gan_lab, PIL.Image; gan_lab.load_translator("<this file>.safetensors"{weights})'
+            '(PIL.Image.open("<image>"))'
+        )
+    return f'import gan_lab; gan_lab.load("<this file>.safetensors"{weights}).sample(4)'
+
+
+def _needed(config: DictConfig, translation: Translation | None) -> dict[str, Any]:
+    names = ["generator"] if translation is None else list(translation.networks.values())
+    networks = [f"{group}.{name}" for group in ("architecture", "wrapper") for name in names]
+    needed = OmegaConf.create({} if translation is None else {TRANSLATION: asdict(translation)})
+    for key in (*networks, *NEEDED):
         if (node := OmegaConf.select(config, key)) is not None:
             OmegaConf.update(needed, key, node)
     plain = OmegaConf.to_container(needed)

@@ -73,7 +73,8 @@ def import_weights(cfg: DictConfig) -> Imported:
     if converted.needs_statistics:
         generator = with_standing_statistics(generator, _latents(converted))
     card = _card(config, converted, [source, *([critic] if critic else [])], cfg.weights, generator)
-    write_export(file, generator.state_dict(), card, {} if discriminator is None else discriminator.state_dict())
+    others = {} if discriminator is None else {"discriminator": discriminator.state_dict()}
+    write_export(file, generator.state_dict(), card, others)
     load(file, cfg.weights, "cpu").sample(1)  # check that the file works
     card, _ = read_card(file)
     beside = file.with_suffix(".json")

@@ -117,6 +117,11 @@ class RealImages:
         """See `TrainingData.split`."""
         return self._built().split
 
+    @property
+    def data(self) -> TrainingData:
+        """The data module, after `setup`."""
+        return self._built()
+
     def reals(self, count: int | None, batch_size: int) -> Iterator[Labeled]:
         """See `TrainingData.reals`."""
         return self._built().reals(count, batch_size)

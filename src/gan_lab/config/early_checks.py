@@ -96,6 +96,12 @@ RULES: dict[str, tuple[Rule | Choice, ...]] = {
         Rule("fps", lambda v: 1 <= v <= 100, "from 1 to 100"),
         Rule("smoothing", lambda v: v >= 0, "at least 0"),
     ),
+    "translate": (
+        _WEIGHTS,
+        _BATCH_SIZE,
+        Rule("direction", lambda v: v in (None, "AtoB", "BtoA"), "AtoB, BtoA, or null for that of the training"),
+        Rule("resize", lambda v: v is None or v >= 1, "at least 1, or null for the size of each image"),
+    ),
     "export": (_WEIGHTS,),
     "import": (_WEIGHTS, Rule("truncation", lambda v: 0 <= v <= 1, "in [0, 1]")),
     "evaluate": (
@@ -247,6 +253,11 @@ def _check_evaluation(cfg: DictConfig) -> None:
     check_extractor(cfg, _dataset(cfg))
 
 
+def _check_translation(cfg: DictConfig) -> None:
+    existing_path(cfg.source, "source")
+    _check_run(cfg)
+
+
 def _check_memorization(cfg: DictConfig) -> None:
     if cfg.count > cfg.samples:
         raise ConfigError(f"count={cfg.count} is not allowed: it must be at most samples={cfg.samples}.")
@@ -287,6 +298,11 @@ def _check_images(cfg: DictConfig) -> None:
 def _check_terms(cfg: DictConfig) -> None:
     if (cfg.c is None) == (cfg.to is None):
         raise ConfigError("Arithmetic needs one of c, for A - B + C, and to, for samples to which A - B is added.")
+
+
+def _check_direction(cfg: DictConfig) -> None:
+    if cfg.direction is not None:
+        existing_path(cfg.direction, "direction")
 
 
 def _check_training(cfg: DictConfig) -> None:
@@ -332,7 +348,8 @@ def _dataset(cfg: DictConfig) -> Any:
 CHECKS: dict[str, tuple[Callable[[DictConfig], None], ...]] = {
     "train": (_check_training,),
     "sample": (_check_run,),
-    "interpolate": (_check_run,),
+    "interpolate": (_check_direction, _check_run),
+    "translate": (_check_out, _check_translation),
     "export": (_check_run,),
     "import": (_check_weights_file,),
     "evaluate": (_check_out, _check_evaluation),

@@ -191,6 +191,9 @@ class Interpolate(Draws):
     fps: float = MISSING
     smoothing: float = MISSING
     space: str = MISSING
+    direction: str | None = None
+    number: int = MISSING
+    distance: float = MISSING
     labels: Any = None
     generator: Any = None
     truncation: float | None = None
@@ -198,6 +201,17 @@ class Interpolate(Draws):
     truncation_cutoff: int | None = None
     noise: str = MISSING
     columns: int | None = None
+
+
+@dataclass
+class Translate(Draws):
+    """Top level of `conf/translate.yaml`."""
+
+    source: str = MISSING
+    direction: str | None = None
+    stochastic: bool = MISSING
+    resize: int | None = None
+    batch_size: int = MISSING
 
 
 @dataclass
@@ -451,7 +465,8 @@ class Search:
 
 
 SCHEMAS = {
-    "train": Train, "sample": Sample, "interpolate": Interpolate, "export": Export, "import": Import,
+    "train": Train, "sample": Sample, "interpolate": Interpolate, "translate": Translate, "export": Export,
+    "import": Import,
     "evaluate": Evaluate, "memorization": Memorization, "duplicates": Duplicates, "prepare": Prepare, "report": Report,
     "probe": Probe, "visualize": Visualize, "forget": Forget,
     "directions": Directions, "invert": Invert,

@@ -15,7 +15,7 @@ from gan_lab.version import __version__
 
 PARTS = {
     "architecture": "gan_lab.architectures", "wrapper": "gan_lab.architectures", "dataset": "gan_lab.data",
-    "conditioning": "gan_lab.gans.conditions",
+    "conditioning": "gan_lab.gans.conditions", "algorithm": "gan_lab.gans",
 }  # fmt: skip
 """Groups of a foreign config that are built, and the package that contains their targets."""
 

@@ -148,9 +148,37 @@ def to_tensor(
         filter: "lanczos", "bicubic", "nearest", or "box": the mean of the pixels below each new pixel.
     """
     image = _to_mode(upright(image), channels, background)
-    image = _to_square(image, resolution, fit, background, FILTERS[filter])
+    return _pixels(_to_square(image, resolution, fit, background, FILTERS[filter]))
+
+
+def to_pixels(
+    image: Image.Image, channels: int, background: int = 255, shorter_side: int | None = None, filter: str = "lanczos"
+) -> Tensor:
+    """Convert an image of any mode to a uint8 tensor of its proportions, (channels, height, width).
+
+    Args:
+        image: A loaded image; see `to_tensor`.
+        channels: 1 gray, 3 RGB, 4 RGBA.
+        background: Gray value in 0..255 below transparent pixels.
+        shorter_side: Height or width of the result in pixels, whichever is smaller; None for the image's own size.
+        filter: As in `to_tensor`; an image with a palette, which may be a label map, is resized by nearest neighbor.
+
+    Raises:
+        ValueError: Its values have no known range.
+    """
+    filter = "nearest" if image.mode == "P" else filter
+    image = _to_mode(upright(image), channels, background)
+    if shorter_side is not None:
+        scale = shorter_side / min(image.size)
+        width, height = (max(shorter_side, round(scale * length)) for length in image.size)
+        image = image.resize((width, height), FILTERS[filter])
+    return _pixels(image)
+
+
+def _pixels(image: Image.Image) -> Tensor:
+    """The pixels of an L, RGB or RGBA image, uint8 (C, H, W)."""
     pixels = torch.from_numpy(np.array(image))  # (H, W) or (H, W, C)
-    return pixels.unsqueeze(0) if channels == 1 else pixels.permute(2, 0, 1).contiguous()
+    return pixels.unsqueeze(0) if pixels.dim() == 2 else pixels.permute(2, 0, 1).contiguous()
 
 
 def upright(image: Image.Image) -> Image.Image:

@@ -29,6 +29,10 @@ _CONDITION = 0x4C41424C
 """Arbitrary number, added to a key so that conditions and latents have different random streams."""
 
 
+TARGET = "target"
+"""Name of the real sample of a condition, which a generated one should be."""
+
+
 class AdversarialModule(LightningModule):
     """A LightningModule that updates players in phases, averages weights, and counts in real images seen.
 
@@ -47,6 +51,8 @@ class AdversarialModule(LightningModule):
         view: Transforms real images into what the networks see; by default the identity.
     """
 
+    beside: ClassVar[str] = TARGET
+    """Name of `shown_beside`, for the grids."""
     real_key = "image"
     """The key of the real samples in a batch."""
     encoder_name: ClassVar[str | None] = None

@@ -117,6 +117,11 @@ CATALOG = (
         "the authors' MNIST code; networks of DCGAN",
     ),
     Entry(
+        "pix2pix", "pix2pix", "Isola et al. (2017)", "1611.07004", TWO_PLAYER,
+        "images from images, trained on pairs: a U-Net with the L1 distance, and a discriminator of patches",
+        "the authors' PyTorch code",
+    ),
+    Entry(
         "mgan", "MGAN", "Hoang et al. (2018)", "1708.02556", TWO_PLAYER,
         "several generators with their own first layers, rewarded for samples that a classifier distinguishes",
         "the authors' CIFAR-10 code",
@@ -227,6 +232,12 @@ CATALOG = (
         "bigan", "BiGAN and ALI", "Donahue et al. (2017)", "1605.09782", "gan_lab.gans.bigan.BiGAN",
         "an encoder trained with the generator; the discriminator scores pairs of sample and latent",
         "the authors' MNIST code; networks of DCGAN",
+    ),
+    Entry(
+        "cyclegan", "CycleGAN", "Zhu et al. (2017)", "1703.10593", "gan_lab.gans.cyclegan.CycleGAN",
+        "two generators between two sets of images without pairs, which undo each other; two discriminators with pools "
+        "of earlier images",
+        "the authors' PyTorch code",
     ),
 )  # fmt: skip
 

@@ -1,16 +1,14 @@
 """Noise with a learned strength, added to the maps of a generator."""
 
-import copy
-
 import torch
 from torch import Tensor, nn
 
-from gan_lab.noise import mix
+from gan_lab.layers.evaluation_noise import EvaluationNoise
 
 NOISES = ("random", "fixed", "none")
 
 
-class NoiseInjection(nn.Module):
+class NoiseInjection(EvaluationNoise):
     """Add normal noise times a learned strength (Karras et al., 2019, section 2): x + strength * noise.
 
     All channels of a sample get the same map. The strength is one number, 0 at the start. In training a random map is
@@ -36,8 +34,10 @@ class NoiseInjection(nn.Module):
         self.noise = noise
         self.strength = nn.Parameter(torch.zeros(()))
         self.register_buffer("map", torch.randn(resolution, resolution))
-        self.seed: int | None = None  # of random maps in evaluation mode
-        self.draws = 0
+
+    @property
+    def has_noise(self) -> bool:
+        return self.noise != "none"
 
     def forward(self, x: Tensor) -> Tensor:
         """x (n, c, resolution, resolution) with noise."""
@@ -48,25 +48,7 @@ class NoiseInjection(nn.Module):
         shape = (len(x), 1, *x.shape[2:])
         if self.training and self.noise == "random":
             return torch.randn(shape, dtype=self.map.dtype, device=x.device)
-        if self.seed is not None and not self.training:
-            self.draws += 1
-            generator = torch.Generator().manual_seed(mix(self.seed, self.draws))
-            return torch.randn(shape, dtype=self.map.dtype, generator=generator).to(x.device)
-        return self.map
-
-
-def with_random_noise(network: nn.Module, seed: int) -> nn.Module:
-    """Copy of a network in evaluation mode that draws new noise for each sample, as in training.
-
-    The noise depends on the seed and on the number of batches drawn before.
-
-    Raises:
-        ValueError: The network has no noise.
-    """
-    network = copy.deepcopy(network)
-    layers = [m for m in network.modules() if isinstance(m, NoiseInjection) and m.noise != "none"]
-    if not layers:
-        raise ValueError("the generator has no noise layers; set noise=fixed")
-    for number, layer in enumerate(layers):
-        layer.seed, layer.draws = mix(seed, number), 0
-    return network
+        generator = None if self.training else self.generator()
+        if generator is None:
+            return self.map
+        return torch.randn(shape, dtype=self.map.dtype, generator=generator).to(x.device)

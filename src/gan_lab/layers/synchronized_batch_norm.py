@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from gan_lab.layers.per_image_batch_norm import PerImageBatchNorm2d
 from gan_lab.processes import num_processes
 
 
@@ -51,10 +52,20 @@ class SynchronizedBatchNorm2d(_Synchronized, nn.BatchNorm2d):
     """`nn.BatchNorm2d` with statistics over all processes in training."""
 
 
+class SynchronizedPerImageBatchNorm2d(_Synchronized, PerImageBatchNorm2d):
+    """`PerImageBatchNorm2d` with statistics over all processes in training."""
+
+
+SYNCHRONIZED = {
+    nn.BatchNorm1d: SynchronizedBatchNorm1d,
+    nn.BatchNorm2d: SynchronizedBatchNorm2d,
+    PerImageBatchNorm2d: SynchronizedPerImageBatchNorm2d,
+}
+
+
 def synchronized(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> _Synchronized:
     """A synchronized batch norm with the same parameters, buffers and settings."""
-    layer_class = SynchronizedBatchNorm1d if isinstance(norm, nn.BatchNorm1d) else SynchronizedBatchNorm2d
-    layer = layer_class(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
+    layer = SYNCHRONIZED[type(norm)](norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
     layer._parameters, layer._buffers = norm._parameters, norm._buffers
     return layer.train(norm.training)
 

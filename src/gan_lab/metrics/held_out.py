@@ -1,7 +1,7 @@
 """Samples that are translated for a metric: the held-out pairs of a data set, as real images and as a baseline."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -25,14 +25,6 @@ class Translated(NamedTuple):
     targets: Tensor | None
 
 
-def copies(chunks: Iterable[Translated]) -> Iterator[Translated]:
-    """The sources in place of the samples, as a baseline; none if they do not have the shape of the samples."""
-    for chunk in chunks:
-        if chunk.condition.shape != chunk.samples.shape:
-            return
-        yield Translated(chunk.condition, chunk.condition, chunk.targets)
-
-
 class HeldOutTargets:
     """The held-out images of a data set that translations are compared with, as real samples of metrics.
 
@@ -51,6 +43,24 @@ class HeldOutTargets:
     def split(self) -> str:
         """The split of the samples; `train` if training uses them."""
         return str(self.data.held_out_split or TRAIN)
+
+    @property
+    def protocol(self) -> dict[str, str]:
+        """Options of the measurement protocol of translations."""
+        return {"sources": self.split}
+
+    def copies(self, condition: Any, device: torch.device) -> Iterator[Translated]:
+        """The sources in place of translations, as a baseline; none if they do not have the shape of the targets.
+
+        Args:
+            condition: The condition of the generator, see `gan_lab.gans.conditions.Condition`.
+            device: Device of the results.
+        """
+        for batch in self.data.held_out_pairs(self.count, self.batch_size):
+            sources, images = condition.of(batch).to(device), batch["image"].to(device)
+            if sources.shape != images.shape:
+                return
+            yield Translated(sources, sources, images if self.data.has_pairs else None)
 
     @property
     def content_hash(self) -> str | None:

@@ -1,6 +1,7 @@
 """Export files: a generator's tensors as `.safetensors`, with a card in the metadata to build and use it.
 
-A file of `gan-lab import` may also contain the discriminator, for `gan-lab train initialize=`.
+It may also contain other networks: a file of `gan-lab import` the discriminator, for `gan-lab train initialize=`; one
+of CycleGAN the generator of the other direction.
 """
 
 import hashlib
@@ -30,7 +31,7 @@ CARD, CARD_SHA256 = "gan_lab", "gan_lab_sha256"
 """Keys of the file's metadata: the card as JSON, and the SHA-256 of that text."""
 
 DISCRIMINATOR = "discriminator."
-"""Prefix of the discriminator's tensors; those of the generator have none."""
+"""Prefix of the discriminator's tensors; those of other networks have their name, and those of the generator none."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Stored:
         images_seen: Real images seen in training.
         weights: `ema` or `raw`.
         file: The file.
-        discriminator: Tensors of the discriminator's state dict; empty if the file has none.
+        others: State dicts of other networks in the file, of tensors, by name: `discriminator`, `back_generator`.
         encoder: State dict of the encoder; empty without one, and for an export.
     """
 
@@ -52,28 +53,34 @@ class Stored:
     images_seen: int
     weights: str
     file: Path
-    discriminator: Mapping[str, Tensor] = field(default_factory=dict)
+    others: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
     encoder: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def discriminator(self) -> Mapping[str, Tensor]:
+        """State dict of the discriminator; empty if the file has none."""
+        return self.others.get(DISCRIMINATOR[:-1], {})
 
 
 def write_export(
     file: Path,
     state: Mapping[str, Any],
     card: Mapping[str, Any],
-    discriminator: Mapping[str, Tensor] = MappingProxyType({}),
+    others: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> None:
     """Write an export file atomically.
 
     Args:
         file: Ends with `.safetensors`; replaced if it exists.
         state: A state dict. Tensors with common memory are written separately; other values must be JSON values.
-        card: Description of the generator, see `gan_lab.commands.export`; `state` and `sha256` are added.
-        discriminator: State dict of the discriminator, of tensors; empty for none.
+        card: Description of the generator, see `gan_lab.commands.export`; `state`, `networks` and `sha256` are added.
+        others: State dicts of other networks, of tensors, by name.
     """
-    everything = {**state, **{DISCRIMINATOR + key: value for key, value in discriminator.items()}}
+    everything = {**state, **{f"{name}.{key}": value for name, part in others.items() for key, value in part.items()}}
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in everything.items() if _is_tensor(value)}
-    others = {key: value for key, value in state.items() if not _is_tensor(value)}
-    text = json.dumps({**card, "state": others, "sha256": sha256(tensors)}, indent=2)
+    plain = {key: value for key, value in state.items() if not _is_tensor(value)}
+    entries = {"state": plain, "networks": list(others), "sha256": sha256(tensors)}
+    text = json.dumps({**card, **entries}, indent=2)
     with atomic_write(file) as target:
         target.write(serialized(tensors, metadata={CARD: text, CARD_SHA256: _sha256_of(text)}))
 
@@ -92,8 +99,9 @@ def read_export(file: Path, weights: str | None = None) -> Stored:
     try:
         kept, images_seen, state, digest = card["weights"], int(card["images_seen"]), card["state"], card["sha256"]
         config = foreign_config(card["config"], file)
-        of_generator = {key: value for key, value in tensors.items() if not key.startswith(DISCRIMINATOR)}
-        everything = {**of_generator, **state}
+        others = {str(name): _part(tensors, f"{name}.") for name in card.get("networks", [DISCRIMINATOR[:-1]])}
+        of_others = {f"{name}.{key}" for name, part in others.items() for key in part}
+        everything = {key: value for key, value in tensors.items() if key not in of_others} | state
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{file} has a card that cannot be used: {error} is missing or wrong.") from error
     if sha256(tensors) != digest:
@@ -102,8 +110,12 @@ def read_export(file: Path, weights: str | None = None) -> Stored:
         raise CheckpointError(f"{file} has a card that cannot be used: weights is missing or wrong.")
     if weights not in (kept, None):
         raise CheckpointError(f"{file} contains the {kept} generator, not the {weights} one: give weights={kept}.")
-    discriminator = {key.removeprefix(DISCRIMINATOR): tensors[key] for key in tensors.keys() - of_generator.keys()}
-    return Stored(config, everything, images_seen, kept, file, discriminator)
+    return Stored(config, everything, images_seen, kept, file, others)
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with the prefix, without it."""
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
 def read_card(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -1,6 +1,6 @@
 """Pretrained generators: loading from a checkpoint or an export, and sampling without the data set."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -19,15 +19,15 @@ from gan_lab.gans.inference import Inference, has_condition
 from gan_lab.gans.latents import LatentPrior, TruncatedPrior
 from gan_lab.gans.views import view_for
 from gan_lab.layers.batch_statistics import with_batch_statistics, with_standing_statistics
-from gan_lab.layers.noise_injection import with_random_noise
+from gan_lab.layers.evaluation_noise import with_random_noise
 from gan_lab.layers.self_attention import attention_maps
 from gan_lab.layers.style_mapping import has_styles, samples_of_styles, styles_of, with_truncated_styles
 from gan_lab.noise import Noise, mix
 from gan_lab.runs.checkpoints import TOO_OLD, find_checkpoint
 from gan_lab.sampling.export_file import SUFFIX, Stored, read_export
 
-WEIGHTS = {"ema": "averaged.generator", "raw": "generator"}
-"""Values of `weights` and their prefixes in a checkpoint's state dict."""
+WEIGHTS = {"ema": "averaged.", "raw": ""}
+"""Values of `weights`, and the prefixes of their networks in a checkpoint's state dict."""
 
 BATCH_NORMS = ("running", "standing", "batch")
 """Statistics that the generator's batch norms use."""
@@ -112,6 +112,11 @@ class PretrainedGenerator:
     def classes(self) -> list[str] | None:
         """Names of the classes of the training data; None if they are not recorded."""
         return recorded_classes(cast(Any, self.config))
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the generator."""
+        return next(self.generator.parameters()).device
 
     @torch.no_grad()
     def sample(
@@ -298,8 +303,7 @@ class PretrainedGenerator:
             raise ConfigError(f"{self.path} has a generator without styles; architecture=stylegan2 has them.")
 
     def _on_device(self, latents: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        device = next(self.generator.parameters()).device
-        return latents.to(device), None if condition is None else condition.to(device)
+        return latents.to(self.device), None if condition is None else condition.to(self.device)
 
     @torch.no_grad()
     def attention(self, pixel: tuple[int, int], count: int, seed: int = 0, condition: Given = None) -> Tensor:
@@ -327,6 +331,8 @@ class PretrainedGenerator:
 
     def _condition(self, count: int, seed: int, condition: Given) -> Tensor | None:
         try:
+            if condition is None and self.condition.needs_batch:
+                raise ValueError("its generator makes images from images; use gan-lab translate source=<images>")
             if condition is None:
                 return self.condition.sample(Noise(mix(seed, 1), count))
             return self.condition.parse(self._without_names(condition), count)
@@ -366,8 +372,8 @@ def load(
     """
     stored = read_stored(path, weights)
     with allowing(allow_targets):
-        generator, encoder = _network(stored, "generator", stored.state), _encoder(stored)
-        latent, condition = _prior(LatentPrior, stored, "latent"), _condition(stored)
+        generator, encoder = network_of(stored, "generator", stored.state), _encoder(stored)
+        latent, condition = prior_of(stored), condition_of(stored)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return PretrainedGenerator(
         generator=generator.requires_grad_(False).eval().to(device),
@@ -380,8 +386,12 @@ def load(
     )
 
 
-def _network(stored: Stored, name: str, state: Mapping[str, Any]) -> nn.Module:
-    """The network of this name that the config describes, with the stored weights."""
+def network_of(stored: Stored, name: str, state: Mapping[str, Any]) -> nn.Module:
+    """The network of this name that the config describes, with these weights.
+
+    Raises:
+        CheckpointError: The config cannot be used, or does not fit the weights.
+    """
     for group in ("architecture", "wrapper"):
         check_parts(OmegaConf.select(stored.config, f"{group}.{name}"), f"{group}.{name}", stored.file)
     if OmegaConf.select(stored.config, f"architecture.{name}") is None:
@@ -397,7 +407,7 @@ def _network(stored: Stored, name: str, state: Mapping[str, Any]) -> nn.Module:
 def _encoder(stored: Stored) -> nn.Module | None:
     """The encoder that the config describes; None without one, and for an export."""
     name = encoder_name(stored.config)
-    return _network(stored, name, stored.encoder) if name is not None and stored.encoder else None
+    return network_of(stored, name, stored.encoder) if name is not None and stored.encoder else None
 
 
 def encoder_name(config: DictConfig) -> str | None:
@@ -407,8 +417,12 @@ def encoder_name(config: DictConfig) -> str | None:
     return next((str(name) for name, node in named if isinstance(node, DictConfig) and node.get("encoding")), None)
 
 
-def _condition(stored: Stored) -> Condition:
-    """The condition that the config describes."""
+def condition_of(stored: Stored) -> Condition:
+    """The condition that the config describes.
+
+    Raises:
+        CheckpointError: The config cannot be used.
+    """
     node = stored.config.get("conditioning") or OmegaConf.create()
     if "_target_" not in node:
         raise EarlierVersionError(f"{stored.file} {TOO_OLD}")
@@ -419,18 +433,27 @@ def _condition(stored: Stored) -> Condition:
         raise CheckpointError(f"{stored.file} has a config that cannot be used: {str(error).rstrip('.')}.") from error
 
 
-def _prior(kind: Callable[..., Any], stored: Stored, key: str) -> Any:
-    """The prior that the config describes at `key`."""
+def prior_of(stored: Stored) -> LatentPrior:
+    """The prior of the latents that the config describes.
+
+    Raises:
+        CheckpointError: The config cannot be used.
+    """
     try:
-        options = cast(dict[str, Any], OmegaConf.to_container(stored.config.get(key, OmegaConf.create())))
-        check_options(kind, options, key)
-        return kind(**options)
+        options = cast(dict[str, Any], OmegaConf.to_container(stored.config.get("latent", OmegaConf.create())))
+        check_options(LatentPrior, options, "latent")
+        return LatentPrior(**options)
     except (ConfigError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{stored.file} has a config that cannot be used: {str(error).rstrip('.')}.") from error
 
 
-def read_stored(path: str | Path, weights: str) -> Stored:
+def read_stored(path: str | Path, weights: str, network: str = "generator") -> Stored:
     """Weights and config of a generator; see `load` for the arguments.
+
+    Args:
+        path: The file or run folder.
+        weights: `ema` or `raw`.
+        network: Name of the generator, in a model that has several networks of this kind.
 
     Raises:
         CheckpointError: The file does not contain this generator, is damaged, or is of another kind.
@@ -439,14 +462,15 @@ def read_stored(path: str | Path, weights: str) -> Stored:
         raise CheckpointError(unknown_choice("weights", weights, WEIGHTS))
     file = Path(path)
     if file.is_file() and file.suffix == SUFFIX:
-        return read_export(file, weights)
+        stored = read_export(file, weights)
+        return stored if network == "generator" else replace(stored, state=stored.others.get(network, {}))
     checkpoint = find_checkpoint(file)
     file, values = checkpoint.file, checkpoint.take()["state_dict"]
-    state = _with_prefix(values, f"{WEIGHTS[weights]}.")
+    state = _with_prefix(values, f"{WEIGHTS[weights]}{network}.")
     if not state:
-        raise CheckpointError(f"{file} has no {weights} generator: choose the other of weights=ema and weights=raw.")
+        raise CheckpointError(f"{file} has no {weights} {network}: choose the other of weights=ema and weights=raw.")
     config = foreign_config(checkpoint.config, file)
-    encoder = _with_prefix(values, f"{WEIGHTS[weights].removesuffix('generator')}{encoder_name(config)}.")
+    encoder = _with_prefix(values, f"{WEIGHTS[weights]}{encoder_name(config)}.")
     return Stored(config, state, checkpoint.images_seen, weights, file, encoder=encoder)
 
 

@@ -307,7 +307,8 @@ def _log_end(experiment: Experiment, first_images: int) -> None:
         done = f"A callback ended the run after {seen:,} of {budget:,} images. "
     elif seen == first_images:
         done = f"Nothing was trained: budget.images={budget} is reached, with {seen:,} seen. "
+    use = "translate source=<images>" if experiment.module.condition.needs_batch else "sample"
     log.info(
         f"{done}{folder} has report.html, samples/final.png, metrics.csv and checkpoints/last.ckpt. "
-        f"Next: open {shlex.quote(f'{folder}/report.html')}, or gan-lab sample {to_paste('run', folder)}"
+        f"Next: open {shlex.quote(f'{folder}/report.html')}, or gan-lab {use} {to_paste('run', folder)}"
     )

@@ -131,8 +131,11 @@ class WeightFile:
         check_weights(path)
         if path.is_file() and path.suffix == SUFFIX:
             stored = read_export(path)
-            state = {f"{WEIGHTS[stored.weights]}.{name}": value for name, value in stored.state.items()}
-            state |= {f"discriminator.{name}": value for name, value in stored.discriminator.items()}
+            generators = {"generator": stored.state, **stored.others}
+            discriminator = generators.pop("discriminator", {})
+            prefix = WEIGHTS[stored.weights]
+            state = {f"{prefix}{network}.{key}": v for network, part in generators.items() for key, v in part.items()}
+            state |= {f"discriminator.{key}": value for key, value in discriminator.items()}
             return cls(path, stored.images_seen, _tensors(state))
         checkpoint = find_checkpoint(path)
         return cls(checkpoint.file, checkpoint.images_seen, _tensors(checkpoint.take()["state_dict"]))
