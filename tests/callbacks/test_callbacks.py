@@ -52,6 +52,17 @@ def test_budget_ends_the_run_with_the_first_batch_that_reaches_it(run: Path) -> 
     assert [float(row["progress/images_seen"]) for row in rows] == [24, 48, 72, 96]
 
 
+def test_grids_at_the_end_of_chosen_epochs(tmp_path: Path) -> None:
+    grids = [f"callbacks.sample_grids.{each}" for each in ("every_images=1000", "count=4", "at_epochs=[1,3]")]
+    fit(
+        compose(
+            *SMALL, "dataset.resolution=8", "dataset.max_images=24", "budget.images=96", *grids, f"run.dir={tmp_path}"
+        )
+    )
+    found = sorted(int(file.stem.rpartition("_")[2]) for file in (tmp_path / "samples").glob("ema_*.png"))
+    assert found == [0, 24, 72, 96]
+
+
 def test_keys_of_the_metrics(run: Path) -> None:
     with open(run / "metrics.csv") as file:
         (first, *_) = csv.DictReader(file)

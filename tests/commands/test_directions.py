@@ -45,6 +45,16 @@ def test_latents_have_directions_of_length_one(run: Path, method: str) -> None:
     assert f"Directions: {method}" in (run / "report.html").read_text()
 
 
+def test_a_direction_of_the_file_is_animated(run: Path, tmp_path: Path) -> None:
+    found = gan_lab.directions(run, out=str(tmp_path / "found"), **SMALL_SEARCH)
+    walk = {"direction": str(found.folder / "directions.safetensors"), "seconds": 0.4, "fps": 10, "count": 2}
+    animation = gan_lab.interpolate(run, number=2, device="cpu", **walk)
+    assert animation.file.name == "walk_direction_2_seed_0.gif" and animation.frames == 4
+    assert animation.largest_step is not None
+    with pytest.raises(UserError, match=r"number=3 is not allowed: .* has 3 directions"):
+        gan_lab.interpolate(run, number=3, device="cpu", **walk)
+
+
 @pytest.mark.parametrize("method", ["pca", "sefa"])
 def test_styles_are_the_space_of_a_generator_that_has_them(styled: Path, method: str) -> None:
     found = gan_lab.directions(styled, method=method, **SMALL_SEARCH)
@@ -59,6 +69,7 @@ def test_a_boundary_of_given_scores_that_leaves_others_alone(run: Path, tmp_path
     lines = [f"{number},{value:.6f}" for number, value in enumerate(latents[:, 2].tolist())]
     scores.write_text("\n".join(["sample,score", *lines]))
     given = SMALL_SEARCH | {"samples": 400, "method": "boundary", "scores": str(scores), "tail": 0.1}
+    del given["directions"]
     found = gan_lab.directions(run, **given)
     assert found.directions.vectors[0, 2] > 0.9
     first = str(found.folder / "directions.safetensors")
@@ -83,8 +94,9 @@ def test_a_boundary_of_given_scores_that_leaves_others_alone(run: Path, tmp_path
     ],
 )
 def test_values_that_do_not_fit(run: Path, settings: dict, message: str) -> None:
+    given = {key: value for key, value in SMALL_SEARCH.items() if "method" not in settings or key != "directions"}
     with pytest.raises(UserError, match=message):
-        gan_lab.directions(run, **(SMALL_SEARCH | settings))
+        gan_lab.directions(run, **(given | settings))
 
 
 def test_a_file_of_another_kind(run: Path, tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from gan_lab.errors import UserError
 from gan_lab.training.fit import fit
 from tests.conftest import SMALL
 
-SMALL_SEARCH = {"samples": 20, "held_out": 8, "test_samples": 10, "drop": [1, 4], "random_sets": 2, "device": "cpu"}
-BRIGHT = {"concept.rule": "bright", "concept.threshold": 0.0}
+SMALL_SEARCH = {"samples": 20, "held_out": 8, "drop": [1, 4], "random_sets": 2, "device": "cpu"}
+BRIGHT = {"concept.rule": "bright", "concept.threshold": 0.0, "test_samples": 10}
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gan_lab.commands.interpolate import closed_spline, number_of_points
+from gan_lab.commands.interpolate import StepLengths, closed_spline, number_of_points
 from gan_lab.gans.latents import LatentPrior, TruncatedPrior
 from gan_lab.noise import Noise
 from tests.conftest import SMALL
@@ -151,3 +151,11 @@ def test_points_do_not_walk(command: Callable, tmp_path: Path) -> None:
     outcome = command("interpolate", f"run={tmp_path}/points", "device=cpu")
     assert outcome.status == 2 and "generates points: gan-lab interpolate is for images" in outcome.err
     assert not list((tmp_path / "points" / "samples").glob("walk*"))
+
+
+def test_the_largest_step_is_relative_to_the_mean() -> None:
+    steps = StepLengths()
+    assert steps.largest_over_mean is None
+    for position in (0.0, 1.0, 2.0, 3.0, 12.0):  # one sample changes by 1, 1, 1 and 9, the other by 0
+        steps.add(torch.tensor([[position, position], [0.5, 0.5]]))
+    assert steps.largest_over_mean == pytest.approx(9 / 3)

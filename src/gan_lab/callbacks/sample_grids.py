@@ -1,6 +1,7 @@
 """Grids of generated samples during training, and animations of them."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -70,6 +71,7 @@ class SampleGrids(Callback):
         count: Number of images in a grid; with classes the nearest one that fills the rows of each class. With sources
             and targets all three are counted.
         points: Number of points in a density.
+        at_epochs: Grids at the end of these epochs, from 1, as well: after the first one no image was seen twice.
     """
 
     def __init__(
@@ -79,11 +81,15 @@ class SampleGrids(Callback):
         every_images: int | None = None,
         count: int = 100,
         points: int = 10_000,
+        at_epochs: Sequence[int] = (),
     ) -> None:
         for name, value in {"every_images": every_images, "count": count, "points": points}.items():
             if value is not None:
                 require_at_least(f"callbacks.sample_grids.{name}", value, 1)
+        for epoch in at_epochs:
+            require_at_least("callbacks.sample_grids.at_epochs", epoch, 1)
         self.folder = Path(folder)
+        self.at_epochs = at_epochs
         self.count = count
         self.points = points
         self._every = Every(every_images or budget_images // 20)
@@ -104,6 +110,11 @@ class SampleGrids(Callback):
         if self._every.due(module.images_seen) and trainer.is_global_zero:
             with module.profile("sample_grids"):
                 self._write(trainer, module)
+
+    def on_train_epoch_end(self, trainer: Any, module: AdversarialModule) -> None:
+        wanted = trainer.current_epoch + 1 in self.at_epochs and module.images_seen != self._last
+        if wanted and trainer.is_global_zero and not module.interrupted:
+            self._write(trainer, module)
 
     def on_train_end(self, trainer: Any, module: AdversarialModule) -> None:
         if trainer.is_global_zero and not module.interrupted:

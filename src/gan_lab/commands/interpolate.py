@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
+from math import pi, sin
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,9 @@ from gan_lab.files import atomic_write, unused_path
 from gan_lab.layers.style_mapping import has_styles
 from gan_lab.noise import Noise, mix
 from gan_lab.runs.latest import run_named
+from gan_lab.sampling.direction_file import read_directions
 from gan_lab.sampling.pretrained import PretrainedGenerator, load
+from gan_lab.sampling.spaces import space_named
 
 Writer = Callable[[Path, Iterator[Image.Image], float], None]
 """Writes frames to a file, at the given frames per second."""
@@ -42,6 +45,8 @@ class Animation:
         checkpoint: The file of the generator.
         images_seen: Real images seen in training.
         weights: `ema` or `raw`.
+        largest_step: Largest change of a sample from one frame to the next, divided by its mean change, over all
+            samples; see `StepLengths`. None if nothing changes.
     """
 
     file: Path
@@ -50,12 +55,42 @@ class Animation:
     checkpoint: Path
     images_seen: int
     weights: str
+    largest_step: float | None = None
 
     def __str__(self) -> str:
+        largest = self.largest_step
+        steps = "" if largest is None else f". Largest step of a sample: {largest:.1f} times its mean step"
         return (
             f"{self.frames} frames of {self.count} samples of {self.checkpoint} after {self.images_seen:,} images, "
-            f"{self.weights} weights: {self.file}"
+            f"{self.weights} weights: {self.file}{steps}"
         )
+
+
+class StepLengths:
+    """Distances between the samples of successive frames, as root mean squares of pixels.
+
+    A walk of a network that interpolates is smooth; a sharp transition, many times the mean step, is a sign of
+    memorized images (Radford et al., 2016, section 6.1).
+    """
+
+    def __init__(self) -> None:
+        self._before: Tensor | None = None
+        self._steps: list[Tensor] = []
+
+    def add(self, samples: Tensor) -> None:
+        """Add the samples (n, ...) of the next frame."""
+        if self._before is not None:
+            self._steps.append((samples - self._before).square().flatten(1).mean(1).sqrt().cpu())
+        self._before = samples
+
+    @property
+    def largest_over_mean(self) -> float | None:
+        """Largest over the samples of their largest step divided by their mean step; None without a change."""
+        if not self._steps:
+            return None
+        steps = torch.stack(self._steps)  # (frames - 1, n)
+        found = (steps.amax(0) / steps.mean(0)).nan_to_num(0, 0, 0).max().item()
+        return found or None
 
 
 def interpolate(cfg: DictConfig) -> Animation:
@@ -79,8 +114,9 @@ def interpolate(cfg: DictConfig) -> Animation:
     write = _writer(file)
     frames = max(2, round(cfg.seconds * cfg.fps))
     file.parent.mkdir(parents=True, exist_ok=True)
-    write(file, _frames(loaded, cfg, frames), cfg.fps)
-    return Animation(file, frames, cfg.count, loaded.path, loaded.images_seen, cfg.weights)
+    steps = StepLengths()
+    write(file, _frames(loaded, cfg, frames, steps), cfg.fps)
+    return Animation(file, frames, cfg.count, loaded.path, loaded.images_seen, cfg.weights, steps.largest_over_mean)
 
 
 def _file(cfg: DictConfig, run: Path, loaded: PretrainedGenerator) -> Path:
@@ -105,10 +141,11 @@ def _file(cfg: DictConfig, run: Path, loaded: PretrainedGenerator) -> Path:
         generator=cfg.generator,
     )
     walk = "walk" if cfg.space == "z" else f"walk_{cfg.space}"
+    walk = walk if cfg.direction is None else f"{walk}_direction_{cfg.number}"
     return unused_path(folder_of_outputs(run) / "samples" / f"{walk}_{name}.gif")
 
 
-def _frames(loaded: PretrainedGenerator, cfg: DictConfig, frames: int) -> Iterator[Image.Image]:
+def _frames(loaded: PretrainedGenerator, cfg: DictConfig, frames: int, steps: StepLengths) -> Iterator[Image.Image]:
     """A grid of samples for each point of the walk, with constant labels."""
     chosen = loaded.conditions_in_rows(cfg.labels, cfg.generator, cfg.count)
     _, given = loaded.draw(cfg.count, cfg.seed, chosen)
@@ -117,9 +154,11 @@ def _frames(loaded: PretrainedGenerator, cfg: DictConfig, frames: int) -> Iterat
         names = loaded.condition.names(loaded.classes)
         draw = partial(draw_by_class, labels=chosen, classes=names, columns=cfg.columns)
     walk = _walk_in_styles if cfg.space == "w" else _walk_in_latents
+    walk = walk if cfg.direction is None else _walk_along_a_direction
     for samples in walk(loaded, given, cfg, frames):
         if samples.dim() != 4:
             raise ConfigError(f"{loaded.path} generates points: gan-lab interpolate is for images.")
+        steps.add(samples)
         yield draw(samples.cpu())
 
 
@@ -141,6 +180,24 @@ def _walk_in_styles(
     stacked = torch.stack(points)  # (points, n, layers, style_dim)
     for weights in closed_spline(len(points), frames).to(stacked.device):
         yield loaded.generate_from_styles(torch.tensordot(weights, stacked, 1), given)
+
+
+def _walk_along_a_direction(
+    loaded: PretrainedGenerator, given: Tensor | None, cfg: DictConfig, frames: int
+) -> Iterator[Tensor]:
+    """Samples of each frame, whose points go up and down along a direction of a file, from where they are and back.
+
+    Raises:
+        UserError: The file cannot be used, or has no direction of this number.
+    """
+    space = space_named(cfg.space, loaded)
+    points, _ = space.draw(cfg.count, cfg.seed, given)
+    found = read_directions(Path(cfg.direction), space.name, points.shape[1])
+    if not 0 <= cfg.number < len(found.vectors):
+        raise ConfigError(f"number={cfg.number} is not allowed: {cfg.direction} has {len(found.vectors)} directions.")
+    step = cfg.distance * found.deviations[cfg.number] * found.vectors[cfg.number]
+    for frame in range(frames):
+        yield space.generate(points + sin(2 * pi * frame / frames) * step, given)
 
 
 def number_of_points(frames: int, smoothing: float) -> int:

@@ -300,6 +300,11 @@ def _check_terms(cfg: DictConfig) -> None:
         raise ConfigError("Arithmetic needs one of c, for A - B + C, and to, for samples to which A - B is added.")
 
 
+def _check_direction(cfg: DictConfig) -> None:
+    if cfg.direction is not None:
+        existing_path(cfg.direction, "direction")
+
+
 def _check_training(cfg: DictConfig) -> None:
     if cfg.resume is not None:
         check_exists(Path(cfg.resume))
@@ -343,7 +348,7 @@ def _dataset(cfg: DictConfig) -> Any:
 CHECKS: dict[str, tuple[Callable[[DictConfig], None], ...]] = {
     "train": (_check_training,),
     "sample": (_check_run,),
-    "interpolate": (_check_run,),
+    "interpolate": (_check_direction, _check_run),
     "translate": (_check_out, _check_translation),
     "export": (_check_run,),
     "import": (_check_weights_file,),

@@ -110,8 +110,8 @@ def fraction(images: int | None, part: float) -> int | None:
 
 def changed(node: DictConfig, values: DictConfig) -> DictConfig:
     """A copy of a mapping with other values of some keys: the same network for images of other channels."""
-    plain = cast(dict[str, Any], OmegaConf.to_container(node, resolve=True))
-    return OmegaConf.create({**plain, **values})
+    plain, others = (cast(dict[str, Any], OmegaConf.to_container(each, resolve=True)) for each in (node, values))
+    return OmegaConf.create(plain | others)
 
 
 def prepared(source: str, key: str) -> Any:

@@ -191,6 +191,9 @@ class Interpolate(Draws):
     fps: float = MISSING
     smoothing: float = MISSING
     space: str = MISSING
+    direction: str | None = None
+    number: int = MISSING
+    distance: float = MISSING
     labels: Any = None
     generator: Any = None
     truncation: float | None = None

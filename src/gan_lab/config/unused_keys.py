@@ -66,7 +66,36 @@ UNUSED: dict[str, tuple[Unused, ...]] = {
         ),
     ),
     "sample": (_FORM,),
-    "interpolate": (_FORM,),
+    "interpolate": (
+        _FORM,
+        Unused(("number", "distance"), lambda cfg: cfg.direction is None, "without direction: give the file, too"),
+        Unused(("smoothing",), lambda cfg: cfg.direction is not None, "with a direction: leave it out"),
+    ),
+    "directions": (
+        Unused(("layer",), lambda cfg: cfg.method != "pca", "without method=pca: leave it out"),
+        Unused(("tail",), lambda cfg: cfg.method != "boundary", "without method=boundary: leave it out"),
+        Unused(("threshold",), lambda cfg: cfg.rule is None, "without a rule: give one, or leave it out"),
+        Unused(("directions",), lambda cfg: cfg.method == "boundary", "with method=boundary, which has one direction"),
+    ),
+    "forget": (
+        Unused(("concept.threshold",), lambda cfg: cfg.concept.rule is None, "without concept.rule: leave it out"),
+        Unused(
+            ("insert",), lambda cfg: cfg.concept.rule is None, "without concept.rule, which measures it: leave it out"
+        ),
+        Unused(
+            ("test_samples",),
+            lambda cfg: cfg.concept.rule is None and cfg.concept.rectangle is None,
+            "with masks or boxes, whose held-out samples are used: leave it out",
+        ),
+    ),
+    "arithmetic": (
+        Unused(("steps",), lambda cfg: cfg.to is None, "without to: leave it out"),
+        Unused(("noise", "rescale"), lambda cfg: cfg.to is not None, "with to: leave it out"),
+    ),
+    "probe": (
+        Unused(("draws", "search_draws"), lambda cfg: cfg.labels_per_class is None, "with all labels: leave it out"),
+    ),
+    "invert": (Unused(("fit",), lambda cfg: cfg.images is None, "without images: leave it out"),),
     "evaluate": (
         Unused(
             _OF_SAMPLES,
