@@ -32,7 +32,6 @@ SMALL = (
     "~callbacks.progress", "~callbacks.sample_grids", "~callbacks.stage_grids", "~callbacks.collapse",
     "~callbacks.evaluation",
 )  # fmt: skip
-LARGE_MODELS = ("biggan", "biggan_deep", "sagan")
 LAZY = ("regularizer=[r1]", "regularizer.r1.interval=4", "architecture.discriminator.norm=none")
 MORE = {
     "dcgan_lazy_r1_ada": ("model=dcgan", *LAZY, "augment=ada", "accumulate=2"),
@@ -86,7 +85,9 @@ def train(checkout: Path, chosen: dict[str, tuple[str, ...]], folder: Path) -> N
 def _data(name: str, overrides: tuple[str, ...]) -> tuple[str, ...]:
     if any(override.startswith("dataset=") for override in overrides):
         return ()
-    return (f"dataset.resolution={32 if name in LARGE_MODELS else 16}",)
+    from tests.helpers.model_data import MODELS, small_data
+
+    return small_data(name) if name in MODELS else ("dataset.resolution=16",)
 
 
 def differences(a: Path, b: Path, renamed: dict[str, str]) -> Iterator[str]:

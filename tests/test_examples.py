@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.helpers.distributed import fork_server
 
@@ -28,7 +29,7 @@ def run(file: Path, folder: Path) -> None:
 
 
 def test_every_example_is_expected_here() -> None:
-    assert {file.stem for file in EXAMPLES.glob("*.py")} == set(LAST_LINES)
+    assert {file.stem for file in EXAMPLES.glob("*.py")} == {*LAST_LINES, "edges"}
 
 
 @pytest.mark.parametrize("name", LAST_LINES)
@@ -38,3 +39,20 @@ def test_example_runs(name: str, tmp_path: Path) -> None:
     process.join(600)
     assert process.exitcode == 0
     assert LAST_LINES[name] in (tmp_path / "out.txt").read_text()
+
+
+def test_edges_are_where_the_colors_change(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a red rectangle on a transparent background."""
+    (tmp_path / "images").mkdir()
+    for number in range(11):
+        image = Image.new("RGBA", (40, 20))
+        image.paste((200, 30, 30, 255), (10, 5, 30, 15))
+        image.save(tmp_path / "images" / f"{number:02d}.png")
+    runpy.run_path(str(EXAMPLES / "edges.py"))["main"](tmp_path / "images", tmp_path / "pairs", 32)
+    assert capsys.readouterr().out.startswith("11 pairs in ")
+    images = [Image.open(tmp_path / "pairs" / domain / "train" / "00.png") for domain in ("A", "B")]
+    assert [(image.mode, image.size) for image in images] == [("L", (32, 32)), ("RGB", (32, 32))]
+    assert [images[1].getpixel(place) for place in ((0, 0), (16, 16))] == [(255, 255, 255), (200, 30, 30)]
+    assert [images[0].getpixel(place) for place in ((0, 0), (16, 16))] == [255, 255]
+    assert images[0].getextrema() == (0, 255)
+    assert len(list((tmp_path / "pairs").rglob("test/09.png"))) == 2

@@ -9,6 +9,7 @@ import gan_lab
 from gan_lab.config.compose import compose
 from gan_lab.gans.catalog import CATALOG
 from gan_lab.training.fit import fit
+from tests.helpers.model_data import needs_sources, small_data
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 
@@ -18,10 +19,12 @@ SMALL = ("width=16", "batch_size=16", "budget.images=320", "logger=[]", "callbac
 @pytest.mark.parametrize("hardware", ["gpu", "gpu_bf16", "gpu_fp16"])
 @pytest.mark.parametrize("model", [entry.name for entry in CATALOG])
 def test_trains_at_every_precision(model: str, hardware: str, tmp_path: Path) -> None:
-    module = fit(compose(f"model={model}", f"hardware={hardware}", *SMALL, f"run.dir={tmp_path}")).module
+    data = small_data(model) if needs_sources(model) else ()
+    module = fit(compose(f"model={model}", *data, f"hardware={hardware}", *SMALL, f"run.dir={tmp_path}")).module
     assert all(torch.isfinite(p).all() for p in module.parameters())
     assert module.images_seen == 320
-    images = gan_lab.load(tmp_path).sample(4)
+    condition = module.sample_inputs(4, 0)[1] if needs_sources(model) else None
+    images = gan_lab.load(tmp_path).sample(4, condition=condition)
     assert images.device.type == "cpu" and torch.isfinite(images).all()
 
 

@@ -16,10 +16,10 @@ def test_parameters(layers: int, count: int) -> None:
     assert sum(parameter.numel() for parameter in network.parameters()) == count
 
 
-@pytest.mark.parametrize(("resolution", "layers", "side"), [(256, 3, 30), (128, 3, 14), (64, 3, 6), (32, 2, 6)])
-def test_sides_of_the_map(resolution: int, layers: int, side: int) -> None:
+@pytest.mark.parametrize(("resolution", "layers", "rows"), [(256, 3, 30), (128, 3, 14), (64, 3, 6), (32, 2, 6)])
+def test_size_of_the_map(resolution: int, layers: int, rows: int) -> None:
     network = PatchDiscriminator(2, resolution, 1, layers=layers)
-    assert network(torch.zeros(2, 2, resolution, resolution)).shape == (2, side, side)
+    assert network(torch.zeros(2, 2, resolution, resolution)).shape == (2, rows, rows)
 
 
 @pytest.mark.parametrize(("layers", "pixels"), PIXELS.items())

@@ -51,10 +51,10 @@ def test_initial_weights() -> None:
 @pytest.mark.parametrize("norm", ["none", "batch", "instance", "layer"])
 def test_images_from_images(norm: str, sources: torch.Tensor) -> None:
     network = make(norm=norm)
-    for side in (32, 64):  # any multiple of 2^n
-        x = sources.repeat(1, 1, side // 32, side // 32)
+    for size in (32, 64):  # any multiple of 2^n
+        x = sources.repeat(1, 1, size // 32, size // 32)
         images = network(NO_LATENTS, x)
-        assert images.shape == (4, 1, side, side) and images.abs().max() <= 1
+        assert images.shape == (4, 1, size, size) and images.abs().max() <= 1
     assert network.multiple == 32
     assert all(bool(conv.bias is not None) == (norm in ("none", "instance")) for conv in (*network.down, *network.up))
 

@@ -8,9 +8,9 @@ from gan_lab.benchmark.bare import bare_loop
 from gan_lab.benchmark.estimate import Meter, devices_of, estimate
 from gan_lab.config.build import build_module
 from gan_lab.gans.catalog import CATALOG, TWO_PLAYER
+from tests.helpers.model_data import POINT_MODELS, small_data
 
 CPU = torch.device("cpu")
-SIZES = {"sagan": 32, "biggan": 32, "biggan_deep": 32}
 
 
 def resolved(tiny, *overrides: str):
@@ -114,9 +114,9 @@ def test_weights_gradients_moments_and_average_stay(tiny) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", [entry.name for entry in CATALOG if entry.algorithm == TWO_PLAYER])
+@pytest.mark.parametrize("model", [e.name for e in CATALOG if e.algorithm == TWO_PLAYER and e.name in POINT_MODELS])
 def test_every_model_of_two_players_has_one(model: str, tiny) -> None:
-    overrides = (f"model={model}", f"dataset.resolution={SIZES.get(model, 16)}", "hardware.precision=bf16-mixed")
+    overrides = (f"model={model}", *small_data(model), "hardware.precision=bf16-mixed")
     found = estimate(resolved(tiny, *overrides))
     assert found is not None and found.peak_bytes > found.resident_bytes > 0 and found.operations > 0
 

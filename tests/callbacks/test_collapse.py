@@ -16,6 +16,7 @@ from gan_lab.config.compose import compose
 from gan_lab.errors import CollapseError, ConfigError
 from gan_lab.training.fit import fit
 from tests.conftest import TINY
+from tests.helpers.model_data import small_data
 from tests.helpers.representatives import MODELS
 
 RULE = Rule(diversity=0.25, in_class=0.5, explosion=50.0, patience=3, warmup_images=100)
@@ -177,10 +178,9 @@ def test_signals_of_a_healthy_run_are_logged_without_a_warning(
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_is_checked(model: str, tmp_path: Path) -> None:
-    resolution = 32 if model in ("biggan", "biggan_deep", "sagan") else 16
     settings = (
         f"model={model}",
-        f"dataset.resolution={resolution}",
+        *small_data(model),
         "dataset.max_images=32",
         "budget.images=16",
         f"run.dir={tmp_path}",

@@ -16,8 +16,8 @@ from gan_lab.gans.catalog import CATALOG
 from gan_lab.noise import Noise, mix
 from gan_lab.training.fit import fit
 from tests.conftest import TINY
+from tests.helpers.model_data import MODELS, POINT_MODELS, small_data
 
-MODELS = [entry.name for entry in CATALOG]
 CHECKPOINTS = (
     "+callbacks.checkpoints._target_=gan_lab.callbacks.checkpoints.Checkpoints",
     "+callbacks.checkpoints.folder=${run.dir}/checkpoints",
@@ -38,7 +38,7 @@ IMAGES_ONLY = {"lapgan"}
 def smallest_resolution(model: str) -> int:
     """The smallest resolution of a model's networks."""
     for resolution in (8, 16, 32):
-        cfg = compose(*TINY, f"model={model}", f"dataset.resolution={resolution}")
+        cfg = compose(*TINY, f"model={model}", *small_data(model), f"dataset.resolution={resolution}")
         with contextlib.suppress(ConfigError):
             build_network(cfg, "generator"), build_network(cfg, "discriminator")
             return resolution
@@ -57,7 +57,7 @@ def test_catalog_names_the_class_that_the_config_builds(entry, tiny) -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_takes_steps(model: str, tiny) -> None:
     """All parameters change and stay finite. If only differences of logits count, the last bias has no gradient."""
-    cfg = tiny(f"model={model}", "budget.images=160")
+    cfg = tiny(f"model={model}", *small_data(model, 32), "budget.images=160")
     experiment = build(cfg)
     module = experiment.module
     before = {key: value.clone() for key, value in module.named_parameters()}
@@ -73,22 +73,23 @@ def test_takes_steps(model: str, tiny) -> None:
 def test_saves_and_samples(model: str, tiny, tmp_path: Path) -> None:
     """A checkpoint holds plain data and the config; test_exact_resume.py tests resuming."""
     resolution = smallest_resolution(model)
-    uninterrupted = fit(tiny(f"model={model}", f"dataset.resolution={resolution}", *CHECKPOINTS, "budget.images=80"))
+    data = (*small_data(model), f"dataset.resolution={resolution}")
+    uninterrupted = fit(tiny(f"model={model}", *data, *CHECKPOINTS, "budget.images=80"))
     assert uninterrupted.trainer.global_step == 10
     checkpoint = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
     assert checkpoint["gan_lab"]["config"] == (tmp_path / "run" / "config.yaml").read_text()
     assert "${" not in checkpoint["gan_lab"]["config"]
 
-    condition = uninterrupted.module.condition.sample(Noise(1, 5))
+    module = uninterrupted.module
+    condition = module.condition.sample(Noise(1, 5), module.examples(5) if module.condition.needs_batch else None)
     images = gan_lab.load(tmp_path / "run").sample(5, seed=1, condition=condition)
     assert images.shape == (5, 1, resolution, resolution) and images.dtype == torch.float32
     assert images.abs().max() <= 1
-    latents = uninterrupted.module.latent.sample(Noise(mix(1), 5))
-    expected = uninterrupted.module.generate(latents, condition)
+    expected = module.generate(module.latent.sample(Noise(mix(1), 5)), condition)
     assert torch.allclose(images, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("model", [model for model in MODELS if model not in IMAGES_ONLY])
+@pytest.mark.parametrize("model", [model for model in POINT_MODELS if model not in IMAGES_ONLY])
 def test_trains_on_points(model: str, tiny) -> None:
     settings = ("dataset=ring", "architecture=mlp", "budget.images=80", *ON_POINTS.get(model, ()))
     module = fit(tiny(f"model={model}", *settings)).module

@@ -14,6 +14,7 @@ from gan_lab.config.build import build
 from gan_lab.config.schema import CONF
 from gan_lab.errors import ConfigError
 from gan_lab.gans.catalog import CATALOG, TWO_PLAYER
+from tests.helpers.model_data import POINT_MODELS
 
 
 def choices(group: str) -> list[str]:
@@ -21,9 +22,9 @@ def choices(group: str) -> list[str]:
 
 
 FACTORS = {
-    "model": [entry.name for entry in CATALOG if entry.algorithm == TWO_PLAYER],
+    "model": [entry.name for entry in CATALOG if entry.algorithm == TWO_PLAYER and entry.name in POINT_MODELS],
     "loss": [loss for loss in choices("loss") if loss != "dual"],  # needs two discriminators
-    "regularizer": ["", *choices("regularizer")],
+    "regularizer": ["", *(name for name in choices("regularizer") if name != "l1")],  # needs pairs of images, too
     "conditioning": [name for name in choices("conditioning") if name != "source_image"],  # needs pairs of images
     "augment": choices("augment"),
     "precision": ["32-true", "bf16-mixed"],

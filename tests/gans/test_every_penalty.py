@@ -9,6 +9,7 @@ from gan_lab.regularizers.penalties import R1
 from gan_lab.regularizers.weights import HistoricalAveraging
 from gan_lab.training.fit import fit
 from tests.gans.test_every_model import ON_POINTS
+from tests.helpers.model_data import POINT_MODELS, small_data
 from tests.helpers.points_gan import make_gan
 from tests.helpers.representatives import MODELS
 
@@ -30,9 +31,9 @@ def test_the_refusal_names_the_players_of_the_algorithm(tiny) -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_a_lazy_penalty_of_the_generator_works_in_every_model(model: str, tiny) -> None:
     """A separate update at every second update of the generator; only its optimizer is compensated."""
+    data = ("dataset=ring", "architecture=mlp") if model in POINT_MODELS else small_data(model)
     points = (
-        "dataset=ring",
-        "architecture=mlp",
+        *data,
         "n_critic=1",
         "budget.images=32",
         "~callbacks.train_log",

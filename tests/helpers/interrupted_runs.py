@@ -17,6 +17,7 @@ from gan_lab.config.compose import compose
 from gan_lab.training.fit import fit
 from tests.conftest import TINY
 from tests.helpers.equality import plain, unequal
+from tests.helpers.model_data import small_data
 
 STOPS = {
     "mid_epoch": (24,),
@@ -64,8 +65,7 @@ def composed(model: str, hardware: str) -> DictConfig:
         for override in TINY
         if "checkpoints" not in override and "logger" not in override and "hardware" not in override
     ]
-    resolution = 32 if model in ("biggan", "biggan_deep", "sagan") else 16
-    data = (f"dataset.resolution={resolution}", "dataset.max_images=44", "dataset.flip=true", "dataset.cache=none")
+    data = (*small_data(model), "dataset.max_images=44", "dataset.flip=true", "dataset.cache=none")
     measured = (
         "evaluation.every_images=48",
         "evaluation.samples=8",

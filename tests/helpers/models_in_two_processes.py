@@ -7,6 +7,7 @@ import torch
 from gan_lab.config.compose import compose
 from gan_lab.training.fit import fit
 from tests.conftest import TINY
+from tests.helpers.model_data import small_data
 
 UNCOUPLED = {
     # Layers that depend on the local half of a batch differ between processes, as does dropout.
@@ -32,8 +33,8 @@ UNCOUPLED = {
         "lr=1e-3",
         "regularizer.path_length.weight=0.01",  # with 2 and SGD the weights diverge
     ),
-    "biggan": ("dataset.resolution=32",),
-    "biggan_deep": ("dataset.resolution=32",),
+    # Convolutions that no norm follows; and SGD, as for msg_gan.
+    "pix2pix": ("architecture.generator.dropout=0", "optimizer=sgd", "lr=1e-3"),
     "ragan": ("loss=relativistic",),
     "unrolled_gan": ("algorithm.unroll_steps=0",),
     "lapgan": ("architecture.discriminator.dropout=0",),
@@ -66,7 +67,7 @@ SYNCHRONIZED = {
 
 def overrides(model: str, folder: Path, *more: str) -> list[str]:
     """A tiny run of 8 batches without layers that mix the samples of a batch."""
-    settings = [f"model={model}", "dataset.resolution=16", "dataset.flip=true", "budget.images=64"]
+    settings = [f"model={model}", *small_data(model), "dataset.flip=true", "budget.images=64"]
     return [*TINY, *settings, *NO_NORM, *UNCOUPLED.get(model, ()), f"run.dir={folder}", *more]
 
 

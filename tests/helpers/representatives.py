@@ -7,8 +7,8 @@ from gan_lab.gans.catalog import CATALOG
 FIRST = list({entry.algorithm: entry.name for entry in reversed(CATALOG)}.values())
 """The first model of each algorithm."""
 
-REPRESENTATIVES = [*FIRST, "sngan", "pggan", "biggan", "r1_gan"]
-"""With spectral norm, growing networks, conditional norms and lazy penalties as well."""
+REPRESENTATIVES = [*FIRST, "sngan", "pggan", "biggan", "r1_gan", "pix2pix"]
+"""With spectral norm, growing networks, conditional norms, lazy penalties and images from images as well."""
 
 MODELS = [
     pytest.param(entry.name, marks=[] if entry.name in REPRESENTATIVES else pytest.mark.slow) for entry in CATALOG

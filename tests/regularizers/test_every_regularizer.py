@@ -20,6 +20,7 @@ from gan_lab.regularizers.base import CheckedPenalty, Penalty
 from gan_lab.regularizers.constraints import WeightClip
 from gan_lab.regularizers.features import Classification, FeatureMatching
 from gan_lab.regularizers.information import CodeInformation
+from gan_lab.regularizers.pairs import AbsoluteDifference
 from gan_lab.regularizers.path_length import PathLength
 from gan_lab.regularizers.penalties import R1, R2, Consistency, DivergencePenalty, Dragan, Drift, GradientPenalty, LeCam
 from gan_lab.regularizers.selection import TopK
@@ -45,6 +46,7 @@ EXPECTED: dict[type, tuple[Any, float]] = {
     HistoricalAveraging: (HistoricalAveraging, 0),
     Orthogonal: (Orthogonal, 2),
     CodeInformation: (lambda: CodeInformation((2,)), torch.log(torch.tensor(2.0)).item()),
+    AbsoluteDifference: (AbsoluteDifference, 3),
     PathLength: (PathLength, torch.square(LENGTHS - 0.01 * LENGTHS.mean()).mean().item()),
 }
 """A constructor, called in each test because some penalties have state, and the value."""

@@ -24,6 +24,7 @@ from gan_lab.sampling.pretrained import read_stored
 from gan_lab.training.fit import fit
 from tests.conftest import TINY
 from tests.gans.test_every_model import CHECKPOINTS, smallest_resolution
+from tests.helpers.model_data import small_data
 
 Command = Callable[..., Any]
 
@@ -36,7 +37,9 @@ def exported(run: Path, weights: str = "ema", out: Path | None = None) -> Path:
 
 def same_samples(checkpoint: Path, file: Path, weights: str = "ema") -> None:
     a, b = (gan_lab.load(path, weights, "cpu") for path in (checkpoint, file))
-    assert torch.equal(a.sample(5, seed=3), b.sample(5, seed=3))
+    source_channels = a.config.architecture.generator.get("source_channels")
+    sources = None if source_channels is None else torch.rand(5, source_channels, 32, 32)
+    assert torch.equal(a.sample(5, seed=3, condition=sources), b.sample(5, seed=3, condition=sources))
     assert (a.images_seen, a.latent, a.condition) == (b.images_seen, b.latent, b.condition)
     assert a.generator.state_dict().keys() == b.generator.state_dict().keys()
 
@@ -55,7 +58,8 @@ def test_every_model(model: str, tiny: Callable, tmp_path: Path) -> None:
         smallest_resolution(model),
         ("budget.images=16", "n_critic=1", "generator_batches=1", "averaging.start_images=0"),
     )
-    fit(tiny(f"model={model}", f"dataset.resolution={resolution}", *short, "dataset.max_images=16", *CHECKPOINTS))
+    data = (*small_data(model), f"dataset.resolution={resolution}", "dataset.max_images=16")
+    cfg = fit(tiny(f"model={model}", *data, *short, *CHECKPOINTS)).config
     run, hashes = tmp_path / "run", set()
     for weights in ("ema", "raw"):
         file = exported(run, weights, tmp_path / "given away" / f"{weights}.safetensors")
@@ -65,7 +69,7 @@ def test_every_model(model: str, tiny: Callable, tmp_path: Path) -> None:
         assert card["sample"] == {"kind": "image", "channels": 1, "resolution": resolution, "range": [-1, 1]}
         assert str(tmp_path).encode() not in file.read_bytes()
         assert json.loads(file.with_suffix(".json").read_text()) == card
-    assert len(hashes) == 2
+    assert len(hashes) == (2 if cfg.averaging.half_life_images else 1)
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ class PatchDiscriminator(Discriminator):
 
     Convolutions of 4x4 with leaky ReLU of slope 0.2: n of stride 2 with 1, 2, 4, 8, 8, ... times `width` channels, one
     of stride 1, and one to a map of logits. A norm follows each except the first and the last. With n = 0 all kernels
-    are 1x1, and the widths 1 and 2 times `width`. The map of logits has sides of resolution / 2^n - 2:
+    are 1x1, and the widths 1 and 2 times `width`. The map of logits has resolution / 2^n - 2 rows and columns:
 
     | n              | 0 (PixelGAN) | 1  | 2  | 3  | 4   | 5   |
     |----------------|--------------|----|----|----|-----|-----|

@@ -29,7 +29,7 @@ class UNetGenerator(nn.Module):
     after each layer except the first, the innermost and the last. In evaluation mode batch norm uses the statistics of
     each image, see `PerImageBatchNorm2d`, and dropout stays on as noise, see `NoiseDropout`.
 
-    The network takes images of any sides that are multiples of 2^n. The authors' PyTorch code has no dropout at 32
+    The network takes images whose height and width are multiples of 2^n. The authors' PyTorch code has no dropout at 32
     pixels, and one layer at 64.
 
     Args:

@@ -194,10 +194,10 @@ def bare_loop(
 ) -> BareLoop | None:
     """Bare loop of an algorithm, or None if there is none for the algorithm or the precision; see `BareLoop`.
 
-    Growing networks stay at their current stage.
+    Growing networks stay at their current stage. There is none for conditions from the data, such as source images.
     """
     kind = type(gan)
-    if precision not in PRECISIONS or (kind is D2GAN and cast(D2GAN, gan).parts.penalties):
+    if precision not in PRECISIONS or gan.condition.needs_batch or (kind is D2GAN and cast(D2GAN, gan).parts.penalties):
         return None
     loops: dict[type, type[BareLoop]] = {GAN: BareLoop, D2GAN: BareD2GAN}
     return loops[kind](cast(GAN, gan), batches, batch_size, device, precision) if kind in loops else None

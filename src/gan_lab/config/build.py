@@ -210,9 +210,25 @@ def _check_components(cfg: DictConfig, data: TrainingData) -> None:
     """Build everything that needs no data and discard it, so that a refusal comes before a data set is decoded."""
     with torch.random.fork_rng(devices=[]):
         module = build_module(cfg)
+        _check_pairs(module, data)
         pack = OmegaConf.select(cfg, "wrapper.discriminator.packing.size") or 1
         _check_shapes(module, data.spec.shape, SHAPE_SAMPLES * pack)
         instantiate_each(cfg.callbacks, "callbacks")
+
+
+def _check_pairs(module: AdversarialModule, data: TrainingData) -> None:
+    """Refuse penalties of pairs with a data set without pairs.
+
+    Raises:
+        ConfigError: There is such a penalty.
+    """
+    for player in module.players().values():
+        for name, penalty in player.penalties.items():
+            if getattr(penalty, "needs_pairs", False) and not data.has_pairs:
+                raise ConfigError(
+                    f"regularizer={name} needs pairs of images, and this data set has none; set dataset=paired, or "
+                    f"remove {name} from regularizer."
+                )
 
 
 def _check_shapes(module: AdversarialModule, shape: tuple[int, ...], count: int) -> None:

@@ -111,6 +111,11 @@ CATALOG = (
         "the authors' MNIST code; networks of DCGAN",
     ),
     Entry(
+        "pix2pix", "pix2pix", "Isola et al. (2017)", "1611.07004", TWO_PLAYER,
+        "images from images, trained on pairs: a U-Net with the L1 distance, and a discriminator of patches",
+        "the authors' PyTorch code",
+    ),
+    Entry(
         "mgan", "MGAN", "Hoang et al. (2018)", "1708.02556", TWO_PLAYER,
         "several generators with their own first layers, rewarded for samples that a classifier distinguishes",
         "the authors' CIFAR-10 code",

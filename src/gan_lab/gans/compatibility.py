@@ -13,6 +13,7 @@ Parts may declare these as attributes; the default is in parentheses:
 | `of` | a penalty | the kind of player that it needs, `discriminator` or `generator`; any if missing |
 | `categories`, `code_dim` | a penalty, a layer | the codes that it expects |
 | `per_sample` | a penalty | it takes the gradient of each logit by its own sample |
+| `needs_pairs` (False) | a penalty | it compares a generated sample with the real sample of the same source |
 | `gives_styles` (False) | a layer | its output is the styles (n, layers, d) of a generator |
 | `is_second_head` (False) | a layer | it predicts the condition; logits do not depend on it |
 | `channels`, `source_channels` | a generator | those of the images that it makes and takes; unknown if missing |
@@ -57,6 +58,7 @@ def check(gan: Combination) -> None:
     _check_generator(gan)
     _check_players(gan)
     _check_codes(gan)
+    _check_pairs(gan)
     for name in gan.networks:
         check_penalties(gan.penalties.of(name), name, getattr(gan, name))
 
@@ -200,6 +202,16 @@ def _check_codes(gan: Combination) -> None:
                     f"wrapper.{name}.conditioning needs codes of {part.code_dim} numbers, and conditioning has others; "
                     "set conditioning=codes and change only conditioning.categories or conditioning.continuous"
                 )
+
+
+def _check_pairs(gan: Combination) -> None:
+    """Refuse penalties of pairs where generated samples have no source."""
+    for name, penalty in gan.parts.penalties.items():
+        if getattr(penalty, "needs_pairs", False) and not gan.parts.condition.needs_batch:
+            raise ValueError(
+                f"regularizer={name} compares generated samples with the real samples of the same sources, and here "
+                "they have none; set conditioning=source_image, or remove it from regularizer"
+            )
 
 
 def _layers(network: nn.Module) -> Iterator[nn.Module]:

@@ -1,4 +1,4 @@
-"""Batch norm that normalizes each image alone in evaluation mode."""
+"""Batch norm with the statistics of each image in evaluation mode."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
