@@ -10,16 +10,22 @@ from PIL import Image
 from torch import Tensor, nn
 
 from gan_lab.callbacks.sample_grids import FIXED_LATENTS, SampleGrids
+from gan_lab.config.build import build, build_network
+from gan_lab.config.compose import compose
+from gan_lab.errors import ConfigError
 from gan_lab.figures import image_grid, with_column_names
 from gan_lab.gans.conditions import FromData, Labels
 from gan_lab.gans.cyclegan import CycleGAN
 from gan_lab.losses.adversarial import LeastSquares, NonSaturating, RelativisticAverageHinge
 from gan_lab.noise import Noise
 from gan_lab.regularizers.features import FeatureMatching
+from gan_lab.regularizers.path_length import PathLength
 from gan_lab.regularizers.penalties import R1, R2
 from gan_lab.types import Batch
+from tests.conftest import TINY
 from tests.gans.test_image_condition import Data, fit
 from tests.gans.test_logit_maps import Patches
+from tests.helpers.model_data import small_data
 from tests.helpers.player_updates import (
     assert_micro_batches_make_no_difference,
     changes_per_update,
@@ -110,7 +116,7 @@ def test_terms_of_the_discriminators() -> None:
 
 def test_identical_translators_change_nothing() -> None:
     terms = generator_terms(make(Affine(1.0, 0.0), Affine(1.0, 0.0)))
-    assert all(terms[f"{side}{name}"] == 0 for side in ("", "back_") for name in ("cycle", "identity"))
+    assert all(terms[f"{prefix}{name}"] == 0 for prefix in ("", "back_") for name in ("cycle", "identity"))
 
 
 def test_opposite_translators_reconstruct() -> None:
@@ -160,7 +166,7 @@ def test_micro_batches_make_no_difference() -> None:
     assert_micro_batches_make_no_difference(lambda **settings: make(options={"pool_size": 3}, **settings))
 
 
-def test_a_pool_that_is_being_filled_is_no_pool() -> None:
+def test_a_pool_has_no_effect_while_it_is_filled() -> None:
     trained = {size: make(options={"pool_size": size}) for size in (0, 3, 8)}
     for module in trained.values():
         train(module, 2)  # 8 images
@@ -238,6 +244,8 @@ def test_refusals() -> None:
         make(condition=Labels())
     with pytest.raises(ValueError, match=r"^generator_batches=2 is for samples of new latents"):
         make(generator_batches=2)
+    with pytest.raises(ValueError, match=r"^regularizer=path_length follows samples through their latents, and model="):
+        make(penalties={"path_length": PathLength()})
     for key in ("cycle_weight", "identity_weight", "pool_size"):
         with pytest.raises(ValueError, match=rf"^algorithm\.{key}=-1 is not allowed: it must be at least 0$"):
             make(options={key: -1})
@@ -249,3 +257,24 @@ def test_the_identity_term_needs_equal_channels() -> None:
     with pytest.raises(ValueError, match=r"images have 1 and 3 channels; set algorithm\.identity_weight=0, or equal"):
         make(generator)
     make(generator, options={"identity_weight": 0})
+
+
+@pytest.mark.parametrize("architecture", ["resnet_translator", "unet"])
+def test_networks_of_the_back_direction_have_the_other_channels(architecture: str) -> None:
+    settings = ("model=cyclegan", *small_data("cyclegan"), "dataset.source_channels=3", "dataset.direction=BtoA")
+    cfg = compose(*TINY, *settings, f"architecture={architecture}")
+    networks = {name: build_network(cfg, name) for name in NETWORKS}
+    source, image, latents = torch.zeros(2, 3, 32, 32), torch.zeros(2, 1, 32, 32), torch.zeros(2, 0)
+    assert networks["generator"](latents, source).shape == image.shape
+    assert networks["back_generator"](latents, image).shape == source.shape
+    for name, images in (("discriminator", image), ("back_discriminator", source)):
+        assert networks[name](images).shape == (2, 6, 6)
+    assert cfg.architecture.back_generator.width == cfg.architecture.generator.width == 8
+
+
+def test_the_config_refuses_the_identity_term_of_other_channels(tiny) -> None:
+    settings = ("model=cyclegan", *small_data("cyclegan"), "dataset.source_channels=3")
+    with pytest.raises(ConfigError, match="images have 3 and 1 channels; set algorithm"):
+        build(tiny(*settings))
+    with pytest.raises(ConfigError, match="set conditioning=source_image and dataset=unpaired"):
+        build(tiny("model=cyclegan", *small_data("cyclegan"), "conditioning=none"))

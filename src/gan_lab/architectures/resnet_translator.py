@@ -21,7 +21,7 @@ class ResNetTranslator(nn.Module):
     A 7x7 convolution, two 3x3 convolutions of stride 2 that double the channels, residual blocks, two transposed
     convolutions that halve the channels, and a 7x7 convolution with tanh; norm and ReLU after each but the last. The
     7x7 convolutions and the blocks pad by reflection. Layers have biases unless the norm has shifts. It takes images of
-    any size whose sides are multiples of 4.
+    any size in multiples of 4 pixels.
 
     Args:
         latent_dim: Numbers of a latent, which are constant maps beside the source; 0 for none, as in the paper.
@@ -39,7 +39,7 @@ class ResNetTranslator(nn.Module):
     """
 
     multiple: ClassVar[int] = 4
-    """Sides of images must be multiples of it."""
+    """Width and height of images must be multiples of it, in pixels."""
 
     def __init__(
         self,

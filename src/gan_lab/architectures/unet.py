@@ -76,6 +76,7 @@ class UNetGenerator(nn.Module):
         widths = [width * min(2**level, MAX_FACTOR) for level in range(depth)]  # at resolution / 2, ..., 1
         inner_bias = bias or norm in ("none", "instance")
         self.multiple = 2**depth
+        self.source_channels, self.channels = source_channels, channels
         self.down = nn.ModuleList(
             nn.Conv2d(i, o, 4, 2, 1, bias=inner_bias) for i, o in pairwise([source_channels + latent_dim, *widths])
         )

@@ -108,10 +108,10 @@ def fraction(images: int | None, part: float) -> int | None:
     return None if images is None else max(1, round(part * images))
 
 
-def changed(node: DictConfig, values: DictConfig) -> DictConfig:
+def changed(node: DictConfig, values: Mapping[str, Any]) -> DictConfig:
     """A copy of a mapping with other values of some keys: the same network for images of other channels."""
-    plain, others = (cast(dict[str, Any], OmegaConf.to_container(each, resolve=True)) for each in (node, values))
-    return OmegaConf.create(plain | others)
+    plain: dict[str, Any] = {**cast(dict[str, Any], OmegaConf.to_container(node, resolve=True)), **values}
+    return OmegaConf.create(plain)
 
 
 def prepared(source: str, key: str) -> Any:

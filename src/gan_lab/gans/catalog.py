@@ -227,6 +227,12 @@ CATALOG = (
         "an encoder trained with the generator; the discriminator scores pairs of sample and latent",
         "the authors' MNIST code; networks of DCGAN",
     ),
+    Entry(
+        "cyclegan", "CycleGAN", "Zhu et al. (2017)", "1703.10593", "gan_lab.gans.cyclegan.CycleGAN",
+        "two generators between two sets of images without pairs, which undo each other; two discriminators with pools "
+        "of earlier images",
+        "the authors' PyTorch code",
+    ),
 )  # fmt: skip
 
 

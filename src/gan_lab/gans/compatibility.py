@@ -13,6 +13,7 @@ Parts may declare these as attributes; the default is in parentheses:
 | `of` | a penalty | the kind of player that it needs, `discriminator` or `generator`; any if missing |
 | `categories`, `code_dim` | a penalty, a layer | the codes that it expects |
 | `per_sample` | a penalty | it takes the gradient of each logit by its own sample |
+| `needs_latents` (False) | a penalty | it follows samples through the latents |
 | `needs_pairs` (False) | a penalty | it compares a generated sample with the real sample of the same source |
 | `gives_styles` (False) | a layer | its output is the styles (n, layers, d) of a generator |
 | `is_second_head` (False) | a layer | it predicts the condition; logits do not depend on it |
@@ -58,7 +59,7 @@ def check(gan: Combination) -> None:
     _check_generator(gan)
     _check_players(gan)
     _check_codes(gan)
-    _check_pairs(gan)
+    _check_samples(gan)
     for name in gan.networks:
         check_penalties(gan.penalties.of(name), name, getattr(gan, name))
 
@@ -94,6 +95,12 @@ def check_cycle(parts: Any, generator: nn.Module, identity_weight: float) -> Non
             f"generator_batches={parts.generator_batches} is for samples of new latents, and model=cyclegan translates "
             "each image once; set generator_batches=1"
         )
+    for name, penalty in parts.penalties.items():
+        if getattr(penalty, "needs_latents", False):
+            raise ValueError(
+                f"regularizer={name} follows samples through their latents, and model=cyclegan translates images; "
+                "remove it from regularizer"
+            )
     sizes = [_declared(generator, name) for name in ("source_channels", "channels")]
     if identity_weight and None not in sizes and sizes[0] != sizes[1]:
         raise ValueError(
@@ -204,9 +211,14 @@ def _check_codes(gan: Combination) -> None:
                 )
 
 
-def _check_pairs(gan: Combination) -> None:
-    """Refuse penalties of pairs where generated samples have no source."""
+def _check_samples(gan: Combination) -> None:
+    """Refuse penalties of pairs where generated samples have no source, and those of latents where there are none."""
     for name, penalty in gan.parts.penalties.items():
+        if getattr(penalty, "needs_latents", False) and gan.parts.latent.dim == 0:
+            raise ValueError(
+                f"regularizer={name} follows samples through their latents, and latent.dim=0; "
+                "remove it from regularizer"
+            )
         if getattr(penalty, "needs_pairs", False) and not gan.parts.condition.needs_batch:
             raise ValueError(
                 f"regularizer={name} compares generated samples with the real samples of the same sources, and here "

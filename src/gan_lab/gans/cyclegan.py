@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gan_lab.gans import compatibility
-from gan_lab.gans.base import evaluation_mode
 from gan_lab.gans.gan import GAN
 from gan_lab.gans.image_pool import ImagePool
+from gan_lab.gans.modes import evaluation_mode
 from gan_lab.gans.parts import Parts
 from gan_lab.gans.phases import Phase, Player
 from gan_lab.noise import Noise

@@ -36,6 +36,7 @@ class PathLength(CheckedPenalty, nn.Module):
     per_sample: ClassVar[bool] = True
     calls_generator: ClassVar[bool] = True
     player_kind: ClassVar[str] = "generator"
+    needs_latents: ClassVar[bool] = True
     mean: Tensor
 
     def __init__(
