@@ -154,7 +154,10 @@ def test_log_and_progress_bar_show_the_stage(tiny, tmp_path: Path, capfd: pytest
     assert "resolution 8, alpha 0.5" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("model", ["d2gan", "unrolled_gan", "reg_gan", "mdgan", "dfm", "d2gan_dfm", "veegan", "bigan"])
+ALGORITHMS = ["d2gan", "unrolled_gan", "reg_gan", "mdgan", "dfm", "d2gan_dfm", "veegan", "bigan", "semi_supervised"]
+
+
+@pytest.mark.parametrize("model", ALGORITHMS)
 def test_every_algorithm_grows(model: str, tiny) -> None:
     """All networks of an algorithm that see images grow."""
     settings = (f"model={model}", "architecture=pggan", "growth=even", "dataset.resolution=8", "budget.images=64")

@@ -10,7 +10,7 @@ from gan_lab.training.fit import fit
 
 RESOLUTIONS = [4, 8, 16]
 MSG = ("model=msg_gan", "dataset.resolution=16", "budget.images=24")
-ALGORITHMS = ("d2gan", "unrolled_gan", "reg_gan", "mdgan", "dfm", "d2gan_dfm", "veegan", "bigan")
+ALGORITHMS = ("d2gan", "unrolled_gan", "reg_gan", "mdgan", "dfm", "d2gan_dfm", "veegan", "bigan", "semi_supervised")
 
 
 def watched(cfg) -> list[dict[str, torch.Tensor]]:

@@ -73,9 +73,11 @@ def composed(model: str, hardware: str) -> DictConfig:
         "metrics=[ms_ssim]",
     )
     log = ("logger=[csv]", "callbacks.train_log.every_batches=3", "callbacks.checkpoints.every_images=1000")
-    own = "allow_targets=[tests]"  # SignalAt
+    own = ["allow_targets=[tests]"]  # SignalAt
+    if model == "semi_supervised":
+        own.append("algorithm.labeled.per_class=1")  # of 44 images
     return compose(
-        *overrides, f"model={model}", f"hardware={hardware}", f"budget.images={BUDGET}", *data, *measured, *log, own
+        *overrides, f"model={model}", f"hardware={hardware}", f"budget.images={BUDGET}", *data, *measured, *log, *own
     )
 
 

@@ -41,6 +41,13 @@ UNCOUPLED = {
     "infogan": ("wrapper.discriminator.conditioning.norm=none",),
     "dfm": ("architecture.denoiser.norm=none",),
     "d2gan_dfm": ("architecture.denoiser.norm=none",),
+    # Feature matching has the means of the local half of a batch.
+    "semi_supervised": (
+        "architecture.discriminator.input_noise=0",
+        "architecture.discriminator.noise=0",
+        "regularizer=[]",
+        "adversarial_weight=1",
+    ),
 }
 """Overrides, besides norms, of models that mix samples or do not support 16 pixels."""
 NO_NORM = ("architecture.generator.norm=none", "architecture.discriminator.norm=none")

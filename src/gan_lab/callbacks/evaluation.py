@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger
@@ -27,9 +27,10 @@ from gan_lab.metrics.measuring import (
     measure,
     measurements,
     to_device,
+    value_errors_as_config_errors,
     write_results,
 )
-from gan_lab.metrics.naming import PREFIXES, higher_is_better, log_name, short_count, without_prefix
+from gan_lab.metrics.naming import PREFIXES, count_suffix, higher_is_better, log_name, without_prefix
 from gan_lab.metrics.protocol import Measurement, MeasurementProtocol
 from gan_lab.metrics.real_statistics import load_or_compute_real_statistics
 from gan_lab.version import __version__
@@ -127,7 +128,9 @@ class Evaluation(Callback):
         self._every.start(module.images_seen)
         if module.condition.needs_batch:
             self.samples = min(self.samples, trainer.datamodule.held_out_size)
-        give_encoder(self.metrics, module.inference())  # in all processes: it may refuse the run
+        # In all processes: these may refuse the run.
+        give_encoder(self.metrics, module.inference())
+        self._use_classifier(module, average=True)
         if trainer.is_global_zero:
             to_device(self.metrics, module.device)
             if self._best is not None:
@@ -179,7 +182,7 @@ class Evaluation(Callback):
         """Log a sentence on the final value of each metric that has one, `describe`, for the averaged generator."""
         for name, metric in self.metrics.items():
             if describe := getattr(metric, "describe", None):
-                key = f"{PREFIXES['ema']}{log_name(name, metric)}_{short_count(self.samples)}"
+                key = f"{PREFIXES['ema']}{log_name(name, metric)}{count_suffix(metric, self.samples)}"
                 log.info("%s", describe(self._records[key]))
 
     def _evaluate(self, trainer: Any, module: AdversarialModule) -> None:
@@ -202,6 +205,7 @@ class Evaluation(Callback):
             if weights == "copy":
                 values = self._values_of_copies(module)
             else:
+                self._use_classifier(module, weights == "ema")
                 give_encoder(self.metrics, module.inference(weights == "ema"))
                 values = measure(self.metrics, self._samples(module, weights == "ema"))
             if values is None:
@@ -212,6 +216,17 @@ class Evaluation(Callback):
                 forget_records(self.folder / "evaluations.csv", module.images_seen, replaced)
             append_records(self.folder / "evaluations.csv", module.images_seen, weights, found)
             self._records |= {prefix + key: record for key, record in found.items()}
+
+    def _use_classifier(self, module: AdversarialModule, average: bool) -> None:
+        """Give the module's classifier to the metrics that measure one.
+
+        Raises:
+            ConfigError: The module has none.
+        """
+        with value_errors_as_config_errors():
+            for metric in self.metrics.values():
+                if getattr(metric, "uses_classifier", False):
+                    cast(Any, metric).use_classifier(module.classifier(average))
 
     def _protocol(self, module: AdversarialModule, weights: str) -> MeasurementProtocol:
         return MeasurementProtocol(
@@ -321,8 +336,9 @@ class _Best:
         Raises:
             ConfigError: It does not.
         """
-        count = f"_{short_count(samples)}"
-        if not (self.key.startswith("eval/") and self.key.endswith(count) and self._metric_name(metrics)):
+        name = self._metric_name(metrics)
+        count = count_suffix(metrics[name], samples) if name else ""
+        if not (self.key.startswith("eval/") and name and self.key.endswith(count)):
             names = " or ".join(log_name(name, metric) for name, metric in metrics.items())
             raise ConfigError(
                 f"evaluation.best={self.key} is not measured: it must be eval/ or eval/raw/, then {names}, then the "
@@ -337,7 +353,7 @@ class _Best:
     def _metric_name(self, metrics: dict[str, Metric]) -> str:
         """Name of the metric with this key; the longest that matches, as of `fd` and `fd_class`; empty without one."""
         matching = [
-            name for name, metric in metrics.items() if self._value_name.startswith(f"{log_name(name, metric)}_")
+            name for name, metric in metrics.items() if f"{self._value_name}_".startswith(f"{log_name(name, metric)}_")
         ]
         return max(matching, key=lambda name: len(log_name(name, metrics[name])), default="")
 

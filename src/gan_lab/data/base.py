@@ -14,7 +14,9 @@ from gan_lab.data.cache import choose_cache
 from gan_lab.data.content import DataContent
 from gan_lab.data.processes import Processes
 from gan_lab.data.raw import RawImages
+from gan_lab.data.sampler import shuffle
 from gan_lab.errors import DataError
+from gan_lab.noise import mix
 from gan_lab.types import Batch, DataSpec
 
 REFERENCE = -1
@@ -118,10 +120,15 @@ class TrainingData(LightningDataModule):
             DataError: The data set has fewer samples, or one cannot be read.
         """
 
-    def reals_by_class(self, labels: Sequence[int], count: int) -> list[Tensor]:
+    def reals_by_class(self, labels: Sequence[int], count: int, seed: int | None = None) -> list[Tensor]:
         """At most `count` real samples of each of these labels, the same at each call: float32 (n, ...) on the CPU.
 
         The default takes them from `reals`, of which it reads four times as many as wanted of every class.
+
+        Args:
+            labels: The labels.
+            count: Largest number of samples of each.
+            seed: Determines the choice; None for the usual one of the data set.
 
         Raises:
             DataError: The samples have no labels, or one cannot be read.
@@ -131,7 +138,8 @@ class TrainingData(LightningDataModule):
             raise DataError("The data set has no labels.")
         samples = torch.cat([chunk for chunk, _ in chunks]).cpu()
         known = torch.cat([known for _, known in chunks if known is not None]).cpu()
-        return [samples[known == label][:count] for label in labels]
+        order = torch.arange(len(known)) if seed is None else shuffle(len(known), mix(seed, REFERENCE))
+        return [samples[order[known[order] == label][:count]] for label in labels]
 
     def examples(self, count: int) -> Batch:
         """At most `count` real samples, the same at each call, with all keys of a batch; on the CPU.

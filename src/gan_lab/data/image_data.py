@@ -240,13 +240,13 @@ class ImageData(TrainingData):
         raw, classes = self._raw, self.classes
         return DataContent(len(raw), classes, quick_hash(raw, self._kept_labels(raw.labels), classes))
 
-    def reals_by_class(self, labels: Sequence[int], count: int) -> list[Tensor]:
-        """See `TrainingData.reals_by_class`; the images are chosen by the seed."""
+    def reals_by_class(self, labels: Sequence[int], count: int, seed: int | None = None) -> list[Tensor]:
+        """See `TrainingData.reals_by_class`; by default the images are chosen by the seed of the data set."""
         self.setup()
         known = self._kept_labels(self._raw.labels) if self._decoded is None else self._decoded.labels
         if known is None:
             raise DataError(f"{self.source} has no labels.")
-        order = shuffle(self.size, mix(self.seed, REFERENCE))
+        order = shuffle(self.size, mix(self.seed if seed is None else seed, REFERENCE))
         ordered = known.cpu()[order]
         return [self._images_at(order[ordered == label], count) for label in labels]
 

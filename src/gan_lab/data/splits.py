@@ -1,13 +1,33 @@
 """The part of a published data set that a run reads, and names of splits."""
 
-from collections.abc import Iterable
+import inspect
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from gan_lab.errors import DataError
+from gan_lab.data.raw import RawImages
+from gan_lab.errors import ConfigError, DataError
 
 SPLIT_NAMES = (("train", "training"), ("val", "valid", "validation", "dev"), ("test", "testing"))
 """Names of folders that hold a part of a data set, in lower case; each line has the names of one part."""
+
+
+def with_split(reader: Callable[..., RawImages], split: str | None) -> Callable[..., RawImages]:
+    """A reader of another split of the same data set; None for the reader itself.
+
+    Raises:
+        ConfigError: The data set has no splits.
+    """
+    if split is None:
+        return reader
+    if "split" not in inspect.signature(reader).parameters:
+        raise ConfigError(
+            "metrics=[test_error] needs a data set with test images, and dataset.reader has no splits; give "
+            "evaluation.metrics.test_error.data.source=<other labeled images> and "
+            "evaluation.metrics.test_error.data.reader.split=null, or leave the metric out."
+        )
+    return partial(reader, split=split)
 
 
 class Part(NamedTuple):

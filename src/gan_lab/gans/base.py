@@ -249,6 +249,16 @@ class AdversarialModule(LightningModule):
         """
         return None
 
+    def classifier(self, average: bool = True) -> Callable[[Tensor], Tensor] | None:
+        """A function from samples (n, ...) to class logits (n, K), in evaluation mode and without gradients.
+
+        None if no network classifies.
+
+        Args:
+            average: Use the averaged weights instead of those being trained.
+        """
+        return None
+
     def sample_inputs(self, count: int, *key: int) -> tuple[Tensor, Tensor | None]:
         """Latents (count, latent.dim) and their condition as a function of `key`, on the module's device.
 

@@ -86,6 +86,12 @@ CATALOG = (
         "the authors' CIFAR-10 code; networks of DCGAN",
     ),
     Entry(
+        "semi_supervised", "Semi-supervised GAN", "Salimans et al. (2016)", "1606.03498",
+        "gan_lab.gans.semi_supervised.SemiSupervised",
+        "the discriminator also classifies, and learns from 100 labels and images without labels; feature matching",
+        "the authors' MNIST code",
+    ),
+    Entry(
         "pacgan", "PacGAN", "Lin et al. (2018)", "1712.04086", TWO_PLAYER,
         "the discriminator scores packs of two samples",
         "the DCGAN that it is compared with",

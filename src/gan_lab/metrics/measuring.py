@@ -19,7 +19,7 @@ from torchmetrics import Metric
 from gan_lab.errors import ConfigError, DataError
 from gan_lab.files import atomic_write, open_to_append, read_text, set_aside, write_text
 from gan_lab.metrics.held_out import Translated
-from gan_lab.metrics.naming import log_name, values_by_log_key
+from gan_lab.metrics.naming import values_by_log_key
 from gan_lab.metrics.protocol import Measurement, MeasurementProtocol, read_results
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ def measure(
     found = {}
     for name, metric in metrics.items():
         with value_errors_as_config_errors(), _clock(seconds, name):
-            found[name] = values_by_log_key(log_name(name, metric), metric.compute(), count)
+            found[name] = values_by_log_key(name, metric, metric.compute(), count)
     return found
 
 
@@ -137,8 +137,10 @@ def measurements(
     found: dict[str, Measurement] = {}
     comparing = replace(protocol, **real)  # type: ignore[arg-type]
     for name, metric in metrics.items():
-        ideal = values_by_log_key(log_name(name, metric), getattr(metric, "ideal_values", dict)(), protocol.samples)
+        ideal = values_by_log_key(name, metric, getattr(metric, "ideal_values", dict)(), protocol.samples)
         common = comparing if hasattr(metric, "real_state") else protocol
+        if getattr(metric, "uses_classifier", False):
+            common = replace(protocol, samples=None, batch_norm=None)
         own = common.of_metric(name, getattr(metric, "protocol", {}))
         found |= {key: Measurement(value, ideal.get(key), own) for key, value in values[name].items()}
     return found

@@ -22,11 +22,25 @@ def log_name(name: str, metric: "Metric") -> str:
     return _OF_INCEPTION.get(name, f"{name}_inception") if extractor == "inception" else f"{name}_{extractor}"
 
 
-def values_by_log_key(name: str, values: "Tensor | Mapping[str, Tensor]", samples: int) -> dict[str, float]:
-    """Values of a metric by log key: `<name>_<samples>`, or `<name>_<value>_<samples>` for named values of several."""
+def values_by_log_key(
+    name: str, metric: "Metric", values: "Tensor | Mapping[str, Tensor]", samples: int
+) -> dict[str, float]:
+    """Values of a metric by log key: its name, the name of the value if there are several, and `count_suffix`.
+
+    Args:
+        name: Name of the metric in a config.
+        metric: The metric.
+        values: In the form of its `compute`.
+        samples: Number of generated samples.
+    """
     several = values if isinstance(values, Mapping) else {"": values}
-    named = {f"{name}_{key}" if key else name: value for key, value in several.items()}
-    return {f"{key}_{short_count(samples)}": float(value) for key, value in named.items()}
+    start, end = log_name(name, metric), count_suffix(metric, samples)
+    return {f"{start}_{key}{end}" if key else start + end: float(value) for key, value in several.items()}
+
+
+def count_suffix(metric: "Metric", samples: int) -> str:
+    """End of a metric's log keys, such as `_10k`; empty for a metric of a network, which uses no samples."""
+    return "" if getattr(metric, "uses_classifier", False) else f"_{short_count(samples)}"
 
 
 def short_count(samples: int) -> str:

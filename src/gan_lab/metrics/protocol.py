@@ -12,7 +12,7 @@ from typing import Any, get_type_hints
 from gan_lab.errors import DataError
 from gan_lab.files import read_text
 
-NOT_COMPARED = ("weights", "seed", "images_seen", "real_data", "real_source")
+NOT_COMPARED = ("weights", "seed", "images_seen", "real_data", "real_source", "label_seed")
 """Entries of a protocol that may differ between comparable values; `real_content` describes the real images."""
 
 _SAMPLES = ("samples", "weights", "seed", "images_seen", "batch_norm", "truncation", "version")

@@ -268,7 +268,8 @@ def _log_start(experiment: Experiment, start: Start | None, changed: list[str]) 
 
 
 def _uses_labels(config: DictConfig) -> bool:
-    return OmegaConf.select(config, "conditioning.num_classes") is not None
+    keys = ("conditioning.num_classes", "wrapper.discriminator.class_head")
+    return any(OmegaConf.select(config, key) is not None for key in keys)
 
 
 def _log_waiting(trainer: Trainer) -> None:
