@@ -47,7 +47,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "prepare": {"dataset": "digits", "dataset.max_images": 10, "resolutions": [4, 8]},
     "probe": {"labels_per_class": None, "validation": 10, "test": 10, "costs": [0.01], "device": "cpu"},
     "visualize": {"images": 20, "count": 2, "device": "cpu"},
-    "forget": {"concept.rule": "bright", "samples": 8, "held_out": 3, "test_samples": 4, "drop": [2], "device": "cpu"},
+    "forget": {"concept.rectangle": [0, 0, 0.5, 0.5], "samples": 8, "held_out": 3, "test_samples": 4, "drop": [2], "device": "cpu"},
     "directions": {"samples": 50, "directions": 2, "count": 2, "distances": [-1, 1], "device": "cpu"},
     "invert": {"count": 2, "steps": 2, "starts": 1, "device": "cpu"},
     "arithmetic": {"a": [0], "b": [1], "c": [2], "device": "cpu"},
