@@ -11,7 +11,12 @@ NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.py"))
 
 
 def test_there_are_notebooks() -> None:
-    assert [path.stem for path in NOTEBOOKS] == ["01_first_gan", "02_mode_collapse", "03_reading_the_numbers"]
+    assert [path.stem for path in NOTEBOOKS] == [
+        "01_first_gan",
+        "02_mode_collapse",
+        "03_reading_the_numbers",
+        "04_what_has_it_learned",
+    ]
 
 
 @pytest.mark.parametrize(
