@@ -114,7 +114,7 @@ def test_both_weights_have_the_same_latents(session: Session) -> None:
     assert first["tiles"] == other["tiles"] and first["images"] != other["images"]
 
 
-def test_sliders_move_points_by_deviations(session: Session) -> None:
+def test_sliders_shift_points_by_deviations(session: Session) -> None:
     tiles, found = samples(session)["tiles"], session.directions
     assert found is not None
     answer = asked(session, "show", tiles=tiles, view=view(session, {1: -1.5}))
@@ -234,8 +234,8 @@ def test_directions_of_a_file_and_of_another_space(run: Path, session: Session, 
     file = str(made.folder / "directions.safetensors")
     found = open_session(run, **(OPTIONS | {"directions": file}))
     assert found.directions is not None and len(found.directions.vectors) == 2
-    told = asked(found, "facts")
-    assert told["method"] == "directions.safetensors" and told["directions"] == 2 and len(told["classes"]) == 10
+    known = asked(found, "facts")
+    assert known["method"] == "directions.safetensors" and known["directions"] == 2 and len(known["classes"]) == 10
     answer = asked(found, "show", tiles=samples(session)["tiles"], view=view(found, {0: 1.0}))
     assert answer["command"] is None
 

@@ -147,7 +147,7 @@ def test_boxes_and_forgotten_maps(page: Browser) -> None:
     page.wait("document.querySelectorAll('.box').length === 0")
 
 
-def test_inversion_and_an_upload_that_is_no_image(page: Browser, run: Path, tmp_path: Path) -> None:
+def test_inversion_and_an_upload_that_is_not_an_image(page: Browser, run: Path, tmp_path: Path) -> None:
     (image,) = gan_lab.load(run, device="cpu").sample(1, seed=5, condition=[1])
     to_image(to_uint8(image)).save(tmp_path / "digit.png")
     (tmp_path / "text.png").write_text("no image")

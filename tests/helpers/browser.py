@@ -54,13 +54,13 @@ class Browser:
     def drag(self, selector: str, start: tuple[int, int], end: tuple[int, int]) -> None:
         """Drag from one offset to another, in pixels from the middle of an element."""
         origin = {_ELEMENT: self.find(selector)}
-        moves: list[dict[str, Any]] = [
+        pointer: list[dict[str, Any]] = [
             {"type": "pointerMove", "origin": origin, "x": start[0], "y": start[1]},
             {"type": "pointerDown", "button": 0},
             {"type": "pointerMove", "origin": origin, "x": end[0], "y": end[1], "duration": 50},
             {"type": "pointerUp", "button": 0},
         ]
-        _call(f"{self.address}/actions", {"actions": [{"type": "pointer", "id": "mouse", "actions": moves}]})
+        _call(f"{self.address}/actions", {"actions": [{"type": "pointer", "id": "mouse", "actions": pointer}]})
 
     def resize(self, width: int, height: int) -> None:
         _call(f"{self.address}/window/rect", {"width": width, "height": height})

@@ -14,7 +14,7 @@ from gan_lab.data.decode import Decoder
 from gan_lab.data.pixels import to_unit_range
 from gan_lab.data.raw import RawImages
 from gan_lab.errors import ConfigError, DataError
-from gan_lab.explorer.requests import Request, mapping, number, numbers, texts, whole, whole_numbers
+from gan_lab.explorer.requests import Request, integer, integers, mapping, number, numbers, texts
 from gan_lab.explorer.session import DIRECTIONS, SAMPLES, Session, View
 from gan_lab.explorer.tiles import Tiles, image_texts, read_tiles
 from gan_lab.sampling.inverting import search
@@ -55,7 +55,7 @@ def facts(session: Session, request: Request) -> Answer:
 def sample(session: Session, request: Request) -> Answer:
     """Samples of a seed, those of `gan-lab sample`; with the same seed both weights have the same latents."""
     view = _view(session, request)
-    count, seed, label = whole(request, "count", 1, MOST), _seed(request), _label(session, request)
+    count, seed, label = integer(request, "count", 1, MOST), _seed(request), _label(session, request)
     truncation = None if request.get("truncation") is None else number(request, "truncation", 0, 10)
     points, condition = session.space(view.weights, truncation).draw(count, seed, label)
     settings: Answer = {"count": count, "seed": seed} | _label_key(session, label)
@@ -77,7 +77,7 @@ def walk(session: Session, request: Request) -> Answer:
     view, tiles = _view(session, request), _tiles(session, request, "tiles")
     if len(tiles.points) != 2:
         raise ConfigError("A walk needs two pinned samples.")
-    times = torch.linspace(0, 1, whole(request, "steps", 2, 32))
+    times = torch.linspace(0, 1, integer(request, "steps", 2, 32))
     points = torch.lerp(tiles.points[0], tiles.points[1], times[:, None])
     condition = None if tiles.condition is None else tiles.condition[(times >= 0.5).long()]
     return _shown(session, Tiles(points, condition), view)
@@ -96,7 +96,7 @@ def combine(session: Session, request: Request) -> Answer:
     command = None
     if request.get("numbers") is not None and session.loaded.condition.num_generators is None:
         given = mapping(request, "numbers")
-        chosen = {key: whole_numbers(given, key, 0, MOST - 1, MOST) for key in "abc"}
+        chosen = {key: integers(given, key, 0, MOST - 1, MOST) for key in "abc"}
         settings = chosen | {"seed": seed} | _label_key(session, label) | {"weights": view.weights}
         command = _command(session, "arithmetic", settings)
     return _shown(session, Tiles(points, condition), view) | {"command": command}
@@ -105,8 +105,8 @@ def combine(session: Session, request: Request) -> Answer:
 def forget(session: Session, request: Request) -> Answer:
     """Maps by weight in a regression that separates the boxed parts of tiles from the others.
 
-    The boxes are [number of the tile, left, top, right, bottom] in pixels. The last quarter of the boxed tiles, with all
-    tiles from the first of them on, is held out. `seed` is given if the tiles are its samples, for the command.
+    The boxes are [number of the tile, left, top, right, bottom] in pixels. The last quarter of the boxed tiles, with
+    all tiles from the first of them on, is held out. `seed` is given if the tiles are its samples, for the command.
     """
     view, tiles = _view(session, request), _tiles(session, request, "tiles")
     boxes = _boxes(session, request, len(tiles.points))
@@ -177,7 +177,7 @@ def _view(session: Session, request: Request) -> View:
     count = 0 if session.directions is None else len(session.directions.vectors)
     amounts = torch.tensor(numbers(given, "amounts", count, -20, 20))
     maps = 0 if session.layer is None else session.layer.channels
-    return View(weights, amounts, whole_numbers(given, "dropped", 0, maps - 1, maps))
+    return View(weights, amounts, integers(given, "dropped", 0, maps - 1, maps))
 
 
 def _tiles(session: Session, request: Request, key: str) -> Tiles:
@@ -190,7 +190,7 @@ def _tiles(session: Session, request: Request, key: str) -> Tiles:
 
 
 def _seed(request: Request) -> int:
-    return whole(request, "seed", -_LARGEST_SEED, _LARGEST_SEED)
+    return integer(request, "seed", -_LARGEST_SEED, _LARGEST_SEED)
 
 
 def _label(session: Session, request: Request) -> int | None:
@@ -198,7 +198,7 @@ def _label(session: Session, request: Request) -> int | None:
         return None
     if session.choices is None:
         raise ConfigError("This generator has no classes.")
-    return whole(request, "label", 0, len(session.choices) - 1)
+    return integer(request, "label", 0, len(session.choices) - 1)
 
 
 def _label_key(session: Session, label: int | None) -> Answer:
@@ -224,7 +224,7 @@ def _uploaded(session: Session, request: Request) -> Tensor:
     """The image in [-1, 1] at the size of the samples.
 
     Raises:
-        UserError: It is no image, or too large.
+        UserError: It is not an image, or too large.
     """
     text = request.get("image")
     try:
@@ -247,7 +247,7 @@ def _name(request: Request) -> str:
 
 
 def _command_of_directions(session: Session, view: View) -> str | None:
-    """The command that draws the directions of the sliders; None if none is moved, or they are from a file."""
+    """The command that draws the directions of the sliders; None if all are at zero, or they are from a file."""
     if not view.amounts.any() or session.method not in ("pca", "sefa"):
         return None
     settings = {"method": session.method, "samples": SAMPLES, "directions": DIRECTIONS, "seed": session.seed}

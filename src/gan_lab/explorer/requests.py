@@ -9,7 +9,7 @@ from gan_lab.errors import ConfigError
 Request = Mapping[str, Any]
 
 
-def whole(request: Request, key: str, low: int, high: int) -> int:
+def integer(request: Request, key: str, low: int, high: int) -> int:
     """A whole number from `low` to `high`.
 
     Raises:
@@ -47,7 +47,7 @@ def numbers(request: Request, key: str, count: int, low: float, high: float) -> 
     return [float(value) for value in values]
 
 
-def whole_numbers(request: Request, key: str, low: int, high: int, most: int) -> list[int]:
+def integers(request: Request, key: str, low: int, high: int, most: int) -> list[int]:
     """A list of at most `most` different whole numbers from `low` to `high`.
 
     Raises:

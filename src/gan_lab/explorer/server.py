@@ -78,7 +78,7 @@ class ExplorerServer(ThreadingHTTPServer):
         self.server_name, self.server_port = self.host, self.server_address[1]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that closed its connection is no error."""
+        """A browser that closed its connection is not an error."""
         log.debug("A connection ended early.", exc_info=True)
 
 

@@ -90,13 +90,13 @@ class Session:
         return space if truncation is None else Space(space.loaded.adjusted(truncation), space.name)
 
     def edited(self, points: Tensor, view: View) -> Tensor:
-        """The points (n, dim), moved along the directions and into the support of the prior."""
+        """The points (n, dim), shifted along the directions and into the support of the prior."""
         if self.directions is not None:
             points = points + (view.amounts * self.directions.deviations) @ self.directions.vectors
         return self.spaces[view.weights].inside(points)
 
     def images(self, points: Tensor, condition: Tensor | None, view: View) -> Tensor:
-        """Samples (n, C, H, W) on the CPU, without the dropped maps; the points are not moved."""
+        """Samples (n, C, H, W) on the CPU, without the dropped maps; the points are not shifted."""
         layer = None if self.layer is None or not view.dropped else self.layer.number
         change = without_maps(torch.tensor(view.dropped, dtype=torch.int64))
 
@@ -147,7 +147,7 @@ def open_session(
         allow_targets: See `load`.
 
     Raises:
-        UserError: The run, a value or the file cannot be used, or the samples are no images.
+        UserError: The run, a value or the file cannot be used, or the samples are points.
     """
     spaces = {weights: space_named(space, load(run, weights, device, allow_targets))}
     other = "raw" if weights == "ema" else "ema"
