@@ -27,7 +27,7 @@ def test_values_out_of_range_are_refused(value: float) -> None:
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: LatentPrior(0), "latent.dim=0 .* at least 1"),
+        (lambda: LatentPrior(-1), "latent.dim=-1 .* at least 0"),
         (lambda: LatentPrior(2, "uniform", NAN), "latent.bound=nan .* greater than 0"),
         (lambda: Averaging(half_life_images=INF), "averaging.half_life_images=inf .* at least 0 and finite"),
         (lambda: Averaging(rampup=0.0), "averaging.rampup=0.0 .* or null for no limit"),

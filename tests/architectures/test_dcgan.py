@@ -78,3 +78,17 @@ def test_formulas_of_both_networks() -> None:
     # The last linear layer equals a 4x4 convolution without padding.
     logits = F.conv2d(torch.where(h > 0, h, 0.2 * h), discriminator.output.weight.view(1, 8, 4, 4))
     torch.testing.assert_close(discriminator(images), logits.view(2))
+
+
+def test_two_convolutions_at_each_resolution() -> None:
+    """The authors' ImageNet networks, whose arrays have these numbers of values."""
+    with torch.device("meta"):
+        options = {"kernel": 3, "convolutions": 2, "init": "default"}
+        discriminator = DCGANDiscriminator(3, 32, 128, **options)
+        generator = DCGANGenerator(256, 3, 32, 128, unit_norm=True, **options)
+    assert (count(generator), count(discriminator)) == (6_690_688, 4_586_112)
+    assert generator(torch.empty(2, 256, device="meta")).shape == (2, 3, 32, 32)
+    with pytest.raises(ValueError, match=r"architecture.generator.kernel=4 is not allowed: it must be 3 or 5 with 2"):
+        DCGANGenerator(5, 3, 16, 4, convolutions=2)
+    with pytest.raises(ValueError, match=r"architecture.discriminator.convolutions=3 is not allowed: it must be 1 or"):
+        DCGANDiscriminator(3, 16, 4, convolutions=3)

@@ -566,7 +566,7 @@ CONDITIONINGS = [file for file in sorted((CONF / "conditioning").glob("*.yaml"))
 SLOTS = {
     f"wrapper.{player}.{slot}"
     for player, slots in {
-        "discriminator": ("packing", "minibatch", "synchronized_batch_norm", "spectral_norm"),
+        "discriminator": ("class_head", "packing", "minibatch", "synchronized_batch_norm", "spectral_norm"),
         "generator": ("synchronized_batch_norm", "virtual_batch_norm", "spectral_norm"),
     }.items()
     for slot in slots
@@ -579,7 +579,8 @@ def check_node(node: dict[str, Any]) -> None:
     cls = getattr(importlib.import_module(module), name)
     assert set(node) - {"_target_"} == set(inspect.signature(cls).parameters)
     values = {"${latent.dim}": 7, "${latent.distribution}": "normal", "${latent.bound}": 1.0}
-    values |= dict.fromkeys(("${conditioning.num_classes}", "${oc.select:conditioning.num_classes,null}"), 3)
+    of_classes = ("${conditioning.num_classes}", "${oc.select:conditioning.num_classes,null}")
+    values |= dict.fromkeys((*of_classes, "${oc.select:dataset.num_classes,null}"), 3)
     values["${conditioning.generators}"] = values["${oc.select:dataset.source_channels,null}"] = 3
     values["${conditioning._target_}"] = "gan_lab.gans.conditions.Labels"
     cls(**{key: values.get(value, value) for key, value in node.items() if key != "_target_"})
@@ -615,6 +616,6 @@ def test_conditioning_configs(file: Path) -> None:
 
 
 def test_there_are_configs() -> None:
-    assert len(WRAPPERS) == 8
+    assert len(WRAPPERS) == 9
     names = {"none", "concat", "projection", "shared_embedding", "mapping", "auxiliary_classifier", *WITHOUT_LABELS}
     assert {file.stem for file in CONDITIONINGS} == names

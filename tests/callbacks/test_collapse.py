@@ -181,7 +181,7 @@ def test_every_model_is_checked(model: str, tmp_path: Path) -> None:
     settings = (
         f"model={model}",
         *small_data(model),
-        "dataset.max_images=32",
+        "dataset.max_images=400",
         "budget.images=16",
         f"run.dir={tmp_path}",
     )

@@ -25,7 +25,7 @@ MEASURED = "dataset=ring architecture=mlp metrics=points evaluation."
 
 CONFIG = {
     # Unknown names
-    "model=foo": "model=foo is not known: choose from acgan, bgan, biggan, ",
+    "model=foo": "model=foo is not known: choose from acgan, bgan, bigan, ",
     "regularizer=[foo]": "regularizer=foo is not known: choose from .*r1, r1_by_resolution, r1_lazy, r1_r2, r2",
     "model=dcgn": "model=dcgn is not known: did you mean dcgan",
     "experiment=ring/d2gn": "experiment=ring/d2gn is not known: did you mean ring/d2gan",

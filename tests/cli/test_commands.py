@@ -233,7 +233,8 @@ def test_completion(command: Command, monkeypatch: pytest.MonkeyPatch, shell: st
         return query(command, monkeypatch, line, shell)
 
     assert ask("gan-lab ") == list(COMMANDS)
-    assert ask("gan-lab tr") == ["train"]
+    assert ask("gan-lab tr") == ["train", "translate"]
+    assert ask("gan-lab trai") == ["train"]
     assert ask("gan-lab  train") == ["train"]
     assert ask("gan-lab train model=") == [f"model={file.stem}" for file in sorted(CONF.glob("model/*.yaml"))]
     assert ask("/some/where-else/gan-lab train model=dcgan n_cri") == ["n_critic="]
@@ -262,7 +263,7 @@ def test_completion_in_bash() -> None:
         'eval "$(gan-lab -sc install=bash)"\n'
         "press_tab() { COMP_LINE=$1; COMP_POINT=${#1}; COMP_CWORD=$2; COMPREPLY=(); "
         'hydra_bash_completion 2> /dev/null; echo "${COMPREPLY[@]}"; }\n'
-        'complete -p gan-lab\npress_tab "gan-lab tra" 1\npress_tab "gan-lab train model=wgan_" 2\n'
+        'complete -p gan-lab\npress_tab "gan-lab trai" 1\npress_tab "gan-lab train model=wgan_" 2\n'
     )
     path = f"{Path(PROGRAM or '').parent}{os.pathsep}{os.environ['PATH']}"
     out = subprocess.run(

@@ -61,7 +61,7 @@ COMMANDS = {
     "visualize": ("run=run", "images=20", "count=2"),
     "forget": (
         "run=run",
-        "concept.rule=bright",
+        "concept.rectangle=[0,0,0.5,0.5]",
         "samples=8",
         "held_out=3",
         "test_samples=4",

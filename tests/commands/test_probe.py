@@ -1,5 +1,6 @@
 """Linear probes of a discriminator by the command, on a run after two batches."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,8 +9,11 @@ import torch
 
 import gan_lab
 from gan_lab.analysis.probing import draw_labeled, pooled_activations, principal_components, split_rows
+from gan_lab.config.build import build_network
 from gan_lab.config.compose import compose
+from gan_lab.config.schema import CONF
 from gan_lab.errors import ConfigError
+from gan_lab.layers.activations import activation_shapes
 from gan_lab.layers.batch_statistics import with_population_statistics
 from gan_lab.runs.findings import read_finding
 from gan_lab.training.fit import fit
@@ -85,6 +89,28 @@ def test_equal_numbers_of_each_class_from_the_given_rows() -> None:
     assert torch.equal(labels[first].bincount(), torch.tensor([3, 3, 3, 3]))
     assert set(first.tolist()) <= set(train.tolist()) and not torch.equal(first, second)
     assert torch.equal(draw_labeled(labels, train, None, 4, 0), train)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "features", "labels", "draws"),
+    [("dcgan_probe_cifar10", 28_672, None, 3), ("dcgan_probe_svhn", 7_168, 100, 100)],
+)
+def test_experiments_of_the_paper(experiment: str, features: int, labels: int | None, draws: int) -> None:
+    """Their networks have as many features as the paper states, and the commands in their headers are correct."""
+    cfg = compose(f"experiment={experiment}")
+    size = cfg.dataset.resolution
+    discriminator = build_network(cfg, "discriminator").eval()
+    shapes = activation_shapes(discriminator.features, torch.zeros(1, 3, size, size))
+    assert sum(shape.channels * min(shape.height, 4) * min(shape.width, 4) for shape in shapes) == features
+    header = (CONF / "experiment" / f"{experiment}.yaml").read_text().split("# Length:")[0]
+    text = " ".join(line.lstrip("#").strip() for line in header.splitlines())
+    found = re.findall(r"gan-lab probe ((?:[\w.]+=\S+ ?)+)", text)
+    assert len(found) == 2
+    for overrides in found:
+        probed = compose(*overrides.split(), command="probe")
+        chosen = (probed.labels_per_class, probed.draws, probed.validation, probed.pool, probed.layers)
+        assert chosen == (labels, draws, 10_000, 4, None)
+        assert {1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2} < set(probed.costs)
 
 
 def test_maps_are_pooled_by_their_maximum() -> None:

@@ -194,7 +194,7 @@ def test_the_box_filter_is_a_mean():
     with pytest.raises(
         ConfigError, match=r"dataset.filter=none is not known; choose one of lanczos, bicubic, box, nearest"
     ):
-        Decoder(3, 32, filter="nearest")
+        Decoder(3, 32, filter="none")
 
 
 def read_raw(image: Image.Image):

@@ -1,6 +1,6 @@
 """Import of the DCGAN authors' arrays: equal to forward passes that are written from Theano's definitions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,23 +35,35 @@ def write(folder: Path, generator: list[Tensor], discriminator: list[Tensor]) ->
     return folder
 
 
-def convolution(x: Tensor, kernel: Tensor) -> Tensor:
-    """Convolution of stride 2 with padding 2, with kernels (outputs, inputs, 5, 5), by its definition."""
-    padded = torch.nn.functional.pad(x, (2, 2, 2, 2))
-    size = x.shape[-1] // 2
+IMAGENET_GENERATOR = [
+    (LATENT, 128), (128,), (128,), (8, 8, 3, 3), (8,), (8,), (8, 4, 3, 3), (4,), (4,), (4, 4, 3, 3), (4,), (4,),
+    (4, 3, 3, 3),
+]  # fmt: skip
+"""For 16 pixels, with two layers at each resolution."""
+IMAGENET_DISCRIMINATOR = [
+    (4, 3, 3, 3), (4, 4, 3, 3), (4,), (4,), (8, 4, 3, 3), (8,), (8,), (8, 8, 3, 3), (8,), (8,), (128, 1),
+]  # fmt: skip
+
+
+def convolution(x: Tensor, kernel: Tensor, stride: int = 2) -> Tensor:
+    """Convolution with the half of the kernel as padding, with kernels (outputs, inputs, k, k), by its definition."""
+    half = kernel.shape[-1] // 2
+    padded = torch.nn.functional.pad(x, [half] * 4)
+    size = x.shape[-1] // stride
     out = x.new_zeros(len(x), len(kernel), size, size)
-    for i in range(5):
-        for j in range(5):
-            part = padded[:, :, 4 - i : 4 - i + 2 * size : 2, 4 - j : 4 - j + 2 * size : 2]
+    for i in range(kernel.shape[-1]):
+        for j in range(kernel.shape[-1]):
+            top, left = 2 * half - i, 2 * half - j
+            part = padded[:, :, top : top + stride * size : stride, left : left + stride * size : stride]
             out = out + torch.einsum("nchw,oc->nohw", part, kernel[:, :, i, j])
     return out
 
 
-def deconvolution(x: Tensor, kernel: Tensor) -> Tensor:
-    """The gradient of `convolution` in its input, with kernels (inputs, outputs, 5, 5)."""
-    size = 2 * x.shape[-1]
+def deconvolution(x: Tensor, kernel: Tensor, stride: int = 2) -> Tensor:
+    """The gradient of `convolution` in its input, with kernels (inputs, outputs, k, k)."""
+    size = stride * x.shape[-1]
     zeros = torch.zeros(len(x), kernel.shape[1], size, size, requires_grad=True)
-    (found,) = torch.autograd.grad(convolution(zeros, kernel), zeros, x)
+    (found,) = torch.autograd.grad(convolution(zeros, kernel, stride), zeros, x)
     return found
 
 
@@ -62,35 +74,47 @@ def normalized(x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
     return (x - mean) / (var + 1e-8).sqrt() * gain.view(-1, *ones) + shift.view(-1, *ones)
 
 
-def generated(t: list[Tensor], z: Tensor) -> Tensor:
+def generated(t: list[Tensor], z: Tensor, strides: Sequence[int]) -> Tensor:
     x = torch.relu(normalized(z @ t[0], t[1], t[2])).view(len(z), -1, 4, 4)
-    for k in (3, 6):
-        x = torch.relu(normalized(deconvolution(x, t[k]), t[k + 1], t[k + 2]))
-    return torch.tanh(deconvolution(x, t[9]))
+    for k, stride in enumerate(strides[:-1], 1):
+        x = torch.relu(normalized(deconvolution(x, t[3 * k], stride), t[3 * k + 1], t[3 * k + 2]))
+    return torch.tanh(deconvolution(x, t[-1], strides[-1]))
 
 
-def scored(t: list[Tensor], x: Tensor) -> Tensor:
-    x = torch.nn.functional.leaky_relu(convolution(x, t[0]), 0.2)
-    for k in (1, 4):
-        x = torch.nn.functional.leaky_relu(normalized(convolution(x, t[k]), t[k + 1], t[k + 2]), 0.2)
-    return (x.flatten(1) @ t[7])[:, 0]
+def scored(t: list[Tensor], x: Tensor, strides: Sequence[int]) -> Tensor:
+    x = torch.nn.functional.leaky_relu(convolution(x, t[0], strides[0]), 0.2)
+    for k, stride in enumerate(strides[1:]):
+        x = convolution(x, t[3 * k + 1], stride)
+        x = torch.nn.functional.leaky_relu(normalized(x, t[3 * k + 2], t[3 * k + 3]), 0.2)
+    return (x.flatten(1) @ t[-1])[:, 0]
 
 
-def test_both_networks_equal_the_published_ones(tmp_path: Path) -> None:
-    generator, discriminator = arrays(GENERATOR, 0), arrays(DISCRIMINATOR, 1)
-    folder = write(tmp_path / "svhn", generator, discriminator)
+@pytest.mark.parametrize(
+    ("shapes", "strides", "resolution"),
+    [
+        ((GENERATOR, DISCRIMINATOR), (2, 2, 2), 32),
+        ((IMAGENET_GENERATOR, IMAGENET_DISCRIMINATOR), (1, 2, 1, 2), 16),
+    ],
+    ids=["svhn", "imagenet"],
+)
+def test_both_networks_equal_the_published_ones(
+    shapes: tuple[list[tuple[int, ...]], list[tuple[int, ...]]], strides: tuple[int, ...], resolution: int,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    generator, discriminator = arrays(shapes[0], 0), arrays(shapes[1], 1)
+    folder = write(tmp_path / "arrays", generator, discriminator)
     file = gan_lab.import_weights(folder, out=tmp_path / "x.safetensors").file
     loaded = gan_lab.load(file, device="cpu")
     latents, _ = loaded.draw(16)
-    expected = generated(generator, latents)
+    expected = generated(generator, latents, strides[::-1])
     assert 0.1 < expected.std() < 0.9
     found = loaded.adjusted(batch_norm="batch").generate(latents)
     torch.testing.assert_close(found, expected, rtol=0, atol=2e-4)
-    images = torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(5)) * 2 - 1
+    images = torch.rand(8, 3, resolution, resolution, generator=torch.Generator().manual_seed(5)) * 2 - 1
     ours = discriminator_of(file).train()  # the files have no statistics
-    torch.testing.assert_close(ours(images), scored(discriminator, images), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(ours(images), scored(discriminator, images, strides), rtol=1e-3, atol=1e-3)
     card, _ = read_card(file)
-    assert card["source"]["license"] == "MIT" and len(card["source"]["sha256"]) == 18
+    assert card["source"]["license"] == "MIT" and len(card["source"]["sha256"]) == len(generator) + len(discriminator)
 
 
 def test_statistics_are_those_of_samples(tmp_path: Path) -> None:
@@ -106,8 +130,12 @@ def test_statistics_are_those_of_samples(tmp_path: Path) -> None:
     ("change", "sentence"),
     {
         "another kernel size": (
+            lambda f: np.save(f / "200_gen_params.jl_10.npy", np.ones((2, 3, 7, 7))),
+            "kernels of 7x7",
+        ),
+        "an odd number of layers in pairs": (
             lambda f: np.save(f / "200_gen_params.jl_10.npy", np.ones((2, 3, 3, 3))),
-            "kernels of 3x3",
+            "3 layers of 3x3 kernels, which must be pairs",
         ),
         "missing": (lambda f: (f / "200_gen_params.jl_05.npy").unlink(), "06.npy is not number 5 of the arrays"),
         "surplus": (lambda f: np.save(f / "200_gen_params.jl_11.npy", np.ones(2)), "svhn"),

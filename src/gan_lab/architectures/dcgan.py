@@ -1,6 +1,6 @@
 """DCGAN: networks of strided convolutions (Radford et al., 2016)."""
 
-from itertools import pairwise
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -35,7 +35,9 @@ class DCGANGenerator(nn.Module):
         init_scale: Scale of the initial weights.
         max_width: Maximum number of channels of a layer. It limits the 4x4 layer of images above 64 pixels, but not
             images of 64 pixels with a width up to 128, as in the paper.
-        kernel: Kernel size, 4 or 5.
+        kernel: Kernel size: 3, 4 or 5.
+        convolutions: Layers at each resolution: 1, or 2 for another one of stride 1 after each that doubles the
+            resolution, as in the authors' ImageNet networks, which needs an odd kernel.
         unit_norm: The first norm has statistics, gain and shift of each unit of the linear layer, as in the authors'
             code; otherwise of each channel.
 
@@ -58,21 +60,24 @@ class DCGANGenerator(nn.Module):
         max_width: int = 1024,
         kernel: int = 4,
         unit_norm: bool = False,
+        convolutions: int = 1,
     ) -> None:
         super().__init__()
-        _require_kernel("generator", kernel)
-        widths = _widths(resolution, width, max_width)[::-1]  # at 4, 8, ..., resolution / 2
+        _require_kernel("generator", kernel, convolutions)
+        widths = _widths(resolution, width, max_width)  # at resolution / 2, ..., 4
         bias = norm == "none"
-        self.project = nn.Linear(latent_dim, 4 * 4 * widths[0], bias=bias)
+        self.project = nn.Linear(latent_dim, 4 * 4 * widths[-1], bias=bias)
         self.unit_norm = unit_norm
-        units, dims = (4 * 4 * widths[0], 0) if unit_norm else (widths[0], 2)
+        units, dims = (4 * 4 * widths[-1], 0) if unit_norm else (widths[-1], 2)
         self.project_norm = normalization(norm, units, dims)
-        padding, added = (kernel - 1) // 2, kernel % 2
-        self.convs = nn.ModuleList(
-            nn.ConvTranspose2d(i, o, kernel, 2, padding, added, bias=bias) for i, o in pairwise(widths)
-        )
-        self.norms = nn.ModuleList(normalization(norm, o, 2) for o in widths[1:])
-        self.output = nn.ConvTranspose2d(widths[-1], channels, kernel, 2, padding, added, bias=bias)
+        padding = (kernel - 1) // 2
+        *hidden, output = [
+            nn.ConvTranspose2d(i, o, kernel, stride, padding, (stride - 1) * (kernel % 2), bias=bias)
+            for o, i, stride in _convolutions(channels, widths, convolutions)[::-1]
+        ]
+        self.convs = nn.ModuleList(hidden)
+        self.norms = nn.ModuleList(normalization(norm, conv.out_channels, 2) for conv in hidden)
+        self.output = output
         initialize(self, init, init_scale)
         use_channels_last(self)
 
@@ -85,7 +90,7 @@ class DCGANGenerator(nn.Module):
         x = x.unflatten(1, (4, 4, -1)).permute(0, 3, 1, 2)  # (n, c, 4, 4)
         x = F.relu(x if self.unit_norm else self.project_norm(x))
         for conv, norm in zip(self.convs, self.norms, strict=True):
-            x = F.relu(norm(conv(x)))  # (n, c / 2, 2 h, 2 w)
+            x = F.relu(norm(conv(x)))  # (n, c / 2, 2 h, 2 w); with 2 convolutions, by turns one of both
         return torch.tanh(self.output(x))  # (n, channels, resolution, resolution)
 
 
@@ -103,7 +108,9 @@ class DCGANDiscriminator(Discriminator):
         init: Scheme of the initial weights, see `initialize`.
         init_scale: Scale of the initial weights.
         max_width: Maximum number of channels of a layer, as in the generator.
-        kernel: Kernel size, 4 or 5.
+        kernel: Kernel size: 3, 4 or 5.
+        convolutions: Layers at each resolution: 1, or 2 for another one of stride 1 before each that halves the
+            resolution, as in the authors' ImageNet networks, which needs an odd kernel.
 
     Raises:
         ValueError: The resolution or an option is not allowed.
@@ -119,16 +126,20 @@ class DCGANDiscriminator(Discriminator):
         init_scale: float = 0.02,
         max_width: int = 1024,
         kernel: int = 4,
+        convolutions: int = 1,
     ) -> None:
         super().__init__()
-        _require_kernel("discriminator", kernel)
+        _require_kernel("discriminator", kernel, convolutions)
         require_norm(norm)  # at 8 pixels no norm is built that would check it
         widths = _widths(resolution, width, max_width)  # at resolution / 2, ..., 4
         bias = norm == "none"
         padding = (kernel - 1) // 2
-        self.input = nn.Conv2d(channels, widths[0], kernel, 2, padding, bias=bias)
-        self.convs = nn.ModuleList(nn.Conv2d(i, o, kernel, 2, padding, bias=bias) for i, o in pairwise(widths))
-        self.norms = nn.ModuleList(normalization(norm, o, 2) for o in widths[1:])
+        self.input, *hidden = [
+            nn.Conv2d(i, o, kernel, stride, padding, bias=bias)
+            for i, o, stride in _convolutions(channels, widths, convolutions)
+        ]
+        self.convs = nn.ModuleList(hidden)
+        self.norms = nn.ModuleList(normalization(norm, conv.out_channels, 2) for conv in hidden)
         # Equivalent to a 4x4 convolution without padding on 4x4 features.
         self.output = nn.Linear(4 * 4 * widths[-1], 1, bias=bias)
         initialize(self, init, init_scale)
@@ -136,9 +147,9 @@ class DCGANDiscriminator(Discriminator):
 
     def features(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Last hidden layer (n, 16 c) of images (n, channels, resolution, resolution) in [-1, 1]."""
-        x = F.leaky_relu(self.input(x), SLOPE)  # (n, width, resolution / 2, resolution / 2)
+        x = F.leaky_relu(self.input(x), SLOPE)  # (n, width, resolution / 2, resolution / 2), or not halved
         for conv, norm in zip(self.convs, self.norms, strict=True):
-            x = F.leaky_relu(norm(conv(x)), SLOPE)  # (n, 2 c, h / 2, w / 2)
+            x = F.leaky_relu(norm(conv(x)), SLOPE)  # (n, 2 c, h / 2, w / 2); with 2 convolutions, by turns one of both
         return x.flatten(1)  # (n, 16 c)
 
     def layers_from_image(self) -> list[Layer]:
@@ -146,8 +157,11 @@ class DCGANDiscriminator(Discriminator):
         return [(self.input,), *zip(self.convs, self.norms, strict=True)]
 
 
-def _require_kernel(network: str, kernel: int) -> None:
-    require_range(f"architecture.{network}.kernel", kernel, kernel in (4, 5), "4 or 5")
+def _require_kernel(network: str, kernel: int, convolutions: int) -> None:
+    require_range(f"architecture.{network}.convolutions", convolutions, convolutions in (1, 2), "1 or 2")
+    allowed = (3, 4, 5) if convolutions == 1 else (3, 5)
+    text = "3, 4 or 5" if convolutions == 1 else "3 or 5 with 2 convolutions at each resolution"
+    require_range(f"architecture.{network}.kernel", kernel, kernel in allowed, text)
 
 
 def _widths(resolution: int | None, width: int, max_width: int) -> list[int]:
@@ -155,3 +169,9 @@ def _widths(resolution: int | None, width: int, max_width: int) -> list[int]:
     resolution = require_power_of_two("dcgan", resolution, 8, 1024)
     levels = (resolution // 4).bit_length() - 1
     return [min(width * 2**level, max_width) for level in range(levels)]
+
+
+def _convolutions(channels: int, widths: Sequence[int], number: int) -> list[tuple[int, int, int]]:
+    """Inputs, outputs and stride of the discriminator's convolutions, those of the generator from its end."""
+    outputs = [width for width in widths for _ in range(number)]
+    return list(zip([channels, *outputs], outputs, [*[1] * (number - 1), 2] * len(widths), strict=False))

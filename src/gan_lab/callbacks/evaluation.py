@@ -340,9 +340,11 @@ class _Best:
         count = count_suffix(metrics[name], samples) if name else ""
         if not (self.key.startswith("eval/") and name and self.key.endswith(count)):
             names = " or ".join(log_name(name, metric) for name, metric in metrics.items())
+            counts = " or ".join(sorted({count_suffix(each, samples) for each in metrics.values()} - {""}))
+            ending = f", and {counts} at the end" if counts else ""
             raise ConfigError(
                 f"evaluation.best={self.key} is not measured: it must be eval/ or eval/raw/, then {names}, then the "
-                f"name of the value if a metric has several, and {count} at the end."
+                f"name of the value if a metric has several{ending}."
             )
 
     @property

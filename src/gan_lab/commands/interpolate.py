@@ -59,10 +59,10 @@ class Animation:
 
     def __str__(self) -> str:
         largest = self.largest_step
-        steps = "" if largest is None else f". Largest step of a sample: {largest:.1f} times its mean step"
+        steps = "" if largest is None else f", largest step of a sample {largest:.1f} times its mean step"
         return (
             f"{self.frames} frames of {self.count} samples of {self.checkpoint} after {self.images_seen:,} images, "
-            f"{self.weights} weights: {self.file}{steps}"
+            f"{self.weights} weights{steps}: {self.file}"
         )
 
 

@@ -205,13 +205,12 @@ def _of_network(
         inputs = ((each,) for each in progress(batches(torch.cat([split.train, split.validation])), "statistics"))
         network = with_population_statistics(network, inputs)
     features = features_of(network)
-    parts = [
-        pooled_activations(features, each, cfg.pool, numbers)
-        for each in progress(batches(used), f"features, {name}", -(-len(used) // cfg.batch_size))
-    ]
-    sizes = [each.shape[1] for each in parts[0]]
+    sizes = [each.shape[1] for each in pooled_activations(features, next(batches(used)), cfg.pool, numbers)]
     dtype = torch.float16 if len(used) * sum(sizes) > MOST_IN_FLOAT32 else torch.float32
-    matrix = torch.cat([torch.cat(each, 1).to("cpu", dtype) for each in parts])
+    matrix = torch.empty(len(used), sum(sizes), dtype=dtype)
+    parts = progress(batches(used), f"features, {name}", -(-len(used) // cfg.batch_size))
+    for rows, part in zip(matrix.split(cfg.batch_size), parts, strict=True):
+        rows.copy_(torch.cat(pooled_activations(features, part, cfg.pool, numbers), 1))
     found: dict[str, Callable[[Tensor], Tensor]] = {}
     if len(numbers) > 1:
         found[f"{name}, layers {', '.join(map(str, numbers))}"] = partial(_columns, matrix, used, slice(None))

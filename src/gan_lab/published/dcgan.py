@@ -14,7 +14,8 @@ from gan_lab.published.base import Converted, Network, Source, plain_latents
 
 FORMAT, URL, LICENSE = "dcgan_theano", "https://github.com/Newmu/dcgan_code", "MIT"
 ARCHITECTURES = "gan_lab.architectures.dcgan"
-KERNELS = (4, 5)
+CONVOLUTIONS = {3: 2, 4: 1, 5: 1}
+"""Layers at each resolution by kernel size: the ImageNet networks have two of 3x3, the others one of 5x5."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def convert(source: Source) -> Converted:
             "channels last.",
             "The files have no statistics of batch norms. Those of the generator are means over 16 batches of 64 "
             "samples; the code samples with the statistics of each batch, as batch_norm=batch. The discriminator has "
-            "none, and fits training only.",
+            "none, and fits training and gan-lab probe only, which measures them.",
             "Latents are normal; some of the published networks were trained with uniform ones.",
         ],
         discriminator=_discriminator(arrays.discriminator, source.file) if arrays.discriminator else None,
@@ -115,10 +116,9 @@ def _generator(arrays: list[Tensor], folder: Path) -> Network:
         "_target_": f"{ARCHITECTURES}.DCGANGenerator",
         "latent_dim": latent_dim,
         "channels": last.shape[1],
-        "resolution": 8 * 2 ** (len(layers) // 3),
+        **_sizes(len(layers) // 3 + 1, last, folder),
         "width": last.shape[0],
         "max_width": units // 16,
-        "kernel": _kernel(last, folder),
         "unit_norm": True,
     }
     return Network(config, state)
@@ -130,10 +130,9 @@ def _discriminator(arrays: list[Tensor], folder: Path) -> Network:
     config = {
         "_target_": f"{ARCHITECTURES}.DCGANDiscriminator",
         "channels": first.shape[1],
-        "resolution": 8 * 2 ** (len(layers) // 3),
+        **_sizes(len(layers) // 3 + 1, first, folder),
         "width": first.shape[0],
         "max_width": last.shape[0] // 16,
-        "kernel": _kernel(first, folder),
     }
     return Network(config, state)
 
@@ -153,11 +152,12 @@ def _layers(arrays: list[Tensor], folder: Path) -> dict[str, Tensor]:
     return state
 
 
-def _kernel(weight: Tensor, folder: Path) -> int:
-    size = weight.shape[-1]
-    if size not in KERNELS:
-        raise CheckpointError(
-            f"{folder} has kernels of {size}x{size}, with which only every second layer doubles the resolution: "
-            "architecture=dcgan has no such layers, so it cannot be imported."
-        )
-    return size
+def _sizes(layers: int, weight: Tensor, folder: Path) -> dict[str, int]:
+    """Resolution, kernel size and layers at each resolution of a network with this number of convolutions."""
+    kernel = weight.shape[-1]
+    if kernel not in CONVOLUTIONS:
+        raise CheckpointError(f"{folder} has kernels of {kernel}x{kernel}; the published networks have 3x3 or 5x5.")
+    number = CONVOLUTIONS[kernel]
+    if layers % number:
+        raise CheckpointError(f"{folder} has {layers} layers of {kernel}x{kernel} kernels, which must be pairs.")
+    return {"resolution": 4 * 2 ** (layers // number), "kernel": kernel, "convolutions": number}
