@@ -4,6 +4,7 @@ import csv
 import logging
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -71,10 +72,26 @@ def test_accuracies_are_fractions_classified_as_real(watched: tuple[Experiment, 
         assert row[f"accuracy/{name}"] == pytest.approx(fraction)
 
 
-def test_training_is_not_affected(tmp_path: Path) -> None:
-    a = run(tmp_path / "a").module.state_dict()
+@pytest.fixture(scope="module")
+def dcgan(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
+    return run(tmp_path_factory.mktemp("dcgan") / "run")
+
+
+def test_training_is_not_affected(dcgan: Experiment, tmp_path: Path) -> None:
+    a = dcgan.module.state_dict()
     b = fit(compose(*TINY, "budget.images=64", f"run.dir={tmp_path}/b")).module.state_dict()
     assert all(torch.equal(a[key], b[key]) for key in a if isinstance(a[key], torch.Tensor))
+
+
+def test_channels_without_weights_are_dead(dcgan: Experiment) -> None:
+    """3 of the 8 + 16 + 32 channels of the discriminator's layers."""
+    rows: list[float] = []
+    logger = SimpleNamespace(log_metrics=lambda row, step: rows.append(row["dead_channels/discriminator"]))
+    trainer = SimpleNamespace(is_global_zero=True, loggers=[logger], datamodule=dcgan.data)
+    weight = dcgan.module.get_parameter("discriminator.input.weight").data
+    weight[:3] = 0
+    CollapseWatch(64, every_images=1).on_train_batch_end(trainer, dcgan.module)
+    assert rows == [pytest.approx(3 / 56)]
 
 
 @pytest.mark.parametrize("settings", [("loss=wasserstein",), ("dataset=ring", "architecture=mlp"), ("model=d2gan",)])
@@ -85,6 +102,7 @@ def test_algorithms_without_accuracy_or_images(settings: tuple[str, ...], tmp_pa
         keys = next(csv.reader(file))
     assert any(key.startswith("spectra/generator/") for key in keys)
     assert any(key.startswith("spectra/discriminator/1.") for key in keys) == ("model=d2gan" in settings)
+    assert "dead_channels/discriminator" in keys
     assert ("accuracy/train" in keys) == ("loss=wasserstein" not in settings) and "accuracy/held_out" not in keys
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from gan_lab.architectures.dcgan import DCGANDiscriminator, DCGANGenerator
 from gan_lab.architectures.resnet import ResNetDiscriminator
 from gan_lab.architectures.stylegan2 import StyleGAN2Generator
-from gan_lab.layers.activations import activation_shapes, activations, with_changed_activation
+from gan_lab.layers.activations import activation_shapes, activations, dead_channels, with_changed_activation
 
 
 class Mixed(nn.Module):
@@ -38,6 +38,15 @@ def test_a_changed_activation_is_what_the_network_uses() -> None:
     assert torch.equal(dropped(x), torch.tanh(torch.tensor([[-1.0, 0.0]])))
     assert torch.equal(with_changed_activation(Mixed(), 2, lambda maps: maps)(x), Mixed()(x))
     assert torch.equal(Mixed()(x), torch.tanh(torch.tensor([[-1.0, -2.0]])))  # nothing stays changed
+
+
+def test_dead_channels_are_those_that_no_sample_changes() -> None:
+    x = torch.randn(16, 4, 3, 3, generator=torch.Generator().manual_seed(0))
+    x[:, 0] = torch.arange(9.0).view(3, 3)  # differs between positions only
+    x[:, 1] *= 1e-4
+    assert dead_channels(x).tolist() == [True, True, False, False]
+    assert dead_channels(x[:, :, 0, 0]).tolist() == [True, True, False, False]
+    assert dead_channels(torch.zeros(16, 4)).all()
 
 
 def test_sizes_of_the_layers_of_dcgan() -> None:

@@ -1,4 +1,4 @@
-"""Early signs of collapse in large GANs: growing singular values, and memorization by the discriminator."""
+"""Early signs of collapse: growing singular values, memorization by the discriminator, and its dead channels."""
 
 import logging
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from gan_lab.callbacks.base import Callback
 from gan_lab.callbacks.every import Every
 from gan_lab.errors import ConfigError
 from gan_lab.gans.base import AdversarialModule
+from gan_lab.layers.activations import AtActivations, dead_channels
 from gan_lab.layers.singular_values import top_singular_values, weight_matrices
 from gan_lab.types import Batch
 
@@ -40,16 +41,18 @@ def largest_growth(history: Sequence[tuple[int, dict[str, float]]]) -> tuple[str
 
 
 class CollapseWatch(Callback):
-    """Log singular values of all layers and the discriminator's accuracy on training and held-out images.
+    """Log singular values of all layers, and the discriminator's accuracy on images and its dead channels.
 
     `spectra/<player>/<layer>/1` to `/3` are the three largest singular values of each layer's weight before spectral
     normalization, the quantities that Brock et al. (2019, section 4) monitor. `accuracy/train` and `accuracy/held_out`
     are the fractions of training images and of held-out images that the discriminator classifies as real; a large gap
-    means that it has memorized the training images.
+    means that it has memorized the training images. `dead_channels/discriminator` is the fraction of its channels, of
+    all activation functions, that are the same for all images of a batch: the collapse of filters that Radford et al.
+    (2016, section 7) report of long training.
 
     A warning is logged once, when the largest singular value of a layer of the generator is more than `growth` times
     its value at half as many images seen. Steady growth at most doubles it in that time; before a collapse it explodes.
-    The accuracies never cause a warning: their gap is large in healthy runs as well.
+    The others never cause a warning: the gap of accuracies is large in healthy runs as well.
 
     Only the first process computes them, and training is not affected.
 
@@ -107,6 +110,7 @@ class CollapseWatch(Callback):
         if self._every.due(module.images_seen) and trainer.is_global_zero:
             with module.profile("collapse_watch"):
                 values = self._spectra(module) | self._accuracies(trainer, module)
+                values |= self._dead_channels(trainer.datamodule, module)
             row = values | {"progress/images_seen": module.images_seen}
             for logger in trainer.loggers:
                 logger.log_metrics(row, step=module.images_seen)
@@ -141,6 +145,25 @@ class CollapseWatch(Callback):
                 "images, which is a sign of collapse. Check the samples, and resume from an earlier checkpoint.",
                 f"{images_seen:,}", name, values[name], ratio,
             )  # fmt: skip
+
+    def _dead_channels(self, data: Any, module: AdversarialModule) -> dict[str, float]:
+        """The fraction by log key; empty if samples alone cannot be scored."""
+        if data is None:  # a plain data loader
+            return {}
+        batch = self._batch(data, module)
+        dead: list[torch.Tensor] = []
+        with AtActivations(lambda _, output: dead.append(dead_channels(output))):
+            module.score(module.reals(batch), module.condition.of(batch))
+        return {"dead_channels/discriminator": torch.cat(dead).float().mean().item()} if dead else {}
+
+    def _batch(self, data: Any, module: AdversarialModule) -> Batch:
+        """Training samples as the discriminator is shown them now, with their labels or conditions."""
+        if module.condition.needs_batch:
+            return {name: values.to(module.device) for name, values in module.examples(self.batch_size).items()}
+        images, labels = next(data.reals(min(self.batch_size, data.size), self.batch_size))
+        batch = {"image": images} if labels is None else {"image": images, "label": labels}
+        prepared: Batch = module.prepare({name: values.to(module.device) for name, values in batch.items()})
+        return prepared
 
     def _accuracies(self, trainer: Any, module: AdversarialModule) -> dict[str, float]:
         """Accuracies by log key; empty if single samples have no logit or the loss fixes only differences of logits."""

@@ -21,6 +21,9 @@ FUNCTIONS = frozenset(
 )  # fmt: skip
 """The intercepted functions. Tanh and sigmoid are not among them: they end networks, and gate parts of them."""
 
+DEAD = 1e-3
+"""Deviation over the samples, as a multiple of the mean of the layer's channels, up to which a channel is dead."""
+
 
 @dataclass(frozen=True)
 class ActivationShape:
@@ -103,6 +106,16 @@ def activations(network: Callable[..., Any], *inputs: Any, numbers: Collection[i
     with AtActivations(keep):
         network(*inputs)
     return found
+
+
+def dead_channels(output: Tensor) -> Tensor:
+    """Channels that are the same for all samples, whatever they are at each position: bool (channels,).
+
+    Args:
+        output: Of an activation function, float (n, channels, ...), for at least two samples.
+    """
+    deviation = output.float().std(0).reshape(output.shape[1], -1).mean(1)
+    return deviation <= DEAD * deviation.mean()
 
 
 def with_changed_activation(
