@@ -53,6 +53,8 @@ def small(arguments: list[str]) -> list[str]:
         return [*arguments, "architecture.generator.width=8", "architecture.discriminator.width=8"]
     if arguments[0] == "bench":
         return [*arguments, "bench.seconds=0.2", "bench.rounds=1", "bench.warmup_batches=1", *SMALL]
+    if arguments[0] == "explore":
+        return [*arguments, "minutes=0", "port=0"]
     if arguments[0] in ("import", "translate"):  # of files that readers have
         return [*arguments, "--cfg", "job"]
     flags = ("--cfg", "--info", "-m")

@@ -23,6 +23,7 @@ LAYERS = (
     {"callbacks", "analysis", "strategies"},
     {"config"},
     {"reports", "sampling"},
+    {"explorer"},
     {"training"},
     {"sweeps"},
     {"commands"},

@@ -58,6 +58,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "directions": {"samples": 50, "directions": 2, "count": 2, "distances": [-1, 1], "device": "cpu"},
     "invert": {"count": 2, "steps": 2, "starts": 1, "device": "cpu"},
     "arithmetic": {"a": [0], "b": [1], "c": [2], "device": "cpu"},
+    "explore": {"minutes": 0, "port": 0, "method": "sefa", "device": "cpu"},
     "report": {},
     "compare": {"show": ["train/*/adversarial"]},
     "bench": QUICK,
@@ -68,7 +69,7 @@ CALLS: dict[str, dict[str, Any]] = {
 
 TAKES_A_RUN = (
     "sample", "interpolate", "translate", "export", "import", "evaluate", "memorization", "probe", "visualize",
-    "forget", "directions", "invert", "arithmetic", "report", "compare", "runs",
+    "forget", "directions", "invert", "arithmetic", "explore", "report", "compare", "runs",
 )  # fmt: skip
 
 

@@ -69,6 +69,7 @@ EXCEPTIONS = {
     r"(processes|networks|that|which|they) share": "the verb",
     r"word list|word order|check words": "this check",
     r"study\.tell": "the method of Optuna",
+    r"pointer move": "an action of WebDriver",
     r"(self|down|ours)\}?\.further": "a module in the state dict of BigGAN-deep",
     r"usr/share": "a path",
     r"share_memory_|share memory": "the method of PyTorch",

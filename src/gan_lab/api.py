@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gan_lab.commands.directions import FoundDirections
     from gan_lab.commands.duplicates import DuplicateList
     from gan_lab.commands.evaluate import Evaluation
+    from gan_lab.commands.explore import Explored
     from gan_lab.commands.export import Exported
     from gan_lab.commands.forget import Forgotten
     from gan_lab.commands.import_weights import Imported
@@ -157,6 +158,13 @@ def arithmetic(*arguments: Argument, **settings: Any) -> "Arithmetic":
     from gan_lab.commands import arithmetic as module
 
     return _call(module.arithmetic, "arithmetic", "run", arguments, settings)
+
+
+def explore(*arguments: Argument, **settings: Any) -> "Explored":
+    """Show a generator in the browser until an interrupt, or for some minutes: `explore("runs/my-run", port=0)`."""
+    from gan_lab.commands import explore as module
+
+    return _call(module.explore, "explore", "run", arguments, settings)
 
 
 def duplicates(*arguments: Argument, **settings: Any) -> "DuplicateList":

@@ -46,8 +46,8 @@ TRAIN = {
 }
 """Configs whose keys are tried: together they have most components with options. A key of the same component with the
 same value is tried in the first config that has it."""
-FREE = {"run.name", "run.dir", "run.root", "resume"}
-"""Keys of folders, see test_run_names.py and test_resuming.py."""
+FREE = {"run.name", "run.dir", "run.root", "resume", "minutes"}
+"""Keys of folders, see test_run_names.py and test_resuming.py; and how long the page of gan-lab explore is served."""
 
 COMMANDS = {
     "sample": ("run=run", "count=2"),
@@ -71,6 +71,7 @@ COMMANDS = {
     "directions": ("run=run", "samples=20", "directions=2", "count=2", "distances=[1]"),
     "invert": ("run=run", "count=2", "steps=2", "starts=1"),
     "arithmetic": ("run=run", "a=[0]", "b=[1]", "c=[2]"),
+    "explore": ("run=run", "minutes=0.0001", "port=0"),
     "prepare": ("dataset=digits", "dataset.max_images=8", "dataset.resolution=8", "out=prepared"),
     "duplicates": ("dataset=digits", "dataset.max_images=8", "dataset.resolution=8"),
     "runs": ("root=.",),
@@ -80,7 +81,7 @@ COMMANDS = {
 }
 SUFFIXES = {"interpolate": ".gif", "export": ".safetensors", "import": ".safetensors"}
 """Endings of the output files of commands that write one."""
-NO_OUT = ("runs", "list")
+NO_OUT = ("explore", "runs", "list")
 
 
 def keys_of(cfg: Any) -> Iterator[tuple[str, Any]]:

@@ -69,6 +69,7 @@ COMMANDS = {
     "arithmetic": Command(
         "Inspect", "compute A - B + C with latents of samples", "gan_lab.commands.arithmetic:arithmetic"
     ),
+    "explore": Command("Inspect", "show a generator in the browser", "gan_lab.commands.explore:explore"),
     "prepare": Command(
         "Data", "decode a data set once, at all resolutions of growing networks", "gan_lab.commands.prepare:prepare"
     ),
@@ -100,6 +101,7 @@ FOLDER_KEYS = {
     "directions": "run",
     "invert": "run",
     "arithmetic": "run",
+    "explore": "run",
     "report": "run",
     "compare": "runs",
     "runs": "root",
@@ -141,6 +143,7 @@ Examples
   gan-lab directions                                      directions of its latents along which samples change
   gan-lab invert images=photo.png                         latents whose sample is nearest to an image
   gan-lab arithmetic a=[3,17,42] b=[5,8,60] c=[11,29,77]  A - B + C with latents of samples
+  gan-lab explore                                         all of this in the browser, with the newest run
   gan-lab prepare dataset=digits out=prepared/digits      a data set decoded once, at every resolution from 4 pixels on
   gan-lab duplicates dataset=digits                       images that a training set contains more than once
   gan-lab runs                                            all runs, their progress and how they ended

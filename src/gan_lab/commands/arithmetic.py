@@ -9,20 +9,17 @@ from omegaconf import DictConfig
 from PIL import Image
 from torch import Tensor
 
-from gan_lab.analysis.arithmetic import combine, neighbors
 from gan_lab.commands.findings import finding_folder, save_finding, typed
 from gan_lab.commands.inputs import device_named
 from gan_lab.errors import ConfigError
 from gan_lab.figures import enlarged, image_grid, sheet
-from gan_lab.noise import mix
 from gan_lab.runs.findings import Finding
 from gan_lab.runs.latest import run_named
+from gan_lab.sampling.latent_sums import sum_amid_neighbors
 from gan_lab.sampling.pretrained import load
 from gan_lab.sampling.spaces import Space, space_named
 
 _SIZE = 96  # pixels of an image in the figure
-_NOISE, _STYLES = 0x41524954, 0x5354594C
-_MEASURED = 2000  # points whose mean and deviations are used
 
 NOTE = (
     "The same sums of pixels are superimposed images. Arithmetic with latents is better than that if the result has "
@@ -66,7 +63,6 @@ def arithmetic(cfg: DictConfig) -> Arithmetic:
     samples = space.generate(points, condition).cpu()
     if samples.dim() != 4:
         raise ConfigError(f"{loaded.path} generates points: gan-lab arithmetic is for images.")
-    drawn, _ = space.draw(_MEASURED, mix(cfg.seed, _STYLES), cfg.labels)
     protocol = (
         f"{space.name} of samples of seed {cfg.seed}: a={list(cfg.a)}, b={list(cfg.b)}, "
         f"{'c' if cfg.to is None else 'to'}={list(cfg.c if cfg.to is None else cfg.to)}; "
@@ -74,7 +70,7 @@ def arithmetic(cfg: DictConfig) -> Arithmetic:
         f"{loaded.images_seen:,} images."
     )
     if cfg.to is None:
-        found, made, figure = _sum(space, points, samples, condition, drawn, cfg)
+        found, made, figure = _sum(space, points, samples, condition, cfg)
         caption = "exemplars of A, B and C; A - B + C amid eight neighbors; the same sum of pixels"
     else:
         found, made, figure = _steps(space, points, condition, cfg)
@@ -86,14 +82,12 @@ def arithmetic(cfg: DictConfig) -> Arithmetic:
 
 
 def _sum(
-    space: Space, points: Tensor, samples: Tensor, condition: Tensor | None, drawn: Tensor, cfg: DictConfig
+    space: Space, points: Tensor, samples: Tensor, condition: Tensor | None, cfg: DictConfig
 ) -> tuple[Tensor, Tensor, Image.Image]:
     """The result amid its neighbors, their samples, and the figure."""
     groups = [list(numbers) for numbers in (cfg.a, cfg.b, cfg.c)]
     a, b, c = (points[numbers] for numbers in groups)
-    center = combine(a, b, c, drawn.mean(0), cfg.rescale)
-    generator = torch.Generator().manual_seed(mix(cfg.seed, _NOISE))
-    found = neighbors(center, drawn.std(0), cfg.noise, generator)
+    found = sum_amid_neighbors(space, a, b, c, cfg.seed, cfg.labels, cfg.rescale, cfg.noise)
     given = _condition_of(condition, groups[2][0], len(found))
     made = space.generate(found, given).cpu()
     result = image_grid(made, 3, size=3 * _SIZE)

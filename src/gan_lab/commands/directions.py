@@ -15,16 +15,11 @@ from gan_lab.analysis.directions import (
     Directions,
     boundary,
     conditioned,
-    factorized_directions,
-    principal_directions,
-    regressed_directions,
 )
 from gan_lab.commands.findings import finding_folder, save_finding, typed
 from gan_lab.commands.inputs import device_named
 from gan_lab.errors import ConfigError, DataError
 from gan_lab.figures import enlarged, sheet
-from gan_lab.layers.activations import AtActivations, activation_shapes
-from gan_lab.layers.modulated_conv import ModulatedConv2d
 from gan_lab.metrics.measuring import value_errors_as_config_errors
 from gan_lab.noise import Noise, mix
 from gan_lab.progress import progress
@@ -32,7 +27,8 @@ from gan_lab.reports.tables import aligned
 from gan_lab.runs.findings import Finding
 from gan_lab.runs.latest import run_named
 from gan_lab.sampling.direction_file import DirectionFile, read_directions, write_directions
-from gan_lab.sampling.pretrained import PretrainedGenerator, load
+from gan_lab.sampling.latent_directions import find_directions
+from gan_lab.sampling.pretrained import load
 from gan_lab.sampling.spaces import Space, space_named
 
 FILE = "directions.safetensors"
@@ -88,7 +84,7 @@ def directions(cfg: DictConfig) -> FoundDirections:
             edge = boundary(points, scores, cfg.tail, cfg.seed)
             vectors = conditioned(edge.vector, _others(space, points.shape[1], cfg))[None]
         else:
-            found = _without_scores(space, points, condition, cfg)
+            found = find_directions(space, cfg.method, points, condition, cfg.directions, cfg.layer, cfg.batch_size)
             vectors = found.vectors
     deviations = (points @ vectors.T).std(0)
     stored = DirectionFile(vectors, deviations, space.name, cfg.method)
@@ -117,51 +113,6 @@ def directions(cfg: DictConfig) -> FoundDirections:
     finding = Finding(f"Directions: {cfg.method}", table, protocol, notes, command=typed("directions", cfg))
     save_finding(path, folder, finding, figures)
     return FoundDirections(stored, table, notes, protocol, folder)
-
-
-def _without_scores(space: Space, points: Tensor, condition: Tensor | None, cfg: DictConfig) -> Directions:
-    if cfg.method == "sefa":
-        return factorized_directions(_first_weight(space, points.shape[1]), cfg.directions)
-    if space.name == "w":
-        return principal_directions(points, cfg.directions)
-    return regressed_directions(points, _maps(space.loaded, points, condition, cfg), cfg.directions)
-
-
-def _first_weight(space: Space, dim: int) -> Tensor:
-    """The weight (outputs, dim) of the first layer that the latents meet, or of all layers that the styles meet.
-
-    Raises:
-        ConfigError: The first layer of the latents is not linear.
-    """
-    modules = list(space.loaded.generator.modules())
-    if space.name == "w":
-        return torch.cat([module.affine.weight for module in modules if isinstance(module, ModulatedConv2d)]).cpu()
-    for module in modules:
-        if isinstance(module, nn.Linear) and module.in_features >= dim:
-            return module.weight[:, :dim].detach().cpu()
-    raise ConfigError("method=sefa needs a linear layer that takes the latents, which this generator lacks; use pca.")
-
-
-def _maps(loaded: PretrainedGenerator, points: Tensor, condition: Tensor | None, cfg: DictConfig) -> Tensor:
-    """Activations of the chosen layer for all points, on the CPU.
-
-    Raises:
-        ConfigError: There is no such layer.
-    """
-    shapes = activation_shapes(loaded.generate, points[:2], None if condition is None else condition[:2])
-    if cfg.layer not in [shape.number for shape in shapes]:
-        raise ConfigError(f"layer={cfg.layer} is not allowed: choose one of {'; '.join(map(str, shapes))}.")
-    maps: list[Tensor] = []
-
-    def keep(number: int, output: Tensor) -> None:
-        if number == cfg.layer:
-            maps.append(output.float().cpu())
-
-    for k in progress(range(0, len(points), cfg.batch_size), "activations"):
-        part = None if condition is None else condition[k : k + cfg.batch_size]
-        with AtActivations(keep):
-            loaded.generate(points[k : k + cfg.batch_size], part)
-    return torch.cat(maps)
 
 
 def _scores(space: Space, points: Tensor, condition: Tensor | None, cfg: DictConfig) -> Tensor:

@@ -1,7 +1,7 @@
 """`gan-lab forget`: feature maps that draw a concept, and samples without them (Radford et al., 2016, §6.3.1)."""
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,14 +23,15 @@ from gan_lab.analysis.concepts import (
 )
 from gan_lab.commands.findings import finding_folder, save_finding, typed
 from gan_lab.commands.inputs import device_named
-from gan_lab.errors import ConfigError, DataError
+from gan_lab.errors import DataError
 from gan_lab.figures import image_grid, with_row_names
-from gan_lab.layers.activations import ActivationShape, AtActivations, activation_shapes
+from gan_lab.layers.activations import ActivationShape, AtActivations
 from gan_lab.metrics.measuring import value_errors_as_config_errors
 from gan_lab.progress import progress
 from gan_lab.reports.tables import aligned
 from gan_lab.runs.findings import Finding
 from gan_lab.runs.latest import run_named
+from gan_lab.sampling.feature_maps import Change, layer_of_maps, without_maps
 from gan_lab.sampling.pretrained import PretrainedGenerator, load
 
 INTERPRETABLE = 0.05
@@ -40,9 +41,6 @@ NOTE = (
     "About half of all maps have a positive weight when nothing was found: only the difference from as many random "
     "maps is an effect."
 )
-
-Change = Callable[[Tensor], Tensor]
-"""A change of the maps (n, maps, h, w) of the layer."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +143,7 @@ def forget(cfg: DictConfig) -> Forgotten:
     loaded = load(path, cfg.weights, device, cfg.allow_targets)
     kind = next(name for name in ("rule", "rectangle", "masks", "boxes") if cfg.concept[name] is not None)
     folder = finding_folder(path, f"forget_{cfg.concept.rule if kind == 'rule' else kind}", cfg.out)
-    layer = _layer(cfg.layer, loaded)
+    layer = layer_of_maps(loaded, cfg.layer)
     maps, samples = _maps_and_samples(loaded, layer.number, cfg)
     with value_errors_as_config_errors():
         masks = _masks(samples, 0, cfg)
@@ -160,7 +158,7 @@ def forget(cfg: DictConfig) -> Forgotten:
     masks_of_test = masks[start:] if kind in ("masks", "boxes") else _masks(before, start, cfg)
 
     def without(dropped: Tensor) -> Tensor:
-        return _generated(loaded, start, count, cfg, layer.number, _drop(dropped))
+        return _generated(loaded, start, count, cfg, layer.number, without_maps(dropped))
 
     effects = []
     for number in progress(doses(list(cfg.drop), positive, layer.channels), "dropped maps"):
@@ -187,24 +185,6 @@ def forget(cfg: DictConfig) -> Forgotten:
     finding = Finding(title, done.table, protocol, done.notes, command=typed("forget", cfg))
     save_finding(path, folder, finding, {"forgotten.png": (figure, caption)})
     return done
-
-
-def _layer(number: int | None, loaded: PretrainedGenerator) -> ActivationShape:
-    """The chosen activation of the generator, by default the last but one with maps.
-
-    Raises:
-        ConfigError: There is none, or it has no maps.
-    """
-    latents, condition = loaded.draw(2)
-    shapes = [shape for shape in activation_shapes(loaded.generate, latents, condition) if shape.height > 1]
-    if not shapes:
-        raise ConfigError(f"{loaded.path} has a generator without feature maps, so no map can be dropped.")
-    if number is None:
-        return shapes[max(0, len(shapes) - 2)]
-    chosen = [shape for shape in shapes if shape.number == number]
-    if not chosen:
-        raise ConfigError(f"layer={number} is not allowed: choose one of {'; '.join(map(str, shapes))}.")
-    return chosen[0]
 
 
 def _parts(
@@ -244,15 +224,6 @@ def _generated(
         with AtActivations(visit):
             samples.append(loaded.generate(latents, condition).cpu())
     return torch.cat(samples)
-
-
-def _drop(numbers: Tensor) -> Change:
-    def change(maps: Tensor) -> Tensor:
-        kept = torch.ones(maps.shape[1], device=maps.device, dtype=maps.dtype)
-        kept[numbers.to(maps.device)] = 0
-        return maps * kept[:, None, None]
-
-    return change
 
 
 def _effect(

@@ -11,7 +11,6 @@ from safetensors.torch import save as serialized
 from torch import Tensor
 
 from gan_lab.analysis.inversion import Inversion
-from gan_lab.analysis.inversion import invert as minimize
 from gan_lab.commands.findings import finding_folder, save_finding, typed
 from gan_lab.commands.inputs import device_named, size_of_samples
 from gan_lab.commands.inspected import features_of
@@ -21,13 +20,13 @@ from gan_lab.data.pixels import to_unit_range
 from gan_lab.errors import ConfigError, DataError
 from gan_lab.figures import enlarged, sheet
 from gan_lab.files import atomic_write
-from gan_lab.gans.latents import LatentPrior
 from gan_lab.layers.activations import activations
 from gan_lab.noise import mix
 from gan_lab.reports.tables import aligned
 from gan_lab.runs.findings import Finding
 from gan_lab.runs.latest import run_named
 from gan_lab.sampling.discriminators import load_discriminator
+from gan_lab.sampling.inverting import default_lr, search
 from gan_lab.sampling.pretrained import PretrainedGenerator, load
 from gan_lab.sampling.spaces import Space, space_named
 
@@ -36,10 +35,9 @@ FILE = "points.safetensors"
 BASELINE = 1000
 """Random samples of which the nearest is compared with the result."""
 
-_STARTS, _BASELINE = 0x494E56, 0x42415345
-"""Noise keys of the starts and of the random samples: arbitrary constants."""
+_BASELINE = 0x42415345
+"""Noise key of the random samples: an arbitrary constant."""
 
-_STYLES = 4000  # latents whose mean style is the start in w
 _FRAMES = 6
 _SIZE = 96  # pixels of an image in the figure
 
@@ -114,13 +112,16 @@ def invert(cfg: DictConfig) -> Inverted:
     else:
         images, names = _images(cfg, loaded, device)
         condition = None if condition is None else condition[: len(images)]
-    found = _search(space, images, condition, path, cfg)
+    loss = _loss(images, path, cfg)
+    found = search(
+        space, loss, len(images), condition, cfg.steps, cfg.starts, cfg.lr, cfg.prior_weight, cfg.seed, _FRAMES
+    )
     samples = space.generate(found.points, condition)
     random = _random_samples(space, cfg, condition)
     compared = [_differences(samples, images), _nearest(random, images), _differences(random.mean(0)[None], images)]
     errors, nearest, mean_image = (each.tolist() for each in compared)
     distances = None if known is None else ((found.points - known).norm(dim=1) / known.norm(dim=1)).tolist()
-    lr = cfg.lr or _default_lr(space)
+    lr = cfg.lr or default_lr(space)
     protocol = (
         f"{cfg.distance} in {space.name}, {cfg.starts} starts of {cfg.steps} steps, learning rate {lr:g}, prior weight "
         f"{cfg.prior_weight:g}, seed {cfg.seed}; {cfg.weights} weights after {loaded.images_seen:,} images."
@@ -166,27 +167,6 @@ def _images(cfg: DictConfig, loaded: PretrainedGenerator, device: torch.device) 
     return to_unit_range(decoded).to(device), [Path(raw.name(k)).name for k in chosen]
 
 
-def _search(space: Space, images: Tensor, condition: Tensor | None, path: Path, cfg: DictConfig) -> Inversion:
-    prior = space.loaded.latent
-    bounded = space.name == "z" and isinstance(prior, LatentPrior) and prior.distribution == "uniform"
-    device = images.device
-    return minimize(
-        lambda points: space.with_graph(points, condition),
-        _loss(images, path, cfg),
-        _starts(space, len(images), cfg).to(device),
-        cfg.steps,
-        cfg.lr or _default_lr(space),
-        cfg.prior_weight if space.name == "z" and not bounded else 0.0,
-        prior.bound if bounded and isinstance(prior, LatentPrior) else None,
-        cfg.seed,
-        _FRAMES,
-    )
-
-
-def _default_lr(space: Space) -> float:
-    return 0.1 if space.name == "w" else 0.05
-
-
 def _loss(images: Tensor, path: Path, cfg: DictConfig) -> Callable[[Tensor], Tensor]:
     if cfg.distance == "pixels":
         return lambda samples: (samples - images).square().flatten(1).mean(1)
@@ -199,14 +179,6 @@ def _loss(images: Tensor, path: Path, cfg: DictConfig) -> Callable[[Tensor], Ten
         return torch.stack([(a - b).square().flatten(1).mean(1) for a, b in zip(found, wanted, strict=True)]).sum(0)
 
     return of_activations
-
-
-def _starts(space: Space, count: int, cfg: DictConfig) -> Tensor:
-    """First points (starts, n, dim): random latents, or the mean style."""
-    if space.name == "w":
-        return space.draw(_STYLES, mix(cfg.seed, _STARTS))[0].mean(0).expand(cfg.starts, count, -1)
-    points, _ = space.draw(cfg.starts * count, mix(cfg.seed, _STARTS))
-    return points.unflatten(0, (cfg.starts, count))
 
 
 def _random_samples(space: Space, cfg: DictConfig, condition: Tensor | None) -> Tensor:

@@ -197,6 +197,14 @@ RULES: dict[str, tuple[Rule | Choice, ...]] = {
         Rule("steps", lambda v: v >= 2, "at least 2"),
         Rule("noise", lambda v: v >= 0, "at least 0"),
     ),
+    "explore": (
+        _WEIGHTS,
+        _SPACE,
+        Choice("method", ("pca", "sefa")),
+        Rule("host", lambda v: v.strip() != "", "an address of this machine"),
+        Rule("port", lambda v: 0 <= v <= 65535, "from 0 to 65535"),
+        Rule("minutes", lambda v: v is None or 0 <= v <= 10_000, "from 0 to 10,000, or null"),
+    ),
     "duplicates": (
         _COUNT,
         _BATCH_SIZE,
@@ -305,6 +313,11 @@ def _check_direction(cfg: DictConfig) -> None:
         existing_path(cfg.direction, "direction")
 
 
+def _check_directions(cfg: DictConfig) -> None:
+    if cfg.directions is not None:
+        existing_path(cfg.directions, "directions")
+
+
 def _check_training(cfg: DictConfig) -> None:
     if cfg.resume is not None:
         check_exists(Path(cfg.resume))
@@ -360,6 +373,7 @@ CHECKS: dict[str, tuple[Callable[[DictConfig], None], ...]] = {
     "directions": (_check_out, _check_score, _check_run),
     "invert": (_check_out, _check_images, _check_run),
     "arithmetic": (_check_out, _check_terms, _check_run),
+    "explore": (_check_directions, _check_run),
     "prepare": (_check_source,),
     "duplicates": (_check_out, _check_source),
     "report": (_check_report,),

@@ -374,6 +374,23 @@ class Arithmetic(Draws):
 
 
 @dataclass
+class Explore(Builds):
+    """Top level of `conf/explore.yaml`."""
+
+    run: str = MISSING
+    host: str = MISSING
+    port: int = MISSING
+    minutes: float | None = None
+    directions: str | None = None
+    method: str = MISSING
+    space: str | None = None
+    layer: int | None = None
+    seed: int = MISSING
+    weights: str = MISSING
+    device: str | None = None
+
+
+@dataclass
 class Duplicates(ReadsData):
     """Top level of `conf/duplicates.yaml`."""
 
@@ -470,7 +487,7 @@ SCHEMAS = {
     "evaluate": Evaluate, "memorization": Memorization, "duplicates": Duplicates, "prepare": Prepare, "report": Report,
     "probe": Probe, "visualize": Visualize, "forget": Forget,
     "directions": Directions, "invert": Invert,
-    "arithmetic": Arithmetic,
+    "arithmetic": Arithmetic, "explore": Explore,
     "compare": Compare, "bench": Bench, "list": List, "runs": Runs,
 }  # fmt: skip
 """Schema of the config of each command."""

@@ -31,5 +31,9 @@ def write_page(file: Path, template: str, facts: dict[str, Any]) -> None:
         template: Name of a file in `templates`.
         facts: Variables of the template.
     """
-    text = _environment().get_template(template).render(facts | {"version": __version__, "light": LIGHT, "dark": DARK})
-    write_text(file, text)
+    write_text(file, page_text(template, facts))
+
+
+def page_text(template: str, facts: dict[str, Any]) -> str:
+    """The text of a page; for the arguments see `write_page`."""
+    return _environment().get_template(template).render(facts | {"version": __version__, "light": LIGHT, "dark": DARK})

@@ -1,0 +1,1 @@
+"""Page in the browser for a trained generator: samples, directions, arithmetic, concepts and inversion."""

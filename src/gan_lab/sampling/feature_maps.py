@@ -1,0 +1,42 @@
+"""Feature maps of a generator: the layer whose maps are dropped, and samples without some of them."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from gan_lab.errors import ConfigError
+from gan_lab.layers.activations import ActivationShape, activation_shapes
+from gan_lab.sampling.pretrained import PretrainedGenerator
+
+Change = Callable[[Tensor], Tensor]
+"""A change of the maps (n, maps, h, w) of a layer."""
+
+
+def layer_of_maps(loaded: PretrainedGenerator, number: int | None = None) -> ActivationShape:
+    """The activation of this number, by default the last but one with maps.
+
+    Raises:
+        ConfigError: There is none, or it has no maps.
+    """
+    latents, condition = loaded.draw(2)
+    shapes = [shape for shape in activation_shapes(loaded.generate, latents, condition) if shape.height > 1]
+    if not shapes:
+        raise ConfigError(f"{loaded.path} has a generator without feature maps, so no map can be dropped.")
+    if number is None:
+        return shapes[max(0, len(shapes) - 2)]
+    chosen = [shape for shape in shapes if shape.number == number]
+    if not chosen:
+        raise ConfigError(f"layer={number} is not allowed: choose one of {'; '.join(map(str, shapes))}.")
+    return chosen[0]
+
+
+def without_maps(numbers: Tensor) -> Change:
+    """The change that sets the maps with these numbers, int64 (k,), to zero."""
+
+    def change(maps: Tensor) -> Tensor:
+        kept = torch.ones(maps.shape[1], device=maps.device, dtype=maps.dtype)
+        kept[numbers.to(maps.device)] = 0
+        return maps * kept[:, None, None]
+
+    return change

@@ -1,0 +1,61 @@
+"""Search for the latents or styles of given images, with the settings of their space."""
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from gan_lab.analysis.inversion import Inversion, invert
+from gan_lab.gans.latents import LatentPrior
+from gan_lab.noise import mix
+from gan_lab.sampling.spaces import Space
+
+_STARTS = 0x494E56
+"""Noise key of the starts: an arbitrary constant."""
+
+_STYLES = 4000  # latents whose mean style is the start in w
+
+
+def search(
+    space: Space, loss: Callable[[Tensor], Tensor], count: int, condition: Tensor | None, steps: int, starts: int,
+    lr: float | None = None, prior_weight: float = 0.01, seed: int = 0, frames: int = 2,
+) -> Inversion:  # fmt: skip
+    """Minimize a loss of samples over their points; the search stays in the support of a uniform prior.
+
+    Args:
+        space: Space of the points.
+        loss: Samples (count, ...) to the loss (count,) of each image.
+        count: Number of images.
+        condition: Their condition, or None.
+        steps: Updates of each start.
+        starts: Number of starts: random latents, or the mean style.
+        lr: Learning rate; None for that of the space.
+        prior_weight: Weight of the mean square of normal latents.
+        seed: Key of the starts.
+        frames: Number of steps whose points are kept.
+    """
+    prior = space.loaded.latent
+    bounded = space.name == "z" and isinstance(prior, LatentPrior) and prior.distribution == "uniform"
+    return invert(
+        lambda points: space.with_graph(points, condition),
+        loss,
+        _starts(space, count, starts, seed).to(space.loaded.device),
+        steps,
+        lr or default_lr(space),
+        prior_weight if space.name == "z" and not bounded else 0.0,
+        prior.bound if bounded and isinstance(prior, LatentPrior) else None,
+        seed,
+        frames,
+    )
+
+
+def default_lr(space: Space) -> float:
+    """Learning rate of a search in this space."""
+    return 0.1 if space.name == "w" else 0.05
+
+
+def _starts(space: Space, count: int, starts: int, seed: int) -> Tensor:
+    """First points (starts, count, dim): random latents, or the mean style."""
+    if space.name == "w":
+        return space.draw(_STYLES, mix(seed, _STARTS))[0].mean(0).expand(starts, count, -1)
+    points, _ = space.draw(starts * count, mix(seed, _STARTS))
+    return points.unflatten(0, (starts, count))
