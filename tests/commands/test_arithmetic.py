@@ -73,6 +73,7 @@ def test_a_difference_is_added_in_steps(run: Path) -> None:
         ({"a": [0], "b": [1], "c": [2], "to": [3]}, "needs one of c, .* and to"),
         ({"a": [], "b": [1], "c": [2]}, "a=.*numbers of samples"),
         ({"a": [-1], "b": [1], "c": [2]}, "a=.*numbers of samples"),
+        ({"a": [10**12], "b": [1], "c": [2]}, "a=.*numbers of samples, from 0 to 9,999"),
         ({"a": [0], "b": [1], "c": [2], "space": "w"}, "space=w needs a generator with styles"),
         ({"b": [1], "c": [2]}, "a"),
     ],

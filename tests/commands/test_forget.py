@@ -84,6 +84,10 @@ def test_boxes_and_masks_of_the_same_place_find_the_same_maps(run: Path, tmp_pat
         ({**BRIGHT, "held_out": 20}, "held_out=20 is not allowed: it must be less than samples=20"),
         ({**BRIGHT, "layer": 7}, "layer=7 is not allowed: choose one of 1: 32 maps of 4x4 pixels; 2:"),
         ({"concept.masks": "nowhere"}, "nowhere"),
+        (
+            {"concept.masks": __file__},
+            "concept.masks=.*test_forget.py is not a directory; give a folder of files <number",
+        ),
     ],
 )
 def test_values_that_do_not_fit(run: Path, settings: dict, message: str) -> None:

@@ -20,6 +20,7 @@ from gan_lab.sampling.pretrained import load
 from gan_lab.sampling.spaces import Space, space_named
 
 _SIZE = 96  # pixels of an image in the figure
+_BATCH = 256  # samples at a time
 
 NOTE = (
     "The same sums of pixels are superimposed images. Arithmetic with latents is better than that if the result has "
@@ -60,7 +61,7 @@ def arithmetic(cfg: DictConfig) -> Arithmetic:
     folder = finding_folder(path, "arithmetic", cfg.out)
     numbers = sorted({*cfg.a, *cfg.b, *(cfg.c or ()), *(cfg.to or ())})
     points, condition = space.draw(numbers[-1] + 1, cfg.seed, cfg.labels)
-    samples = space.generate(points, condition).cpu()
+    samples = torch.cat([chunk for chunk, _ in space.chunks(points, condition, _BATCH)])
     if samples.dim() != 4:
         raise ConfigError(f"{loaded.path} generates points: gan-lab arithmetic is for images.")
     protocol = (

@@ -290,6 +290,10 @@ def _masks(samples: Tensor, start: int, cfg: DictConfig) -> Tensor:
         return rectangle_mask(tuple(concept.rectangle), count, height, width)
     if concept.masks is not None:
         folder = Path(concept.masks)
+        if not folder.is_dir():
+            raise DataError(
+                f"concept.masks={folder} is not a directory; give a folder of files <number of sample>.png."
+            )
         return torch.stack([_mask_of_file(folder / f"{number}.png", height, width) for number in range(count)])
     return _masks_of_boxes(Path(concept.boxes), count, height, width)
 

@@ -13,12 +13,12 @@ from torch import Tensor
 from gan_lab.analysis.inversion import Inversion
 from gan_lab.commands.findings import finding_folder, save_finding, typed
 from gan_lab.commands.inputs import device_named, size_of_samples
-from gan_lab.commands.inspected import features_of
+from gan_lab.commands.inspected import features_of, shapes_of
 from gan_lab.data.decode import Decoder
 from gan_lab.data.image_folder import read_image_folder
 from gan_lab.data.pixels import to_unit_range
 from gan_lab.errors import ConfigError, DataError
-from gan_lab.figures import enlarged, sheet
+from gan_lab.figures import enlarged, sheet, to_uint8
 from gan_lab.files import atomic_write
 from gan_lab.layers.activations import activations
 from gan_lab.noise import mix
@@ -170,7 +170,9 @@ def _images(cfg: DictConfig, loaded: PretrainedGenerator, device: torch.device) 
 def _loss(images: Tensor, path: Path, cfg: DictConfig) -> Callable[[Tensor], Tensor]:
     if cfg.distance == "pixels":
         return lambda samples: (samples - images).square().flatten(1).mean(1)
-    features = features_of(load_discriminator(path, images.device, cfg.allow_targets).network)
+    discriminator = load_discriminator(path, images.device, cfg.allow_targets)
+    shapes_of(discriminator, to_uint8(images[:2]))  # refuses one that needs labels or packs
+    features = features_of(discriminator.network)
     with torch.no_grad():
         wanted = activations(features, images)
 

@@ -54,11 +54,12 @@ def _is_rectangle(value: Any) -> bool:
     return bool(0 <= left < right <= 1 and 0 <= top < bottom <= 1)
 
 
-_SAMPLES = "a list of numbers of samples, from 0"
+_MOST_SAMPLES = 10_000
+_SAMPLES = f"a list of numbers of samples, from 0 to {_MOST_SAMPLES - 1:,}"
 
 
 def _are_samples(value: Any) -> bool:
-    return bool(value) and all(number >= 0 for number in value)
+    return bool(value) and all(0 <= number < _MOST_SAMPLES for number in value)
 
 
 _COUNT = Rule("count", lambda v: v >= 1, "at least 1")
