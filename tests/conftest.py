@@ -25,6 +25,8 @@ if (
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # tests in the background of a shell script; commands inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # tests that are started with nohup; commands inherit it
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
 
 TINY = (
