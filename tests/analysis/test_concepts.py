@@ -27,6 +27,7 @@ def test_rules_on_pixels() -> None:
     assert mask_by_rule(color, "blue", 0.25).tolist() == [[[False, False]]]
     two = torch.tensor([0.0, 0.0, 0.0, 1.0]).reshape(2, 1, 1, 2)
     assert mask_by_rule(two, "different", 0.2).tolist() == [[[False, True]], [[False, True]]]
+    assert mask_by_rule(two, "different", 0.2, mean=two[0]).tolist() == [[[False, False]], [[False, True]]]
     with pytest.raises(ValueError, match="needs images in color"):
         mask_by_rule(gray, "red", 0)
 

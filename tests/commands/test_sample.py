@@ -12,7 +12,7 @@ import gan_lab
 from gan_lab.config.compose import compose
 from gan_lab.errors import ConfigError
 from gan_lab.figures import with_row_names
-from gan_lab.sampling.pretrained import labels_in_rows
+from gan_lab.sampling.rows import labels_in_rows
 from gan_lab.training.fit import fit
 from tests.conftest import SMALL
 

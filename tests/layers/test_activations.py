@@ -10,7 +10,15 @@ from torch import Tensor, nn
 from gan_lab.architectures.dcgan import DCGANDiscriminator, DCGANGenerator
 from gan_lab.architectures.resnet import ResNetDiscriminator
 from gan_lab.architectures.stylegan2 import StyleGAN2Generator
-from gan_lab.layers.activations import activation_shapes, activations, dead_channels, with_changed_activation
+from gan_lab.errors import ConfigError
+from gan_lab.layers.activations import (
+    activation_shapes,
+    activations,
+    dead_channels,
+    output_and_activation,
+    shape_numbered,
+    with_changed_activation,
+)
 
 
 class Mixed(nn.Module):
@@ -47,6 +55,16 @@ def test_dead_channels_are_those_that_no_sample_changes() -> None:
     assert dead_channels(x).tolist() == [True, True, False, False]
     assert dead_channels(x[:, :, 0, 0]).tolist() == [True, True, False, False]
     assert dead_channels(torch.zeros(16, 4)).all()
+
+
+def test_an_output_with_one_of_its_activations_and_its_number() -> None:
+    x = torch.tensor([[3.0, 5.0]])
+    output, second = output_and_activation(Mixed(), 2, x)
+    assert torch.equal(output, Mixed()(x)) and second.tolist() == [[2, 4]]
+    shapes = activation_shapes(Mixed(), x)
+    assert shape_numbered(shapes, 3) is shapes[2]
+    with pytest.raises(ConfigError, match="layer=4 is not allowed: choose one of 1: 2 units; 2: 2 units; 3: 2 units"):
+        shape_numbered(shapes, 4)
 
 
 def test_sizes_of_the_layers_of_dcgan() -> None:

@@ -5,7 +5,6 @@ Bau et al. (2019), "GAN Dissection", by the agreement (intersection over union) 
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -43,7 +42,7 @@ class Separation:
         return self.weight.argsort(descending=True, stable=True)
 
 
-def mask_by_rule(images: Tensor, rule: str, threshold: float) -> Tensor:
+def mask_by_rule(images: Tensor, rule: str, threshold: float, mean: Tensor | None = None) -> Tensor:
     """Mask bool (n, H, W) of images (n, C, H, W) in [-1, 1].
 
     Args:
@@ -52,6 +51,7 @@ def mask_by_rule(images: Tensor, rule: str, threshold: float) -> Tensor:
             than each other one by more than the threshold; `different`: the mean absolute difference from the mean
             image is above it.
         threshold: In units of the range [-1, 1].
+        mean: The mean image (C, H, W) of `different`; None for that of these images.
 
     Raises:
         ValueError: The rule does not exist, or needs colors that the images do not have.
@@ -60,7 +60,7 @@ def mask_by_rule(images: Tensor, rule: str, threshold: float) -> Tensor:
         gray = images.mean(1)
         return gray > threshold if rule == "bright" else gray < threshold
     if rule == "different":
-        return (images - images.mean(0)).abs().mean(1) > threshold
+        return (images - (images.mean(0) if mean is None else mean)).abs().mean(1) > threshold
     if rule not in RULES:
         raise ValueError(f"concept.rule={rule} is not known; choose from {', '.join(RULES)}")
     if images.shape[1] < 3:
@@ -239,6 +239,4 @@ def random_maps(count: int, of: int, sets: int, seed: int) -> list[Tensor]:
 
 def doses(wanted: list[int], positive: int, maps: int) -> list[int]:
     """Numbers of maps to drop in ascending order: the wanted ones that exist, and all with a positive weight."""
-    found = sorted({number for number in [*wanted, positive] if 0 < number <= maps})
-    assert all(first < second for first, second in pairwise(found))
-    return found
+    return sorted({number for number in [*wanted, positive] if 0 < number <= maps})

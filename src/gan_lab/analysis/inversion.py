@@ -81,7 +81,7 @@ def _one_start(
         errors = loss(generate(points))
         total = errors.sum() + prior_weight * points.square().mean(1).sum()
         (points.grad,) = torch.autograd.grad(total, points)
-        curve.append(errors.mean().item())
+        curve.append(errors.detach().mean())
         if step in kept:
             shown.append(points.detach().cpu().clone())
         optimizer.step()
@@ -89,8 +89,9 @@ def _one_start(
             _clip(points, bound, generator)
     with torch.no_grad():
         errors = loss(generate(points))
-    curve.append(errors.mean().item())
-    return Inversion(points.detach().cpu(), errors.cpu(), curve, torch.stack(shown))
+    curve.append(errors.mean())
+    # The curve is copied once at its end: no step waits for a GPU.
+    return Inversion(points.detach().cpu(), errors.cpu(), torch.stack(curve).tolist(), torch.stack(shown))
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gan_lab.analysis.directions import principal_directions
 from gan_lab.analysis.linear_svm import fit_all
 from gan_lab.data.sampler import shuffle
 from gan_lab.layers.activations import activations
@@ -51,9 +52,7 @@ def principal_components(fitted: Tensor, count: int) -> Callable[[Tensor], Tenso
         fitted: float (n, d), the rows whose components are used.
         count: Components; at most min(n, d) are there.
     """
-    mean = fitted.mean(0)
-    _, _, components = torch.linalg.svd(fitted - mean, full_matrices=False)
-    basis = components[:count].T
+    mean, basis = fitted.mean(0), principal_directions(fitted, count).vectors.T
     return lambda rows: (rows - mean) @ basis
 
 

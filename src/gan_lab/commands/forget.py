@@ -1,8 +1,8 @@
 """`gan-lab forget`: feature maps that draw a concept, and samples without them (Radford et al., 2016, §6.3.1)."""
 
 import csv
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ from gan_lab.commands.findings import finding_folder, save_finding, typed
 from gan_lab.commands.inputs import device_named
 from gan_lab.errors import DataError
 from gan_lab.figures import image_grid, with_row_names
-from gan_lab.layers.activations import ActivationShape, AtActivations
+from gan_lab.layers.activations import ActivationShape, output_and_activation, with_changed_activation
 from gan_lab.metrics.measuring import value_errors_as_config_errors
 from gan_lab.progress import progress
 from gan_lab.reports.tables import aligned
@@ -41,6 +41,10 @@ NOTE = (
     "About half of all maps have a positive weight when nothing was found: only the difference from as many random "
     "maps is an effect."
 )
+
+
+PixelRule = Callable[[Tensor], Tensor]
+"""Images (n, C, H, W) to masks bool (n, H, W)."""
 
 
 @dataclass(frozen=True)
@@ -144,41 +148,44 @@ def forget(cfg: DictConfig) -> Forgotten:
     kind = next(name for name in ("rule", "rectangle", "masks", "boxes") if cfg.concept[name] is not None)
     folder = finding_folder(path, f"forget_{cfg.concept.rule if kind == 'rule' else kind}", cfg.out)
     layer = layer_of_maps(loaded, cfg.layer)
-    maps, samples = _maps_and_samples(loaded, layer.number, cfg)
+    own_masks = kind in ("masks", "boxes")  # of numbered samples: others have none
+    drawn = _Drawn(loaded, *loaded.draw(cfg.samples + (0 if own_masks else cfg.test_samples), cfg.seed), cfg.batch_size)
+    samples, maps = drawn.rows(0, cfg.samples).generate_with_maps(layer.number)
+    rule = _rule(samples, cfg)
     with value_errors_as_config_errors():
-        masks = _masks(samples, 0, cfg)
+        masks = _masks(samples, rule, cfg)
         found = separate(maps, masks, cfg.held_out, seed=cfg.seed)
         agreed = agreement(maps, masks)
     positive = int((found.weight > 0).sum())
-    if kind in ("masks", "boxes"):
-        start, count = cfg.samples - cfg.held_out, cfg.held_out
-    else:
-        start, count = cfg.samples, cfg.test_samples
-    before = _generated(loaded, start, count, cfg)
-    masks_of_test = masks[start:] if kind in ("masks", "boxes") else _masks(before, start, cfg)
+    start = cfg.samples - cfg.held_out if own_masks else cfg.samples
+    test = drawn.rows(start, len(drawn.latents))
+    before = test.generate()
+    masks_of_test = masks[-cfg.held_out :] if own_masks else _masks(before, rule, cfg)
 
     def without(dropped: Tensor) -> Tensor:
-        return _generated(loaded, start, count, cfg, layer.number, without_maps(dropped))
+        return test.generate(layer.number, without_maps(dropped))
 
     effects = []
     for number in progress(doses(list(cfg.drop), positive, layer.channels), "dropped maps"):
         after = without(found.order[:number])
         random = [without(each) for each in random_maps(number, layer.channels, cfg.random_sets, cfg.seed)]
-        effects.append(_effect(number, before, after, random, masks_of_test, cfg))
-    inserted = _insertion(loaded, layer, maps, masks, found.order[: cfg.show], before, start, count, cfg)
+        effects.append(_effect(number, before, after, random, masks_of_test, rule))
+    inserted = None
+    if cfg.insert is not None and rule is not None:
+        inserted = _insertion(test, layer, maps, masks, found.order[: cfg.show], before, rule, tuple(cfg.insert))
     protocol = (
-        f"{cfg.samples} samples of seed {cfg.seed}, {cfg.held_out} of them held out; effect on {count:,} "
-        f"{'of these' if kind in ('masks', 'boxes') else 'others'}; {cfg.random_sets} choices of random maps; "
+        f"{cfg.samples} samples of seed {cfg.seed}, {cfg.held_out} of them held out; effect on {len(before):,} "
+        f"{'of these' if own_masks else 'others'}; {cfg.random_sets} choices of random maps; "
         f"{cfg.weights} weights after {loaded.images_seen:,} images."
     )
-    fraction = _fraction(before, cfg)
+    fraction = _fraction(before, rule)
     done = Forgotten(
         layer, found.order.tolist(), positive, found.auc, agreed.iou.tolist(), fraction, effects, inserted, protocol,
         folder,
     )  # fmt: skip
     others = random_maps(cfg.show, layer.channels, 1, cfg.seed)[0]
     rows = [before, without(found.order[: cfg.show]), without(others)]
-    grid = image_grid(torch.cat([row[: cfg.count] for row in rows]), min(cfg.count, count), size=1200)
+    grid = image_grid(torch.cat([row[: cfg.count] for row in rows]), min(cfg.count, len(before)), size=1200)
     caption = f"samples, the same without the {cfg.show} most typical maps of layer {layer}, and without as many others"
     figure = with_row_names(grid, ["samples", "without", "random"])
     title = f"Forgetting a concept: {cfg.concept.rule or kind}"
@@ -187,54 +194,53 @@ def forget(cfg: DictConfig) -> Forgotten:
     return done
 
 
-def _parts(
-    loaded: PretrainedGenerator, start: int, count: int, cfg: DictConfig
-) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Latents and conditions of the samples from `start` on, in batches."""
-    latents, condition = loaded.draw(start + count, cfg.seed)
-    for k in range(start, start + count, cfg.batch_size):
-        stop = min(k + cfg.batch_size, start + count)
-        yield latents[k:stop], None if condition is None else condition[k:stop]
+@dataclass(frozen=True)
+class _Drawn:
+    """Inputs of the generator for several samples, generated in batches.
 
+    Attributes:
+        loaded: The generator.
+        latents: (n, dim).
+        condition: With n rows, or None.
+        batch_size: Samples at a time.
+    """
 
-def _maps_and_samples(loaded: PretrainedGenerator, number: int, cfg: DictConfig) -> tuple[Tensor, Tensor]:
-    """Maps of the layer and samples, on the CPU."""
-    maps, samples = [], []
+    loaded: PretrainedGenerator
+    latents: Tensor
+    condition: Tensor | None
+    batch_size: int
 
-    def keep(each: int, output: Tensor) -> None:
-        if each == number:
-            maps.append(output.float().cpu())
+    def rows(self, start: int, stop: int) -> "_Drawn":
+        """Some of the samples."""
+        condition = None if self.condition is None else self.condition[start:stop]
+        return replace(self, latents=self.latents[start:stop], condition=condition)
 
-    for latents, condition in _parts(loaded, 0, cfg.samples, cfg):
-        with AtActivations(keep):
-            samples.append(loaded.generate(latents, condition).cpu())
-    return torch.cat(maps), torch.cat(samples)
+    def generate(self, number: int = 0, change: Change | None = None) -> Tensor:
+        """Samples on the CPU, with a change of the activation of this number."""
+        generate = self.loaded.generate
+        if change is not None:
+            generate = with_changed_activation(generate, number, change)
+        return torch.cat([generate(*inputs).cpu() for inputs in self._batches()])
 
+    def generate_with_maps(self, number: int) -> tuple[Tensor, Tensor]:
+        """Samples, and the maps of an activation, on the CPU."""
+        found = [output_and_activation(self.loaded.generate, number, *inputs) for inputs in self._batches()]
+        return torch.cat([samples.cpu() for samples, _ in found]), torch.cat([maps.float().cpu() for _, maps in found])
 
-def _generated(
-    loaded: PretrainedGenerator, start: int, count: int, cfg: DictConfig, number: int = 0, change: Change | None = None
-) -> Tensor:
-    """Samples from `start` on, with a change of an activation."""
-
-    def visit(each: int, output: Tensor) -> Tensor | None:
-        return change(output) if change is not None and each == number else None
-
-    samples = []
-    for latents, condition in _parts(loaded, start, count, cfg):
-        with AtActivations(visit):
-            samples.append(loaded.generate(latents, condition).cpu())
-    return torch.cat(samples)
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor | None]]:
+        for k in range(0, len(self.latents), self.batch_size):
+            part = self.rows(k, k + self.batch_size)
+            yield part.latents, part.condition
 
 
 def _effect(
-    dropped: int, before: Tensor, after: Tensor, random: Sequence[Tensor], masks: Tensor, cfg: DictConfig
+    dropped: int, before: Tensor, after: Tensor, random: Sequence[Tensor], masks: Tensor, rule: PixelRule | None
 ) -> Effect:
-    fractions = [_fraction(each, cfg) for each in random]
-    known = [each for each in fractions if each is not None]
+    known = [fraction for each in random if (fraction := _fraction(each, rule)) is not None]
     changes = [_changes(before, each, masks) for each in random]
     inside, outside = _changes(before, after, masks)
     return Effect(
-        dropped, _fraction(after, cfg), sum(known) / len(known) if known else None,
+        dropped, _fraction(after, rule), sum(known) / len(known) if known else None,
         inside, sum(each[0] for each in changes) / len(changes),
         outside, sum(each[1] for each in changes) / len(changes),
     )  # fmt: skip
@@ -246,46 +252,48 @@ def _changes(before: Tensor, after: Tensor, masks: Tensor) -> tuple[float, float
     return change[masks].mean().nan_to_num().item(), change[~masks].mean().nan_to_num().item()
 
 
-def _fraction(samples: Tensor, cfg: DictConfig) -> float | None:
-    """Fraction of pixels that the rule finds; None without a rule."""
+def _rule(samples: Tensor, cfg: DictConfig) -> PixelRule | None:
+    """The rule of the concept, if it is one; the mean image is that of these samples for all others, too."""
     if cfg.concept.rule is None:
         return None
-    return mask_by_rule(samples, cfg.concept.rule, cfg.concept.threshold).double().mean().item()
+    mean = samples.mean(0)
+    return lambda images: mask_by_rule(images, cfg.concept.rule, cfg.concept.threshold, mean)
+
+
+def _fraction(samples: Tensor, rule: PixelRule | None) -> float | None:
+    """Fraction of pixels that the rule finds; None without a rule."""
+    return None if rule is None else rule(samples).double().mean().item()
 
 
 def _insertion(
-    loaded: PretrainedGenerator, layer: ActivationShape, maps: Tensor, masks: Tensor, chosen: Tensor, before: Tensor,
-    start: int, count: int, cfg: DictConfig,
-) -> tuple[float, float] | None:  # fmt: skip
+    test: _Drawn, layer: ActivationShape, maps: Tensor, masks: Tensor, chosen: Tensor, before: Tensor, rule: PixelRule,
+    rectangle: tuple[float, float, float, float],
+) -> tuple[float, float]:  # fmt: skip
     """Fraction of a rectangle that the rule finds before, and with maps set there to their mean inside the concept."""
-    if cfg.insert is None or cfg.concept.rule is None:
-        return None
     inside = coverage(masks, layer.height, layer.width) > COVERAGE
     mean = maps.transpose(0, 1)[:, inside].mean(1)  # (maps,)
-    place = rectangle_mask(tuple(cfg.insert), 1, layer.height, layer.width)[0]
+    rows, columns = rectangle_mask(rectangle, 1, layer.height, layer.width)[0].nonzero(as_tuple=True)
 
     def change(output: Tensor) -> Tensor:
-        rows, columns = place.nonzero(as_tuple=True)
         changed = output.clone()
         changed[:, chosen[:, None], rows, columns] = mean[chosen].to(output)[:, None]
         return changed
 
-    after = _generated(loaded, start, count, cfg, layer.number, change)
-    pixels = rectangle_mask(tuple(cfg.insert), 1, *before.shape[2:])[0]
-    found = [mask_by_rule(each, cfg.concept.rule, cfg.concept.threshold)[:, pixels] for each in (before, after)]
-    return found[0].double().mean().item(), found[1].double().mean().item()
+    pixels = rectangle_mask(rectangle, 1, *before.shape[2:])[0]
+    found = [rule(each)[:, pixels].double().mean().item() for each in (before, test.generate(layer.number, change))]
+    return found[0], found[1]
 
 
-def _masks(samples: Tensor, start: int, cfg: DictConfig) -> Tensor:
-    """Masks bool (n, H, W) of samples, which have the numbers from `start` on.
+def _masks(samples: Tensor, rule: PixelRule | None, cfg: DictConfig) -> Tensor:
+    """Masks bool (n, H, W) of samples; those of files are of the first ones.
 
     Raises:
-        UserError: The rule, rectangle or files cannot be used.
+        UserError: The rectangle or files cannot be used.
     """
     count, height, width = len(samples), *samples.shape[2:]
     concept = cfg.concept
-    if concept.rule is not None:
-        return mask_by_rule(samples, concept.rule, concept.threshold)
+    if rule is not None:
+        return rule(samples)
     if concept.rectangle is not None:
         return rectangle_mask(tuple(concept.rectangle), count, height, width)
     if concept.masks is not None:
@@ -299,7 +307,7 @@ def _masks(samples: Tensor, start: int, cfg: DictConfig) -> Tensor:
 
 
 def _mask_of_file(file: Path, height: int, width: int) -> Tensor:
-    """Mask in a PNG; none of the sample if there is no file."""
+    """Mask in a PNG file; empty if there is no file."""
     if not file.exists():
         return torch.zeros(height, width, dtype=torch.bool)
     try:

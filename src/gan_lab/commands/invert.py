@@ -58,6 +58,7 @@ class Inverted:
         nearest: Likewise of the nearest of 1,000 random samples.
         mean_image: Likewise of the mean of these samples.
         distances: Relative distance |z' - z| / |z| from the known point of each sample; None for given images.
+        curve: Mean loss of the images before each step and at the end, of the start that is best there.
         names: Names of the images.
         space: `z` or `w`.
         protocol: How they were found.
@@ -70,6 +71,7 @@ class Inverted:
     nearest: list[float]
     mean_image: list[float]
     distances: list[float] | None
+    curve: list[float]
     names: list[str]
     space: str
     protocol: str
@@ -102,7 +104,6 @@ def invert(cfg: DictConfig) -> Inverted:
     loaded = load(path, cfg.weights, device, cfg.allow_targets)
     space = space_named(cfg.space, loaded)
     folder = finding_folder(path, "invert", cfg.out)
-    condition = _condition(loaded, cfg)
     known: Tensor | None = None
     if cfg.images is None:
         known, condition = space.draw(cfg.count, cfg.seed, cfg.labels)
@@ -111,13 +112,13 @@ def invert(cfg: DictConfig) -> Inverted:
             raise ConfigError(f"{loaded.path} generates points: gan-lab invert is for images.")
     else:
         images, names = _images(cfg, loaded, device)
-        condition = None if condition is None else condition[: len(images)]
+        _, condition = loaded.draw(len(images), cfg.seed, cfg.labels)
     loss = _loss(images, path, cfg)
     found = search(
         space, loss, len(images), condition, cfg.steps, cfg.starts, cfg.lr, cfg.prior_weight, cfg.seed, _FRAMES
     )
     samples = space.generate(found.points, condition)
-    random = _random_samples(space, cfg, condition)
+    random = _random_samples(space, cfg)
     compared = [_differences(samples, images), _nearest(random, images), _differences(random.mean(0)[None], images)]
     errors, nearest, mean_image = (each.tolist() for each in compared)
     distances = None if known is None else ((found.points - known).norm(dim=1) / known.norm(dim=1)).tolist()
@@ -127,8 +128,9 @@ def invert(cfg: DictConfig) -> Inverted:
         f"{cfg.prior_weight:g}, seed {cfg.seed}; {cfg.weights} weights after {loaded.images_seen:,} images."
     )
     done = Inverted(
-        found.points, condition, errors, nearest, mean_image, distances, names, space.name, protocol, folder
-    )
+        found.points, condition, errors, nearest, mean_image, distances, found.curve, names, space.name, protocol,
+        folder,
+    )  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(folder / FILE) as target:
         target.write(serialized({"points": found.points.contiguous()}, metadata={"space": space.name}))
@@ -137,11 +139,6 @@ def invert(cfg: DictConfig) -> Inverted:
     finding = Finding("Inverted images", done.table, protocol, [NOTE], command=typed("invert", cfg))
     save_finding(path, folder, finding, {"inverted.png": (figure, caption)})
     return done
-
-
-def _condition(loaded: PretrainedGenerator, cfg: DictConfig) -> Tensor | None:
-    """A condition of each image."""
-    return loaded.draw(cfg.count, cfg.seed, cfg.labels)[1]
 
 
 def _images(cfg: DictConfig, loaded: PretrainedGenerator, device: torch.device) -> tuple[Tensor, list[str]]:
@@ -183,7 +180,7 @@ def _loss(images: Tensor, path: Path, cfg: DictConfig) -> Callable[[Tensor], Ten
     return of_activations
 
 
-def _random_samples(space: Space, cfg: DictConfig, condition: Tensor | None) -> Tensor:
+def _random_samples(space: Space, cfg: DictConfig) -> Tensor:
     points, given = space.draw(BASELINE, mix(cfg.seed, _BASELINE), cfg.labels)
     return torch.cat([samples for samples, _ in space.chunks(points, given, 250)])
 

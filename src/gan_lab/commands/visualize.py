@@ -16,7 +16,7 @@ from gan_lab.commands.inspected import features_of, read_images, shapes_of, with
 from gan_lab.data.pixels import to_unit_range
 from gan_lab.errors import ConfigError
 from gan_lab.figures import enlarged, image_grid, sheet
-from gan_lab.layers.activations import ActivationShape
+from gan_lab.layers.activations import ActivationShape, shape_numbered
 from gan_lab.layers.batch_statistics import with_population_statistics
 from gan_lab.metrics.measuring import value_errors_as_config_errors
 from gan_lab.progress import progress
@@ -134,10 +134,7 @@ def _layer(number: int | None, shapes: Sequence[ActivationShape]) -> ActivationS
     with_maps = [shape for shape in shapes if shape.height > 1 or shape.width > 1]
     if not with_maps:
         raise ConfigError("The discriminator has no layers with maps, so there is nothing to show.")
-    chosen = [shape for shape in with_maps if shape.number == number] if number is not None else with_maps[-1:]
-    if not chosen:
-        raise ConfigError(f"layer={number} is not allowed: choose one of {'; '.join(map(str, with_maps))}.")
-    return chosen[0]
+    return with_maps[-1] if number is None else shape_numbered(with_maps, number)
 
 
 def _maps(

@@ -259,10 +259,20 @@ class Memorization(Draws, ReadsData):
 
 
 @dataclass
-class Probe(ReadsData):
-    """Top level of `conf/probe.yaml`."""
+class InspectsDiscriminator(ReadsData):
+    """Keys of all commands that inspect the discriminator of a run."""
 
     run: str = MISSING
+    seed: int = MISSING
+    batch_size: int = MISSING
+    device: str | None = None
+    out: str | None = None
+
+
+@dataclass
+class Probe(InspectsDiscriminator):
+    """Top level of `conf/probe.yaml`."""
+
     labels_per_class: int | None = MISSING
     draws: int = MISSING
     search_draws: int = MISSING
@@ -274,26 +284,17 @@ class Probe(ReadsData):
     statistics: str = MISSING
     pca: int | None = MISSING
     untrained: bool = MISSING
-    seed: int = MISSING
-    batch_size: int = MISSING
-    device: str | None = None
-    out: str | None = None
 
 
 @dataclass
-class Visualize(ReadsData):
+class Visualize(InspectsDiscriminator):
     """Top level of `conf/visualize.yaml`."""
 
-    run: str = MISSING
     layer: int | None = None
     maps: list[int] = MISSING
     images: int | None = MISSING
     count: int = MISSING
     rule: str = MISSING
-    seed: int = MISSING
-    batch_size: int = MISSING
-    device: str | None = None
-    out: str | None = None
 
 
 @dataclass

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gan_lab.errors import CheckpointError, ConfigError
-from gan_lab.layers.activations import ActivationShape, AtActivations
+from gan_lab.layers.activations import ActivationShape, output_and_activation, with_changed_activation
 from gan_lab.sampling.direction_file import DirectionFile, read_directions
 from gan_lab.sampling.feature_maps import layer_of_maps, without_maps
 from gan_lab.sampling.latent_directions import find_directions
@@ -97,17 +97,14 @@ class Session:
 
     def images(self, points: Tensor, condition: Tensor | None, view: View) -> Tensor:
         """Samples (n, C, H, W) on the CPU, without the dropped maps; the points are not shifted."""
-        layer = None if self.layer is None or not view.dropped else self.layer.number
-        change = without_maps(torch.tensor(view.dropped, dtype=torch.int64))
-
-        def visit(number: int, maps: Tensor) -> Tensor | None:
-            return change(maps) if number == layer else None
-
+        generate = self.spaces[view.weights].generate
+        if self.layer is not None and view.dropped:
+            dropped = torch.tensor(view.dropped, dtype=torch.int64)
+            generate = with_changed_activation(generate, self.layer.number, without_maps(dropped))
         made = []
         for k in range(0, len(points), _BATCH):
             part = None if condition is None else condition[k : k + _BATCH]
-            with AtActivations(visit):
-                made.append(self.spaces[view.weights].generate(points[k : k + _BATCH], part).cpu())
+            made.append(generate(points[k : k + _BATCH], part).cpu())
         return torch.cat(made)
 
     def maps(self, points: Tensor, condition: Tensor | None, weights: str) -> Tensor:
@@ -118,15 +115,8 @@ class Session:
         """
         if self.layer is None:
             raise ConfigError("This generator has no feature maps, so none can be dropped.")
-        layer, kept = self.layer.number, []
-
-        def keep(number: int, maps: Tensor) -> None:
-            if number == layer:
-                kept.append(maps.float().cpu())
-
-        with AtActivations(keep):
-            self.spaces[weights].generate(points, condition)
-        return torch.cat(kept)
+        _, maps = output_and_activation(self.spaces[weights].generate, self.layer.number, points, condition)
+        return maps.float().cpu()
 
 
 def open_session(

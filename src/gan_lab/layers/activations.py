@@ -4,7 +4,7 @@ Works on every network without its help: calls of ReLU and its relatives are int
 They are numbered from 1 in the order of the forward pass.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+
+from gan_lab.errors import ConfigError
 
 FUNCTIONS = frozenset(
     {
@@ -116,6 +118,37 @@ def dead_channels(output: Tensor) -> Tensor:
     """
     deviation = output.float().std(0).reshape(output.shape[1], -1).mean(1)
     return deviation <= DEAD * deviation.mean()
+
+
+def shape_numbered(shapes: Sequence[ActivationShape], number: int) -> ActivationShape:
+    """The activation of this number among several.
+
+    Raises:
+        ConfigError: There is none; lists all.
+    """
+    for shape in shapes:
+        if shape.number == number:
+            return shape
+    raise ConfigError(f"layer={number} is not allowed: choose one of {'; '.join(map(str, shapes))}.")
+
+
+def output_and_activation(network: Callable[..., Tensor], number: int, *inputs: Any) -> tuple[Tensor, Tensor]:
+    """Output of a network, and that of one of its activation functions.
+
+    Args:
+        network: Called with `inputs`.
+        number: Of the activation, from 1.
+        inputs: Its arguments.
+    """
+    found: list[Tensor] = []
+
+    def keep(each: int, output: Tensor) -> None:
+        if each == number:
+            found.append(output)
+
+    with AtActivations(keep):
+        output = network(*inputs)
+    return output, found[0]
 
 
 def with_changed_activation(

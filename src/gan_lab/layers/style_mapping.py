@@ -209,8 +209,14 @@ def styles_of(network: nn.Module, *inputs: Tensor | None) -> Tensor:
 
 
 def samples_of_styles(network: nn.Module, styles: Tensor, *inputs: Tensor | None) -> Tensor:
-    """Samples (n, ...) of styles (n, count, style_dim), which replace those of the inputs of a network with styles."""
-    return _run_with(network, lambda _: styles, inputs)
+    """Samples (n, ...) of styles, which replace those of the inputs of a network with styles.
+
+    Args:
+        network: In evaluation mode.
+        styles: (n, count, style_dim), or (n, 1, style_dim) for the same style in all layers.
+        inputs: Latents, and a condition or None, with n rows.
+    """
+    return _run_with(network, styles.expand_as, inputs)
 
 
 def _run_with(

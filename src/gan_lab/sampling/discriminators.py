@@ -1,10 +1,9 @@
 """Pretrained discriminators: loading from a checkpoint or an imported file, and the same network untrained."""
 
-import copy
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -13,10 +12,9 @@ from torch import Tensor, nn
 from gan_lab.architectures.base import Discriminator
 from gan_lab.config.build import build_network
 from gan_lab.config.targets import allowing
-from gan_lab.config.untrusted import check_parts, foreign_config
 from gan_lab.errors import CheckpointError
-from gan_lab.runs.checkpoints import find_checkpoint
-from gan_lab.sampling.export_file import DISCRIMINATOR, SUFFIX, read_export
+from gan_lab.sampling.export_file import SUFFIX, Stored, read_export
+from gan_lab.sampling.pretrained import network_of, read_stored
 
 
 @dataclass(frozen=True)
@@ -77,34 +75,21 @@ def load_discriminator(
         UserError: The file is missing or cannot be used, has no discriminator, or its config names a target that is not
             allowed.
     """
-    config, state, images_seen, file = _stored(Path(path))
-    if not state or OmegaConf.select(config, "architecture.discriminator") is None:
+    stored = _stored(Path(path))
+    if not stored.state or OmegaConf.select(stored.config, "architecture.discriminator") is None:
         raise CheckpointError(
-            f"{file} has no discriminator, which gan-lab export leaves out: give a run folder or a checkpoint."
+            f"{stored.file} has no discriminator, which gan-lab export leaves out: give a run folder or a checkpoint."
         )
-    for group in ("architecture", "wrapper"):
-        check_parts(OmegaConf.select(config, f"{group}.discriminator"), f"{group}.discriminator", file)
     with allowing(allow_targets):
-        network = build_network(config, "discriminator")
-    try:
-        network.load_state_dict(state)
-    except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"{file} does not fit the discriminator that its own config describes.") from error
+        network = network_of(stored, "discriminator", stored.state)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     frozen = cast(Discriminator, network.requires_grad_(False).eval().to(device))
-    return PretrainedDiscriminator(frozen, config, images_seen, file)
+    return PretrainedDiscriminator(frozen, stored.config, stored.images_seen, stored.file)
 
 
-def _stored(path: Path) -> tuple[DictConfig, Mapping[str, Any], int, Path]:
-    """Config, state dict of the discriminator, images seen, and the file."""
+def _stored(path: Path) -> Stored:
+    """The config and the discriminator's weights; without weights for an export."""
     if path.is_file() and path.suffix == SUFFIX:
         stored = read_export(path)
-        return stored.config, stored.discriminator, stored.images_seen, stored.file
-    checkpoint = find_checkpoint(path)
-    values = checkpoint.take()["state_dict"]
-    state = {key.removeprefix(DISCRIMINATOR): copy.copy(values[key]) for key in values if _is_of_discriminator(key)}
-    return foreign_config(checkpoint.config, checkpoint.file), state, checkpoint.images_seen, checkpoint.file
-
-
-def _is_of_discriminator(key: Any) -> bool:
-    return str(key).startswith(DISCRIMINATOR)
+        return replace(stored, state=stored.discriminator)
+    return read_stored(path, "raw", "discriminator")

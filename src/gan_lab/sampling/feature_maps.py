@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gan_lab.errors import ConfigError
-from gan_lab.layers.activations import ActivationShape, activation_shapes
+from gan_lab.layers.activations import ActivationShape, activation_shapes, shape_numbered
 from gan_lab.sampling.pretrained import PretrainedGenerator
 
 Change = Callable[[Tensor], Tensor]
@@ -25,10 +25,7 @@ def layer_of_maps(loaded: PretrainedGenerator, number: int | None = None) -> Act
         raise ConfigError(f"{loaded.path} has a generator without feature maps, so no map can be dropped.")
     if number is None:
         return shapes[max(0, len(shapes) - 2)]
-    chosen = [shape for shape in shapes if shape.number == number]
-    if not chosen:
-        raise ConfigError(f"layer={number} is not allowed: choose one of {'; '.join(map(str, shapes))}.")
-    return chosen[0]
+    return shape_numbered(shapes, number)
 
 
 def without_maps(numbers: Tensor) -> Change:

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from gan_lab.analysis.directions import Directions, factorized_directions, principal_directions, regressed_directions
 from gan_lab.errors import ConfigError
-from gan_lab.layers.activations import AtActivations, activation_shapes
+from gan_lab.layers.activations import activation_shapes, output_and_activation, shape_numbered
 from gan_lab.layers.modulated_conv import ModulatedConv2d
 from gan_lab.progress import progress
 from gan_lab.sampling.pretrained import PretrainedGenerator
@@ -57,17 +57,14 @@ def _maps(loaded: PretrainedGenerator, points: Tensor, condition: Tensor | None,
     Raises:
         ConfigError: There is no such layer.
     """
-    shapes = activation_shapes(loaded.generate, points[:2], None if condition is None else condition[:2])
-    if layer not in [shape.number for shape in shapes]:
-        raise ConfigError(f"layer={layer} is not allowed: choose one of {'; '.join(map(str, shapes))}.")
-    maps: list[Tensor] = []
-
-    def keep(number: int, output: Tensor) -> None:
-        if number == layer:
-            maps.append(output.float().cpu())
-
+    shape_numbered(activation_shapes(loaded.generate, *_rows(points, condition, slice(2))), layer)
+    maps = []
     for k in progress(range(0, len(points), batch_size), "activations"):
-        part = None if condition is None else condition[k : k + batch_size]
-        with AtActivations(keep):
-            loaded.generate(points[k : k + batch_size], part)
+        inputs = _rows(points, condition, slice(k, k + batch_size))
+        _, found = output_and_activation(loaded.generate, layer, *inputs)
+        maps.append(found.float().cpu())
     return torch.cat(maps)
+
+
+def _rows(points: Tensor, condition: Tensor | None, rows: slice) -> tuple[Tensor, Tensor | None]:
+    return points[rows], None if condition is None else condition[rows]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gan_lab.errors import ConfigError
 from gan_lab.gans.latents import LatentPrior
-from gan_lab.layers.style_mapping import has_styles, samples_of_styles, styles_of
+from gan_lab.layers.style_mapping import has_styles, samples_of_styles
 from gan_lab.sampling.pretrained import Given, PretrainedGenerator
 
 SPACES = ("z", "w")
@@ -41,14 +41,12 @@ class Space:
     def with_graph(self, points: Tensor, condition: Tensor | None = None) -> Tensor:
         """Samples float32 (n, ...) on the generator's device with the graph of the points (n, dim)."""
         generator = self.loaded.generator
-        device = next(generator.parameters()).device
+        device = self.loaded.device
         points, condition = points.to(device), None if condition is None else condition.to(device)
         if self.name == "z":
             return generator(points, condition).float()
         latents = points.new_zeros(len(points), self.loaded.config.latent.dim)
-        layers = styles_of(generator, latents[:1], None if condition is None else condition[:1]).shape[1]
-        styles = points[:, None].expand(-1, layers, -1)
-        return samples_of_styles(generator, styles, latents, condition).float()
+        return samples_of_styles(generator, points[:, None], latents, condition).float()
 
     def inside(self, points: Tensor) -> Tensor:
         """The nearest points of the support of the prior: the cube of a uniform one."""
