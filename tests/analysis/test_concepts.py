@@ -86,3 +86,15 @@ def test_information_quality_ratio_in_closed_form() -> None:
     assert information_quality_ratio(both, first, second).item() == pytest.approx(0.192745 / 1.193550, abs=1e-5)
     assert information_quality_ratio(first * second, first, second).item() == pytest.approx(0, abs=1e-12)
     assert information_quality_ratio(first, first, first).item() == pytest.approx(1)
+
+
+def test_cells_at_the_edge_of_a_concept_are_neither_inside_nor_outside() -> None:
+    masks = torch.zeros(20, 4, 4, dtype=torch.bool)
+    masks[:, :2, :2] = True  # the first cell of 2 x 2
+    masks[:, 2, 0] = True  # a quarter of the third
+    maps = torch.rand(20, 2, 2, 2, generator=torch.Generator().manual_seed(2))
+    maps[:, 0, 1, 0] = 50.0
+    separated = separate(maps, masks, held_out=5)
+    maps[:, 0, 1, 0] = -50.0
+    again = separate(maps, masks, held_out=5)
+    assert separated.auc == again.auc and abs(separated.weight[0]) < 2
