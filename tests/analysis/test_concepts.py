@@ -97,4 +97,4 @@ def test_cells_at_the_edge_of_a_concept_are_neither_inside_nor_outside() -> None
     separated = separate(maps, masks, held_out=5)
     maps[:, 0, 1, 0] = -50.0
     again = separate(maps, masks, held_out=5)
-    assert separated.auc == again.auc and abs(separated.weight[0]) < 2
+    assert separated.auc == again.auc and max(abs(each.weight[0]) for each in (separated, again)) < 0.2
