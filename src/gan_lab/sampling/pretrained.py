@@ -43,7 +43,7 @@ _STANDING = 0x5354414E
 """Noise key of their latents, other than that of samples with the same seed: an arbitrary constant."""
 
 SHEET_SAMPLES, SHEET_PIXELS = 16, 320
-"""Samples that a notebook shows of a generator, and the longest side of their sheet in pixels."""
+"""Samples that a notebook shows of a generator, and the largest width and height of their sheet in pixels."""
 
 Given = int | str | Sequence[int | str] | Tensor | None
 """A condition as users write it: a label for all samples, a label for each, a tensor with a row for each, or none. A
