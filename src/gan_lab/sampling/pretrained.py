@@ -441,7 +441,7 @@ def load(
     data is read, and its config may name classes of gan_lab only.
 
     Args:
-        path: A `.ckpt` file, a `.safetensors` file of `gan-lab export`, or a run folder.
+        path: A `.ckpt` file, a file or folder of `gan-lab export`, a run folder, or `hf:user/name`.
         weights: `ema` for the averaged generator, `raw` for the trained one.
         device: Device of the generator; by default a GPU if there is one.
         allow_targets: Your packages or full class names that the config may name, too. Their code is run.

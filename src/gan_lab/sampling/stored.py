@@ -15,6 +15,7 @@ from gan_lab.errors import CheckpointError, ConfigError, EarlierVersionError, un
 from gan_lab.gans.conditions import Condition
 from gan_lab.gans.latents import LatentPrior
 from gan_lab.runs.checkpoints import TOO_OLD, find_checkpoint
+from gan_lab.runs.remote import local_path
 from gan_lab.sampling.export_file import SUFFIX, Stored, read_export
 
 WEIGHTS = {"ema": "averaged.", "raw": ""}
@@ -95,7 +96,7 @@ def read_stored(path: str | Path, weights: str, network: str = "generator") -> S
     """
     if weights not in WEIGHTS:
         raise CheckpointError(unknown_choice("weights", weights, WEIGHTS))
-    file = Path(path)
+    file = local_path(path)
     if file.is_file() and file.suffix == SUFFIX:
         stored = read_export(file, weights)
         return stored if network == "generator" else replace(stored, state=stored.others.get(network, {}))
