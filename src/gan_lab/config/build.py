@@ -50,7 +50,7 @@ HARDWARE = ("accelerator", "devices", "num_nodes", "strategy", "precision")
 """The keys of `hardware` that Lightning checks, each against the others and against the machine."""
 
 
-@dataclass
+@dataclass(repr=False)
 class Experiment:
     """Data, module and trainer of a run. `config` is resolved: its budget is in images, without interpolations."""
 
@@ -58,6 +58,11 @@ class Experiment:
     data: TrainingData
     module: AdversarialModule
     trainer: Trainer
+
+    def __repr__(self) -> str:
+        images = f"{self.module.images_seen:,} of {self.config.budget.images:,} images"
+        stopped = f", stopped by {self.module.interrupted}" if self.module.interrupted else ""
+        return f"Experiment({self.config.run.dir}: {images}{stopped})"
 
 
 def instantiate(node: Any, key: str) -> Any:
