@@ -47,7 +47,7 @@ def test_a_new_repository_then_a_new_commit(hub: HubServer, model: Path, command
     assert [path.name for path in model.parent.iterdir()] == [model.name]
 
 
-def test_a_dry_run_asks_nobody(hub: HubServer, model: Path) -> None:
+def test_a_dry_run_sends_no_request(hub: HubServer, model: Path) -> None:
     found = gan_lab.push(model, repo="me/digits", dry_run=True)
     assert found.sizes.keys() == FILES and found.url is None and hub.requests == []
     assert f"{found.sizes['model.safetensors']:,} bytes" in str(found) and "nothing was uploaded" in str(found)

@@ -21,7 +21,8 @@ from gan_lab.runs.remote import CONFIG, WEIGHTS
 from gan_lab.sampling.card import card_of
 from gan_lab.sampling.export_file import SUFFIX, Stored, read_card, write_export
 from gan_lab.sampling.hub_folder import write_hub_folder
-from gan_lab.sampling.pretrained import PretrainedGenerator, load, read_stored
+from gan_lab.sampling.pretrained import PretrainedGenerator, load
+from gan_lab.sampling.stored import read_stored
 from gan_lab.sampling.translators import TRANSLATION, Translation, load_translator, translation_of
 
 SHEET = 64

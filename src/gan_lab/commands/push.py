@@ -15,7 +15,7 @@ from gan_lab.runs.hub import is_ours
 from gan_lab.runs.latest import run_named
 from gan_lab.runs.remote import CARD, CONFIG, WEIGHTS, is_export_folder
 from gan_lab.sampling.hub_folder import SAMPLES, write_hub_folder
-from gan_lab.sampling.pretrained import read_stored
+from gan_lab.sampling.stored import read_stored
 
 FILES = (WEIGHTS, CONFIG, CARD, SAMPLES)
 """Files of a model on the hub; others of a folder stay where they are."""
