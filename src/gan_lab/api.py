@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from gan_lab.commands.memorization import MemorizationResult
     from gan_lab.commands.prepare import Prepared
     from gan_lab.commands.probe import ProbeTable
+    from gan_lab.commands.push import Pushed
     from gan_lab.commands.report import Report
     from gan_lab.commands.sample import SampleFiles
     from gan_lab.commands.translate import Translations
@@ -100,10 +101,17 @@ def translate(*arguments: Argument, **settings: Any) -> "Translations":
 
 
 def export(*arguments: Argument, **settings: Any) -> "Exported":
-    """Write a run's generator as one file: `export("runs/my-run", out="digits.safetensors")`."""
+    """Write a run's generator for others: `export("runs/my-run", out="digits")`, or `out="digits.safetensors"`."""
     from gan_lab.commands import export as module
 
     return _call(module.export, "export", "run", arguments, settings)
+
+
+def push(*arguments: Argument, **settings: Any) -> "Pushed":
+    """Upload a run's generator to the Hugging Face hub: `push("runs/my-run", repo="user/digits", private=True)`."""
+    from gan_lab.commands import push as module
+
+    return _call(module.push, "push", "run", arguments, settings)
 
 
 def import_weights(*arguments: Argument, **settings: Any) -> "Imported":
