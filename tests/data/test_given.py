@@ -163,7 +163,7 @@ def test_other_labels_are_read(change: dict[str, Any]) -> None:
     assert Given(dataset).labels.tolist() == values  # type: ignore[union-attr]
 
 
-def test_labels_that_are_no_numbers() -> None:
+def test_labels_that_cannot_be_used() -> None:
     with pytest.raises(DataError, match=r"labels of list are not whole numbers, such as cat: give dataset\."):
         _ = Given([(GRAY, "cat")]).labels
 

@@ -32,7 +32,7 @@ _FORMS = "an image, an image and a label, or a mapping with `image` and `label`"
 
 
 class Given:
-    """Samples of a data set as `RawImages` need them; reads are one at a time, since few data sets allow threads.
+    """Samples of a data set as `RawImages` need them; reads are one at a time: most data sets do not allow threads.
 
     Floating-point images are converted to 8 bits, from [-1, 1] if some of those that are tried have negative values,
     else from [0, 1].
