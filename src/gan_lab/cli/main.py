@@ -44,7 +44,8 @@ COMMANDS = {
         "Use", "animate a walk through the latents of a checkpoint", "gan_lab.commands.interpolate:interpolate"
     ),
     "translate": Command("Use", "make images from images with a checkpoint", "gan_lab.commands.translate:translate"),
-    "export": Command("Use", "write a generator as one file", "gan_lab.commands.export:export"),
+    "export": Command("Use", "write a generator for others", "gan_lab.commands.export:export"),
+    "push": Command("Use", "upload a generator to the Hugging Face hub", "gan_lab.commands.push:push"),
     "import": Command(
         "Use",
         "convert published weights to a file like those of export",
@@ -92,6 +93,7 @@ FOLDER_KEYS = {
     "interpolate": "run",
     "translate": "run",
     "export": "run",
+    "push": "run",
     "import": "source",
     "evaluate": "run",
     "memorization": "run",
@@ -132,7 +134,8 @@ Examples
   gan-lab sample count=64 seed=7                          samples of the newest run
   gan-lab interpolate seconds=10 out=walk.mp4             a smooth walk through its latents
   gan-lab translate source=photos out=labels              what the newest run of pix2pix makes of each photo
-  gan-lab export out=digits.safetensors                   the newest run's generator as one file
+  gan-lab export out=digits                               the newest run's generator, for the Hugging Face hub
+  gan-lab push repo=user/digits dry_run=true              what would be uploaded
   gan-lab import ffhq.pkl                                 published weights of StyleGAN2 as the same kind of file
   gan-lab evaluate metrics=[fd] extractor=efflite0        how far the newest run's samples are from real images
   gan-lab evaluate metrics=[fd,pr] extractor=efflite0 truncation=[0.5,1,null]    fidelity against diversity

@@ -1,5 +1,6 @@
 """Checks of a command's config before torch is imported, which takes seconds: values, paths, a missing extractor."""
 
+import re
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +14,7 @@ from gan_lab.config.unused_keys import refuse_unused_keys
 from gan_lab.data.source import existing_path
 from gan_lab.errors import ConfigError
 from gan_lab.files import did_you_mean
-from gan_lab.runs.latest import RUN, RUNS, check_directory, check_exists, check_weights, dataset_of_run, run_named
+from gan_lab.runs.latest import RUN, RUNS, check_directory, check_run, check_weights, dataset_of_run
 
 
 def _is_number(value: Any) -> bool:
@@ -65,6 +66,11 @@ def _are_samples(value: Any) -> bool:
 _COUNT = Rule("count", lambda v: v >= 1, "at least 1")
 _COLUMNS = Rule("columns", lambda v: v is None or v >= 1, "at least 1, or null for a square")
 _BATCH_SIZE = Rule("batch_size", lambda v: v >= 1, "at least 1")
+_LICENSE = Rule(
+    "license",
+    lambda v: v is None or re.fullmatch(r"[a-z0-9][a-z0-9.-]*", v) is not None,
+    "an identifier of the hub such as mit or cc-by-nc-4.0, or null",
+)
 _WEIGHTS = Choice("weights", ("ema", "raw"))
 _TRUNCATION = Rule("truncation", lambda v: v is None or v >= 0, "at least 0, or null for none")
 _FORM = Choice("truncation_form", ("resample", "scale"))
@@ -103,7 +109,12 @@ RULES: dict[str, tuple[Rule | Choice, ...]] = {
         Rule("direction", lambda v: v in (None, "AtoB", "BtoA"), "AtoB, BtoA, or null for that of the training"),
         Rule("resize", lambda v: v is None or v >= 1, "at least 1, or null for the size of each image"),
     ),
-    "export": (_WEIGHTS,),
+    "export": (_WEIGHTS, _LICENSE),
+    "push": (
+        _WEIGHTS,
+        _LICENSE,
+        Rule("message", lambda v: v is None or v.strip() != "", "a text, or null"),
+    ),
     "import": (_WEIGHTS, Rule("truncation", lambda v: 0 <= v <= 1, "in [0, 1]")),
     "evaluate": (
         Rule("evaluation.samples", lambda v: v >= 1, "at least 1"),
@@ -235,7 +246,12 @@ def check_command(command: str, cfg: DictConfig) -> None:
 
 
 def _check_run(cfg: DictConfig) -> None:
-    check_exists(run_named(cfg.run))
+    check_run(cfg.run)
+
+
+def _check_repo(cfg: DictConfig) -> None:
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", cfg.repo):
+        raise ConfigError(f"repo={cfg.repo} is not allowed: it must be <user>/<name>.")
 
 
 def _check_weights_file(cfg: DictConfig) -> None:
@@ -321,9 +337,9 @@ def _check_directions(cfg: DictConfig) -> None:
 
 def _check_training(cfg: DictConfig) -> None:
     if cfg.resume is not None:
-        check_exists(Path(cfg.resume))
+        check_run(cfg.resume)
     elif cfg.initialize is not None and not any(Path(cfg.run.dir, "checkpoints").glob("*.ckpt")):
-        check_weights(Path(cfg.initialize))  # a run that resumes does not read it again
+        check_weights(cfg.initialize)  # a run that resumes does not read it again
     _check_source(cfg)
     check_extractor(cfg, cfg.dataset)
 
@@ -355,7 +371,7 @@ def _dataset(cfg: DictConfig) -> Any:
     given = cfg.get("dataset") or {}
     if "_target_" in given or cfg.get("images"):
         return given or None
-    of_run = dataset_of_run(run_named(cfg.run))
+    of_run = dataset_of_run(cfg.run)
     return {**of_run, **given} if isinstance(of_run, dict) else None
 
 
@@ -365,6 +381,7 @@ CHECKS: dict[str, tuple[Callable[[DictConfig], None], ...]] = {
     "interpolate": (_check_direction, _check_run),
     "translate": (_check_out, _check_translation),
     "export": (_check_run,),
+    "push": (_check_repo, _check_run),
     "import": (_check_weights_file,),
     "evaluate": (_check_out, _check_evaluation),
     "memorization": (_check_out, _check_memorization),

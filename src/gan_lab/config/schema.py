@@ -218,6 +218,22 @@ class Translate(Draws):
 class Export(LoadsGenerator):
     """Top level of `conf/export.yaml`."""
 
+    license: str | None = None
+
+
+@dataclass
+class Push(Builds):
+    """Top level of `conf/push.yaml`."""
+
+    run: str = MISSING
+    weights: str = MISSING
+    repo: str = MISSING
+    private: bool = MISSING
+    license: str | None = None
+    message: str | None = None
+    replace: bool = MISSING
+    dry_run: bool = MISSING
+
 
 @dataclass
 class Import:
@@ -484,7 +500,7 @@ class Search:
 
 SCHEMAS = {
     "train": Train, "sample": Sample, "interpolate": Interpolate, "translate": Translate, "export": Export,
-    "import": Import,
+    "import": Import, "push": Push,
     "evaluate": Evaluate, "memorization": Memorization, "duplicates": Duplicates, "prepare": Prepare, "report": Report,
     "probe": Probe, "visualize": Visualize, "forget": Forget,
     "directions": Directions, "invert": Invert,
