@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from gan_lab.commands.invert import Inverted
     from gan_lab.commands.list import Choices
     from gan_lab.commands.memorization import MemorizationResult
+    from gan_lab.commands.new import NewPart
     from gan_lab.commands.prepare import Prepared
     from gan_lab.commands.probe import ProbeTable
     from gan_lab.commands.push import Pushed
@@ -227,6 +228,13 @@ def list_choices(*arguments: Argument, **settings: Any) -> "Choices":
     from gan_lab.commands import list as module
 
     return _call(module.choices, "list", "what", arguments, settings)
+
+
+def new(*arguments: Argument, **settings: Any) -> "NewPart":
+    """Write the skeleton of a part of your own: `new(kind="loss", name="exponential")`."""
+    from gan_lab.commands import new as module
+
+    return _call(module.new, "new", None, arguments, settings)
 
 
 def list_runs(*arguments: Argument, **settings: Any) -> "RunList":
