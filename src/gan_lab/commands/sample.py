@@ -22,8 +22,13 @@ from gan_lab.figures import (
 )
 from gan_lab.files import create_folder, write_text
 from gan_lab.runs.latest import run_named
+from gan_lab.sampling.direction_file import read_directions, space_of_directions
 from gan_lab.sampling.mixing import mix_styles
 from gan_lab.sampling.pretrained import PretrainedGenerator, load
+from gan_lab.sampling.spaces import space_named
+
+BATCH_SIZE = 64
+"""Samples that are moved along a direction at a time."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,8 @@ class SampleFiles:
 def sample(cfg: DictConfig) -> SampleFiles:
     """Write `grid.png`, and with `files=true` a file for each sample (for points one CSV file), into a new folder.
 
-    With labels, the samples are sorted by class; with `generator`, by generator. With `mixing`, the samples have mixed
+    With labels, the samples are sorted by class; with `generator`, by generator. With `direction`, each is moved by the
+    same step. With `mixing`, the samples have mixed
     styles, and the grid has their sources in its first row and column; the labels are those of the sources, from left
     to right, then downwards.
 
@@ -82,10 +88,23 @@ def sample(cfg: DictConfig) -> SampleFiles:
 def _plain(loaded: PretrainedGenerator, cfg: DictConfig) -> tuple[Tensor, Image.Image]:
     """Samples and their grid, with the names of the classes beside its rows."""
     given = loaded.conditions_in_rows(cfg.labels, cfg.generator, cfg.count)
-    samples = loaded.sample(cfg.count, cfg.seed, given)
+    samples = loaded.sample(cfg.count, cfg.seed, given) if cfg.direction is None else _moved(loaded, given, cfg)
     if given is None:
         return samples, draw_samples(samples, cfg.columns)
     return samples, draw_by_class(samples, given, loaded.condition.names(loaded.classes), cfg.columns)
+
+
+def _moved(loaded: PretrainedGenerator, given: Tensor | None, cfg: DictConfig) -> Tensor:
+    """The samples after a step along a direction of a file.
+
+    Raises:
+        UserError: The file cannot be used, is of another generator, or has no direction of this number.
+    """
+    file = Path(cfg.direction)
+    space = space_named(space_of_directions(file), loaded)
+    points, condition = space.draw(cfg.count, cfg.seed, given)
+    step = cfg.distance * read_directions(file, space.name, points.shape[1]).step(cfg.number)
+    return torch.cat([samples for samples, _ in space.chunks(points + step, condition, BATCH_SIZE)])
 
 
 def _mixed(loaded: PretrainedGenerator, cfg: DictConfig) -> tuple[Tensor, Image.Image]:
@@ -118,6 +137,7 @@ def _name(cfg: DictConfig, loaded: PretrainedGenerator) -> str:
         cfg.noise,
         cfg.mixing,
         cfg.generator,
+        None if cfg.direction is None else (cfg.number, cfg.distance),
     )
 
 

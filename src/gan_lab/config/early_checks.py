@@ -377,7 +377,7 @@ def _dataset(cfg: DictConfig) -> Any:
 
 CHECKS: dict[str, tuple[Callable[[DictConfig], None], ...]] = {
     "train": (_check_training,),
-    "sample": (_check_run,),
+    "sample": (_check_direction, _check_run),
     "interpolate": (_check_direction, _check_run),
     "translate": (_check_out, _check_translation),
     "export": (_check_run,),

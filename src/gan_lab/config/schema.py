@@ -178,6 +178,9 @@ class Sample(Draws):
     batch_norm: str = MISSING
     noise: str = MISSING
     mixing: str | None = None
+    direction: str | None = None
+    number: int = MISSING
+    distance: float = MISSING
     columns: int | None = None
     files: bool = MISSING
 

@@ -37,6 +37,8 @@ _FORM = Unused(
     "without truncation: give it, or leave truncation_form out",
 )
 
+_STEP = Unused(("number", "distance"), lambda cfg: cfg.direction is None, "without direction: give the file, too")
+
 _OF_SAMPLES = (
     "run", "weights", "seed", "truncation", "truncation_form", "truncation_cutoff", "batch_norm", "noise",
     "evaluation.samples",
@@ -65,10 +67,14 @@ UNUSED: dict[str, tuple[Unused, ...]] = {
             "on gan-lab bench, which starts from scratch: give the settings of the run instead",
         ),
     ),
-    "sample": (_FORM,),
+    "sample": (
+        _FORM,
+        _STEP,
+        Unused(("direction",), lambda cfg: cfg.mixing is not None, "with mixing: leave one of them out"),
+    ),
     "interpolate": (
         _FORM,
-        Unused(("number", "distance"), lambda cfg: cfg.direction is None, "without direction: give the file, too"),
+        _STEP,
         Unused(("smoothing",), lambda cfg: cfg.direction is not None, "with a direction: leave it out"),
     ),
     "directions": (

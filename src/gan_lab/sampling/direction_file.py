@@ -8,7 +8,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialized
 from torch import Tensor
 
-from gan_lab.errors import DataError
+from gan_lab.errors import ConfigError, DataError
 from gan_lab.files import atomic_write
 
 _KIND = "gan_lab_directions"
@@ -30,6 +30,16 @@ class DirectionFile:
     space: str
     method: str
 
+    def step(self, number: int) -> Tensor:
+        """One standard deviation along a direction, float32 (dim,).
+
+        Raises:
+            ConfigError: There is no direction of this number.
+        """
+        if not 0 <= number < len(self.vectors):
+            raise ConfigError(f"number={number} is not allowed: directions are numbered 0 to {len(self.vectors) - 1}.")
+        return self.deviations[number] * self.vectors[number]
+
 
 def write_directions(file: Path, found: DirectionFile) -> None:
     """Write a `.safetensors` file atomically."""
@@ -45,6 +55,25 @@ def read_directions(file: Path, space: str, dim: int) -> DirectionFile:
     Raises:
         DataError: It is missing, damaged, of another kind, or its directions are of another space.
     """
+    found = _read(file)
+    if found.space != space or found.vectors.shape[1] != dim:
+        raise DataError(
+            f"{file} has directions of {found.space} with {found.vectors.shape[1]} coordinates, but {space} of this "
+            f"generator has {dim}."
+        )
+    return found
+
+
+def space_of_directions(file: Path) -> str:
+    """The space of the directions in a file, `z` or `w`.
+
+    Raises:
+        DataError: It is missing, damaged or of another kind.
+    """
+    return _read(file).space
+
+
+def _read(file: Path) -> DirectionFile:
     try:
         with safe_open(file, framework="pt") as opened:
             facts = json.loads((opened.metadata() or {})[_KIND])
@@ -52,9 +81,6 @@ def read_directions(file: Path, space: str, dim: int) -> DirectionFile:
             found = DirectionFile(vectors, deviations, str(facts["space"]), str(facts["method"]))
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise DataError(f"{file} is not a file of gan-lab directions.") from error
-    if found.space != space or vectors.dim() != 2 or vectors.shape[1] != dim or deviations.shape != vectors.shape[:1]:
-        raise DataError(
-            f"{file} has directions of {found.space} with {vectors.shape[-1]} coordinates, but {space} of this "
-            f"generator has {dim}."
-        )
+    if vectors.dim() != 2 or deviations.shape != vectors.shape[:1]:
+        raise DataError(f"{file} is not a file of gan-lab directions.")
     return found
