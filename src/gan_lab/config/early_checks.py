@@ -13,7 +13,7 @@ from gan_lab.config.unused_keys import refuse_unused_keys
 from gan_lab.data.source import existing_path
 from gan_lab.errors import ConfigError
 from gan_lab.files import did_you_mean
-from gan_lab.runs.latest import RUN, RUNS, check_directory, check_exists, check_weights, dataset_of_run, run_named
+from gan_lab.runs.latest import RUN, RUNS, check_directory, check_run, check_weights, dataset_of_run
 
 
 def _is_number(value: Any) -> bool:
@@ -235,7 +235,7 @@ def check_command(command: str, cfg: DictConfig) -> None:
 
 
 def _check_run(cfg: DictConfig) -> None:
-    check_exists(run_named(cfg.run))
+    check_run(cfg.run)
 
 
 def _check_weights_file(cfg: DictConfig) -> None:
@@ -321,9 +321,9 @@ def _check_directions(cfg: DictConfig) -> None:
 
 def _check_training(cfg: DictConfig) -> None:
     if cfg.resume is not None:
-        check_exists(Path(cfg.resume))
+        check_run(cfg.resume)
     elif cfg.initialize is not None and not any(Path(cfg.run.dir, "checkpoints").glob("*.ckpt")):
-        check_weights(Path(cfg.initialize))  # a run that resumes does not read it again
+        check_weights(cfg.initialize)  # a run that resumes does not read it again
     _check_source(cfg)
     check_extractor(cfg, cfg.dataset)
 
@@ -355,7 +355,7 @@ def _dataset(cfg: DictConfig) -> Any:
     given = cfg.get("dataset") or {}
     if "_target_" in given or cfg.get("images"):
         return given or None
-    of_run = dataset_of_run(run_named(cfg.run))
+    of_run = dataset_of_run(cfg.run)
     return {**of_run, **given} if isinstance(of_run, dict) else None
 
 

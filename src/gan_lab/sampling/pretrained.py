@@ -24,6 +24,7 @@ from gan_lab.layers.self_attention import attention_maps
 from gan_lab.layers.style_mapping import has_styles, samples_of_styles, styles_of, with_truncated_styles
 from gan_lab.noise import Noise, mix
 from gan_lab.runs.checkpoints import TOO_OLD, find_checkpoint
+from gan_lab.runs.remote import local_path
 from gan_lab.sampling.export_file import SUFFIX, Stored, read_export
 from gan_lab.sampling.rows import generators_in_rows, label_named, labels_in_rows
 
@@ -363,7 +364,7 @@ def load(
     data is read, and its config may name classes of gan_lab only.
 
     Args:
-        path: A `.ckpt` file, a `.safetensors` file of `gan-lab export`, or a run folder.
+        path: A `.ckpt` file, a file or folder of `gan-lab export`, a run folder, or `hf:user/name`.
         weights: `ema` for the averaged generator, `raw` for the trained one.
         device: Device of the generator; by default a GPU if there is one.
         allow_targets: Your packages or full class names that the config may name, too. Their code is run.
@@ -461,7 +462,7 @@ def read_stored(path: str | Path, weights: str, network: str = "generator") -> S
     """
     if weights not in WEIGHTS:
         raise CheckpointError(unknown_choice("weights", weights, WEIGHTS))
-    file = Path(path)
+    file = local_path(path)
     if file.is_file() and file.suffix == SUFFIX:
         stored = read_export(file, weights)
         return stored if network == "generator" else replace(stored, state=stored.others.get(network, {}))
