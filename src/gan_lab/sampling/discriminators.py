@@ -15,7 +15,7 @@ from gan_lab.config.targets import allowing
 from gan_lab.errors import CheckpointError
 from gan_lab.runs.remote import local_path
 from gan_lab.sampling.export_file import SUFFIX, Stored, read_export
-from gan_lab.sampling.pretrained import network_of, read_stored
+from gan_lab.sampling.stored import network_of, read_stored
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from gan_lab.layers.evaluation_noise import EvaluationNoise
 from gan_lab.layers.per_image_batch_norm import PerImageBatchNorm2d
 from gan_lab.noise import Noise, mix
 from gan_lab.sampling.export_file import Stored
-from gan_lab.sampling.pretrained import condition_of, network_of, prior_of, read_stored
+from gan_lab.sampling.stored import condition_of, network_of, prior_of, read_stored
 
 TRANSLATION = "translation"
 """Key of a config in an export: what `Translation` has."""

@@ -16,7 +16,7 @@ from gan_lab.runs.checkpoints import find_checkpoint
 from gan_lab.runs.latest import check_weights
 from gan_lab.runs.remote import local_path
 from gan_lab.sampling.export_file import SUFFIX, read_export
-from gan_lab.sampling.pretrained import WEIGHTS
+from gan_lab.sampling.stored import WEIGHTS
 
 AVERAGED, WRAPPED = "averaged.", "network."
 """Prefixes of names: of averaged networks in an algorithm, and of the network inside a wrapper."""
