@@ -316,6 +316,11 @@ def _check_direction(cfg: DictConfig) -> None:
         existing_path(cfg.direction, "direction")
 
 
+def _check_other(cfg: DictConfig) -> None:
+    if cfg.other is not None:
+        check_run(cfg.other)
+
+
 def _check_directions(cfg: DictConfig) -> None:
     if cfg.directions is not None:
         existing_path(cfg.directions, "directions")
@@ -376,7 +381,7 @@ CHECKS: dict[str, tuple[Callable[[DictConfig], None], ...]] = {
     "directions": (_check_out, _check_score, _check_run),
     "invert": (_check_out, _check_images, _check_run),
     "arithmetic": (_check_out, _check_terms, _check_run),
-    "explore": (_check_directions, _check_run),
+    "explore": (_check_directions, _check_run, _check_other),
     "prepare": (_check_source,),
     "duplicates": (_check_out, _check_source),
     "report": (_check_report,),

@@ -380,6 +380,7 @@ class Explore(Builds):
     """Top level of `conf/explore.yaml`."""
 
     run: str = MISSING
+    other: str | None = None
     host: str = MISSING
     port: int = MISSING
     minutes: float | None = None
