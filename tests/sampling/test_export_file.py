@@ -35,6 +35,7 @@ Command = Callable[..., Any]
 def exported(run: Path, weights: str = "ema", out: Path | None = None) -> Path:
     """The file that the command would write."""
     given = {"run": str(run), "weights": weights, "out": None if out is None else str(out), "license": None}
+    given |= {"format": "safetensors", "space": None}
     return export(OmegaConf.create(given)).file
 
 

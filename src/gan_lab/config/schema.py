@@ -218,6 +218,8 @@ class Translate(Draws):
 class Export(LoadsGenerator):
     """Top level of `conf/export.yaml`."""
 
+    format: str = MISSING
+    space: str | None = None
     license: str | None = None
 
 
@@ -397,6 +399,7 @@ class Explore(Builds):
     run: str = MISSING
     host: str = MISSING
     port: int = MISSING
+    proxy: str | None = None
     minutes: float | None = None
     directions: str | None = None
     method: str = MISSING

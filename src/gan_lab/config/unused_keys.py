@@ -77,6 +77,9 @@ UNUSED: dict[str, tuple[Unused, ...]] = {
         Unused(("threshold",), lambda cfg: cfg.rule is None, "without a rule: give one, or leave it out"),
         Unused(("directions",), lambda cfg: cfg.method == "boundary", "with method=boundary, which has one direction"),
     ),
+    "export": (
+        Unused(("out", "format"), lambda cfg: cfg.space is not None, "with space, which is a folder: leave it out"),
+    ),
     "forget": (
         Unused(("concept.threshold",), lambda cfg: cfg.concept.rule is None, "without concept.rule: leave it out"),
         Unused(
