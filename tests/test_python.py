@@ -64,6 +64,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "compare": {"show": ["train/*/adversarial"]},
     "bench": QUICK,
     "list": {"what": "loss"},
+    "new": {"kind": "loss", "name": "mine", "package": "here"},
     "runs": {},
 }
 """Overrides that make each command quick; a run, the folder of runs or a file comes first."""

@@ -79,10 +79,11 @@ COMMANDS = {
     "report": ("run=run",),
     "compare": ("runs=.",),
     "list": ("what=loss",),
+    "new": ("kind=loss", "name=mine"),
 }
 SUFFIXES = {"interpolate": ".gif", "export": ".safetensors", "import": ".safetensors"}
 """Endings of the output files of commands that write one."""
-NO_OUT = ("explore", "push", "runs", "list")
+NO_OUT = ("explore", "push", "runs", "list", "new")
 
 
 def keys_of(cfg: Any) -> Iterator[tuple[str, Any]]:

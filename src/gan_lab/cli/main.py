@@ -86,6 +86,7 @@ COMMANDS = {
         "gan_lab.commands.list:choices",
         "list_choices",
     ),
+    "new": Command("Discover", "write the skeleton of a part of your own", "gan_lab.commands.new:new"),
 }
 
 FOLDER_KEYS = {
@@ -153,6 +154,7 @@ Examples
   gan-lab report                                          an HTML page of the newest run
   gan-lab compare                                         the newest sweep: a table over seeds, curves, samples, a page
   gan-lab list loss                                       all losses
+  gan-lab new loss exponential                            a loss of your own: module, YAML file and test
 
 gan-lab <command> --help shows its keys and config groups, gan-lab <command> --cfg job every key with its value.
 Completion with TAB: eval "$(gan-lab -sc install=bash)"   (also for zsh; fish: gan-lab -sc install=fish | source)
@@ -232,6 +234,10 @@ def _with_keys(name: str, arguments: list[str]) -> list[str]:
         others = [argument for argument in arguments if argument not in folders]
         others = [text_as_typed(each) if each.startswith("filter=") else each for each in others]
         return [*others, *([override(key, folders[0] if len(folders) == 1 else folders)] if folders else [])]
+    if name == "new":
+        bare = [argument for before, argument in pairwise(["", *arguments]) if _is_path(argument, before)]
+        named = dict(zip(bare, ("kind", "name"), strict=False))
+        return [f"{named[argument]}={argument}" if argument in named else argument for argument in arguments]
     if name == "list" and arguments and re.fullmatch(r"[\w/]+", arguments[0]):
         return [f"what={arguments[0]}", *arguments[1:]]
     return arguments

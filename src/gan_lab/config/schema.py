@@ -479,6 +479,15 @@ class List:
 
 
 @dataclass
+class New:
+    """Top level of `conf/new.yaml`."""
+
+    kind: str = MISSING
+    name: str = MISSING
+    package: str = MISSING
+
+
+@dataclass
 class Runs:
     """Top level of `conf/runs.yaml`."""
 
@@ -508,6 +517,6 @@ SCHEMAS = {
     "probe": Probe, "visualize": Visualize, "forget": Forget,
     "directions": Directions, "invert": Invert,
     "arithmetic": Arithmetic, "explore": Explore,
-    "compare": Compare, "bench": Bench, "list": List, "runs": Runs,
+    "compare": Compare, "bench": Bench, "list": List, "new": New, "runs": Runs,
 }  # fmt: skip
 """Schema of the config of each command."""
