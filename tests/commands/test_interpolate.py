@@ -10,7 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
+import gan_lab
 from gan_lab.commands.interpolate import StepLengths, closed_spline, number_of_points
+from gan_lab.figures import draw_samples
 from gan_lab.gans.latents import LatentPrior, TruncatedPrior
 from gan_lab.noise import Noise
 from tests.conftest import SMALL
@@ -109,6 +111,19 @@ def test_a_gif(command: Callable, run: Path, tmp_path: Path) -> None:
     assert (tmp_path / "other.gif").read_bytes() != file.read_bytes()
 
 
+def test_a_walk_between_two_samples(command: Callable, run: Path) -> None:
+    outcome = command("interpolate", f"run={run}", "between=[2,5]", "seconds=0.6", "fps=10", "device=cpu")
+    file = run / "samples" / "walk_between_2_5_seed_0.gif"
+    assert outcome.status == 0 and "6 frames of 1 samples" in outcome.out
+    ends = gan_lab.load(run, device="cpu").sample(6)[[2, 5]]
+    with Image.open(file) as image:
+        assert image.n_frames == 6
+        for frame, end in ((0, ends[0]), (3, ends[1])):
+            image.seek(frame)
+            shown, wanted = np.asarray(image.convert("L")), np.asarray(draw_samples(end[None]).convert("L"))
+            assert np.abs(shown.astype(int) - wanted).mean() < 3  # of 255: colors are from a palette
+
+
 def test_an_mp4(command: Callable, run: Path, tmp_path: Path) -> None:
     ffmpeg = pytest.importorskip("imageio_ffmpeg")
     outcome = command("interpolate", f"run={run}", "count=1", "seconds=1", "fps=10", f"out={tmp_path}/walk.mp4")
@@ -130,6 +145,7 @@ def test_an_mp4(command: Callable, run: Path, tmp_path: Path) -> None:
         ("space=w", r"space=w needs a generator with styles, and that of \S+\.ckpt has none; set space=z\.\n$"),
         ("space=x", "space=x is not known: choose z or w"),
         ("truncation_cutoff=0", "truncation_cutoff=0 is not allowed: it must be at least 1"),
+        ("between=[1]", r"between=\[1\] is not allowed: it must be a list of the numbers of two samples"),
         ("noise=random", r"the generator has no noise layers; set noise=fixed\."),
     ],
 )

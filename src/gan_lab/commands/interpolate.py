@@ -16,7 +16,7 @@ from torch import Tensor
 from gan_lab.commands.inputs import device_named
 from gan_lab.commands.outputs import folder_of_outputs, samples_name
 from gan_lab.errors import ConfigError
-from gan_lab.figures import draw_by_class, draw_samples, save_image
+from gan_lab.figures import draw_by_class, draw_samples, gif_of
 from gan_lab.files import atomic_write, unused_path
 from gan_lab.layers.style_mapping import has_styles
 from gan_lab.noise import Noise, mix
@@ -24,14 +24,13 @@ from gan_lab.runs.latest import run_named
 from gan_lab.sampling.direction_file import read_directions
 from gan_lab.sampling.pretrained import PretrainedGenerator, load
 from gan_lab.sampling.spaces import space_named
+from gan_lab.sampling.walks import walk_between
 
 Writer = Callable[[Path, Iterator[Image.Image], float], None]
 """Writes frames to a file, at the given frames per second."""
 
 _PATH = 0x50415448
 """Noise key of the walks: an arbitrary constant."""
-
-_PALETTE = 16  # number of frames from which the colors of a GIF are chosen
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,8 @@ def interpolate(cfg: DictConfig) -> Animation:
     file.parent.mkdir(parents=True, exist_ok=True)
     steps = StepLengths()
     write(file, _frames(loaded, cfg, frames, steps), cfg.fps)
-    return Animation(file, frames, cfg.count, loaded.path, loaded.images_seen, cfg.weights, steps.largest_over_mean)
+    count = cfg.count if cfg.between is None else 1
+    return Animation(file, frames, count, loaded.path, loaded.images_seen, cfg.weights, steps.largest_over_mean)
 
 
 def _file(cfg: DictConfig, run: Path, loaded: PretrainedGenerator) -> Path:
@@ -141,12 +141,16 @@ def _file(cfg: DictConfig, run: Path, loaded: PretrainedGenerator) -> Path:
         generator=cfg.generator,
     )
     walk = "walk" if cfg.space == "z" else f"walk_{cfg.space}"
+    walk = walk if cfg.between is None else f"{walk}_between_{cfg.between[0]}_{cfg.between[1]}"
     walk = walk if cfg.direction is None else f"{walk}_direction_{cfg.number}"
     return unused_path(folder_of_outputs(run) / "samples" / f"{walk}_{name}.gif")
 
 
 def _frames(loaded: PretrainedGenerator, cfg: DictConfig, frames: int, steps: StepLengths) -> Iterator[Image.Image]:
-    """A grid of samples for each point of the walk, with constant labels."""
+    """A grid of samples for each point of the walk, with constant labels unless it is between two samples."""
+    if cfg.between is not None:
+        yield from _frames_between(loaded, cfg, frames, steps)
+        return
     chosen = loaded.conditions_in_rows(cfg.labels, cfg.generator, cfg.count)
     _, given = loaded.draw(cfg.count, cfg.seed, chosen)
     draw = partial(draw_samples, columns=cfg.columns)
@@ -156,10 +160,35 @@ def _frames(loaded: PretrainedGenerator, cfg: DictConfig, frames: int, steps: St
     walk = _walk_in_styles if cfg.space == "w" else _walk_in_latents
     walk = walk if cfg.direction is None else _walk_along_a_direction
     for samples in walk(loaded, given, cfg, frames):
-        if samples.dim() != 4:
-            raise ConfigError(f"{loaded.path} generates points: gan-lab interpolate is for images.")
-        steps.add(samples)
-        yield draw(samples.cpu())
+        yield draw(_recorded(loaded, samples, steps))
+
+
+def _recorded(loaded: PretrainedGenerator, samples: Tensor, steps: StepLengths) -> Tensor:
+    """The samples on the CPU, whose distances to those before are recorded.
+
+    Raises:
+        ConfigError: They are points.
+    """
+    if samples.dim() != 4:
+        raise ConfigError(f"{loaded.path} generates points: gan-lab interpolate is for images.")
+    steps.add(samples)
+    return samples.cpu()
+
+
+def _frames_between(
+    loaded: PretrainedGenerator, cfg: DictConfig, frames: int, steps: StepLengths
+) -> Iterator[Image.Image]:
+    """The samples from one of a seed to another and back, each with the condition of the nearer one."""
+    count = max(cfg.between) + 1
+    space = space_named(cfg.space, loaded)
+    points, condition = space.draw(count, cfg.seed, loaded.conditions_in_rows(cfg.labels, cfg.generator, count))
+    times = 1 - (1 - 2 * torch.arange(frames) / frames).abs()
+    first, second = points[list(cfg.between)]
+    walk = walk_between(space, first, second, times)
+    for point, time in zip(walk, times.tolist(), strict=True):
+        number = cfg.between[time >= 0.5]
+        given = None if condition is None else condition[number : number + 1]
+        yield draw_samples(_recorded(loaded, space.generate(point[None], given), steps))
 
 
 def _walk_in_latents(
@@ -246,16 +275,9 @@ def _writer(file: Path) -> Writer:
 
 
 def _write_gif(file: Path, frames: Iterator[Image.Image], fps: float) -> None:
-    """Write an endless GIF. All frames have the same palette, so that constant pixels do not flicker."""
-    converted = [frame.convert("RGB") for frame in frames]
-    some = converted[:: -(-len(converted) // _PALETTE)]
-    width, height = some[0].size
-    stacked = Image.new("RGB", (width, height * len(some)))
-    for k, frame in enumerate(some):
-        stacked.paste(frame, (0, k * height))
-    palette = stacked.quantize(256)
-    quantized = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in converted]
-    save_image(quantized[0], file, save_all=True, append_images=quantized[1:], duration=1000 / fps, loop=0)
+    data = gif_of(frames, fps)
+    with atomic_write(file) as target:
+        target.write(data)
 
 
 def _write_mp4(file: Path, frames: Iterator[Image.Image], fps: float) -> None:

@@ -57,6 +57,7 @@ def _is_rectangle(value: Any) -> bool:
 
 _MOST_SAMPLES = 10_000
 _SAMPLES = f"a list of numbers of samples, from 0 to {_MOST_SAMPLES - 1:,}"
+_TWO_SAMPLES = f"a list of the numbers of two samples, from 0 to {_MOST_SAMPLES - 1:,}"
 
 
 def _are_samples(value: Any) -> bool:
@@ -102,6 +103,7 @@ RULES: dict[str, tuple[Rule | Choice, ...]] = {
         Rule("seconds", lambda v: v > 0, "greater than 0"),
         Rule("fps", lambda v: 1 <= v <= 100, "from 1 to 100"),
         Rule("smoothing", lambda v: v >= 0, "at least 0"),
+        Rule("between", lambda v: v is None or (len(v) == 2 and _are_samples(v)), f"{_TWO_SAMPLES}, or null"),
     ),
     "translate": (
         _WEIGHTS,

@@ -191,6 +191,7 @@ class Interpolate(Draws):
     fps: float = MISSING
     smoothing: float = MISSING
     space: str = MISSING
+    between: list[int] | None = None
     direction: str | None = None
     number: int = MISSING
     distance: float = MISSING

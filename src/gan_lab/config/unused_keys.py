@@ -70,6 +70,11 @@ UNUSED: dict[str, tuple[Unused, ...]] = {
         _FORM,
         Unused(("number", "distance"), lambda cfg: cfg.direction is None, "without direction: give the file, too"),
         Unused(("smoothing",), lambda cfg: cfg.direction is not None, "with a direction: leave it out"),
+        Unused(
+            ("direction", "smoothing", "count", "columns"),
+            lambda cfg: cfg.between is not None,
+            "with between, which shows one sample: leave it out",
+        ),
     ),
     "directions": (
         Unused(("layer",), lambda cfg: cfg.method != "pca", "without method=pca: leave it out"),
