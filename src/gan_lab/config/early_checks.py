@@ -57,7 +57,6 @@ def _is_rectangle(value: Any) -> bool:
 
 _MOST_SAMPLES = 10_000
 _SAMPLES = f"a list of numbers of samples, from 0 to {_MOST_SAMPLES - 1:,}"
-_TWO_SAMPLES = f"a list of the numbers of two samples, from 0 to {_MOST_SAMPLES - 1:,}"
 
 
 def _are_samples(value: Any) -> bool:
@@ -103,7 +102,6 @@ RULES: dict[str, tuple[Rule | Choice, ...]] = {
         Rule("seconds", lambda v: v > 0, "greater than 0"),
         Rule("fps", lambda v: 1 <= v <= 100, "from 1 to 100"),
         Rule("smoothing", lambda v: v >= 0, "at least 0"),
-        Rule("between", lambda v: v is None or (len(v) == 2 and _are_samples(v)), f"{_TWO_SAMPLES}, or null"),
     ),
     "translate": (
         _WEIGHTS,
@@ -327,6 +325,44 @@ def _check_terms(cfg: DictConfig) -> None:
         raise ConfigError("Arithmetic needs one of c, for A - B + C, and to, for samples to which A - B is added.")
 
 
+def ends_of_walk(cfg: DictConfig) -> tuple[str, int | str, int | str] | None:
+    """What `from` and `to` of `gan-lab interpolate` name; None without them.
+
+    Returns:
+        `sample`, `seed` or `class`, and the numbers of both; of classes also names.
+
+    Raises:
+        ConfigError: One is missing, is none of these, or is of another kind.
+    """
+    ends = {key: cfg[key] for key in ("from", "to")}
+    if all(value is None for value in ends.values()):
+        return None
+    (kind, first), (other, second) = (_end_of_walk(key, value) for key, value in ends.items())
+    if kind != other:
+        raise ConfigError(
+            f"from={cfg['from']} and to={cfg.to} are a {kind} and a {other}: both must be samples, seeds or classes."
+        )
+    return kind, first, second
+
+
+def _end_of_walk(key: str, value: Any) -> tuple[str, int | str]:
+    if type(value) is int and 0 <= value < _MOST_SAMPLES:
+        return "sample", value
+    kind, _, name = value.partition(":") if isinstance(value, str) else ("", "", "")
+    if kind == "seed" and name.isdecimal():
+        return kind, int(name)
+    if kind == "class" and name:
+        return kind, int(name) if name.isdecimal() else name
+    raise ConfigError(
+        f"{key}={value} is not allowed: it must be the number of a sample of the seed, from 0 to "
+        f"{_MOST_SAMPLES - 1:,}, or a seed or a class, as in seed:3 and class:7; give both from= and to=."
+    )
+
+
+def _check_ends(cfg: DictConfig) -> None:
+    ends_of_walk(cfg)
+
+
 def _check_direction(cfg: DictConfig) -> None:
     if cfg.direction is not None:
         existing_path(cfg.direction, "direction")
@@ -380,7 +416,7 @@ def _dataset(cfg: DictConfig) -> Any:
 CHECKS: dict[str, tuple[Callable[[DictConfig], None], ...]] = {
     "train": (_check_training,),
     "sample": (_check_run,),
-    "interpolate": (_check_direction, _check_run),
+    "interpolate": (_check_ends, _check_direction, _check_run),
     "translate": (_check_out, _check_translation),
     "export": (_check_run,),
     "push": (_check_repo, _check_run),
