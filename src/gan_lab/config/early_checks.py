@@ -343,6 +343,44 @@ def _check_terms(cfg: DictConfig) -> None:
         raise ConfigError("Arithmetic needs one of c, for A - B + C, and to, for samples to which A - B is added.")
 
 
+def ends_of_walk(cfg: DictConfig) -> tuple[str, int | str, int | str] | None:
+    """What `from` and `to` of `gan-lab interpolate` name; None without them.
+
+    Returns:
+        `sample`, `seed` or `class`, and the numbers of both; of classes also names.
+
+    Raises:
+        ConfigError: One is missing, is none of these, or is of another kind.
+    """
+    ends = {key: cfg[key] for key in ("from", "to")}
+    if all(value is None for value in ends.values()):
+        return None
+    (kind, first), (other, second) = (_end_of_walk(key, value) for key, value in ends.items())
+    if kind != other:
+        raise ConfigError(
+            f"from={cfg['from']} and to={cfg.to} are a {kind} and a {other}: both must be samples, seeds or classes."
+        )
+    return kind, first, second
+
+
+def _end_of_walk(key: str, value: Any) -> tuple[str, int | str]:
+    if type(value) is int and 0 <= value < _MOST_SAMPLES:
+        return "sample", value
+    kind, _, name = value.partition(":") if isinstance(value, str) else ("", "", "")
+    if kind == "seed" and name.isdecimal():
+        return kind, int(name)
+    if kind == "class" and name:
+        return kind, int(name) if name.isdecimal() else name
+    raise ConfigError(
+        f"{key}={value} is not allowed: it must be the number of a sample of the seed, from 0 to "
+        f"{_MOST_SAMPLES - 1:,}, or a seed or a class, as in seed:3 and class:7; give both from= and to=."
+    )
+
+
+def _check_ends(cfg: DictConfig) -> None:
+    ends_of_walk(cfg)
+
+
 def _check_direction(cfg: DictConfig) -> None:
     if cfg.direction is not None:
         existing_path(cfg.direction, "direction")
@@ -396,7 +434,7 @@ def _dataset(cfg: DictConfig) -> Any:
 CHECKS: dict[str, tuple[Callable[[DictConfig], None], ...]] = {
     "train": (_check_training,),
     "sample": (_check_run,),
-    "interpolate": (_check_direction, _check_run),
+    "interpolate": (_check_ends, _check_direction, _check_run),
     "translate": (_check_out, _check_translation),
     "export": (_check_program, _check_run),
     "push": (_check_repo, _check_run),

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gan_lab.layers.float16 import clamp_in_float16
+from gan_lab.layers.labeled import TakesMixtures, one_hot
 from gan_lab.layers.pixel_norm import PixelNorm
 from gan_lab.ranges import require_at_least, require_range
 
@@ -65,13 +66,15 @@ class MappingNetwork(nn.Module):
         return parts if self.embedding is None else [*parts, self.embedding(labels)]
 
 
-class LabelEmbedding(nn.Module):
+class LabelEmbedding(TakesMixtures, nn.Module):
     """A linear layer of one-hot labels.
 
     Args:
         num_classes: Number of labels.
         dim: Size of a vector.
     """
+
+    averaged: ClassVar[str] = "embeddings"
 
     def __init__(self, num_classes: int, dim: int) -> None:
         super().__init__()
@@ -86,7 +89,7 @@ class LabelEmbedding(nn.Module):
         """
         if labels is None:
             raise ValueError("this network is conditioned on labels: call it with labels, int64 (n,)")
-        return self.linear(F.one_hot(labels, self.num_classes).to(self.linear.bias.dtype))
+        return self.linear(one_hot(labels, self.num_classes, self.linear.bias))
 
 
 class StyleMapping(nn.Module):

@@ -18,6 +18,8 @@ SPACES = ("z", "w")
 class Space:
     """Points that a generator turns into samples.
 
+    A point has (dim,) coordinates; in w it may also have a style for each layer, (layers, dim).
+
     Attributes:
         loaded: The generator.
         name: `z` for latents, `w` for styles.
@@ -29,9 +31,11 @@ class Space:
     def draw(self, count: int, seed: int = 0, condition: Given = None) -> tuple[Tensor, Tensor | None]:
         """Points (count, dim) of the samples of `PretrainedGenerator.sample`, and their condition; on the CPU."""
         latents, given = self.loaded.draw(count, seed, condition)
-        if self.name == "z":
-            return latents, given
-        return self.loaded.styles(latents, given)[:, 0].cpu(), given
+        return self.of(latents, given), given
+
+    def of(self, latents: Tensor, condition: Tensor | None) -> Tensor:
+        """Points (n, dim) of latents (n, latent_dim) and their condition, on the CPU."""
+        return latents if self.name == "z" else self.loaded.styles(latents, condition)[:, 0].cpu()
 
     @torch.no_grad()
     def generate(self, points: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -46,7 +50,8 @@ class Space:
         if self.name == "z":
             return generator(points, condition).float()
         latents = points.new_zeros(len(points), self.loaded.config.latent.dim)
-        return samples_of_styles(generator, points[:, None], latents, condition).float()
+        styles = points if points.dim() == 3 else points[:, None]
+        return samples_of_styles(generator, styles, latents, condition).float()
 
     def inside(self, points: Tensor) -> Tensor:
         """The nearest points of the support of the prior: the cube of a uniform one."""
