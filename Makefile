@@ -46,6 +46,7 @@ docs: $(VENV)/.docs
 
 wheel: $(STAMP)
 	$(BIN)/python -m build --no-isolation
+	$(BIN)/twine check --strict dist/*
 
 $(VENV)/.docs: $(STAMP)
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'

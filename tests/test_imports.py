@@ -14,8 +14,8 @@ ROOT = Path(gan_lab.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
 LAYERS = (
-    {"durations", "errors", "files", "interrupts", "keys", "noise", "plain_pickle", "processes", "progress", "ranges",
-    "ranks", "step", "terminal", "torchvision_guard", "types", "version"},
+    {"durations", "errors", "files", "hub_client", "interrupts", "keys", "noise", "plain_pickle", "processes",
+    "progress", "ranges", "ranks", "step", "terminal", "torchvision_guard", "types", "version"},
     {"losses", "regularizers", "layers", "optim", "figures", "charts", "augment"},
     {"architectures", "data", "metrics", "pages", "published"},
     {"runs"},

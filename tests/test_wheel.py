@@ -1,13 +1,16 @@
-"""The wheel holds the configs and the type marker, and works where there is no checkout."""
+"""The wheel holds the configs, the type marker and complete metadata, and works where there is no checkout."""
 
 import os
 import subprocess
 import sys
 import zipfile
+from email import message_from_string
 from pathlib import Path
 
 import pytest
+import yaml
 
+import gan_lab
 from gan_lab.config.schema import CONF
 
 ROOT = Path(__file__).parents[1]
@@ -35,6 +38,18 @@ def test_contents(unpacked: Path) -> None:
     assert not list(unpacked.rglob("tests")) and not list(unpacked.rglob(".ruff_cache"))
     (entry_points,) = unpacked.glob("*.dist-info/entry_points.txt")
     assert "gan-lab = gan_lab.cli.main:main" in entry_points.read_text()
+
+
+def test_metadata(unpacked: Path) -> None:
+    """The version is written once, the README is the description, and no address is invented."""
+    (file,) = unpacked.glob("*.dist-info/METADATA")
+    found = message_from_string(file.read_text(encoding="utf-8"))
+    assert (found["Name"], found["Version"]) == ("gan-lab-lightning", gan_lab.__version__)
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert [found["Author"]] == [author["name"] for author in citation["authors"]]
+    assert found["License-Expression"] == citation["license"] == "MIT"
+    assert "version" not in citation and found["Project-URL"] is None
+    assert found["Description-Content-Type"] == "text/markdown" and "# gan_lab" in found.get_payload()
 
 
 def test_runs_elsewhere(unpacked: Path, tmp_path: Path) -> None:

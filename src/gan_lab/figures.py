@@ -1,10 +1,12 @@
 """Figures of samples: grids of images, densities of points, tables of images, animations."""
 
+import base64
 import colorsys
 import logging
 import math
 import re
 from collections.abc import Iterable, Sequence
+from io import BytesIO
 from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
@@ -47,6 +49,13 @@ def to_image(image: Tensor) -> Image.Image:
     """Convert a uint8 image (C, H, W) with 1, 3 or 4 channels to a Pillow image."""
     array = image.permute(1, 2, 0).contiguous().numpy()
     return Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
+
+
+def png_address(image: Image.Image) -> str:
+    """A `data:` address of the image as PNG, which a page can show."""
+    buffer = BytesIO()
+    image.save(buffer, "PNG", compress_level=1)
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def image_grid(images: Tensor, columns: int | None = None, size: int = 640) -> Image.Image:

@@ -133,7 +133,7 @@ def test_the_classifier_of_the_data_set_is_the_default(run: Path, monkeypatch: p
         ({"label": "ten", "classifier": "run"}, "label=ten"),
         (
             {"label": 1, "classifier": "nowhere"},
-            "classifier=nowhere does not exist: give digits, mnist, or a run whose",
+            "classifier=nowhere is not digits or mnist, and as a run, nowhere does not exist: give",
         ),
         ({"label": 1, "classifier": "plain"}, "classifier=plain has a discriminator without classes: give digits or"),
         ({"rule": "bright", "dataset.source": "x"}, "dataset has no effect without a classifier|dataset.source"),

@@ -20,7 +20,7 @@ from gan_lab.config.build import build_network
 from gan_lab.errors import CheckpointError
 from gan_lab.gans.catalog import CATALOG
 from gan_lab.sampling.export_file import CARD, CARD_SHA256, read_card, sha256, write_export
-from gan_lab.sampling.pretrained import read_stored
+from gan_lab.sampling.stored import read_stored
 from gan_lab.training.fit import fit
 from tests.conftest import TINY
 from tests.gans.test_every_model import CHECKPOINTS, smallest_resolution

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from gan_lab.architectures.base import Discriminator
 from gan_lab.architectures.conditioning import refuse_packing
-from gan_lab.architectures.wrapped import Wrapped, innermost, linear_like
+from gan_lab.architectures.wrapped import Wrapped, innermost, last_layer, linear_like
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class _WithClasses(Wrapped):
     def __init__(self, network: Discriminator, num_classes: int) -> None:
         super().__init__(network)
         self.num_classes = num_classes
-        inner = innermost(network)
-        inner.output = linear_like(inner.output, inner.output.in_features, num_classes)
+        output = last_layer(network)
+        innermost(network).output = linear_like(output, output.in_features, num_classes)
 
     def features(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Last hidden layer (n, d) of samples (n, ...); labels are not passed to the network that must predict them."""

@@ -15,6 +15,7 @@ from gan_lab.config.checks import check_dataset
 from gan_lab.config.default_extractor import CLASSIFIERS, default_extractor
 from gan_lab.config.schema import CONF
 from gan_lab.errors import CheckpointError, ConfigError
+from gan_lab.runs.latest import run_named
 from gan_lab.sampling.discriminators import load_discriminator
 from gan_lab.sampling.pretrained import PretrainedGenerator
 from gan_lab.sampling.rows import label_named
@@ -85,7 +86,7 @@ def classifier_for(cfg: DictConfig, loaded: PretrainedGenerator, run: Path) -> S
     if name in CLASSIFIERS:
         found = _of_digits(name, complete, loaded)
     else:
-        found = _of_discriminator(run if name is None else Path(name), name, loaded, cfg.allow_targets)
+        found = _of_discriminator(run if name is None else run_named(name), name, loaded, cfg.allow_targets)
     known = OmegaConf.select(loaded.config, "dataset.num_classes")
     if known is not None and known != found.classes:
         raise ConfigError(

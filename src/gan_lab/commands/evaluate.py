@@ -227,7 +227,7 @@ def _translated(loaded: PretrainedGenerator, targets: HeldOutTargets, seed: int)
         condition = condition.to(loaded.device)
         chunk, latents = latents[: len(condition)], latents[len(condition) :]
         images = batch["image"].to(loaded.device) if targets.data.has_pairs else None
-        yield Translated(loaded.generate(chunk, condition), condition, images)
+        yield Translated(loaded.samples_of(chunk, condition), condition, images)
 
 
 def _images(cfg: DictConfig) -> EvaluationInput:

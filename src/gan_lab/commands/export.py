@@ -20,7 +20,8 @@ from gan_lab.metrics.protocol import Measurement, MeasurementProtocol, read_resu
 from gan_lab.runs.folder import RunFolder
 from gan_lab.runs.latest import run_named
 from gan_lab.sampling.export_file import SUFFIX, Stored, read_card, write_export
-from gan_lab.sampling.pretrained import load, read_stored
+from gan_lab.sampling.pretrained import load
+from gan_lab.sampling.stored import read_stored
 from gan_lab.sampling.translators import TRANSLATION, Translation, load_translator, translation_of
 from gan_lab.version import __version__
 

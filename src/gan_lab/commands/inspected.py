@@ -16,7 +16,7 @@ from gan_lab.figures import to_uint8
 from gan_lab.layers.activations import ActivationShape, activation_shapes
 from gan_lab.progress import progress
 from gan_lab.sampling.discriminators import PretrainedDiscriminator
-from gan_lab.sampling.pretrained import encoder_name
+from gan_lab.sampling.stored import encoder_name
 
 
 def with_images_of(cfg: DictConfig, run: DictConfig) -> DictConfig:

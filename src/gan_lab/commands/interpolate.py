@@ -168,7 +168,7 @@ def _walk_in_latents(
     """Samples of each frame, whose latents have the distribution of the prior."""
     noise = Noise(mix(cfg.seed, _PATH), cfg.count)
     for latents in loaded.latent.closed_path(noise, frames, cfg.smoothing * cfg.fps):
-        yield loaded.generate(latents, given)
+        yield loaded.samples_of(latents, given)
 
 
 def _walk_in_styles(

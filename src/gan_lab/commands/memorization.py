@@ -123,7 +123,7 @@ def _figure(
 ) -> Image.Image:
     """A row for each chosen sample: the sample and its nearest training images with their distances."""
     latents, labels = loaded.draw(cfg.samples, cfg.seed)
-    samples = loaded.generate(latents[chosen], None if labels is None else labels[chosen]).cpu()
+    samples = loaded.samples_of(latents[chosen], None if labels is None else labels[chosen]).cpu()
     count = len(training.names)
     images = data.at([row % count for row in near.indices.flatten().tolist()], cfg.batch_size)
     rows, captions = [], []

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_lab.errors import ConfigError
+from gan_lab.runs.remote import is_export_folder, name_of_copy
 
 MOST_LABELS = 5
 """Number of labels in a name; more are counted."""
@@ -40,8 +41,14 @@ def samples_name(
 def folder_of_outputs(source: Path) -> Path:
     """Folder for what is made of a run folder or a folder of images: itself; of a file: `<name>_outputs` beside it.
 
-    So the files of a checkpoint or an export are never taken for those of its run, or of another export.
+    So the files of a checkpoint or an export are never taken for those of its run, or of another export. What is made
+    of a folder of an export is beside that folder, and of a downloaded one in the working directory.
     """
+    if (name := name_of_copy(source)) is not None:
+        return Path(f"{name}_outputs")
+    if is_export_folder(source.parent):
+        source = source.parent
+        return source.with_name(f"{source.name}_outputs")
     return source if source.is_dir() else source.with_name(f"{source.stem}_outputs")
 
 

@@ -11,9 +11,9 @@ from gan_lab.config.checks import Choice, Rule, check_rules, check_values
 from gan_lab.config.default_extractor import CLASSIFIERS, check_extractor
 from gan_lab.config.unused_keys import refuse_unused_keys
 from gan_lab.data.source import existing_path
-from gan_lab.errors import ConfigError
+from gan_lab.errors import CheckpointError, ConfigError
 from gan_lab.files import did_you_mean
-from gan_lab.runs.latest import ROOT, RUN, RUNS, check_directory, check_exists, check_weights, dataset_of_run, run_named
+from gan_lab.runs.latest import RUN, RUNS, check_directory, check_run, check_weights, dataset_of_run
 
 
 def _is_number(value: Any) -> bool:
@@ -261,7 +261,7 @@ def check_command(command: str, cfg: DictConfig) -> None:
 
 
 def _check_run(cfg: DictConfig) -> None:
-    check_exists(run_named(cfg.run))
+    check_run(cfg.run)
 
 
 def _check_weights_file(cfg: DictConfig) -> None:
@@ -342,11 +342,13 @@ def _check_terms(cfg: DictConfig) -> None:
 
 
 def _check_classifier(cfg: DictConfig) -> None:
-    if cfg.classifier not in (None, *CLASSIFIERS) and not (cfg.classifier and Path(cfg.classifier).exists()):
-        raise ConfigError(
-            f"classifier={cfg.classifier} does not exist: give {', '.join(CLASSIFIERS)}, or a run whose discriminator "
-            f"classifies.{did_you_mean(Path(cfg.classifier), ROOT)}"
-        )
+    if cfg.classifier in (None, *CLASSIFIERS):
+        return
+    try:
+        check_run(cfg.classifier or "nothing")
+    except CheckpointError as error:
+        known = " or ".join(CLASSIFIERS)
+        raise ConfigError(f"classifier={cfg.classifier} is not {known}, and as a run, {error}") from error
 
 
 def _check_direction(cfg: DictConfig) -> None:
@@ -361,9 +363,9 @@ def _check_directions(cfg: DictConfig) -> None:
 
 def _check_training(cfg: DictConfig) -> None:
     if cfg.resume is not None:
-        check_exists(Path(cfg.resume))
+        check_run(cfg.resume)
     elif cfg.initialize is not None and not any(Path(cfg.run.dir, "checkpoints").glob("*.ckpt")):
-        check_weights(Path(cfg.initialize))  # a run that resumes does not read it again
+        check_weights(cfg.initialize)  # a run that resumes does not read it again
     _check_source(cfg)
     check_extractor(cfg, cfg.dataset)
 
@@ -395,7 +397,7 @@ def _dataset(cfg: DictConfig) -> Any:
     given = cfg.get("dataset") or {}
     if "_target_" in given or cfg.get("images"):
         return given or None
-    of_run = dataset_of_run(run_named(cfg.run))
+    of_run = dataset_of_run(cfg.run)
     return {**of_run, **given} if isinstance(of_run, dict) else None
 
 

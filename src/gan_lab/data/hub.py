@@ -3,9 +3,6 @@
 import contextlib
 import logging
 import os
-import threading
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +16,7 @@ from gan_lab.data.raw import Item, NumberedNames, RawImages, shortened
 from gan_lab.data.splits import Part, UnknownSplit
 from gan_lab.errors import ConfigError, DataError, unknown_choice
 from gan_lab.files import read_text
+from gan_lab.hub_client import hub_is_reachable
 from gan_lab.ranks import is_first_process
 
 if TYPE_CHECKING:
@@ -26,8 +24,6 @@ if TYPE_CHECKING:
 
 LABEL_NAMES = frozenset({"label", "labels", "class", "class_id", "category", "target", "y"})
 """Names of columns of integers that are labels, in lower case."""
-
-_PROBE_SECONDS = 8.0
 
 _logger = logging.getLogger(__name__)
 
@@ -170,7 +166,7 @@ def _load(source: str, split: str, subset: str | None, local: bool) -> "Dataset"
     from datasets import load_dataset
     from datasets.exceptions import DatasetNotFoundError
 
-    reachable = local or _hub_is_reachable()
+    reachable = local or hub_is_reachable()
     if not local:
         _logger.info("Reading %s from the hub; it is downloaded unless it is in the local cache.", source)
     try:
@@ -218,31 +214,6 @@ def _first_line(error: BaseException) -> str:
         error = error.__cause__
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(".:") if lines else type(error).__name__
-
-
-def _hub_is_reachable() -> bool:
-    """Whether the hub responds within seconds; without this check, its client retries for much longer.
-
-    The request runs in a separate thread, since no timeout limits the DNS lookup.
-    """
-    from huggingface_hub import constants
-
-    if constants.HF_HUB_OFFLINE:
-        return False
-    answered = threading.Event()
-
-    def ask() -> None:
-        with contextlib.suppress(OSError, ValueError):
-            try:
-                urllib.request.urlopen(constants.ENDPOINT, timeout=_PROBE_SECONDS).close()
-            except urllib.error.HTTPError as error:  # also a response
-                error.close()
-            answered.set()
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(_PROBE_SECONDS)
-    return answered.is_set()
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from safetensors.torch import save as serialized
 from torch import Tensor
 
 from gan_lab.errors import ConfigError
-from gan_lab.figures import enlarged
+from gan_lab.figures import enlarged, png_address
 
 _IMAGE = 192  # pixels of the longer side to which images are enlarged
 
@@ -74,10 +73,4 @@ def _kinds(point: Tensor, condition: Tensor | None) -> list[Any]:
 
 def image_texts(images: Tensor) -> list[str]:
     """Images (n, C, H, W) in [-1, 1] as addresses that a page can show, enlarged by an integer factor."""
-    return [_address(image) for image in images.cpu()]
-
-
-def _address(image: Tensor) -> str:
-    buffer = io.BytesIO()
-    enlarged(image, _IMAGE).save(buffer, "PNG", compress_level=1)
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return [png_address(enlarged(image, _IMAGE)) for image in images.cpu()]

@@ -9,6 +9,10 @@ from torch import Tensor
 from gan_lab.noise import Noise
 from gan_lab.ranges import require_at_least, require_positive, require_range
 
+DEVIATIONS, FEWEST_NUMBERS = 4, 64
+"""Standard deviations by which statistics of given latents may differ from the prior's, and the fewest numbers whose
+statistics are compared."""
+
 
 @dataclass(frozen=True)
 class LatentPrior:
@@ -39,6 +43,30 @@ class LatentPrior:
         if self.distribution == "normal":
             return noise.normal(self.dim)
         return noise.uniform(self.dim).mul_(2 * self.bound).sub_(self.bound)
+
+    def mismatch(self, latents: Tensor) -> str | None:
+        """How latents (n, dim) differ from a sample of this prior, as text; None if they may be one.
+
+        Their mean and mean square must be within `DEVIATIONS` standard deviations of the expected ones.
+        """
+        if not latents.isfinite().all():
+            return "values that are not finite"
+        is_normal = self.distribution == "normal"
+        largest = latents.abs().max().item()
+        if not is_normal and largest > self.bound * 1.0001:  # rounding
+            return f"values up to {largest:.3g}, and the generator's are uniform from -{self.bound:g} to {self.bound:g}"
+        variance = 1.0 if is_normal else self.bound**2 / 3
+        numbers = latents.double().flatten()
+        mean, square = numbers.mean().item(), numbers.square().mean().item()
+        of_square = 2.0 if is_normal else 0.8  # variance of the square, in units of the squared variance
+        allowed = DEVIATIONS / sqrt(len(numbers))
+        is_close = abs(mean) <= allowed * sqrt(variance)
+        if len(numbers) < FEWEST_NUMBERS or (is_close and abs(square / variance - 1) <= allowed * sqrt(of_square)):
+            return None
+        return (
+            f"mean {mean:.2g} and mean square {square:.2g}, and the generator's are {self.distribution} with 0 and "
+            f"{variance:.2g}"
+        )
 
     def closed_path(self, noise: Noise, frames: int, smoothing: float) -> Tensor:
         """Sample a closed walk through the latents for each row of the stream (Karras et al., 2018, section 6.3).
@@ -105,6 +133,12 @@ class TruncatedPrior:
         if self.form == "scale":
             return self.threshold * _redraw_tails(latents, uniform, 2.0)
         return _redraw_tails(latents, uniform, self.threshold)
+
+    def mismatch(self, latents: Tensor) -> str | None:
+        """How latents (n, dim) differ from a sample of this prior, as text; None if they may be one."""
+        bound = 2 * self.threshold if self.form == "scale" else self.threshold
+        largest = latents.abs().max().item()
+        return f"values up to {largest:.3g}, and truncated ones end at {bound:g}" if largest > bound * 1.0001 else None
 
     def closed_path(self, noise: Noise, frames: int, smoothing: float) -> Tensor:
         """See `LatentPrior.closed_path`; a smooth map of each coordinate gives it the distribution of `sample`."""

@@ -1,6 +1,7 @@
 """Runs by name: the newest run or sweep in a folder, and what is at a path. Light to import: no torch."""
 
 from contextlib import suppress
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import yaml
 from gan_lab.errors import CheckpointError, ConfigError
 from gan_lab.files import did_you_mean, read_text
 from gan_lab.runs.plain_yaml import parse_yaml
+from gan_lab.runs.remote import check_remote, is_remote, local_path
 
 ROOT = Path("runs")
 """Default of `run.root`."""
@@ -63,12 +65,24 @@ def newest_folder(root: Path) -> Path:
 
 
 def run_named(name: str) -> Path:
-    """Path of a run folder or checkpoint file; `latest` is the newest run below `runs`.
+    """Path of a run folder or of a file of weights, see `local_path`; `latest` is the newest run below `runs`.
 
     Raises:
-        CheckpointError: There is no run.
+        CheckpointError: There is no run, or it cannot be downloaded.
     """
-    return newest_run(ROOT) if name == "latest" else Path(name)
+    return newest_run(ROOT) if name == "latest" else local_path(name)
+
+
+def check_run(name: str) -> None:
+    """Refuse a run that does not exist. What is elsewhere is not asked for yet: only the form of its name is checked.
+
+    Raises:
+        CheckpointError: Names the run, and a similar one.
+    """
+    if is_remote(name):
+        check_remote(name)
+    else:
+        check_exists(run_named(name))
 
 
 def check_exists(path: Path) -> None:
@@ -83,12 +97,15 @@ def check_exists(path: Path) -> None:
         )
 
 
-def check_weights(path: Path) -> None:
-    """Refuse a path that has no weights for `initialize`, as far as its name shows.
+def check_weights(name: str | PathLike[str]) -> None:
+    """Refuse a path that has no weights for `initialize`, as far as its name shows; see `check_run`.
 
     Raises:
         CheckpointError: Names the path, and what to give instead.
     """
+    if is_remote(name):
+        return check_remote(name)
+    path = local_path(name)
     if not path.exists():
         raise CheckpointError(
             f"initialize={path} does not exist: give a run folder, a checkpoint or an export.{did_you_mean(path, ROOT)}"
@@ -117,8 +134,11 @@ def check_directory(key: str, path: Path, wanted: str) -> None:
         raise ConfigError(f"{key}={path} is not a directory: give {wanted}.{did_you_mean(path, ROOT)}")
 
 
-def dataset_of_run(path: Path) -> Any:
+def dataset_of_run(name: str) -> Any:
     """The `dataset` node in `config.yaml` of a run folder, or of the run of a checkpoint, as plain data; else None."""
+    if is_remote(name):
+        return None
+    path = run_named(name)
     folder = path if path.is_dir() else path.parent.parent
     with suppress(OSError, ValueError, RecursionError, yaml.YAMLError):
         config = parse_yaml(read_text(folder / "config.yaml"))

@@ -13,8 +13,9 @@ from gan_lab.architectures.base import Discriminator
 from gan_lab.config.build import build_network
 from gan_lab.config.targets import allowing
 from gan_lab.errors import CheckpointError
+from gan_lab.runs.remote import local_path
 from gan_lab.sampling.export_file import SUFFIX, Stored, read_export
-from gan_lab.sampling.pretrained import encoder_name, network_of, read_stored
+from gan_lab.sampling.stored import encoder_name, network_of, read_stored
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def load_discriminator(
         UserError: The file is missing or cannot be used, has no discriminator, or its config names a target that is not
             allowed.
     """
-    stored = _stored(Path(path))
+    stored = _stored(local_path(path))
     if not stored.state or OmegaConf.select(stored.config, "architecture.discriminator") is None:
         raise CheckpointError(
             f"{stored.file} has no discriminator, which gan-lab export leaves out: give a run folder or a checkpoint."

@@ -1,19 +1,22 @@
 """Pretrained generators: loading from a checkpoint or an export, and sampling without the data set."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
+from PIL import Image
 from torch import Tensor, nn
 
-from gan_lab.config.build import build_network, instantiate
-from gan_lab.config.targets import allowing, check_options
-from gan_lab.config.untrusted import check_parts, foreign_config
+from gan_lab.config.targets import allowing
 from gan_lab.data.content import recorded_classes
-from gan_lab.errors import CheckpointError, ConfigError, EarlierVersionError, unknown_choice
+from gan_lab.errors import ConfigError, unknown_choice
+from gan_lab.figures import draw_samples, png_address, to_image, to_uint8
 from gan_lab.gans.conditions import Condition
 from gan_lab.gans.inference import Inference, has_condition
 from gan_lab.gans.latents import LatentPrior, TruncatedPrior
@@ -23,12 +26,9 @@ from gan_lab.layers.evaluation_noise import with_random_noise
 from gan_lab.layers.self_attention import attention_maps
 from gan_lab.layers.style_mapping import has_styles, samples_of_styles, styles_of, with_truncated_styles
 from gan_lab.noise import Noise, mix
-from gan_lab.runs.checkpoints import TOO_OLD, find_checkpoint
-from gan_lab.sampling.export_file import SUFFIX, Stored, read_export
+from gan_lab.sampling.discriminators import PretrainedDiscriminator, load_discriminator
 from gan_lab.sampling.rows import generators_in_rows, label_named, labels_in_rows
-
-WEIGHTS = {"ema": "averaged.", "raw": ""}
-"""Values of `weights`, and the prefixes of their networks in a checkpoint's state dict."""
+from gan_lab.sampling.stored import condition_of, encoder_of, network_of, prior_of, read_stored
 
 BATCH_NORMS = ("running", "standing", "batch")
 """Statistics that the generator's batch norms use."""
@@ -42,15 +42,17 @@ STANDING_PASSES, STANDING_BATCH = 16, 64
 _STANDING = 0x5354414E
 """Noise key of their latents, other than that of samples with the same seed: an arbitrary constant."""
 
+SHEET_SAMPLES, SHEET_PIXELS = 16, 320
+"""Samples that a notebook shows of a generator, and the largest width and height of their sheet in pixels."""
 
 Given = int | str | Sequence[int | str] | Tensor | None
 """A condition as users write it: a label for all samples, a label for each, a tensor with a row for each, or none. A
 label is the number or the name of a class."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PretrainedGenerator:
-    """Generator loaded from a checkpoint or an export.
+    """Generator loaded from a checkpoint or an export; a notebook shows a sheet of its samples.
 
     Attributes:
         generator: In evaluation mode; latents (n, dim) and a condition with n rows to samples (n, ...).
@@ -60,6 +62,8 @@ class PretrainedGenerator:
         images_seen: Real images seen in training.
         path: The file.
         encoder: Samples to latents, in evaluation mode; None if the model has none, and for an export.
+        weights: `ema` or `raw`.
+        allow_targets: See `load`.
     """
 
     generator: nn.Module
@@ -69,6 +73,54 @@ class PretrainedGenerator:
     images_seen: int
     path: Path
     encoder: nn.Module | None = None
+    weights: str = "ema"
+    allow_targets: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        kind, training = type(self.generator).__name__, f"{self.weights} weights, {self.images_seen:,} images seen"
+        return f"PretrainedGenerator({self.path}: {kind}, {self.latent_summary}, {training}, {self.device})"
+
+    def _repr_html_(self) -> str:
+        """The generator in a notebook: a sheet of samples, except of one that makes images from images."""
+        text = f"<div><code>{escape(repr(self))}</code></div>"
+        if self.condition.needs_batch:
+            return text
+        samples = self.sample(SHEET_SAMPLES, batch_size=SHEET_SAMPLES)
+        if samples.dim() == 2 and samples.shape[1] != 2:  # points that cannot be drawn
+            return text
+        sheet = draw_samples(samples)
+        sheet.thumbnail((SHEET_PIXELS, SHEET_PIXELS))
+        return f'{text}<img alt="{SHEET_SAMPLES} samples of seed 0" src="{png_address(sheet)}">'
+
+    @property
+    def latent_summary(self) -> str:
+        """The prior of the latents as text."""
+        prior = self.latent.prior if isinstance(self.latent, TruncatedPrior) else self.latent
+        return f"{prior.dim} {prior.distribution} latents"
+
+    @cached_property
+    def discriminator(self) -> PretrainedDiscriminator:
+        """The discriminator of the same checkpoint, or of a file of `gan-lab import` that has one.
+
+        Raises:
+            CheckpointError: There is none, as in an export.
+        """
+        return load_discriminator(self.path, self.device, self.allow_targets)
+
+    def to_pil(self, samples: Tensor) -> list[Image.Image]:
+        """Pillow images of samples, of any device.
+
+        Args:
+            samples: (n, C, H, W) or one image (C, H, W), in [-1, 1]; other values are clamped.
+
+        Raises:
+            ConfigError: These are not images with 1, 3 or 4 channels.
+        """
+        images = samples[None] if isinstance(samples, Tensor) and samples.dim() == 3 else samples
+        if not isinstance(images, Tensor) or images.dim() != 4 or images.shape[1] not in (1, 3, 4):
+            shape = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+            raise ConfigError(f"to_pil takes images as a tensor (n, 1, 3 or 4, height, width), not {shape}.")
+        return [to_image(image) for image in to_uint8(images)]
 
     @property
     def inference(self) -> Inference | None:
@@ -256,7 +308,7 @@ class PretrainedGenerator:
         latents, given = self.draw(count, seed, condition)
         for k in range(0, count, batch_size):
             part = None if given is None else given[k : k + batch_size]
-            yield self.generate(latents[k : k + batch_size], part), part
+            yield self.samples_of(latents[k : k + batch_size], part), part
 
     def draw(self, count: int, seed: int = 0, condition: Given = None) -> tuple[Tensor, Tensor | None]:
         """Latents (count, dim) and a condition with `count` rows, or None, that `sample` generates from, on the CPU.
@@ -266,9 +318,35 @@ class PretrainedGenerator:
         """
         return self.latent.sample(Noise(mix(seed), count)), self._condition(count, seed, condition)
 
+    def generate(self, latents: Tensor, condition: Given = None) -> Tensor:
+        """Samples of latents of your own; warns of latents that cannot be a sample of the prior.
+
+        Args:
+            latents: (n, dim) on any device, as from `draw`.
+            condition: See `sample`; None to sample it from its prior.
+
+        Returns:
+            float32 (n, ...) on the generator's device.
+
+        Raises:
+            ConfigError: The latents have another shape, or the condition does not fit.
+        """
+        dim = self.config.latent.dim
+        if not isinstance(latents, Tensor) or latents.dim() != 2 or latents.shape[1] != dim or not len(latents):
+            shape = tuple(latents.shape) if isinstance(latents, Tensor) else type(latents).__name__
+            raise ConfigError(f"latents must be a tensor (n, {dim}) for {self.path}, not {shape}.")
+        if difference := self.latent.mismatch(latents):
+            warnings.warn(
+                f"These latents have {difference}: draw(n) of the generator gives latents that fit it.", stacklevel=2
+            )
+        return self.samples_of(latents, self._condition(len(latents), 0, condition))
+
     @torch.no_grad()
-    def generate(self, latents: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Samples float32 (n, ...) on the generator's device, for latents (n, dim) and their condition on any."""
+    def samples_of(self, latents: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Samples float32 (n, ...) on the generator's device, for latents (n, dim) and their condition on any.
+
+        Neither is checked: `generate` is for latents from elsewhere.
+        """
         return self.generator(*self._on_device(latents, condition)).float()
 
     @torch.no_grad()
@@ -363,7 +441,7 @@ def load(
     data is read, and its config may name classes of gan_lab only.
 
     Args:
-        path: A `.ckpt` file, a `.safetensors` file of `gan-lab export`, or a run folder.
+        path: A `.ckpt` file, a file or folder of `gan-lab export`, a run folder, or `hf:user/name`.
         weights: `ema` for the averaged generator, `raw` for the trained one.
         device: Device of the generator; by default a GPU if there is one.
         allow_targets: Your packages or full class names that the config may name, too. Their code is run.
@@ -373,7 +451,7 @@ def load(
     """
     stored = read_stored(path, weights)
     with allowing(allow_targets):
-        generator, encoder = network_of(stored, "generator", stored.state), _encoder(stored)
+        generator, encoder = network_of(stored, "generator", stored.state), encoder_of(stored)
         latent, condition = prior_of(stored), condition_of(stored)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return PretrainedGenerator(
@@ -384,97 +462,6 @@ def load(
         images_seen=stored.images_seen,
         path=stored.file,
         encoder=None if encoder is None else encoder.requires_grad_(False).eval().to(device),
+        weights=stored.weights,
+        allow_targets=tuple(allow_targets),
     )
-
-
-def network_of(stored: Stored, name: str, state: Mapping[str, Any]) -> nn.Module:
-    """The network of this name that the config describes, with these weights.
-
-    Raises:
-        CheckpointError: The config cannot be used, or does not fit the weights.
-    """
-    for group in ("architecture", "wrapper"):
-        check_parts(OmegaConf.select(stored.config, f"{group}.{name}"), f"{group}.{name}", stored.file)
-    if OmegaConf.select(stored.config, f"architecture.{name}") is None:
-        raise CheckpointError(f"{stored.file} has a config without architecture.{name}.")
-    network = build_network(stored.config, name)
-    try:
-        network.load_state_dict(state)
-    except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"{stored.file} does not fit the {name} that its own config describes.") from error
-    return network
-
-
-def _encoder(stored: Stored) -> nn.Module | None:
-    """The encoder that the config describes; None without one, and for an export."""
-    name = encoder_name(stored.config)
-    return network_of(stored, name, stored.encoder) if name is not None and stored.encoder else None
-
-
-def encoder_name(config: DictConfig) -> str | None:
-    """Name of the network that is an encoder, by its wrapper; None if there is none."""
-    wrappers = config.get("wrapper")
-    named = wrappers.items() if isinstance(wrappers, DictConfig) else ()
-    return next((str(name) for name, node in named if isinstance(node, DictConfig) and node.get("encoding")), None)
-
-
-def condition_of(stored: Stored) -> Condition:
-    """The condition that the config describes.
-
-    Raises:
-        CheckpointError: The config cannot be used.
-    """
-    node = stored.config.get("conditioning") or OmegaConf.create()
-    if "_target_" not in node:
-        raise EarlierVersionError(f"{stored.file} {TOO_OLD}")
-    check_parts(node, "conditioning", stored.file)
-    try:
-        return cast(Condition, instantiate(node, "conditioning"))
-    except ConfigError as error:
-        raise CheckpointError(f"{stored.file} has a config that cannot be used: {str(error).rstrip('.')}.") from error
-
-
-def prior_of(stored: Stored) -> LatentPrior:
-    """The prior of the latents that the config describes.
-
-    Raises:
-        CheckpointError: The config cannot be used.
-    """
-    try:
-        options = cast(dict[str, Any], OmegaConf.to_container(stored.config.get("latent", OmegaConf.create())))
-        check_options(LatentPrior, options, "latent")
-        return LatentPrior(**options)
-    except (ConfigError, ValueError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{stored.file} has a config that cannot be used: {str(error).rstrip('.')}.") from error
-
-
-def read_stored(path: str | Path, weights: str, network: str = "generator") -> Stored:
-    """Weights and config of a generator; see `load` for the arguments.
-
-    Args:
-        path: The file or run folder.
-        weights: `ema` or `raw`.
-        network: Name of the generator, in a model that has several networks of this kind.
-
-    Raises:
-        CheckpointError: The file does not contain this generator, is damaged, or is of another kind.
-    """
-    if weights not in WEIGHTS:
-        raise CheckpointError(unknown_choice("weights", weights, WEIGHTS))
-    file = Path(path)
-    if file.is_file() and file.suffix == SUFFIX:
-        stored = read_export(file, weights)
-        return stored if network == "generator" else replace(stored, state=stored.others.get(network, {}))
-    checkpoint = find_checkpoint(file)
-    file, values = checkpoint.file, checkpoint.take()["state_dict"]
-    state = _with_prefix(values, f"{WEIGHTS[weights]}{network}.")
-    if not state:
-        raise CheckpointError(f"{file} has no {weights} {network}: choose the other of weights=ema and weights=raw.")
-    config = foreign_config(checkpoint.config, file)
-    encoder = _with_prefix(values, f"{WEIGHTS[weights]}{encoder_name(config)}.")
-    return Stored(config, state, checkpoint.images_seen, weights, file, encoder=encoder)
-
-
-def _with_prefix(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """The values whose keys have a prefix, without it."""
-    return {key.removeprefix(prefix): value for key, value in values.items() if str(key).startswith(prefix)}

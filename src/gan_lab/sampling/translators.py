@@ -24,7 +24,7 @@ from gan_lab.layers.evaluation_noise import EvaluationNoise
 from gan_lab.layers.per_image_batch_norm import PerImageBatchNorm2d
 from gan_lab.noise import Noise, mix
 from gan_lab.sampling.export_file import Stored
-from gan_lab.sampling.pretrained import condition_of, network_of, prior_of, read_stored
+from gan_lab.sampling.stored import condition_of, network_of, prior_of, read_stored
 
 TRANSLATION = "translation"
 """Key of a config in an export: what `Translation` has."""
@@ -237,7 +237,7 @@ def load_translator(
     `gan_lab.load_translator("runs/my-run")(Image.open("a.jpg")).save("b.png")` translates one image.
 
     Args:
-        path: A `.ckpt` file, a `.safetensors` file of `gan-lab export`, or a run folder.
+        path: A `.ckpt` file, a file or folder of `gan-lab export`, a run folder, or `hf:user/name`.
         direction: `AtoB` or `BtoA`; None for that of the training.
         weights: `ema` for the averaged network, `raw` for the trained one.
         device: Device of the network; by default a GPU if there is one.
@@ -268,7 +268,7 @@ def _translator(
             "leave direction out, or give a run of the other direction."
         )
     name = translation.networks[direction]
-    state = stored.state if name == "generator" else read_stored(path, weights, name).state
+    state = stored.state if name == "generator" else read_stored(stored.file, weights, name).state
     network = network_of(stored, name, state)
     options = cast(DictConfig, stored.config.architecture[name])
     return Translator(

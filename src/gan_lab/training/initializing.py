@@ -14,8 +14,9 @@ from gan_lab.files import relative_path
 from gan_lab.gans.base import AdversarialModule
 from gan_lab.runs.checkpoints import find_checkpoint
 from gan_lab.runs.latest import check_weights
+from gan_lab.runs.remote import local_path
 from gan_lab.sampling.export_file import SUFFIX, read_export
-from gan_lab.sampling.pretrained import WEIGHTS
+from gan_lab.sampling.stored import WEIGHTS
 
 AVERAGED, WRAPPED = "averaged.", "network."
 """Prefixes of names: of averaged networks in an algorithm, and of the network inside a wrapper."""
@@ -127,8 +128,8 @@ class WeightFile:
         Raises:
             UserError: The file is missing, damaged or of another kind.
         """
-        path = Path(path)
         check_weights(path)
+        path = local_path(path)
         if path.is_file() and path.suffix == SUFFIX:
             stored = read_export(path)
             generators = {"generator": stored.state, **stored.others}

@@ -17,6 +17,7 @@ from gan_lab.errors import CheckpointError, ConfigError
 from gan_lab.files import refuse_links, relative_path, remove_temporary_files
 from gan_lab.ranks import is_first_process
 from gan_lab.runs.checkpoints import Checkpoint, find_checkpoint, newest_checkpoint
+from gan_lab.runs.remote import local_path
 from gan_lab.sampling.export_file import SUFFIX
 
 log = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ def find_start(cfg: DictConfig) -> Start | None:
         CheckpointError: `resume` is not a checkpoint or a run, or all checkpoints of the run are damaged.
     """
     folder = Path(cfg.run.dir) / "checkpoints"
-    named = None if cfg.resume is None else _resumable(Path(cfg.resume))
+    named = None if cfg.resume is None else _resumable(local_path(cfg.resume))
     in_folder = named is not None and named.is_file() and named.resolve().parent == folder.resolve()
     if named is not None and in_folder:
         checkpoint: Checkpoint | None = find_checkpoint(named, for_training=True)
