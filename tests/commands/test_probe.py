@@ -75,7 +75,11 @@ def test_the_same_network_is_trained_on_the_labels(run: Path) -> None:
 @pytest.fixture(scope="module")
 def bigan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("probe") / "bigan"
-    fit(compose(*SMALL, "model=bigan", "dataset.resolution=8", "latent.dim=6", f"run.dir={folder}"))
+    fit(
+        compose(
+            *SMALL, "model=bigan", "architecture=bigan_mlp", "dataset.resolution=8", "latent.dim=6", f"run.dir={folder}"
+        )
+    )
     return folder
 
 
