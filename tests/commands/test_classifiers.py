@@ -95,6 +95,7 @@ def test_a_boundary_of_a_class_and_kept_classes(run: Path, frequent: int) -> Non
     found = gan_lab.directions(run, classifier=str(run), label=frequent, **BOUNDARY)
     assert found.table[0] == ["distance", "score", "along a random direction", "same class", "along a random direction"]
     assert found.table[2][3:] == ["1.00", "1.00"]  # at distance 0
+    assert found.folder.name == f"directions_boundary_label_{frequent}"  # that of another class does not replace it
     before = gan_lab.directions(run, rule="bright", **BOUNDARY)
     assert before.table[0] == ["distance", "score", "along a random direction"]
 

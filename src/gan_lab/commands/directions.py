@@ -76,11 +76,11 @@ def directions(cfg: DictConfig) -> FoundDirections:
     path, device = run_named(cfg.run), device_named(cfg.device)
     loaded = load(path, cfg.weights, device, cfg.allow_targets)
     space = space_named(cfg.space, loaded)
-    folder = finding_folder(path, f"directions_{cfg.method}", cfg.out)
     points, condition = space.draw(cfg.samples, cfg.seed)
     found: Directions | None = None
     edge: Boundary | None = None
     scoring = _scoring(space, path, cfg)
+    folder = finding_folder(path, "_".join(filter(None, ["directions", cfg.method, scoring.name])), cfg.out)
     with value_errors_as_config_errors():
         if cfg.method == "boundary":
             edge = boundary(points, _scores(space, points, condition, scoring, cfg), cfg.tail, cfg.seed)
@@ -112,7 +112,8 @@ def directions(cfg: DictConfig) -> FoundDirections:
         figures[f"direction_{number:02d}.png"] = (image, f"direction {number}, a row for each sample")
     folder.mkdir(parents=True, exist_ok=True)
     write_directions(folder / FILE, stored)
-    finding = Finding(f"Directions: {cfg.method}", table, protocol, notes, command=typed("directions", cfg))
+    title = ", ".join(filter(None, [f"Directions: {cfg.method}", scoring.name.replace("_", " ")]))
+    finding = Finding(title, table, protocol, notes, command=typed("directions", cfg))
     save_finding(path, folder, finding, figures)
     return FoundDirections(stored, table, notes, protocol, folder)
 
@@ -122,11 +123,13 @@ class _Scoring:
     """What scores samples.
 
     Attributes:
+        name: Of the rule or the class; empty for a file.
         score: Samples to scores (n,), on whose two ends the boundary is fitted; None for a file.
         shown: Samples to what the table has, (n,): the fraction of the pixels, or the probability of the class.
         classifier: Whether samples keep their class along the boundary's normal is reported with it.
     """
 
+    name: str = ""
     score: Callable[[Tensor], Tensor] | None = None
     shown: Callable[[Tensor], Tensor] | None = None
     classifier: SampleClassifier | None = None
@@ -140,11 +143,12 @@ def _scoring(space: Space, path: Path, cfg: DictConfig) -> _Scoring:
         def fraction(samples: Tensor) -> Tensor:
             return fraction_by_rule(samples, cfg.rule, cfg.threshold)
 
-        return _Scoring(fraction, fraction, classifier)
+        return _Scoring(cfg.rule, fraction, fraction, classifier)
     if classifier is None or cfg.label is None:
         return _Scoring(classifier=classifier)
     label = classifier.label("label", cfg.label)
     return _Scoring(
+        f"label_{label}",
         lambda samples: log_odds(classifier.logits(samples), label),
         lambda samples: classifier.logits(samples).softmax(1)[:, label],
         classifier,
