@@ -37,5 +37,5 @@ def test_patches_reach_the_edges_and_change_no_image() -> None:
     found = importance(images, lambda images: images.sum((1, 2, 3)), patch=3)
     torch.testing.assert_close(found, torch.full((1, 5, 7), 3.0 * 9))
     assert images.min() == 1
-    whole = importance(images, lambda images: images.sum((1, 2, 3)), patch=50)
-    torch.testing.assert_close(whole, torch.full((1, 5, 7), 105.0))
+    covered = importance(images, lambda images: images.sum((1, 2, 3)), patch=50)
+    torch.testing.assert_close(covered, torch.full((1, 5, 7), 105.0))

@@ -54,6 +54,7 @@ COMMANDS = {
     "interpolate": ("run=run", "count=2", "seconds=0.2"),
     "translate": ("run=translator.safetensors", "source=image.png"),
     "export": ("run=run",),
+    "push": ("run=run", "repo=me/digits", "dry_run=true"),
     "import": ("source=published.pkl",),
     "evaluate": ("run=run", "metrics=[pr]", "extractor=digits", "evaluation.samples=8", "evaluation.batch_size=8"),
     "memorization": ("run=run", "extractor=digits", "samples=8", "count=2"),
@@ -78,10 +79,11 @@ COMMANDS = {
     "report": ("run=run",),
     "compare": ("runs=.",),
     "list": ("what=loss",),
+    "new": ("kind=loss", "name=mine"),
 }
 SUFFIXES = {"interpolate": ".gif", "export": ".safetensors", "import": ".safetensors"}
 """Endings of the output files of commands that write one."""
-NO_OUT = ("explore", "runs", "list")
+NO_OUT = ("explore", "push", "runs", "list", "new")
 
 
 def keys_of(cfg: Any) -> Iterator[tuple[str, Any]]:

@@ -64,8 +64,8 @@ def test_chosen_layers_and_the_imported_form(run: Path) -> None:
 
 
 def test_the_same_network_is_trained_on_the_labels(run: Path) -> None:
-    few = SMALL_PROBE | {"layers": [2], "untrained": False, "pca": None, "labels_per_class": 20}
-    found = gan_lab.probe(run, supervised=10, **few)
+    one = SMALL_PROBE | {"layers": [2], "untrained": False, "pca": None, "labels_per_class": 20}
+    found = gan_lab.probe(run, supervised=10, **one)
     row = found.results[-1]
     assert row.features == "the same network, supervised" and row.cost is None and len(row.accuracies) == 2
     assert min(row.accuracies) > 0.5

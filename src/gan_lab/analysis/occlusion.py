@@ -18,12 +18,12 @@ def log_odds(logits: Tensor, label: int) -> Tensor:
 def importance(images: Tensor, score: Callable[[Tensor], Tensor], patch: int) -> Tensor:
     """Mean decrease of the score by the patches that cover a pixel, float32 (n, H, W) on the CPU.
 
-    The patches are squares at every half of their side, and at the edges (Zeiler & Fergus, 2014, section 4.2).
+    The patches are squares, half a patch apart, and at the edges (Zeiler & Fergus, 2014, section 4.2).
 
     Args:
         images: float (n, C, H, W) in [-1, 1].
         score: Images to scores (n,).
-        patch: Side of a patch in pixels.
+        patch: Height and width of a patch in pixels.
     """
     height, width = images.shape[2:]
     before = score(images).float().cpu()

@@ -55,8 +55,8 @@ class ClassOfSamples:
 
     def masks(self, samples: Tensor, patch: float, area: float) -> Tensor:
         """The pixels whose occlusion lowers the odds of the class most, bool (n, H, W); see `most_important`."""
-        side = max(1, round(patch * min(samples.shape[2:])))
-        values = importance(samples, lambda images: log_odds(self.classifier.logits(images), self.label), side)
+        size = max(1, round(patch * min(samples.shape[2:])))
+        values = importance(samples, lambda images: log_odds(self.classifier.logits(images), self.label), size)
         return most_important(values, area)
 
 

@@ -1,5 +1,6 @@
 """Checks of a command's config before torch is imported, which takes seconds: values, paths, a missing extractor."""
 
+import re
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -80,6 +81,11 @@ _ATTRIBUTE = Rule("rule", lambda v: v is None or v in PIXEL_RULES[:-1], f"{', '.
 _COUNT = Rule("count", lambda v: v >= 1, "at least 1")
 _COLUMNS = Rule("columns", lambda v: v is None or v >= 1, "at least 1, or null for a square")
 _BATCH_SIZE = Rule("batch_size", lambda v: v >= 1, "at least 1")
+_LICENSE = Rule(
+    "license",
+    lambda v: v is None or re.fullmatch(r"[a-z0-9][a-z0-9.-]*", v) is not None,
+    "an identifier of the hub such as mit or cc-by-nc-4.0, or null",
+)
 _WEIGHTS = Choice("weights", ("ema", "raw"))
 _TRUNCATION = Rule("truncation", lambda v: v is None or v >= 0, "at least 0, or null for none")
 _FORM = Choice("truncation_form", ("resample", "scale"))
@@ -118,7 +124,12 @@ RULES: dict[str, tuple[Rule | Choice, ...]] = {
         Rule("direction", lambda v: v in (None, "AtoB", "BtoA"), "AtoB, BtoA, or null for that of the training"),
         Rule("resize", lambda v: v is None or v >= 1, "at least 1, or null for the size of each image"),
     ),
-    "export": (_WEIGHTS,),
+    "export": (_WEIGHTS, _LICENSE),
+    "push": (
+        _WEIGHTS,
+        _LICENSE,
+        Rule("message", lambda v: v is None or v.strip() != "", "a text, or null"),
+    ),
     "import": (_WEIGHTS, Rule("truncation", lambda v: 0 <= v <= 1, "in [0, 1]")),
     "evaluate": (
         Rule("evaluation.samples", lambda v: v >= 1, "at least 1"),
@@ -264,6 +275,11 @@ def _check_run(cfg: DictConfig) -> None:
     check_run(cfg.run)
 
 
+def _check_repo(cfg: DictConfig) -> None:
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", cfg.repo):
+        raise ConfigError(f"repo={cfg.repo} is not allowed: it must be <user>/<name>.")
+
+
 def _check_weights_file(cfg: DictConfig) -> None:
     """Refuse files that do not exist before torch is imported."""
     for key in ("source", "discriminator"):
@@ -407,6 +423,7 @@ CHECKS: dict[str, tuple[Callable[[DictConfig], None], ...]] = {
     "interpolate": (_check_direction, _check_run),
     "translate": (_check_out, _check_translation),
     "export": (_check_run,),
+    "push": (_check_repo, _check_run),
     "import": (_check_weights_file,),
     "evaluate": (_check_out, _check_evaluation),
     "memorization": (_check_out, _check_memorization),

@@ -218,6 +218,22 @@ class Translate(Draws):
 class Export(LoadsGenerator):
     """Top level of `conf/export.yaml`."""
 
+    license: str | None = None
+
+
+@dataclass
+class Push(Builds):
+    """Top level of `conf/push.yaml`."""
+
+    run: str = MISSING
+    weights: str = MISSING
+    repo: str = MISSING
+    private: bool = MISSING
+    license: str | None = None
+    message: str | None = None
+    replace: bool = MISSING
+    dry_run: bool = MISSING
+
 
 @dataclass
 class Import:
@@ -479,6 +495,15 @@ class List:
 
 
 @dataclass
+class New:
+    """Top level of `conf/new.yaml`."""
+
+    kind: str = MISSING
+    name: str = MISSING
+    package: str = MISSING
+
+
+@dataclass
 class Runs:
     """Top level of `conf/runs.yaml`."""
 
@@ -503,11 +528,11 @@ class Search:
 
 SCHEMAS = {
     "train": Train, "sample": Sample, "interpolate": Interpolate, "translate": Translate, "export": Export,
-    "import": Import,
+    "import": Import, "push": Push,
     "evaluate": Evaluate, "memorization": Memorization, "duplicates": Duplicates, "prepare": Prepare, "report": Report,
     "probe": Probe, "visualize": Visualize, "forget": Forget,
     "directions": Directions, "invert": Invert,
     "arithmetic": Arithmetic, "explore": Explore,
-    "compare": Compare, "bench": Bench, "list": List, "runs": Runs,
+    "compare": Compare, "bench": Bench, "list": List, "new": New, "runs": Runs,
 }  # fmt: skip
 """Schema of the config of each command."""
