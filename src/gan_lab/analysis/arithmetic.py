@@ -37,15 +37,17 @@ def combine(a: Tensor, b: Tensor, c: Tensor, mean: Tensor, rescale: bool = True)
 
 
 def neighbors(center: Tensor, deviation: Tensor, noise: float, generator: torch.Generator) -> Tensor:
-    """The center amid eight points near it, float32 (9, dim), the center as the fifth.
+    """The center amid eight points near it, float32 (9, ..., dim), the center as the fifth.
 
     Args:
-        center: float (dim,).
+        center: float (..., dim).
         deviation: Standard deviation of each coordinate, float (dim,).
         noise: Standard deviation of the noise, in these units.
         generator: On the CPU.
     """
-    points = center + noise * deviation * torch.randn(9, len(center), generator=generator)
+    dim = center.shape[-1]
+    offsets = noise * deviation * torch.randn(9, dim, generator=generator)
+    points = center + offsets.view(9, *[1] * (center.dim() - 1), dim)
     points[4] = center
     return points
 

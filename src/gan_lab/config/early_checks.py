@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,9 @@ def _is_test(value: Any) -> bool:
 def _are_costs(value: Any) -> bool:
     return len(value) > 0 and value[0] > 0 and all(first < second for first, second in pairwise(value))
 
+
+PROGRAMS = {"onnx": (".onnx", "onnx", "onnxscript", "onnxruntime"), "torch_export": (".pt2",)}
+"""Suffix of the file and needed packages of each format of programs."""
 
 PIXEL_RULES = ("bright", "dark", "red", "green", "blue", "different")
 """Rules that make a mask of the pixels of samples, as in `gan_lab.analysis.concepts`, which imports torch."""
@@ -124,7 +128,7 @@ RULES: dict[str, tuple[Rule | Choice, ...]] = {
         Rule("direction", lambda v: v in (None, "AtoB", "BtoA"), "AtoB, BtoA, or null for that of the training"),
         Rule("resize", lambda v: v is None or v >= 1, "at least 1, or null for the size of each image"),
     ),
-    "export": (_WEIGHTS, _LICENSE),
+    "export": (_WEIGHTS, _LICENSE, Choice("format", ("safetensors", *PROGRAMS))),
     "push": (
         _WEIGHTS,
         _LICENSE,
@@ -241,6 +245,7 @@ RULES: dict[str, tuple[Rule | Choice, ...]] = {
         Choice("method", ("pca", "sefa")),
         Rule("host", lambda v: v.strip() != "", "an address of this machine"),
         Rule("port", lambda v: 0 <= v <= 65535, "from 0 to 65535"),
+        Rule("proxy", lambda v: v is None or re.fullmatch(r"[\w.-]+", v) is not None, "the name of a host, or null"),
         Rule("minutes", lambda v: v is None or 0 <= v <= 10_000, "from 0 to 10,000, or null"),
     ),
     "duplicates": (
@@ -273,6 +278,19 @@ def check_command(command: str, cfg: DictConfig) -> None:
 
 def _check_run(cfg: DictConfig) -> None:
     check_run(cfg.run)
+
+
+def _check_program(cfg: DictConfig) -> None:
+    if cfg.format not in PROGRAMS:
+        return
+    suffix, *packages = PROGRAMS[cfg.format]
+    if cfg.out is not None and Path(cfg.out).suffix != suffix:
+        raise ConfigError(f"out={cfg.out} is not allowed: with format={cfg.format} it must end with {suffix}.")
+    if missing := [name for name in packages if find_spec(name) is None]:
+        raise ConfigError(
+            f"format={cfg.format} needs the {'package' if len(missing) == 1 else 'packages'} {', '.join(missing)}: run "
+            f'pip install "gan-lab-lightning[{cfg.format}]".'
+        )
 
 
 def _check_repo(cfg: DictConfig) -> None:
@@ -367,6 +385,44 @@ def _check_classifier(cfg: DictConfig) -> None:
         raise ConfigError(f"classifier={cfg.classifier} is not {known}, and as a run, {error}") from error
 
 
+def ends_of_walk(cfg: DictConfig) -> tuple[str, int | str, int | str] | None:
+    """What `from` and `to` of `gan-lab interpolate` name; None without them.
+
+    Returns:
+        `sample`, `seed` or `class`, and the numbers of both; of classes also names.
+
+    Raises:
+        ConfigError: One is missing, is none of these, or is of another kind.
+    """
+    ends = {key: cfg[key] for key in ("from", "to")}
+    if all(value is None for value in ends.values()):
+        return None
+    (kind, first), (other, second) = (_end_of_walk(key, value) for key, value in ends.items())
+    if kind != other:
+        raise ConfigError(
+            f"from={cfg['from']} and to={cfg.to} are a {kind} and a {other}: both must be samples, seeds or classes."
+        )
+    return kind, first, second
+
+
+def _end_of_walk(key: str, value: Any) -> tuple[str, int | str]:
+    if type(value) is int and 0 <= value < _MOST_SAMPLES:
+        return "sample", value
+    kind, _, name = value.partition(":") if isinstance(value, str) else ("", "", "")
+    if kind == "seed" and name.isdecimal():
+        return kind, int(name)
+    if kind == "class" and name:
+        return kind, int(name) if name.isdecimal() else name
+    raise ConfigError(
+        f"{key}={value} is not allowed: it must be the number of a sample of the seed, from 0 to "
+        f"{_MOST_SAMPLES - 1:,}, or a seed or a class, as in seed:3 and class:7; give both from= and to=."
+    )
+
+
+def _check_ends(cfg: DictConfig) -> None:
+    ends_of_walk(cfg)
+
+
 def _check_direction(cfg: DictConfig) -> None:
     if cfg.direction is not None:
         existing_path(cfg.direction, "direction")
@@ -420,9 +476,9 @@ def _dataset(cfg: DictConfig) -> Any:
 CHECKS: dict[str, tuple[Callable[[DictConfig], None], ...]] = {
     "train": (_check_training,),
     "sample": (_check_run,),
-    "interpolate": (_check_direction, _check_run),
+    "interpolate": (_check_ends, _check_direction, _check_run),
     "translate": (_check_out, _check_translation),
-    "export": (_check_run,),
+    "export": (_check_program, _check_run),
     "push": (_check_repo, _check_run),
     "import": (_check_weights_file,),
     "evaluate": (_check_out, _check_evaluation),

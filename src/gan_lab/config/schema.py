@@ -182,8 +182,16 @@ class Sample(Draws):
     files: bool = MISSING
 
 
-@dataclass
-class Interpolate(Draws):
+@dataclass(init=False, repr=False, eq=False)
+class _From:
+    """The key `from`, a keyword of Python, which cannot be the argument or attribute of generated methods."""
+
+    __annotations__ = {"from": Any}
+    locals()["from"] = None
+
+
+@dataclass(init=False, repr=False, eq=False)
+class Interpolate(Draws, _From):
     """Top level of `conf/interpolate.yaml`."""
 
     count: int = MISSING
@@ -191,6 +199,7 @@ class Interpolate(Draws):
     fps: float = MISSING
     smoothing: float = MISSING
     space: str = MISSING
+    to: Any = None
     direction: str | None = None
     number: int = MISSING
     distance: float = MISSING
@@ -218,6 +227,8 @@ class Translate(Draws):
 class Export(LoadsGenerator):
     """Top level of `conf/export.yaml`."""
 
+    format: str = MISSING
+    space: str | None = None
     license: str | None = None
 
 
@@ -416,6 +427,7 @@ class Explore(Builds):
     run: str = MISSING
     host: str = MISSING
     port: int = MISSING
+    proxy: str | None = None
     minutes: float | None = None
     directions: str | None = None
     method: str = MISSING

@@ -31,6 +31,10 @@ def _uses_no_features(cfg: DictConfig) -> bool:
     return not any(isinstance(node, DictConfig) and "extractor" in node for node in metrics)
 
 
+def _walks_from(prefix: str) -> Callable[[DictConfig], bool]:
+    return lambda cfg: str(cfg["from"]).startswith(prefix)
+
+
 _FORM = Unused(
     ("truncation_form",),
     lambda cfg: cfg.truncation is None,
@@ -70,6 +74,14 @@ UNUSED: dict[str, tuple[Unused, ...]] = {
         _FORM,
         Unused(("number", "distance"), lambda cfg: cfg.direction is None, "without direction: give the file, too"),
         Unused(("smoothing",), lambda cfg: cfg.direction is not None, "with a direction: leave it out"),
+        Unused(("direction", "smoothing"), lambda cfg: cfg["from"] is not None, "with from and to: leave it out"),
+        Unused(
+            ("count",),
+            lambda cfg: isinstance(cfg["from"], int),
+            "with numbers of samples as from and to, which show one: leave it out",
+        ),
+        Unused(("seed",), _walks_from("seed:"), "with seeds as from and to: leave it out"),
+        Unused(("labels", "generator"), _walks_from("class:"), "with classes as from and to: leave it out"),
     ),
     "directions": (
         Unused(("layer",), lambda cfg: cfg.method != "pca", "without method=pca: leave it out"),
@@ -82,6 +94,9 @@ UNUSED: dict[str, tuple[Unused, ...]] = {
             "without a classifier: give label or classifier, or leave it out",
         ),
         Unused(("directions",), lambda cfg: cfg.method == "boundary", "with method=boundary, which has one direction"),
+    ),
+    "export": (
+        Unused(("out", "format"), lambda cfg: cfg.space is not None, "with space, which is a folder: leave it out"),
     ),
     "forget": (
         Unused(("concept.threshold",), lambda cfg: cfg.concept.rule is None, "without concept.rule: leave it out"),

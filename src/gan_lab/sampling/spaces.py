@@ -16,6 +16,8 @@ from gan_lab.sampling.pretrained import Given, PretrainedGenerator
 class Space:
     """Points that a generator turns into samples.
 
+    A point has (dim,) coordinates; in w it may also have a style for each layer, (layers, dim).
+
     Attributes:
         loaded: The generator.
         name: `z` for latents; `w` for styles that are the same in all layers; `w+` for a style of each layer, whose
@@ -28,10 +30,14 @@ class Space:
     def draw(self, count: int, seed: int = 0, condition: Given = None) -> tuple[Tensor, Tensor | None]:
         """Points (count, dim) of the samples of `PretrainedGenerator.sample`, and their condition; on the CPU."""
         latents, given = self.loaded.draw(count, seed, condition)
+        return self.of(latents, given), given
+
+    def of(self, latents: Tensor, condition: Tensor | None) -> Tensor:
+        """Points (n, dim) of latents (n, latent_dim) and their condition, on the CPU."""
         if self.name == "z":
-            return latents, given
-        styles = self.loaded.styles(latents, given).cpu()
-        return styles if self.name == "w+" else styles[:, 0], given
+            return latents
+        styles = self.loaded.styles(latents, condition).cpu()
+        return styles if self.name == "w+" else styles[:, 0]
 
     @torch.no_grad()
     def generate(self, points: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -46,7 +52,7 @@ class Space:
         if self.name == "z":
             return generator(points, condition).float()
         latents = points.new_zeros(len(points), self.loaded.config.latent.dim)
-        styles = points if self.name == "w+" else points[:, None]
+        styles = points if points.dim() == 3 else points[:, None]
         return samples_of_styles(generator, styles, latents, condition).float()
 
     def inside(self, points: Tensor) -> Tensor:
