@@ -16,12 +16,11 @@ from gan_lab.sampling.pretrained import Given, PretrainedGenerator
 class Space:
     """Points that a generator turns into samples.
 
-    A point has (dim,) coordinates; in w it may also have a style for each layer, (layers, dim).
+    A point has (dim,) coordinates; in w it may also have a style for each layer, (layers, dim), and in w+ it always has.
 
     Attributes:
         loaded: The generator.
-        name: `z` for latents; `w` for styles that are the same in all layers; `w+` for a style of each layer, whose
-            points have a dimension more: (n, layers, dim).
+        name: `z` for latents; `w` for styles that are drawn the same for all layers; `w+` for a style of each layer.
     """
 
     loaded: PretrainedGenerator
