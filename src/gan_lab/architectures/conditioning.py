@@ -255,6 +255,9 @@ class AuxiliaryClassifier(_Conditioning):
 class WithClassifier(Wrapped):
     """A discriminator with a classifier of its last hidden layer."""
 
+    classifies: ClassVar[bool] = True
+    """Whether `auxiliary` returns logits of the classes of the data."""
+
     def __init__(self, network: Discriminator, num_classes: int) -> None:
         super().__init__(network)
         output = last_layer(network)

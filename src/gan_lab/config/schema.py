@@ -300,6 +300,7 @@ class InspectsDiscriminator(ReadsData):
 class Probe(InspectsDiscriminator):
     """Top level of `conf/probe.yaml`."""
 
+    network: str = MISSING
     labels_per_class: int | None = MISSING
     draws: int = MISSING
     search_draws: int = MISSING
@@ -311,6 +312,7 @@ class Probe(InspectsDiscriminator):
     statistics: str = MISSING
     pca: int | None = MISSING
     untrained: bool = MISSING
+    supervised: int | None = None
 
 
 @dataclass
@@ -331,10 +333,20 @@ class Concept:
     rectangle: list[float] | None = None
     masks: str | None = None
     boxes: str | None = None
+    label: Any = None
+    patch: float = MISSING
+    area: float = MISSING
 
 
 @dataclass
-class Forget(Draws):
+class Classifies(Draws, ReadsData):
+    """Keys of all commands that may classify the samples of a run."""
+
+    classifier: str | None = None
+
+
+@dataclass
+class Forget(Classifies):
     """Top level of `conf/forget.yaml`."""
 
     concept: Concept = field(default_factory=Concept)
@@ -351,7 +363,7 @@ class Forget(Draws):
 
 
 @dataclass
-class Directions(Draws):
+class Directions(Classifies):
     """Top level of `conf/directions.yaml`."""
 
     method: str = MISSING
@@ -361,6 +373,7 @@ class Directions(Draws):
     samples: int = MISSING
     rule: str | None = None
     threshold: float = MISSING
+    label: Any = None
     scores: str | None = None
     tail: float = MISSING
     orthogonal_to: list[str] = field(default_factory=list)
@@ -387,14 +400,20 @@ class Invert(Draws):
 
 
 @dataclass
-class Arithmetic(Draws):
+class Arithmetic(Classifies):
     """Top level of `conf/arithmetic.yaml`."""
 
-    a: list[int] = MISSING
-    b: list[int] = MISSING
+    a: list[int] | None = None
+    b: list[int] | None = None
     c: list[int] | None = None
     to: list[int] | None = None
     steps: int = MISSING
+    rule: str | None = None
+    threshold: float = MISSING
+    classes: Any = None
+    exemplars: list[int] = MISSING
+    trials: int = MISSING
+    samples: int = MISSING
     space: str | None = None
     rescale: bool = MISSING
     noise: float = MISSING

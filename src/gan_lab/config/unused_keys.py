@@ -87,6 +87,12 @@ UNUSED: dict[str, tuple[Unused, ...]] = {
         Unused(("layer",), lambda cfg: cfg.method != "pca", "without method=pca: leave it out"),
         Unused(("tail",), lambda cfg: cfg.method != "boundary", "without method=boundary: leave it out"),
         Unused(("threshold",), lambda cfg: cfg.rule is None, "without a rule: give one, or leave it out"),
+        Unused(("classifier",), lambda cfg: cfg.method != "boundary", "without method=boundary: leave it out"),
+        Unused(
+            ("dataset",),
+            lambda cfg: cfg.label is None and cfg.classifier is None,
+            "without a classifier: give label or classifier, or leave it out",
+        ),
         Unused(("directions",), lambda cfg: cfg.method == "boundary", "with method=boundary, which has one direction"),
     ),
     "export": (
@@ -99,13 +105,23 @@ UNUSED: dict[str, tuple[Unused, ...]] = {
         ),
         Unused(
             ("test_samples",),
-            lambda cfg: cfg.concept.rule is None and cfg.concept.rectangle is None,
+            lambda cfg: cfg.concept.masks is not None or cfg.concept.boxes is not None,
             "with masks or boxes, whose held-out samples are used: leave it out",
+        ),
+        Unused(
+            ("concept.patch", "concept.area", "classifier", "dataset"),
+            lambda cfg: cfg.concept.label is None,
+            "without concept.label: leave it out",
         ),
     ),
     "arithmetic": (
         Unused(("steps",), lambda cfg: cfg.to is None, "without to: leave it out"),
         Unused(("noise", "rescale"), lambda cfg: cfg.to is not None, "with to: leave it out"),
+        Unused(
+            ("threshold", "classes", "classifier", "exemplars", "trials", "samples", "dataset"),
+            lambda cfg: cfg.rule is None,
+            "without rule: give one, or leave it out",
+        ),
     ),
     "probe": (
         Unused(("draws", "search_draws"), lambda cfg: cfg.labels_per_class is None, "with all labels: leave it out"),
