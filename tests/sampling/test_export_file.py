@@ -21,7 +21,7 @@ from gan_lab.commands.export import export
 from gan_lab.config.build import build_network
 from gan_lab.errors import CheckpointError
 from gan_lab.gans.catalog import CATALOG
-from gan_lab.sampling.card import _command
+from gan_lab.sampling.card import shared_command
 from gan_lab.sampling.export_file import CARD, CARD_SHA256, read_card, sha256, write_export
 from gan_lab.sampling.stored import read_stored
 from gan_lab.training.fit import fit
@@ -177,7 +177,7 @@ def test_folder_for_the_hub(run: Path, tmp_path: Path) -> None:
 
 def test_paths_in_a_command_are_left_out() -> None:
     given = ["model=gan", "dataset.source=/home/me/photos", "run.dir=/x/y", "+a.b=['/a/b','~/c/d']", "lr=1e-3", "e=a/b"]
-    assert _command(given) == """gan-lab train model=gan dataset.source=photos "+a.b=['b','d']" lr=1e-3 e=a/b"""
+    assert shared_command(given) == """gan-lab train model=gan dataset.source=photos "+a.b=['b','d']" lr=1e-3 e=a/b"""
 
 
 def test_tensors_of_all_kinds(tmp_path: Path) -> None:

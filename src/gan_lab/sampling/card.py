@@ -67,7 +67,7 @@ def card_of(stored: Stored, sample: Tensor, translation: Translation | None, lic
         "dataset": choices.get("dataset"),
         "data": _data(stored.config, choices.get("dataset")),
         "classes": recorded_classes(stored.config),
-        "command": None if run is None else _command(run.overrides),
+        "command": None if run is None else shared_command(run.overrides),
         "license": license,
         "weights": stored.weights,
         "images_seen": stored.images_seen,
@@ -124,7 +124,7 @@ def _data(config: DictConfig, choice: str | None) -> dict[str, Any]:
     }
 
 
-def _command(overrides: list[str]) -> str:
+def shared_command(overrides: list[str]) -> str:
     """The command of a run as others may read it: without its own folders, and with the last parts of other paths."""
     kept = [each for each in overrides if not each.lstrip("+~").startswith(NOT_IN_COMMAND)]
     return command_to_paste(["gan-lab", "train", *(_FOLDERS.sub("", each) for each in kept)])

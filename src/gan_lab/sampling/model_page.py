@@ -20,7 +20,7 @@ def model_page(card: Card, weights: str, sheet: str | None, front_matter: Mappin
         front_matter: More entries for the description in YAML.
     """
     sections = {
-        "": [f"# {title(card)}", card["about"] or "", *([] if sheet is None else [f"![Samples]({sheet})"])],
+        "": [f"# {title(card)}", _about(card), *([] if sheet is None else [f"![Samples]({sheet})"])],
         "Model": _facts(card),
         "Training data": _data(card),
         "Training": _training(card),
@@ -39,6 +39,12 @@ def title(card: Card) -> str:
     name = str(card.get("paper") or card.get("model") or _source(card).get("file") or "Generator").split(",")[0]
     data = _data_of(card).get("name") or card.get("dataset")
     return name if data is None else f"{name} on {data}"
+
+
+def _about(card: Card) -> str:
+    if _source(card):
+        return "Published weights of a GAN's generator, converted for gan_lab."
+    return f"The {'translators' if _translates(card) else 'generator'} of a GAN that was trained with gan_lab."
 
 
 def _metadata(card: Card) -> dict[str, Any]:
