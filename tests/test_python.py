@@ -40,6 +40,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "interpolate": {"count": 4, "seconds": 0.5, "device": "cpu"},
     "translate": {"source": "it's [mine].png", "out": "here/made", "device": "cpu"},
     "export": {"out": "here/it's [mine].safetensors"},
+    "push": {"repo": "me/digits", "dry_run": True},
     "import": {"out": "here/it's [mine].safetensors"},
     "evaluate": {"metrics": ["ms_ssim", "swd_small"], **SMALL_SAMPLE},
     "memorization": {"samples": 20, "count": 3, "nearest": 2, "device": "cpu", **SPACE},
@@ -63,12 +64,13 @@ CALLS: dict[str, dict[str, Any]] = {
     "compare": {"show": ["train/*/adversarial"]},
     "bench": QUICK,
     "list": {"what": "loss"},
+    "new": {"kind": "loss", "name": "mine", "package": "here"},
     "runs": {},
 }
 """Overrides that make each command quick; a run, the folder of runs or a file comes first."""
 
 TAKES_A_RUN = (
-    "sample", "interpolate", "translate", "export", "import", "evaluate", "memorization", "probe", "visualize",
+    "sample", "interpolate", "translate", "export", "push", "import", "evaluate", "memorization", "probe", "visualize",
     "forget", "directions", "invert", "arithmetic", "explore", "report", "compare", "runs",
 )  # fmt: skip
 

@@ -5,6 +5,7 @@ import functools
 import io
 import logging
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -89,6 +90,16 @@ def test_a_file_has_a_line_for_each_text_of_the_progress_bar(monkeypatch: pytest
     first, second, *rest = file.getvalue().splitlines()
     assert first.startswith(" 50%|") and second == "a message" and "\r" not in file.getvalue()
     assert rest and all(line.startswith(" 50%|") for line in rest)
+
+
+def test_a_notebook_has_a_bar_that_is_updated_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As text: the widgets of notebooks may be missing."""
+    output = type("OutStream", (io.StringIO,), {"__module__": "ipykernel.iostream"})()
+    monkeypatch.setattr(sys, "stderr", output)
+    bar, trainer = Progress(budget_images=1000), SimpleNamespace(is_global_zero=True)
+    bar.on_train_start(trainer, SimpleNamespace(images_seen=500, latest={}))
+    bar.on_train_end(trainer, SimpleNamespace(images_seen=700, latest={}))
+    assert re.findall(r"\r *(\d+)%", output.getvalue()) == ["50", "70"] and output.getvalue().count("\n") == 1
 
 
 def test_a_lossy_stream_passes_text_and_properties_on() -> None:

@@ -11,13 +11,14 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from gan_lab.config.compose import compose
 from gan_lab.config.early_checks import check_command
 from gan_lab.config.messages import mistakes_raised
 from gan_lab.config.overrides import override
 from gan_lab.config.targets import allowing
+from gan_lab.errors import ConfigError
 
 if TYPE_CHECKING:
     from gan_lab.benchmark.report import Bench
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
     from gan_lab.commands.invert import Inverted
     from gan_lab.commands.list import Choices
     from gan_lab.commands.memorization import MemorizationResult
+    from gan_lab.commands.new import NewPart
     from gan_lab.commands.prepare import Prepared
     from gan_lab.commands.probe import ProbeTable
+    from gan_lab.commands.push import Pushed
     from gan_lab.commands.report import Report
     from gan_lab.commands.sample import SampleFiles
     from gan_lab.commands.translate import Translations
@@ -49,18 +52,29 @@ Argument = str | PathLike[str]
 
 Data = TypeVar("Data")
 
+GIVEN_DATA = "gan_lab.data.given.given_data"
+"""`dataset._target_` of `dataset=python`."""
 
-def fit(config: DictConfig) -> "Experiment":
+
+def fit(config: DictConfig, data: Any = None) -> "Experiment":
     """Train what a composed `train` config describes, or resume the run in its folder; see `gan_lab.training.fit.fit`.
 
+    Args:
+        config: Of `compose`, or of Hydra's own.
+        data: For a config of `dataset=python`: a `torch.utils.data.Dataset`, or a LightningDataModule, of whose
+            training loader the data set is used; the batches are those of gan_lab. A sample is an image, or an image
+            with a label: of Pillow, uint8, or floating-point numbers in [0, 1] or [-1, 1].
+
     Raises:
-        UserError: Something in the config cannot be used.
+        UserError: Something in the config or the data cannot be used.
         TrainingError: The training collapsed, or a number is not finite.
     """
     from gan_lab.training.fit import fit as train
 
     with mistakes_raised("train"):
-        return train(config)
+        if data is not None and OmegaConf.select(config, "dataset._target_") != GIVEN_DATA:
+            raise ConfigError('data= needs a config of dataset=python: gan_lab.compose("dataset=python", ...).')
+        return _with_data(data, train, config)
 
 
 def sample(*arguments: Argument, **settings: Any) -> "SampleFiles":
@@ -88,10 +102,17 @@ def translate(*arguments: Argument, **settings: Any) -> "Translations":
 
 
 def export(*arguments: Argument, **settings: Any) -> "Exported":
-    """Write a run's generator as one file: `export("runs/my-run", out="digits.safetensors")`."""
+    """Write a run's generator for others: `export("runs/my-run", out="digits")`, or `out="digits.safetensors"`."""
     from gan_lab.commands import export as module
 
     return _call(module.export, "export", "run", arguments, settings)
+
+
+def push(*arguments: Argument, **settings: Any) -> "Pushed":
+    """Upload a run's generator to the Hugging Face hub: `push("runs/my-run", repo="user/digits", private=True)`."""
+    from gan_lab.commands import push as module
+
+    return _call(module.push, "push", "run", arguments, settings)
 
 
 def import_weights(*arguments: Argument, **settings: Any) -> "Imported":
@@ -209,6 +230,13 @@ def list_choices(*arguments: Argument, **settings: Any) -> "Choices":
     return _call(module.choices, "list", "what", arguments, settings)
 
 
+def new(*arguments: Argument, **settings: Any) -> "NewPart":
+    """Write the skeleton of a part of your own: `new(kind="loss", name="exponential")`."""
+    from gan_lab.commands import new as module
+
+    return _call(module.new, "new", None, arguments, settings)
+
+
 def list_runs(*arguments: Argument, **settings: Any) -> "RunList":
     """List all runs below a folder, the newest first: `list_runs("runs")`."""
     from gan_lab.commands import runs as module
@@ -230,16 +258,27 @@ def _call(
         name: Name of the command.
         key: Config key of the folder, or of several ones, that the first arguments may be.
         arguments: Overrides, before them folders; also lists of them.
-        settings: Overrides as Python values.
+        settings: Overrides as Python values, and `data`, the images of a run of `dataset=python`.
     """
     each = list(_flat(arguments))
     folders = [] if key is None else list(takewhile(_is_folder, each))
     given = [str(argument) for argument in each[len(folders) :]]
     if key is not None and folders:
         given.insert(0, override(key, folders[0] if len(folders) == 1 else folders))
+    data = settings.pop("data", None)
     cfg = compose(*given, command=name, **settings)
     with mistakes_raised(name, given), allowing(cfg.get("allow_targets") or ()):
         check_command(name, cfg)
+        return _with_data(data, command, cfg)
+
+
+def _with_data(data: Any, command: Callable[[DictConfig], Data], cfg: DictConfig) -> Data:
+    """The result of a command whose config may be of `dataset=python`."""
+    if data is None:
+        return command(cfg)
+    from gan_lab.data.given import giving
+
+    with giving(data):
         return command(cfg)
 
 

@@ -7,6 +7,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from gan_lab.ranks import is_first_process
+from gan_lab.terminal import lossy
 
 T = TypeVar("T")
 
@@ -15,14 +16,14 @@ DELAY_SECONDS = 2.0
 
 
 def progress(items: Iterable[T], name: str, total: int | None = None) -> Iterator[T]:
-    """Yield the items; on a terminal, with a bar on standard error that disappears at the end.
+    """Yield the items; on a terminal and in a notebook, with a bar on standard error that disappears at the end.
 
     Args:
         items: What a loop runs over.
         name: What the loop does, such as `nearest neighbors`.
         total: Number of items; None for their length, if they have one.
     """
-    shown = is_first_process() and sys.stderr.isatty()
+    shown = is_first_process() and lossy(sys.stderr).redraws()
     yield from tqdm(
         items,
         name,

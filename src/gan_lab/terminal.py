@@ -69,6 +69,10 @@ class LossyStream:
         except (ValueError, AttributeError):
             return False
 
+    def redraws(self) -> bool:
+        """Whether a carriage return begins the line again: on a terminal, and in the output of a notebook."""
+        return self.isatty() or type(self._stream).__module__.startswith("ipykernel.")
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 

@@ -63,7 +63,7 @@ def test_flags_of_hydra(command: Command, name: str) -> None:
         "compare": {"runs"},
         "duplicates": {"method"},
     }
-    own |= {"prepare": {"out"}, "import": {"source"}}
+    own |= {"prepare": {"out"}, "import": {"source"}, "new": {"kind"}}
     assert plain.status == 0 and set(yaml.safe_load(plain.out)) >= own.get(name, {"run"})
     resolved = command(name, "--cfg", "job", "--resolve")
     assert resolved.status == 0 and "${" not in resolved.out

@@ -46,14 +46,16 @@ TRAIN = {
 }
 """Configs whose keys are tried: together they have most components with options. A key of the same component with the
 same value is tried in the first config that has it."""
-FREE = {"run.name", "run.dir", "run.root", "resume", "minutes"}
-"""Keys of folders, see test_run_names.py and test_resuming.py; and how long the page of gan-lab explore is served."""
+FREE = {"run.name", "run.dir", "run.root", "resume", "minutes", "dry_run"}
+"""Keys of folders, see test_run_names.py and test_resuming.py; how long the page of gan-lab explore is served; and
+whether gan-lab push asks the hub."""
 
 COMMANDS = {
     "sample": ("run=run", "count=2"),
     "interpolate": ("run=run", "count=2", "seconds=0.2"),
     "translate": ("run=translator.safetensors", "source=image.png"),
     "export": ("run=run",),
+    "push": ("run=run", "repo=me/digits", "dry_run=true"),
     "import": ("source=published.pkl",),
     "evaluate": ("run=run", "metrics=[pr]", "extractor=digits", "evaluation.samples=8", "evaluation.batch_size=8"),
     "memorization": ("run=run", "extractor=digits", "samples=8", "count=2"),
@@ -78,10 +80,11 @@ COMMANDS = {
     "report": ("run=run",),
     "compare": ("runs=.",),
     "list": ("what=loss",),
+    "new": ("kind=loss", "name=mine"),
 }
 SUFFIXES = {"interpolate": ".gif", "export": ".safetensors", "import": ".safetensors"}
 """Endings of the output files of commands that write one."""
-NO_OUT = ("explore", "runs", "list")
+NO_OUT = ("explore", "push", "runs", "list", "new")
 
 
 def keys_of(cfg: Any) -> Iterator[tuple[str, Any]]:

@@ -13,7 +13,11 @@ from gan_lab.data.mixture_data import MixtureData
 from gan_lab.data.pyramid import DESCRIPTION, Pyramid
 from gan_lab.data.stacked import StackedData
 
-FILES = sorted((Path(__file__).parents[2] / "conf" / "dataset").glob("*.yaml"))
+FILES = [
+    file
+    for file in sorted((Path(__file__).parents[2] / "conf" / "dataset").glob("*.yaml"))
+    if file.stem != "python"  # tests/data/test_given.py
+]
 
 
 def node(path: Path):

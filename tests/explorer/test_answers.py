@@ -186,8 +186,8 @@ def test_styles_are_mixed_in_groups_of_layers(styles: Session) -> None:
     assert_shows(answer["images"][1:2], generator.loaded.generate_from_styles(mixed[None]))
     again = asked(styles, "show", tiles=[answer["tiles"][1], first["tiles"][3]])
     assert again["images"] == [answer["images"][1], first["images"][3]]
-    whole = {key: [answer["tiles"][k]] for k, key in enumerate("abc")}
-    assert len(asked(styles, "combine", seed=0, label=None, **whole)["images"]) == 9
+    sums = {key: [answer["tiles"][k]] for k, key in enumerate("abc")}
+    assert len(asked(styles, "combine", seed=0, label=None, **sums)["images"]) == 9
 
 
 def untrained(folder: Path, *overrides: str, seed: int = 0) -> Path:

@@ -1,6 +1,7 @@
 """Short runs that cover all pairs of choices of model, loss, regularizer, conditioning, augmentation and precision.
 
 A run ends with changed, finite weights, or stops with a message; this file lists the combinations that are refused.
+Pairs of all choices are tried with two-player models of samples from latents; every other model with each choice.
 """
 
 from collections import Counter
@@ -10,11 +11,11 @@ from itertools import combinations, product
 import pytest
 import torch
 
-from gan_lab.config.build import build
+from gan_lab.config.build import Experiment, build
 from gan_lab.config.schema import CONF
 from gan_lab.errors import ConfigError
 from gan_lab.gans.catalog import CATALOG, TWO_PLAYER
-from tests.helpers.model_data import POINT_MODELS
+from tests.helpers.model_data import POINT_MODELS, TRANSLATION_MODELS, small_data
 
 
 def choices(group: str) -> list[str]:
@@ -147,7 +148,11 @@ def test_trains_or_is_refused(combination: Combination, tiny) -> None:
         assert any(reason in str(refusal.value) for reason in reasons)
         assert str(refusal.value).count(".\n") == 0 and str(refusal.value).endswith(".")
         return
-    experiment = build(cfg)
+    assert_trains(build(cfg))
+
+
+def assert_trains(experiment: Experiment) -> None:
+    """The run changes most weights of the generator and the discriminator, and all numbers stay finite."""
     module = experiment.module
     before = {key: value.clone() for key, value in module.named_parameters()}
     experiment.trainer.fit(module, datamodule=experiment.data)
@@ -157,3 +162,95 @@ def test_trains_or_is_refused(combination: Combination, tiny) -> None:
         changed = [not torch.equal(after[key], before[key]) for key in after if key.startswith(f"{player}.")]
         assert sum(changed) >= len(changed) / 2 or (player == "discriminator" and hinge_is_zero(module)), player
     assert all(torch.isfinite(value) for record in module.records for values in record.values() for value in values)
+
+
+OTHER_MODELS = [entry.name for entry in CATALOG if entry.name not in FACTORS["model"]]
+CHOICES = [
+    *(f"loss={name}" for name in choices("loss")),
+    *(f"regularizer=[{name}]" for name in choices("regularizer")),
+    *(f"conditioning={name}" for name in choices("conditioning")),
+    *(f"augment={name}" for name in choices("augment")),
+    "hardware.precision=bf16-mixed",
+]
+QUICK = {
+    "loss=hinge",
+    "regularizer=[top_k]",
+    "conditioning=codes",
+    "conditioning=multi_generator",
+    "augment=diffaugment",
+}
+"""Choices that are tried in every run of the tests; all others with `make slow`."""
+
+TWO_DISCRIMINATORS = {"d2gan", "d2gan_dfm"}
+NO_BATCH_NORM_IN_DISCRIMINATOR = {"semi_supervised", "lapgan", "cyclegan"}
+CONDITIONS_OF_LABELS = {"auxiliary_classifier", "concat", "if_labeled", "none", "projection", "shared_embedding"}
+CONDITIONINGS = {
+    "semi_supervised": {"none"},
+    "lapgan": {"none", "mapping"},
+    "reg_gan": CONDITIONS_OF_LABELS,
+    "mdgan": CONDITIONS_OF_LABELS,
+    "pix2pix": {"source_image"},
+    "cyclegan": {"source_image"},
+}
+"""Those that a model trains with; by default those of labels, of codes and of several generators."""
+
+
+def expected_refusal(model: str, key: str, choice: str) -> str | None:
+    """Text that the message must contain, or None if the model trains with this choice."""
+    refusals = {
+        "loss": refusal_of_loss, "regularizer": refusal_of_regularizer, "conditioning": refusal_of_conditioning
+    }  # fmt: skip
+    if key in refusals:
+        return refusals[key](model, choice)
+    return "adapts to one discriminator" if (model, choice) == ("lapgan", "ada") else None
+
+
+def refusal_of_loss(model: str, loss: str) -> str | None:
+    if (model in TWO_DISCRIMINATORS) != (loss == "dual"):
+        return "loss=dual"
+    return "zero-sum" if model == "unrolled_gan" and loss not in ("minimax", "wasserstein") else None
+
+
+def refusal_of_regularizer(model: str, regularizer: str) -> str | None:
+    if regularizer == "l1":
+        return None if model == "pix2pix" else "same sources"
+    if regularizer == "path_length":
+        return "regularizer=path_length"
+    if regularizer == "top_k" and model in ("unrolled_gan", "bigan", *TRANSLATION_MODELS):
+        return "regularizer=top_k"
+    return "mixes the samples" if regularizer in PER_SAMPLE and model not in NO_BATCH_NORM_IN_DISCRIMINATOR else None
+
+
+def refusal_of_conditioning(model: str, conditioning: str) -> str | None:
+    allowed = CONDITIONINGS.get(model, {*CONDITIONS_OF_LABELS, "codes", *SEVERAL_GENERATORS})
+    if conditioning in allowed:
+        return None
+    rules = [
+        (conditioning == "source_image", "needs a data set with a source"),
+        (conditioning == "multi_generator" and model == "semi_supervised", "set conditioning=none"),
+        (conditioning in SEVERAL_GENERATORS and model not in ("reg_gan", "mdgan"), "does not name its"),
+        (model in TRANSLATION_MODELS, "source_image"),
+        (model == "lapgan", "norm=batch" if conditioning == "projection" else "conditioning=none or mapping"),
+        (conditioning == "mapping", "set architecture=stylegan2"),
+        (model == "semi_supervised", "set conditioning=none"),
+        (True, "reconstructs real samples"),
+    ]
+    return next(text for applies, text in rules if applies)
+
+
+@pytest.mark.parametrize("model", OTHER_MODELS)
+@pytest.mark.parametrize("choice", [pytest.param(c, marks=[] if c in QUICK else pytest.mark.slow) for c in CHOICES])
+def test_other_models_train_or_refuse_each_choice(model: str, choice: str, tiny) -> None:
+    key, _, value = choice.partition("=")
+    reason = expected_refusal(model, key, value.strip("[]"))
+    if (model, key) == ("semi_supervised", "regularizer"):
+        choice = choice.replace("[", "[feature_matching,")  # its generator has no other term
+    overrides = (f"model={model}", *small_data(model), choice, "n_critic=1", "generator_batches=1", "budget.images=24")
+    if reason is None:
+        assert_trains(build(tiny(*overrides)))
+        return
+    with pytest.raises(ConfigError) as refusal:
+        experiment = build(tiny(*overrides))
+        experiment.trainer.fit(experiment.module, datamodule=experiment.data)  # some need the shape of logits
+    assert reason in str(refusal.value)
+    assert str(refusal.value).endswith(".") and ".\n" not in str(refusal.value)

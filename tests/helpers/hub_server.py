@@ -101,7 +101,9 @@ class _Handler(BaseHTTPRequestHandler):
             return self.reply(403, {"error": f"no rights to create under {name}"})
         if name in self.server.repositories:
             return self.reply(409, {"error": "it exists", "url": f"{self.server.address}/{name}"})
-        self.server.repositories[name] = Repository(bool(given.get("private")))
+        self.server.repositories[name] = Repository(
+            given.get("private") is True or given.get("visibility") == "private"
+        )
         self.server.repositories[name].commit({".gitattributes": b""})
         return self.reply(200, {"url": f"{self.server.address}/{name}"})
 

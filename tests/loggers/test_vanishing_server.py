@@ -17,6 +17,7 @@ import wandb
 
 from gan_lab.config.compose import compose
 from gan_lab.loggers import wandb as ours
+from gan_lab.loggers import wandb_run
 from gan_lab.training.fit import fit
 from tests.helpers.wandb_server import WandbServer
 from tests.loggers.test_wandb import TRAIN, as_history, metrics_csv, no_key, records
@@ -38,34 +39,34 @@ OVERRIDES = (
 @pytest.fixture(autouse=True)
 def online(no_key: None, monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """A user with an API key; returns the seconds that each run waits at its end."""
-    init, finish = wandb.init, ours.ResumedRun.finish
+    init, finish = wandb.init, wandb_run.ResumedRun.finish
     waits: list[float] = []
 
     def patient(**options: Any) -> Any:
         options["settings"].init_timeout = 60  # the short limit is for the end; a busy machine may start slowly
         return init(**options)
 
-    def timed(logger: ours.ResumedRun) -> None:
+    def timed(logger: wandb_run.ResumedRun) -> None:
         begin = time.perf_counter()
         finish(logger)
         waits.append(time.perf_counter() - begin)
 
     monkeypatch.setattr(wandb, "init", patient)
-    monkeypatch.setattr(ours.ResumedRun, "finish", timed)
+    monkeypatch.setattr(wandb_run.ResumedRun, "finish", timed)
     monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
     return waits
 
 
 def call_in_the_middle(act: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
     """Call `act` once, after a third of the images."""
-    log, pending = ours.ResumedRun.log_metrics, [act]
+    log, pending = wandb_run.ResumedRun.log_metrics, [act]
 
-    def acted(logger: ours.ResumedRun, metrics: dict[str, Any], step: int | None = None) -> None:
+    def acted(logger: wandb_run.ResumedRun, metrics: dict[str, Any], step: int | None = None) -> None:
         if pending and metrics["progress/images_seen"] >= BATCHES * BATCH // 3:
             pending.pop()()
         log(logger, metrics, step)
 
-    monkeypatch.setattr(ours.ResumedRun, "log_metrics", acted)
+    monkeypatch.setattr(wandb_run.ResumedRun, "log_metrics", acted)
 
 
 def processes() -> list[int]:
@@ -154,7 +155,7 @@ def test_a_server_becomes_unreachable(
     assert len(losses(server.history)) < BATCHES
     before, after = speeds(folder)
     assert after > before / 10  # waiting for responses would be far slower
-    assert len(online) == 1 and online[0] < 1 + 2 * ours.EXTRA_SECONDS + 1
+    assert len(online) == 1 and online[0] < 1 + 2 * wandb_run.EXTRA_SECONDS + 1
     assert caplog.text.count("has not received all data") == 1 and f"wandb sync --include-online {part}" in caplog.text
     assert not processes()  # the end of the program would wait for them
     if how == "closed":

@@ -22,6 +22,7 @@ import yaml
 from gan_lab.callbacks.warning_log import WarningLog
 from gan_lab.errors import ConfigError
 from gan_lab.loggers import wandb as ours
+from gan_lab.loggers.wandb_run import ResumedRun
 from gan_lab.runs.state import RunState
 
 TRAIN = (
@@ -113,6 +114,11 @@ def test_disabled_writes_nothing(tmp_path: Path) -> None:
     assert not list((tmp_path / "run").glob("wandb/*run-*"))
 
 
+def test_unknown_checkpoints(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"logger.wandb.checkpoints=newest .*none, last, best or all"):
+        start(tmp_path / "run", checkpoints="newest")
+
+
 def test_unknown_mode(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"logger.wandb.mode=sometimes .*auto, online, offline or disabled"):
         start(tmp_path / "run", mode="sometimes")
@@ -167,7 +173,8 @@ def metrics_csv(folder: Path) -> list[dict[str, float]]:
 
 def test_offline_files_contain_the_run(command: Callable[..., Any], tmp_path: Path) -> None:
     """With three loggers: W&B's records equal metrics.csv, config.yaml and the files on the disk."""
-    outcome = command("train", *TRAIN, "logger=[csv,tensorboard,wandb]", "logger.wandb.mode=offline", "run.name=one")
+    loggers = ("logger=[csv,tensorboard,wandb]", "logger.wandb.mode=offline", "logger.wandb.checkpoints=all")
+    outcome = command("train", *TRAIN, *loggers, "run.name=one", "metrics=[ms_ssim]", "evaluation.samples=16")
     assert outcome.status == 0, outcome.err
     folder = tmp_path / "runs" / "one"
     assert list((folder / "tensorboard").glob("events.*"))
@@ -178,7 +185,7 @@ def test_offline_files_contain_the_run(command: Callable[..., Any], tmp_path: Pa
     assert {key.partition("/")[0] for item in history for key in item} >= {"train", "time", "progress", "samples"}
 
     scalars = [item for item in history if "train/discriminator/adversarial" in item]
-    rows = metrics_csv(folder)
+    rows = [row for row in metrics_csv(folder) if "train/discriminator/adversarial" in row]
     images = [row["progress/images_seen"] for row in rows]
     assert len(rows) == 3 and all(a < b for a, b in itertools.pairwise(images))
     assert [item["progress/images_seen"] for item in scalars] == images
@@ -192,11 +199,61 @@ def test_offline_files_contain_the_run(command: Callable[..., Any], tmp_path: Pa
             logged = (offline / "files" / item[f"samples/{kind}.path"]).read_bytes()
             assert logged == (folder / f"samples/{kind}_{item['progress/images_seen']:010d}.png").read_bytes()
 
-    (config,) = (record["run"]["config"]["update"] for record in found if "run" in record)
-    del config["_wandb"]
-    assert config == yaml.safe_load((folder / "config.yaml").read_text()) and config["batch_size"] == 16
-    axes = {m.get("glob_name"): m.get("step_metric") for m in (record.get("metric", {}) for record in found)}
-    assert axes["*"] == "progress/images_seen"
+    metrics = {m.get("glob_name") or m["name"]: m for m in (r["metric"] for r in found if "metric" in r)}
+    assert metrics["*"]["step_metric"] == "progress/images_seen"
+    hidden = {name for name, metric in metrics.items() if metric["options"].get("hidden")}
+    assert hidden == {"progress/images_seen", *(key for row in rows for key in row if key.startswith("time/"))}
+    assert not any("trainer/global_step" in item for item in history)
+    assert_run_is_described(folder, found)
+    assert_results_are_stored(folder, found)
+
+
+def assert_run_is_described(folder: Path, found: list[dict[str, Any]]) -> None:
+    """Names of the parts, all settings, facts and tags."""
+    config: dict[str, Any] = {}
+    for record in found:
+        config |= record.get("config", {}).get("update", {})
+    names = {"model": "r1_gan", "dataset": "digits", "loss": "non_saturating", "regularizer": "r1", "hardware": "cpu"}
+    assert names.items() <= config.items()
+    settings = yaml.safe_load((folder / "config.yaml").read_text())
+    assert {key: config["settings"].get(key, config[key]) for key in settings} == settings
+    facts = json.loads((folder / "environment.json").read_text())[0]
+    assert config["parameters"] == facts["parameters"] and config["training_images"] == 1797
+    assert config.get("commit") == facts["commit"]
+    runs = [record["run"] for record in found if "run" in record]
+    assert runs[-1]["tags"] == ["r1_gan", "digits", "non_saturating"]
+    assert runs[0]["job_type"] == "train" and "run_group" not in runs[0]
+
+
+def assert_results_are_stored(folder: Path, found: list[dict[str, Any]]) -> None:
+    """Best and last values, captions, the animation, the report, the config and checkpoints."""
+    summary: dict[str, Any] = {}
+    for record in found:
+        summary |= record.get("summary", {}).get("update", {})
+    values = [row for row in metrics_csv(folder) if "eval/ms_ssim_16" in row]
+    best = min(values, key=lambda row: row["eval/ms_ssim_16"])
+    assert summary["eval/ms_ssim_16"] == pytest.approx(values[-1]["eval/ms_ssim_16"])
+    assert summary["best/ms_ssim_16"] == pytest.approx(best["eval/ms_ssim_16"])
+    assert summary["best/ms_ssim_16_images"] == best["progress/images_seen"]
+
+    history = [item for item in map(as_history, found) if item]
+    captions = {key: item[key] for item in history for key in item if key.endswith(".caption")}
+    assert captions["samples/ema.caption"] == f"48 images seen; averaged weights; rows: {', '.join('0123456789')}"
+    (video,) = (item["samples/ema_video.path"] for item in history if "samples/ema_video.path" in item)
+    (offline,) = (folder / "wandb").glob("offline-run-*")
+    assert (offline / "files" / video).read_bytes() == (folder / "samples/ema.gif").read_bytes()
+
+    artifacts = [record["artifact"] for record in found if "artifact" in record]
+    kinds = {}
+    for artifact in artifacts:
+        for entry in artifact["manifest"]["contents"]:
+            stored = Path(entry["local_path"]).read_bytes()
+            kinds.setdefault(artifact["type"], []).append((entry["path"], sorted(artifact["aliases"]), stored))
+    files = {path: stored for path, _, stored in kinds["report"]}
+    assert files == {name: (folder / name).read_bytes() for name in ("report.html", "config.yaml")}
+    newest = (folder / "checkpoints/last.ckpt").read_bytes()
+    assert ("model.ckpt", ["last", "latest"], newest) in kinds["model"]
+    assert ("model.ckpt", ["images-48", "latest"], newest) in kinds["model"]
 
 
 def test_warnings_are_alerts(tmp_path: Path) -> None:
@@ -233,7 +290,54 @@ def test_a_sweep_has_one_wandb_run_for_each_job(command: Callable[..., Any], tmp
         found = records(file.parent)
         assert sum(bool(as_history(record)) for record in found) == 3  # all rows of this run and none of the other
         assert any("exit" in record for record in found), f"run {k} was not finished"
+        assert next(record["run"]["run_group"] for record in found if "run" in record) == "sweep"
     assert wandb.run is None
+
+
+@pytest.mark.parametrize(
+    ("options", "variables", "group"),
+    [
+        ({}, {"WANDB_SWEEP_ID": "ab12"}, "ab12"),
+        ({}, {"WANDB_SWEEP_ID": "ab12", "WANDB_RUN_GROUP": "mine"}, "mine"),
+        ({"group": "given"}, {"WANDB_SWEEP_ID": "ab12"}, "given"),
+    ],
+)
+def test_the_runs_of_an_agent_are_one_group(
+    options: dict[str, str],
+    variables: dict[str, str],
+    group: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: list[Any] = []
+
+    def init(**arguments: Any) -> Any:
+        given.append(arguments["group"])
+        return SimpleNamespace(id="1", define_metric=lambda *_, **__: None)
+
+    monkeypatch.setattr(wandb, "init", init)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "config.yaml").write_text("run: {name: sweep/3}\n")
+    ours.wandb_logger(str(tmp_path), str(tmp_path / "config.yaml"), mode="offline", **options)
+    assert given == [group]
+
+
+def test_the_best_values_of_a_resumed_run(tmp_path: Path) -> None:
+    """In each metric's own direction, with the images seen; also of values before the run was resumed."""
+    run = SimpleNamespace(id="1", summary={}, finish=lambda: None)
+    higher = {"eval/fd_10k": False, "eval/raw/pr_recall_10k": True, "eval/unknown_10k": None}
+    for start, found in ((0, [(3.0, 0.1), (2.0, 0.4), (float("nan"), 0.3)]), (300, [(2.5, 0.5)])):
+        logger = ResumedRun(run, str(tmp_path), "project", 1)  # type: ignore[arg-type]
+        run.summary = {}
+        for k, values in enumerate(found):
+            logger.log_best(dict(zip(higher, (*values, 1.0), strict=True)), higher, start + 100 * (k + 1))
+    assert run.summary == {
+        "best/fd_10k": 2.0,
+        "best/fd_10k_images": 200,
+        "best/raw/pr_recall_10k": 0.5,
+        "best/raw/pr_recall_10k_images": 400,
+    }
 
 
 def test_an_unreachable_server_does_not_fail_a_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

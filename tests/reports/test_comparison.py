@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,27 @@ def test_seeds_make_a_group(make: Make, tmp_path: Path) -> None:
         ["1, 3", "lr=0.2", "2 ± 1.4", "0.5 ± 0"],
     ]
     assert comparison.differing == [["key", "lr=0.1", "lr=0.2"], ["lr", "0.1", "0.2"]]
+
+
+def test_rows_for_pandas(make: Make, tmp_path: Path) -> None:
+    for k, (lr, seed) in enumerate([(0.1, 0), (0.1, 1), ("a<b", 0)]):
+        make(str(k), {"lr": lr, "seed": seed}, kl=float(k))
+    compared = gan_lab.compare([tmp_path / "runs/0", tmp_path / "runs/1", tmp_path / "runs/2"], show=["eval/*"])
+    assert compared.rows == [
+        {"run": "0", "group": "lr=0.1", "seed": 0, "lr": 0.1, "eval/kl": 0.0},
+        {"run": "1", "group": "lr=0.1", "seed": 1, "lr": 0.1, "eval/kl": 1.0},
+        {"run": "2", "group": "lr=a<b", "seed": 0, "lr": "a<b", "eval/kl": 2.0},
+    ]
+    means = compared.to_pandas().groupby("group")["eval/kl"].mean()
+    assert means["lr=0.1"] == 0.5
+    assert "<td>lr=a&lt;b</td>" in compared._repr_html_()
+
+
+def test_without_pandas(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make("0", {})
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ConfigError, match="to_pandas needs pandas: pip install pandas, or use rows"):
+        gan_lab.compare(tmp_path / "runs/0", show=["eval/*"]).to_pandas()
 
 
 def test_mean_and_deviation_by_hand() -> None:

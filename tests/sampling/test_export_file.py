@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from omegaconf import OmegaConf
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -19,20 +21,24 @@ from gan_lab.commands.export import export
 from gan_lab.config.build import build_network
 from gan_lab.errors import CheckpointError
 from gan_lab.gans.catalog import CATALOG
+from gan_lab.sampling.card import shared_command
 from gan_lab.sampling.export_file import CARD, CARD_SHA256, read_card, sha256, write_export
 from gan_lab.sampling.stored import read_stored
 from gan_lab.training.fit import fit
 from tests.conftest import TINY
 from tests.gans.test_every_model import CHECKPOINTS, smallest_resolution
+from tests.helpers.generators import write_generator
 from tests.helpers.model_data import small_data
+from tests.helpers.translators import write_translator
 
 Command = Callable[..., Any]
 
 
 def exported(run: Path, weights: str = "ema", out: Path | None = None) -> Path:
     """The file that the command would write."""
-    export(OmegaConf.create({"run": str(run), "weights": weights, "out": None if out is None else str(out)}))
-    return out or run / f"generator_{weights}.safetensors"
+    given = {"run": str(run), "weights": weights, "out": None if out is None else str(out), "license": None}
+    given |= {"format": "safetensors", "space": None}
+    return export(OmegaConf.create(given)).file
 
 
 def same_samples(checkpoint: Path, file: Path, weights: str = "ema") -> None:
@@ -93,7 +99,7 @@ def run(trained: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def gift(trained: Path) -> Path:
-    return exported(trained)
+    return exported(trained, out=trained.parent / "gift.safetensors")
 
 
 @pytest.fixture
@@ -131,11 +137,47 @@ def test_card(run: Path) -> None:
     card, _ = read_card(exported(run))
     assert card["model"] == "pggan" and card["paper"].startswith("ProGAN, Karras et al. (2018), https://")
     assert card["dataset"] == "digits" and card["images_seen"] == 24
+    assert card["command"].startswith("gan-lab train model=dcgan") and "run.name" not in card["command"]
     assert [record["value"] for record in card["measured"].values()] == [1.5]
     assert card["versions"] == {"gan_lab": gan_lab.__version__, "torch": torch.__version__}
     assert set(card["config"]) == {"architecture", "wrapper", "latent", "conditioning", "data_content"}
     (run / "results.json").write_text("[")
     assert read_card(exported(run))[0]["measured"] == {}
+
+
+def test_folder_for_the_hub(run: Path, tmp_path: Path) -> None:
+    """Its files are readable by all, the page is about this run, and an export of the folder has the same tensors."""
+    (run / "results.json").write_text(
+        json.dumps({"eval/x": {"value": 1.5, "images_seen": 24, "weights": "ema", "samples": 77, "ideal_value": 0}})
+    )
+    umask = os.umask(0o022)
+    try:
+        found = gan_lab.export(run, out=tmp_path / "mine", license="mit")
+    finally:
+        os.umask(umask)
+    files = {path.name: path for path in (tmp_path / "mine").iterdir()}
+    assert files.keys() == {"model.safetensors", "config.json", "README.md", "samples.png"}
+    assert {path.stat().st_mode & 0o777 for path in files.values()} == {0o644}
+    config = json.loads(files["config.json"].read_text())
+    assert config.pop("library_name") == "gan_lab" and config == found.card == read_card(found.file)[0]
+    _, metadata, page = files["README.md"].read_text().split("---\n", 2)
+    described = yaml.safe_load(metadata)
+    assert described["library_name"] == "gan_lab" and described["license"] == "mit" and "pggan" in described["tags"]
+    assert described["pipeline_tag"] == "unconditional-image-generation"
+    for text in (
+        "# ProGAN on digits", "![Samples](samples.png)", "| Images | 1,797 |", "| `eval/x` | 1.5 | 0 | ", "samples 77",
+        "gan-lab train model=dcgan", "gan-lab sample run=model.safetensors", "The weights: mit.", "16 x 16 pixels",
+    ):  # fmt: skip
+        assert text in page, (text, page)
+    assert str(tmp_path) not in "".join(path.read_text() for path in (files["README.md"], files["config.json"]))
+    same_samples(run, tmp_path / "mine")
+    again = gan_lab.export(tmp_path / "mine", out=tmp_path / "again.safetensors")
+    assert again.card == found.card
+
+
+def test_paths_in_a_command_are_left_out() -> None:
+    given = ["model=gan", "dataset.source=/home/me/photos", "run.dir=/x/y", "+a.b=['/a/b','~/c/d']", "lr=1e-3", "e=a/b"]
+    assert shared_command(given) == """gan-lab train model=gan dataset.source=photos "+a.b=['b','d']" lr=1e-3 e=a/b"""
 
 
 def test_tensors_of_all_kinds(tmp_path: Path) -> None:
@@ -204,17 +246,18 @@ def test_commands(command: Command, run: Path, tmp_path: Path) -> None:
 
 def test_raw_weights(command: Command, run: Path) -> None:
     outcome = command("export", "weights=raw")
-    assert outcome.status == 0 and outcome.out.rstrip().endswith("generator_raw.safetensors weights=raw"), outcome.out
-    outcome = command("sample", "run=runs/one/generator_raw.safetensors", "device=cpu")
+    assert outcome.status == 0 and outcome.out.rstrip().endswith("repo=<user>/<name> weights=raw"), outcome.out
+    outcome = command("sample", "run=runs/one/export_raw", "device=cpu")
     assert outcome.status == 2 and "contains the raw generator, not the ema one: give weights=raw." in outcome.err
 
 
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     {
-        "out=x.pt": "out=x.pt is not allowed: it must be a file name that ends with .safetensors.",
+        "out=x.pt": "out=x.pt is not allowed: it must be a folder, or a file name that ends with .safetensors.",
         "weights=foo": "weights=foo is not known: choose ema or raw.",
-        "run=runs/one/generator_ema.safetensors": "is an export already: give a run folder or a checkpoint file.",
+        "out=runs": "out=runs contains files already, and would mix them with new ones: give another folder.",
+        "license=MIT": "license=MIT is not allowed: it must be an identifier of the hub such as mit or cc-by-nc-4.0",
         "out=folder.safetensors": "out=folder.safetensors is not allowed",
     }.items(),
 )
@@ -310,3 +353,23 @@ def test_every_byte_of_the_header_counts(file: Path) -> None:
             read_stored(file, "ema")
         file.write_bytes(content)
     read_stored(file, "ema")
+
+
+@pytest.mark.parametrize(
+    "entry", [None, {"measured": []}, {"about": 5}, {"source": "x"}, {"sample": {"kind": "image"}}]
+)
+def test_cards_of_others(entry: dict[str, Any] | None, tmp_path: Path) -> None:
+    """A page is made of any card; an entry of another type is refused in a sentence."""
+    file = write_generator(tmp_path / "x.safetensors", "dataset.resolution=8", **(entry or {}))
+    if entry is None or "sample" in entry:
+        found = gan_lab.export(file, out=tmp_path / "x")
+        assert found.folder is not None and (found.folder / "README.md").read_text().count("\n## ") >= 5
+    else:
+        with pytest.raises(
+            CheckpointError, match=rf"has a card that cannot be used: {next(iter(entry))} is missing or wrong"
+        ):
+            gan_lab.export(file, out=tmp_path / "x")
+        assert not (tmp_path / "x").exists()
+    translator = write_translator(tmp_path / "translator.safetensors")
+    page = gan_lab.export(translator, out=tmp_path / "y").file.with_name("README.md").read_text()
+    assert "pipeline_tag: image-to-image" in page and "gan-lab translate run=model.safetensors" in page

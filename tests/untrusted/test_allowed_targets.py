@@ -36,7 +36,7 @@ def test_allowed_by_the_user(command: Command, tmp_path: Path, monkeypatch: pyte
     for overrides in (("sample", "count=1", "device=cpu"), ("export",)):
         assert_refused(command(*overrides, "run=runs/one"), refused)
         assert command(*overrides, "run=runs/one", "allow_targets=[my_networks.Mine]").status == 0
-    export = tmp_path / "runs/one/generator_ema.safetensors"
+    export = tmp_path / "runs/one/export_ema"
     with pytest.raises(CheckpointError, match=refused):
         gan_lab.load(export)
     assert gan_lab.load(export, allow_targets=["my_networks"]).sample(1).shape == (1, 1, 32, 32)

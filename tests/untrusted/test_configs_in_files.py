@@ -81,8 +81,6 @@ def test_commands_refuse(
         "evaluate metrics=[swd_small]",
         "evaluate metrics=[swd_small] truncation=[1,null]",
     ):
-        if overrides.startswith("export") and gift.suffix == ".safetensors":
-            continue
         assert_refused(
             command(*overrides.split(), f"run={gift}", "device=cpu")
             if "export" not in overrides

@@ -27,7 +27,7 @@ Command = Callable[..., Any]
 LINKS = (
     "config.yaml", "metrics.csv", "state.json", "results.json", "evaluations.csv", "warnings.jsonl",
     "environment.json", "wandb_run.json",
-    ".lock", "report.html", "generator_ema.safetensors", "generator_ema.json", "memorization.png",
+    ".lock", "report.html", "export_ema", "export_ema/model.safetensors", "memorization.png",
     "memorization.json", "truncation.json",
     "comparison.md", "curves.png", "sweep.html", "fit-profile.txt", "samples", "samples/seed_0",
     "samples/seed_0/grid.png",

@@ -1,14 +1,14 @@
 """Wrapper for discriminators that classify: one logit for each class, and none for generated samples."""
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from gan_lab.architectures.base import Discriminator
 from gan_lab.architectures.conditioning import refuse_packing
-from gan_lab.architectures.wrapped import Wrapped, innermost, linear_like
+from gan_lab.architectures.wrapped import Wrapped, innermost, last_layer, linear_like
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,13 @@ class ClassHead:
 
 
 class _WithClasses(Wrapped):
+    classifies: ClassVar[bool] = True
+
     def __init__(self, network: Discriminator, num_classes: int) -> None:
         super().__init__(network)
         self.num_classes = num_classes
-        inner = innermost(network)
-        inner.output = linear_like(inner.output, inner.output.in_features, num_classes)
+        output = last_layer(network)
+        innermost(network).output = linear_like(output, output.in_features, num_classes)
 
     def features(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Last hidden layer (n, d) of samples (n, ...); labels are not passed to the network that must predict them."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from gan_lab.architectures.base import Discriminator
 from gan_lab.architectures.conditioning import with_label_coordinates
 from gan_lab.architectures.packing import Packed
-from gan_lab.architectures.wrapped import Wrapped, innermost
+from gan_lab.architectures.wrapped import Wrapped, last_layer
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class _WithCodeHead(Wrapped):
     def __init__(self, network: Discriminator, dim: int, width: int, norm: str) -> None:
         super().__init__(network)
         self.code_dim = dim
-        output = innermost(network).output
+        output = last_layer(network)
         options: dict[str, Any] = {"device": output.weight.device, "dtype": output.weight.dtype}
         self.reader = _SecondHead(
             nn.Linear(output.in_features, width, **options),

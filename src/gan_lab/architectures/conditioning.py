@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from gan_lab.architectures.base import Discriminator
 from gan_lab.architectures.packing import Packed
-from gan_lab.architectures.wrapped import Wrapped, innermost, linear_like, swap_batch_norms
+from gan_lab.architectures.wrapped import Wrapped, last_layer, linear_like, swap_batch_norms
 from gan_lab.layers.conditional_batch_norm import ConditionalBatchNorm
 from gan_lab.layers.labeled import TakesMixtures, labels_for, one_hot, rows_of_labels
 
@@ -227,7 +227,7 @@ _INITIALIZATIONS = {"glorot": nn.init.xavier_uniform_, "orthogonal": nn.init.ort
 class _Projected(Wrapped):
     def __init__(self, network: Discriminator, num_classes: int, init: str) -> None:
         super().__init__(network)
-        weight = innermost(network).output.weight
+        weight = last_layer(network).weight
         self.embedding = nn.Embedding(num_classes, weight.shape[1], device=weight.device, dtype=weight.dtype)
         _INITIALIZATIONS[init](self.embedding.weight)
 
@@ -255,9 +255,12 @@ class AuxiliaryClassifier(_Conditioning):
 class WithClassifier(Wrapped):
     """A discriminator with a classifier of its last hidden layer."""
 
+    classifies: ClassVar[bool] = True
+    """Whether `auxiliary` returns logits of the classes of the data."""
+
     def __init__(self, network: Discriminator, num_classes: int) -> None:
         super().__init__(network)
-        output = innermost(network).output
+        output = last_layer(network)
         self.classifier = linear_like(output, output.in_features, num_classes)
 
     def auxiliary(self, features: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from gan_lab.architectures.base import Discriminator
-from gan_lab.architectures.wrapped import innermost
+from gan_lab.architectures.wrapped import last_layer
 from gan_lab.layers.initialization import initialize
 from gan_lab.layers.normalization import normalization
 
@@ -40,7 +40,7 @@ class Denoiser(nn.Module):
         super().__init__()
         if depth < 0:
             raise ValueError(f"architecture.denoiser.depth={depth} is not allowed: it must be at least 0")
-        size = innermost(discriminator).output.in_features
+        size = last_layer(discriminator).in_features
         sizes = [size] + [width] * depth
         layers = (
             nn.Sequential(nn.Linear(i, o, bias=norm == "none"), normalization(norm, o, 0), nn.ReLU())

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_lab.architectures.base import Discriminator
-from gan_lab.architectures.wrapped import innermost, linear_like
+from gan_lab.architectures.wrapped import innermost, last_layer, linear_like
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class _Encoder(nn.Module):
     def __init__(self, network: Discriminator, latent_dim: int) -> None:
         super().__init__()
         self.network = network
-        inner = innermost(network)
-        inner.output = linear_like(inner.output, inner.output.in_features, self.outputs_per_latent * latent_dim)
+        output = last_layer(network)
+        innermost(network).output = linear_like(output, output.in_features, self.outputs_per_latent * latent_dim)
 
     def features(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
         """Last hidden layer (n, d) of samples (n, ...); labels int64 (n,) or None."""
@@ -49,7 +49,7 @@ class _Encoder(nn.Module):
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
         """Latents (n, latent_dim) of samples (n, ...); labels int64 (n,) or None."""
-        return innermost(self.network).output(self.features(samples, labels))
+        return last_layer(self.network)(self.features(samples, labels))
 
 
 class _StochasticEncoder(_Encoder):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_lab.architectures.base import Discriminator
-from gan_lab.architectures.wrapped import Wrapped, innermost, linear_like
+from gan_lab.architectures.wrapped import Wrapped, innermost, last_layer, linear_like
 from gan_lab.layers.minibatch_discrimination import MinibatchDiscrimination
 from gan_lab.layers.minibatch_stddev import MinibatchStddev
 
@@ -37,7 +37,7 @@ class WithMinibatchDiscrimination:
 class _WithSimilarities(Wrapped):
     def __init__(self, network: Discriminator, options: WithMinibatchDiscrimination) -> None:
         super().__init__(network)
-        size = innermost(network).output.in_features
+        size = last_layer(network).in_features
         self.layer = MinibatchDiscrimination(size, options.kernels, options.kernel_dims, options.include_self)
         widen_output(network, options.kernels)
 
@@ -80,11 +80,10 @@ class _WithStddev(Wrapped):
 
 def widen_output(network: Discriminator, extra: int) -> None:
     """Extend the output layer by `extra` input features, in place, with new weights at the scale of the old ones."""
-    inner = innermost(network)
-    old = inner.output
+    old = last_layer(network)
     new = linear_like(old, old.in_features + extra, 1)
     with torch.no_grad():
         new.weight[:, : old.in_features] = old.weight
         if old.bias is not None:
             new.bias.copy_(old.bias)
-    inner.output = new
+    innermost(network).output = new

@@ -86,7 +86,7 @@ class R3GANGenerator(TakesMixtures, nn.Module):
         """Images (n, channels, resolution, resolution) for latents (n, latent_dim) and labels, int64 (n,), or None."""
         if self.embedding is not None:
             latents = torch.cat((latents, rows_of_labels(self.embedding, _required(labels)).to(latents.dtype)), 1)
-        x: Tensor = self.constant(len(latents)) * self.linear(latents)[:, :, None, None]  # (n, c, 4, 4)
+        x: Tensor = self.constant(latents.shape[0]) * self.linear(latents)[:, :, None, None]  # (n, c, 4, 4)
         x = self.stages[0](x)
         for transition, stage in zip(self.transitions, self.stages[1:], strict=True):
             x = stage(fir_upsample(transition(x)))  # (n, c', 2 h, 2 w)

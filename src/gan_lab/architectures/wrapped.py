@@ -35,6 +35,22 @@ def innermost(network: Discriminator) -> Discriminator:
     return network
 
 
+def last_layer(network: Discriminator) -> nn.Linear:
+    """The layer `output` inside all wrappers, from the last hidden layer of a sample to its logit.
+
+    Raises:
+        ValueError: The discriminator scores patches of a sample.
+    """
+    inner = innermost(network)
+    if not isinstance(inner.output, nn.Linear):
+        raise ValueError(
+            f"{type(inner).__name__} scores patches of an image, and its conditioning or wrapper needs one vector of "
+            "features for each sample; set conditioning=none or source_image and remove wrapper/discriminator, or "
+            "choose another architecture"
+        )
+    return inner.output
+
+
 def linear_like(output: nn.Linear, in_features: int, out_features: int) -> nn.Linear:
     """A linear layer like `output`: N(0, s^2) weights with the root mean square s of its weights, and zero biases.
 

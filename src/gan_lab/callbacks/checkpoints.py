@@ -20,6 +20,7 @@ from gan_lab.errors import CheckpointError, ConfigError
 from gan_lab.files import atomic_write, copy_file, link_file, relative_path, remove_temporary_files
 from gan_lab.gans.base import AdversarialModule
 from gan_lab.loggers.csv import MetricsFile
+from gan_lab.loggers.wandb_run import ResumedRun
 from gan_lab.processes import max_over_processes
 from gan_lab.runs.checkpoints import Checkpoint, numbered_checkpoints, read_archive
 from gan_lab.runs.plain_yaml import parse_yaml
@@ -129,6 +130,9 @@ class Checkpoints(Callback):
                 for old in numbered_checkpoints(self.folder)[: -self.keep]:
                     old.unlink()
                 self._copy(numbered)
+                for logger in trainer.loggers:
+                    if isinstance(logger, ResumedRun):
+                        logger.log_checkpoint(numbered, module.images_seen)
         self._saved_images, self._saved_time = module.images_seen, time.monotonic()
 
     def _copy(self, file: Path) -> None:

@@ -16,11 +16,16 @@ from lightning.pytorch import Trainer
 from gan_lab.callbacks.base import Callback
 from gan_lab.files import read_text, write_text
 from gan_lab.gans.base import AdversarialModule
+from gan_lab.loggers.description import RunDescription
+from gan_lab.runs.folder import RunFolder
 from gan_lab.version import __version__, commit
+
+FACTS = ("parameters", "training_images", "commit", "device", "processes", "precision", "gan_lab")
+"""Parts of a record that loggers show beside the config."""
 
 
 class EnvironmentRecord(Callback):
-    """Append a record to `environment.json` in the run folder at each start of the run.
+    """Append a record to `environment.json` in the run folder at each start of the run, and describe it to loggers.
 
     A record has the command, the time of the start, the images seen by then, host, device, number of processes,
     precision, parameters of each network, number of training images, and the versions of Python, gan_lab and libraries.
@@ -34,7 +39,17 @@ class EnvironmentRecord(Callback):
 
     def on_train_start(self, trainer: Trainer, module: AdversarialModule) -> None:
         if trainer.is_global_zero:
-            write_text(self.file, json.dumps([*self._earlier_starts(), _environment(trainer, module)], indent=2) + "\n")
+            record = _environment(trainer, module)
+            write_text(self.file, json.dumps([*self._earlier_starts(), record], indent=2) + "\n")
+            self._describe(trainer, {name: record[name] for name in FACTS if record[name] is not None})
+
+    def _describe(self, trainer: Trainer, facts: dict[str, Any]) -> None:
+        """Send the config, the choices and the facts to the loggers that show them."""
+        loggers = [logger for logger in trainer.loggers if hasattr(logger, "describe")]
+        if loggers:
+            run = RunFolder(self.file.parent)
+            for logger in loggers:
+                logger.describe(RunDescription(run.config, run.choices, facts, run.typed))
 
     def _earlier_starts(self) -> list[dict[str, Any]]:
         """Records of earlier starts; empty if the file is missing or damaged."""

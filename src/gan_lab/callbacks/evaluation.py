@@ -17,6 +17,7 @@ from gan_lab.callbacks.every import Every
 from gan_lab.callbacks.sampling import sample_in_chunks, translate_held_out
 from gan_lab.errors import ConfigError
 from gan_lab.gans.base import AdversarialModule
+from gan_lab.loggers.wandb_run import ResumedRun
 from gan_lab.metrics.encoders import give_encoder
 from gan_lab.metrics.held_out import TRAIN, HeldOutTargets, Translated
 from gan_lab.metrics.measuring import (
@@ -30,7 +31,14 @@ from gan_lab.metrics.measuring import (
     value_errors_as_config_errors,
     write_results,
 )
-from gan_lab.metrics.naming import PREFIXES, count_suffix, higher_is_better, log_name, without_prefix
+from gan_lab.metrics.naming import (
+    PREFIXES,
+    count_suffix,
+    higher_is_better,
+    log_name,
+    metric_of_key,
+    without_prefix,
+)
 from gan_lab.metrics.protocol import Measurement, MeasurementProtocol
 from gan_lab.metrics.real_statistics import load_or_compute_real_statistics
 from gan_lab.version import __version__
@@ -262,6 +270,14 @@ class Evaluation(Callback):
             # CSVLogger would write a third file with the same protocol.
             if not (protocol_logged or isinstance(logger, CSVLogger)):
                 logger.log_hyperparams({"protocol": _protocols(self._records)})
+            if isinstance(logger, ResumedRun):
+                values = {key: measurement.value for key, measurement in self._records.items()}
+                logger.log_best(values, self._directions(), module.images_seen)
+
+    def _directions(self) -> dict[str, bool | None]:
+        """Whether higher values are better, by log key; None if that is unknown."""
+        names = {key: metric_of_key(key, self.metrics) for key in self._records}
+        return {key: None if name is None else higher_is_better(key, self.metrics[name]) for key, name in names.items()}
 
 
 class _TimeBudget:

@@ -21,12 +21,12 @@ class Progress(Callback):
 
     Images are shown in thousands (kimg) if the budget is at least `FROM_KIMG`.
 
-    On a terminal the bar is updated in place; otherwise a line is printed every `log_seconds`. What standard error does
-    not take is discarded.
+    On a terminal and in a notebook the bar is updated in place; otherwise a line is printed every `log_seconds`. What
+    standard error does not take is discarded.
 
     Args:
         budget_images: Length of the run in real images.
-        log_seconds: Seconds between lines if the output is not a terminal.
+        log_seconds: Seconds between lines if the bar cannot be updated in place.
     """
 
     def __init__(self, budget_images: int, log_seconds: float = 15.0) -> None:
@@ -38,15 +38,15 @@ class Progress(Callback):
     def on_train_start(self, trainer: Trainer, module: AdversarialModule) -> None:
         if trainer.is_global_zero:
             stream = lossy(sys.stderr)
-            terminal = stream.isatty()
+            redraws = stream.redraws()
             counts = "{n:,.0f}/{total:,.0f} images" if self._unit == 1 else "{n:.1f}/{total:.1f} kimg"
             self._bar = tqdm(
-                file=stream if terminal else _Lines(stream),
+                file=stream if redraws else _Lines(stream),
                 total=self.budget_images / self._unit,
                 initial=min(module.images_seen, self.budget_images) / self._unit,
                 bar_format=f"{{percentage:3.0f}}%|{{bar:20}}| {counts} [{{elapsed}}<{{remaining}}{{postfix}}]",
-                mininterval=0.2 if terminal else self.log_seconds,
-                dynamic_ncols=terminal,
+                mininterval=(0.2 if stream.isatty() else 0.5) if redraws else self.log_seconds,
+                dynamic_ncols=stream.isatty(),
                 smoothing=0.05,
             )
 

@@ -47,6 +47,9 @@ CLASSES = 10
 STRIP = 8
 """Largest number of figures in `strip.png`."""
 
+WEIGHTS = {"ema": "averaged weights", "raw": "raw weights"}
+"""Weights of the samples in a figure, by its kind."""
+
 
 class SampleGrids(Callback):
     """Write grids of samples of the averaged and of the raw generator from fixed latents, and an animation.
@@ -121,11 +124,10 @@ class SampleGrids(Callback):
             if module.images_seen != self._last:
                 self._write(trainer, module)
             copy_file(self._path("ema", module), self.folder / "final.png")
-            write_gif(self.folder / "ema.gif", self._frames("ema"))
+            self._write_animation(trainer, "ema", module)
             if self._extent is not None:
                 self._write_strip()
-            if fields := self._frames("field"):
-                write_gif(self.folder / "field.gif", fields)
+            self._write_animation(trainer, "field", module)
 
     def _set_aside_later(self, module: AdversarialModule) -> None:
         """Rename the figures of later weights, which are not those of this run any more."""
@@ -216,8 +218,31 @@ class SampleGrids(Callback):
             self._send(trainer, "field", module)
 
     def _send(self, trainer: Any, kind: str, module: AdversarialModule) -> None:
+        caption = self._caption(trainer, kind, module)
         for logger in trainer.loggers:
-            log_figure(logger, f"samples/{kind}", self._path(kind, module), module.images_seen)
+            log_figure(logger, f"samples/{kind}", self._path(kind, module), module.images_seen, caption)
+
+    def _caption(self, trainer: Any, kind: str, module: AdversarialModule) -> str:
+        """Images seen, which weights the samples are from, and the classes of the rows."""
+        examples = self._examples(module) if kind in WEIGHTS else None
+        rows = [] if examples is None else [f"rows: {', '.join(_names(trainer, module, examples))}"]
+        return "; ".join([f"{module.images_seen:,} images seen", WEIGHTS.get(kind, kind), *rows])
+
+    def _write_animation(self, trainer: Any, kind: str, module: AdversarialModule) -> None:
+        """Write the figures of one kind as a GIF, if there are any, and send it to W&B."""
+        if not (frames := self._frames(kind)):
+            return
+        file = self.folder / f"{kind}.gif"
+        write_gif(file, frames)
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                import wandb
+
+                video = wandb.Video(
+                    str(file), caption=f"{WEIGHTS.get(kind, kind)}, {len(frames)} figures", format="gif"
+                )
+                row = {f"samples/{kind}_video": video, "progress/images_seen": module.images_seen}
+                logger.log_metrics(row, step=module.images_seen)  # type: ignore[arg-type]
 
     def _fixed_inputs(self, module: AdversarialModule) -> tuple[Tensor, Tensor | None]:
         """Latents and condition; with classes, sorted by them, and the same latents for each."""
@@ -285,12 +310,13 @@ def _converted(images: Tensor, channels: int, resolution: int) -> Tensor:
     return images if images.shape[-1] == resolution else F.interpolate(images, size=(resolution, resolution))
 
 
-def log_figure(logger: Logger, key: str, path: Path, images_seen: int) -> None:
-    """Send a figure to W&B or TensorBoard; other loggers are ignored."""
+def log_figure(logger: Logger, key: str, path: Path, images_seen: int, caption: str | None = None) -> None:
+    """Send a figure to W&B, with its caption, or to TensorBoard; other loggers are ignored."""
     if isinstance(logger, WandbLogger):
         import wandb
 
-        logger.log_metrics({key: wandb.Image(str(path)), "progress/images_seen": images_seen}, step=images_seen)  # type: ignore[dict-item]
+        row = {key: wandb.Image(str(path), caption=caption), "progress/images_seen": images_seen}
+        logger.log_metrics(row, step=images_seen)  # type: ignore[arg-type]
     elif isinstance(logger, TensorBoardLogger):
         import numpy
 

@@ -60,8 +60,9 @@ class StageGrids(Callback):
             samples = torch.cat([chunk.cpu() for chunk, _ in sample_in_chunks(module, *inputs, average=True)])
             save_image(image_grid(samples, self.columns, GRID_SIZE), self.folder / f"stage_{resolution:04d}.png")
             self._write_sheet(trainer)
+        caption = f"{module.images_seen:,} images seen; averaged weights at every resolution so far, over real images"
         for logger in trainer.loggers:
-            log_figure(logger, "samples/stages", self.folder / "stages.png", module.images_seen)
+            log_figure(logger, "samples/stages", self.folder / "stages.png", module.images_seen, caption)
 
     def _write_sheet(self, trainer: Any) -> None:
         files = readable_images(numbered_images(self.folder, "stage"))

@@ -44,7 +44,8 @@ COMMANDS = {
         "Use", "animate a walk through the latents of a checkpoint", "gan_lab.commands.interpolate:interpolate"
     ),
     "translate": Command("Use", "make images from images with a checkpoint", "gan_lab.commands.translate:translate"),
-    "export": Command("Use", "write a generator as one file", "gan_lab.commands.export:export"),
+    "export": Command("Use", "write a generator for others", "gan_lab.commands.export:export"),
+    "push": Command("Use", "upload a generator to the Hugging Face hub", "gan_lab.commands.push:push"),
     "import": Command(
         "Use",
         "convert published weights to a file like those of export",
@@ -85,6 +86,7 @@ COMMANDS = {
         "gan_lab.commands.list:choices",
         "list_choices",
     ),
+    "new": Command("Discover", "write the skeleton of a part of your own", "gan_lab.commands.new:new"),
 }
 
 FOLDER_KEYS = {
@@ -92,6 +94,7 @@ FOLDER_KEYS = {
     "interpolate": "run",
     "translate": "run",
     "export": "run",
+    "push": "run",
     "import": "source",
     "evaluate": "run",
     "memorization": "run",
@@ -132,7 +135,8 @@ Examples
   gan-lab sample count=64 seed=7                          samples of the newest run
   gan-lab interpolate seconds=10 out=walk.mp4             a smooth walk through its latents
   gan-lab translate source=photos out=labels              what the newest run of pix2pix makes of each photo
-  gan-lab export out=digits.safetensors                   the newest run's generator as one file
+  gan-lab export out=digits                               the newest run's generator, for the Hugging Face hub
+  gan-lab push repo=user/digits dry_run=true              what would be uploaded
   gan-lab import ffhq.pkl                                 published weights of StyleGAN2 as the same kind of file
   gan-lab evaluate metrics=[fd] extractor=efflite0        how far the newest run's samples are from real images
   gan-lab evaluate metrics=[fd,pr] extractor=efflite0 truncation=[0.5,1,null]    fidelity against diversity
@@ -150,6 +154,7 @@ Examples
   gan-lab report                                          an HTML page of the newest run
   gan-lab compare                                         the newest sweep: a table over seeds, curves, samples, a page
   gan-lab list loss                                       all losses
+  gan-lab new loss exponential                            a loss of your own: module, YAML file and test
 
 gan-lab <command> --help shows its keys and config groups, gan-lab <command> --cfg job every key with its value.
 Completion with TAB: eval "$(gan-lab -sc install=bash)"   (also for zsh; fish: gan-lab -sc install=fish | source)
@@ -229,6 +234,10 @@ def _with_keys(name: str, arguments: list[str]) -> list[str]:
         others = [argument for argument in arguments if argument not in folders]
         others = [text_as_typed(each) if each.startswith("filter=") else each for each in others]
         return [*others, *([override(key, folders[0] if len(folders) == 1 else folders)] if folders else [])]
+    if name == "new":
+        bare = [argument for before, argument in pairwise(["", *arguments]) if _is_path(argument, before)]
+        named = dict(zip(bare, ("kind", "name"), strict=False))
+        return [f"{named[argument]}={argument}" if argument in named else argument for argument in arguments]
     if name == "list" and arguments and re.fullmatch(r"[\w/]+", arguments[0]):
         return [f"what={arguments[0]}", *arguments[1:]]
     return arguments

@@ -39,7 +39,7 @@ def explore(cfg: DictConfig) -> Explored:
     """
     path, device = run_named(cfg.run), device_named(cfg.device)
     other = None if cfg.other is None else run_named(cfg.other)
-    with ExplorerServer(cfg.host, cfg.port) as server:
+    with ExplorerServer(cfg.host, cfg.port, cfg.proxy) as server:
         session = open_session(
             path, cfg.weights, cfg.space, cfg.directions, cfg.method, cfg.layer, cfg.seed, device, cfg.allow_targets,
             other,

@@ -1,88 +1,200 @@
-"""`gan-lab export`: writes the generator of a run, or its translators, as one file."""
+"""`gan-lab export`: writes the generator of a run, or its translators, for others."""
 
 import json
-import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
+from PIL import Image
 from torch import Tensor
 
+from gan_lab.commands.outputs import folder_of_outputs, refuse_used_folder
+from gan_lab.config.early_checks import PROGRAMS
 from gan_lab.config.overrides import to_paste
-from gan_lab.data.content import recorded_classes
-from gan_lab.errors import ConfigError, DataError
+from gan_lab.errors import ConfigError
+from gan_lab.figures import draw_by_class, draw_samples
 from gan_lab.files import write_text
-from gan_lab.gans.catalog import CATALOG
-from gan_lab.metrics.protocol import Measurement, MeasurementProtocol, read_results
-from gan_lab.runs.folder import RunFolder
 from gan_lab.runs.latest import run_named
+from gan_lab.runs.remote import CONFIG, WEIGHTS
+from gan_lab.sampling.card import card_of
 from gan_lab.sampling.export_file import SUFFIX, Stored, read_card, write_export
-from gan_lab.sampling.pretrained import load
+from gan_lab.sampling.hub_folder import write_hub_folder
+from gan_lab.sampling.pretrained import PretrainedGenerator, load
+from gan_lab.sampling.programs import Program, portable_generator, portable_translator, write_program
+from gan_lab.sampling.space_folder import app_command, write_space
 from gan_lab.sampling.stored import read_stored
 from gan_lab.sampling.translators import TRANSLATION, Translation, load_translator, translation_of
-from gan_lab.version import __version__
 
-NEEDED = ("latent", "conditioning", "data_content")
-"""Config keys, beside those of the networks, from which generators are built and sampled. They contain no paths; other
-keys may."""
+SHEET = 64
+"""Number of samples on the sheet of a folder."""
 
-log = logging.getLogger(__name__)
+OTHER_SUFFIXES = (".ckpt", ".pt", ".pth", ".bin", ".pkl", ".json", ".zip", ".onnx", ".pt2", ".png")
+"""Endings of files: `out` that has one of them is not the name of a folder."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A generator in one file.
+    """A generator that was written for others.
 
     Attributes:
-        file: The `.safetensors` file.
+        file: The file of the weights, or of the program.
         card: Description in the file: model, data set, sample, config, measured numbers, versions.
         card_file: A readable copy of the card.
         checkpoint: The file of the generator.
+        folder: The folder for the Hugging Face hub; None for a single file.
+        program: The program in the file; None for weights.
+        is_space: Whether the folder contains the page of `gan-lab explore`.
     """
 
     file: Path
     card: dict[str, Any]
     card_file: Path
     checkpoint: Path
+    folder: Path | None = None
+    program: Program | None = None
+    is_space: bool = False
 
     def __str__(self) -> str:
         weights = self.card["weights"]
+        option = f" weights={weights}" if weights != "ema" else ""
+        what = f"The {weights} generator of {self.checkpoint} after {self.card['images_seen']:,} images is in"
+        if self.program is not None:
+            return f"{what} {self.file}, {_about(self.program)}. Its inputs and card are in {self.card_file}."
+        if self.is_space:
+            return (
+                f"{what} {self.folder}, a folder that a model hub can host (Docker): upload it with hf upload "
+                f"<user>/<name> {self.folder} . --repo-type=space, or serve it here: cd {self.folder} && "
+                f"{app_command(weights)}"
+            )
         use = "translate source=<images>" if TRANSLATION in self.card["config"] else "sample"
+        if self.folder is None:
+            return (
+                f"{what} {self.file}, and a copy of its card in {self.card_file}. "
+                f"Next: gan-lab {use} {to_paste('run', self.file)}{option}"
+            )
         return (
-            f"The {weights} generator of {self.checkpoint} after {self.card['images_seen']:,} images is in "
-            f"{self.file}, and a copy of its card in {self.card_file}. "
-            f"Next: gan-lab {use} {to_paste('run', self.file)}" + (f" weights={weights}" if weights != "ema" else "")
+            f"{what} {self.folder}, a folder for the Hugging Face hub: "
+            f"{', '.join(sorted(path.name for path in self.folder.iterdir() if path.is_file()))}. "
+            f"Next: gan-lab {use} {to_paste('run', self.folder)}{option}, "
+            f"gan-lab push {to_paste('run', self.folder)} repo=<user>/<name>{option}"
         )
 
 
+@dataclass(frozen=True)
+class Exportable:
+    """What is exported.
+
+    Attributes:
+        stored: The generator with its weights, and other networks of its file.
+        card: Its description.
+        translation: Its translators, if it is one.
+        allow_targets: See `gan_lab.load`.
+    """
+
+    stored: Stored
+    card: dict[str, Any]
+    translation: Translation | None
+
+    def sheet(self) -> Image.Image | None:
+        """A sheet of samples; None for translators, which need images."""
+        if self.translation is not None:
+            return None
+        return _sheet(load(self.stored.file, self.stored.weights, "cpu"))
+
+
 def export(cfg: DictConfig) -> Exported:
-    """Write the file of a composed `export` config, and beside it a readable copy of its card.
+    """Write what a composed `export` config names: a folder for the Hugging Face hub, or one file.
 
     Raises:
-        UserError: The run or the file cannot be used.
+        UserError: The run or the output cannot be used.
     """
     path = run_named(cfg.run)
-    stored = read_stored(path, cfg.weights)
-    if stored.file.suffix == SUFFIX:
-        raise ConfigError(f"run={cfg.run} is an export already: give a run folder or a checkpoint file.")
-    folder = path if path.is_dir() else path.parent
-    file = Path(cfg.out) if cfg.out is not None else folder / f"generator_{cfg.weights}{SUFFIX}"
-    if file.suffix != SUFFIX or file.is_dir():
-        raise ConfigError(f"out={cfg.out} is not allowed: it must be a file name that ends with {SUFFIX}.")
-    if cfg.out is not None and file.exists():
-        raise ConfigError(f"out={cfg.out} exists already: give another file name, or delete the file.")
+    out = None if cfg.out is None else Path(cfg.out)
+    if out is not None:
+        _check_out(out, cfg.format)
+    if cfg.space is not None:
+        refuse_used_folder(Path(cfg.space), "space")
+    exportable = read_exportable(path, cfg.weights, cfg.license)
+    if cfg.space is not None:
+        return _write_space(Path(cfg.space), exportable)
+    if cfg.format in PROGRAMS:
+        file = out or folder_of_outputs(path) / f"generator_{cfg.weights}{PROGRAMS[cfg.format][0]}"
+        return _write_program(file, exportable, cfg.format)
+    if out is not None and out.suffix == SUFFIX:
+        return _write_file(out, exportable)
+    folder = out or folder_of_outputs(path) / f"export_{cfg.weights}"
+    card = write_hub_folder(folder, exportable.stored, exportable.card, exportable.sheet())
+    return Exported(folder / WEIGHTS, card, folder / CONFIG, exportable.stored.file, folder)
+
+
+def read_exportable(path: Path, weights: str, license: str | None) -> Exportable:
+    """Read a generator and describe it; one of its samples shows that it works.
+
+    Raises:
+        UserError: The file cannot be used.
+    """
+    stored = read_stored(path, weights)
     translation = translation_of(stored)
-    others = {} if translation is None else _others(stored, translation)
-    sample = _sample(stored, translation)  # check that the generator works
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_export(file, stored.state, _card(stored, sample, translation), others)
+    if translation is not None:
+        stored = replace(stored, others=_others(stored, translation))
+    return Exportable(stored, card_of(stored, _sample(stored, translation), translation, license), translation)
+
+
+def _check_out(out: Path, format: str) -> None:
+    if format in PROGRAMS or out.suffix == SUFFIX:
+        if out.is_dir():
+            raise ConfigError(f"out={out} is not allowed: it is a folder, whose name must not end with {out.suffix}.")
+        if out.exists():
+            raise ConfigError(f"out={out} exists already: give another file name, or delete the file.")
+    elif out.suffix in OTHER_SUFFIXES:
+        raise ConfigError(f"out={out} is not allowed: it must be a folder, or a file name that ends with {SUFFIX}.")
+    else:
+        refuse_used_folder(out)
+
+
+def _write_file(file: Path, exportable: Exportable) -> Exported:
+    """Write one file, and beside it a readable copy of its card."""
+    write_export(file, exportable.stored.state, exportable.card, exportable.stored.others)
     card, _ = read_card(file)
     beside = file.with_suffix(".json")
     write_text(beside, json.dumps(card, indent=2) + "\n")
-    return Exported(file, card, beside, stored.file)
+    return Exported(file, card, beside, exportable.stored.file)
+
+
+def _write_space(folder: Path, exportable: Exportable) -> Exported:
+    """Write a folder that a model hub can host."""
+    stored, card = exportable.stored, exportable.card
+    if exportable.translation is not None or card["sample"].get("kind") != "image":
+        raise ConfigError(f"space={folder} is not possible: gan-lab explore is for generators of images from latents.")
+    written = write_space(folder, stored, card, exportable.sheet())
+    return Exported(folder / WEIGHTS, written, folder / CONFIG, stored.file, folder, is_space=True)
+
+
+def _write_program(file: Path, exportable: Exportable, format: str) -> Exported:
+    """Write a program, and beside it a description of its inputs."""
+    stored, card = exportable.stored, exportable.card
+    if exportable.translation is None:
+        portable = portable_generator(load(stored.file, stored.weights, "cpu"))
+    else:
+        portable = portable_translator(load_translator(stored.file, None, stored.weights, "cpu"))
+    program = write_program(file, portable, format, card)
+    beside = file.with_suffix(".json")
+    described = {"inputs": program.inputs, "samples": program.output, "opset": program.opset, "card": card}
+    write_text(beside, json.dumps(described, indent=2) + "\n")
+    return Exported(file, card, beside, stored.file, program=program)
+
+
+def _about(program: Program) -> str:
+    """Kind, inputs and check of a program."""
+    kind = "a program for torch.export.load" if program.opset is None else f"ONNX with opset {program.opset}"
+    inputs = [f"{name} {each['type']} ({', '.join(map(str, each['shape']))})" for name, each in program.inputs.items()]
+    return (
+        f"{kind}: {', '.join(inputs)} to samples ({', '.join(map(str, program.output['shape']))}), which differ from "
+        f"those of the generator by at most {program.difference:.1g} of their range"
+    )
 
 
 def _others(stored: Stored, translation: Translation) -> dict[str, Mapping[str, Any]]:
@@ -102,79 +214,13 @@ def _sample(stored: Stored, translation: Translation | None) -> Tensor:
     return sample
 
 
-def _card(stored: Stored, sample: Tensor, translation: Translation | None) -> dict[str, Any]:
-    """Description of an export, stored in its metadata."""
-    choices = _choices(stored.file)
-    entry = next((entry for entry in CATALOG if entry.name == choices.get("model")), None)
-    weights = "" if stored.weights == "ema" else f', weights="{stored.weights}"'
-    return {
-        "about": "A generator of gan_lab. The .safetensors file contains this card; a .json file is a readable copy.",
-        "load": _how_to_load(weights, translation is not None),
-        "model": choices.get("model"),
-        "paper": None if entry is None else f"{entry.title}, {entry.paper}, {entry.url}",
-        "dataset": choices.get("dataset"),
-        "classes": recorded_classes(stored.config),
-        "weights": stored.weights,
-        "images_seen": stored.images_seen,
-        "sample": sample_format(sample),
-        "config": _needed(stored.config, translation),
-        "measured": _measured(stored),
-        "versions": {"gan_lab": __version__, "torch": str(torch.__version__)},
-    }
-
-
-def sample_format(samples: Tensor) -> dict[str, Any]:
-    """Kind, size and range of one sample of (n, ...)."""
-    if samples.dim() == 2:
-        return {"kind": "point", "coordinates": samples.shape[1]}
-    _, channels, resolution, _ = samples.shape
-    return {"kind": "image", "channels": channels, "resolution": resolution, "range": [-1, 1]}
-
-
-def _how_to_load(weights: str, translates: bool) -> str:
-    """The lines of Python that use the file."""
-    if translates:
-        return (
-            f'import gan_lab, PIL.Image; gan_lab.load_translator("<this file>.safetensors"{weights})'
-            '(PIL.Image.open("<image>"))'
-        )
-    return f'import gan_lab; gan_lab.load("<this file>.safetensors"{weights}).sample(4)'
-
-
-def _needed(config: DictConfig, translation: Translation | None) -> dict[str, Any]:
-    names = ["generator"] if translation is None else list(translation.networks.values())
-    networks = [f"{group}.{name}" for group in ("architecture", "wrapper") for name in names]
-    needed = OmegaConf.create({} if translation is None else {TRANSLATION: asdict(translation)})
-    for key in (*networks, *NEEDED):
-        if (node := OmegaConf.select(config, key)) is not None:
-            OmegaConf.update(needed, key, node)
-    plain = OmegaConf.to_container(needed)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
-
-
-def _choices(checkpoint: Path) -> dict[str, str]:
-    """Choices of config groups of the checkpoint's run, if it is in a run folder; empty otherwise."""
-    return RunFolder(checkpoint.parents[1]).choices if checkpoint.parent.name == "checkpoints" else {}
-
-
-def _measured(stored: Stored) -> dict[str, Any]:
-    """Numbers in the run's `results.json` that were measured with these weights."""
-    if stored.file.parent.name != "checkpoints":
-        return {}
-    try:
-        found = read_results(stored.file.parents[1] / "results.json")
-    except DataError as error:
-        log.warning("The card has no numbers: %s", error)
-        return {}
-    return {key: _without_folders(each) for key, each in found.items() if _belongs(each.protocol, stored)}
-
-
-def _without_folders(measurement: Measurement) -> dict[str, Any]:
-    """A measurement for the card, which other people read: the real images have the name of their folder only."""
-    entries = measurement.to_json()
-    return entries | {key: Path(entries[key]).name for key in ("real_source",) if key in entries}
-
-
-def _belongs(protocol: MeasurementProtocol, stored: Stored) -> bool:
-    return (protocol.images_seen, protocol.weights) == (stored.images_seen, stored.weights)
+def _sheet(loaded: PretrainedGenerator) -> Image.Image:
+    """Samples of seed 0, by class or by generator if there are any."""
+    classes = loaded.condition.num_classes or loaded.condition.num_generators
+    rows = "all" if classes is not None and classes <= SHEET else None
+    of_classes = loaded.condition.num_classes is not None
+    given = loaded.conditions_in_rows(rows if of_classes else None, None if of_classes else rows, SHEET)
+    samples = loaded.sample(SHEET, 0, given)
+    if given is None:
+        return draw_samples(samples)
+    return draw_by_class(samples, given, loaded.condition.names(loaded.classes))

@@ -10,7 +10,6 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from gan_lab.commands.export import sample_format
 from gan_lab.config.build import build_network
 from gan_lab.config.overrides import to_paste
 from gan_lab.errors import CheckpointError, ConfigError
@@ -18,6 +17,7 @@ from gan_lab.files import write_text
 from gan_lab.layers.batch_statistics import with_standing_statistics
 from gan_lab.published.base import Converted
 from gan_lab.published.formats import convert, sha256_of, sources_of
+from gan_lab.sampling.card import sample_format
 from gan_lab.sampling.export_file import SUFFIX, read_card, write_export
 from gan_lab.sampling.pretrained import STANDING_BATCH, STANDING_PASSES, load
 from gan_lab.version import __version__

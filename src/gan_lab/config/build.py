@@ -50,7 +50,7 @@ HARDWARE = ("accelerator", "devices", "num_nodes", "strategy", "precision")
 """The keys of `hardware` that Lightning checks, each against the others and against the machine."""
 
 
-@dataclass
+@dataclass(repr=False)
 class Experiment:
     """Data, module and trainer of a run. `config` is resolved: its budget is in images, without interpolations."""
 
@@ -58,6 +58,11 @@ class Experiment:
     data: TrainingData
     module: AdversarialModule
     trainer: Trainer
+
+    def __repr__(self) -> str:
+        images = f"{self.module.images_seen:,} of {self.config.budget.images:,} images"
+        stopped = f", stopped by {self.module.interrupted}" if self.module.interrupted else ""
+        return f"Experiment({self.config.run.dir}: {images}{stopped})"
 
 
 def instantiate(node: Any, key: str) -> Any:
@@ -142,6 +147,7 @@ def build_data(cfg: DictConfig, data: TrainingData | None = None) -> tuple[DictC
     if data is not None:
         return _with_budget(cfg, budget_images(cfg, data.size, data.budget_images)), data
     data = cast(TrainingData, _built(cfg.dataset, "dataset", check_data))
+    cfg = _with_sizes(cfg, data)
     usual = cfg.dataset.get("budget_images") or 1_000_000  # a budget in epochs is not known before the data
     resolved = _with_budget(cfg, budget_images(cfg, usual, usual))
     _check_labels(resolved, data)
@@ -192,6 +198,16 @@ def _restore(file: Path, content: bytes | None) -> None:
         return
     with atomic_write(file) as target:
         target.write(content)
+
+
+def _with_sizes(cfg: DictConfig, data: TrainingData) -> DictConfig:
+    """The config with the name and the sizes of the data where it leaves them open, as `dataset=python` does."""
+    found = {"source": data.source, "resolution": data.spec.resolution, "channels": data.spec.channels}
+    cfg = cfg.copy()
+    for key, value in found.items():
+        if key in cfg.dataset and cfg.dataset.get(key) is None:
+            cfg.dataset[key] = value
+    return cfg
 
 
 def _check_labels(cfg: DictConfig, data: TrainingData) -> None:

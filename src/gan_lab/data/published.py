@@ -54,12 +54,14 @@ class PublishedSet:
         images: Numbers of its images.
         layout: Its authors' files; None if these are images in folders.
         classes: Names of its classes, for files without names; empty if it has none, or the files have them.
+        license: As its authors state it; None if they state none.
     """
 
     title: str
     images: Counts = field(default_factory=dict)
     layout: Layout | None = None
     classes: tuple[str, ...] = ()
+    license: str | None = None
 
 
 _LSUN_BEDROOM = Layout("databases of LSUN", has_lsun, partial(read_lsun, category="bedroom"))
@@ -75,6 +77,7 @@ PUBLISHED: Mapping[str, PublishedSet] = {
         {"train": (60_000,), "test": (10_000,)},
         replace(_IDX, folders=("FashionMNIST/raw", "raw")),
         ("T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"),
+        license="MIT",
     ),
     "cifar10": PublishedSet(
         "CIFAR-10",
@@ -87,6 +90,7 @@ PUBLISHED: Mapping[str, PublishedSet] = {
         {"train": (73_257,), "test": (26_032,), "extra": (531_131,)},
         Layout("files of SVHN", has_svhn, read_svhn),
         DIGITS,
+        license="non-commercial use only",
     ),
     "stl10": PublishedSet(
         "STL-10",
@@ -98,15 +102,23 @@ PUBLISHED: Mapping[str, PublishedSet] = {
         "ImageNet-1k",
         {"train": (1_281_167,), "validation": (50_000,), "test": (100_000,)},
         Layout("batches of downsampled ImageNet", has_imagenet_batches, read_imagenet_batches),
+        license="non-commercial research and education only",
     ),
     "celeba": PublishedSet(
         "CelebA",
         {"train": (162_770,), "valid": (19_867,), "test": (19_962,)},
         Layout("files of CelebA", has_celeba, read_celeba, ("celeba",), has_attributes=True),
+        license="non-commercial research only",
     ),
-    "celebahq": PublishedSet("CelebA-HQ", {"train": (28_000, 30_000), "validation": (2_000,)}),
-    "ffhq": PublishedSet("FFHQ", {"train": (70_000,)}),
-    "afhq": PublishedSet("AFHQ", {"train": (16_130, 14_630, 15_803, 14_336), "val": (1_500,), "test": (1_467,)}),
+    "celebahq": PublishedSet(
+        "CelebA-HQ", {"train": (28_000, 30_000), "validation": (2_000,)}, license="CC BY-NC 4.0, non-commercial"
+    ),
+    "ffhq": PublishedSet("FFHQ", {"train": (70_000,)}, license="CC BY-NC-SA 4.0, non-commercial"),
+    "afhq": PublishedSet(
+        "AFHQ",
+        {"train": (16_130, 14_630, 15_803, 14_336), "val": (1_500,), "test": (1_467,)},
+        license="CC BY-NC 4.0, non-commercial",
+    ),
     "lsun": PublishedSet("LSUN", {}, Layout("databases of LSUN", has_lsun, read_lsun)),
     "lsun_bedroom": PublishedSet(
         "LSUN bedrooms", {"train": (287_968, 3_033_042), "test": (15_157,), "val": (300,)}, _LSUN_BEDROOM

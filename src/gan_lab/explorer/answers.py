@@ -112,10 +112,17 @@ def walk(session: Session, request: Request) -> Answer:
         condition = torch.lerp(first, second, times[:, None])
     elif tiles.condition is not None:
         condition = tiles.condition[(times >= 0.5).long()]
-    if request.get("numbers") is not None and request.get("mixed") is not True:
-        between = integers(request, "numbers", 0, MOST - 1, 2)
+    same = tiles.condition is None or torch.equal(tiles.condition[0], tiles.condition[1])
+    if request.get("numbers") is not None and (same or (request.get("mixed") is True) == bool(shown.averaged)):
+        first_number, last_number = integers(request, "numbers", 0, MOST - 1, 2)
         seconds = 2 * (steps - 1) / FRAMES_PER_SECOND
-        settings = {"between": between, "seconds": seconds, "fps": FRAMES_PER_SECOND, "seed": _seed(request)}
+        settings = {
+            "from": first_number,
+            "to": last_number,
+            "seconds": seconds,
+            "fps": FRAMES_PER_SECOND,
+            "seed": _seed(request),
+        }
         settings |= _label_key(session, _label(session, request)) | _truncation_key(_truncation(request))
         command = _command(session, "interpolate", settings, view)
     return _shown(session, Tiles(points, condition), view) | {"command": command}

@@ -259,7 +259,7 @@ def _check_same_latents(first: Space, second: Space) -> None:
 
 
 def _kinds(space: Space) -> list[str]:
-    """What two generators must share, as text: latents, condition, styles, samples."""
+    """What must be the same in two generators, as text: latents, condition, styles, samples."""
     loaded, (points, given) = space.loaded, space.draw(1)
     prior = LatentPrior(**loaded.config.latent)
     bound = f" up to {prior.bound:g}" if prior.distribution == "uniform" else ""

@@ -27,6 +27,7 @@ from typing import Any, ClassVar, Protocol
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from gan_lab.gans.inference import has_condition
 from gan_lab.layers.growing import growing_networks
 from gan_lab.layers.multi_scale import multi_scale_networks
 from gan_lab.regularizers.base import Penalty
@@ -107,6 +108,19 @@ def check_cycle(parts: Any, generator: nn.Module, identity_weight: float) -> Non
             f"algorithm.identity_weight={identity_weight} compares an image with its translation, but images have "
             f"{sizes[0]} and {sizes[1]} channels; set algorithm.identity_weight=0, or equal dataset.channels and "
             "dataset.source_channels"
+        )
+
+
+def check_reconstruction(condition: Any) -> None:
+    """Refuse conditions of generated samples that real ones lack, where the generator reconstructs real samples.
+
+    Raises:
+        ValueError: There is such a condition.
+    """
+    if not condition.needs_batch and not has_condition(condition):
+        raise ValueError(
+            "this algorithm reconstructs real samples, which have no codes and no number of a generator; "
+            "set conditioning=none, or a conditioning on labels"
         )
 
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gan_lab.gans import compatibility
 from gan_lab.gans.gan import GAN
 from gan_lab.gans.parts import Parts
 from gan_lab.gans.phases import Phase
@@ -66,6 +67,7 @@ class RegGAN(GAN):
         require_at_least("algorithm.mode_weight", mode_weight, 0)
         if distance not in DISTANCES:
             raise ValueError(f"algorithm.distance={distance} is not known; choose {' or '.join(DISTANCES)}")
+        compatibility.check_reconstruction(parts.condition)
         super().__init__(generator, discriminator, parts, {"encoder": encoder}, encoder=encoder, **others)
         self.reconstruction_weight = reconstruction_weight
         self.mode_weight = mode_weight

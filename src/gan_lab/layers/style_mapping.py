@@ -207,7 +207,7 @@ def has_styles(network: nn.Module) -> bool:
 def styles_of(network: nn.Module, *inputs: Tensor | None) -> Tensor:
     """Styles (n, count, style_dim) of inputs of a network with styles: latents, and a condition or None."""
     found: list[Tensor] = []
-    _run_with(network, found.append, inputs)
+    run_with_styles(network, found.append, inputs)
     return found[0]
 
 
@@ -219,10 +219,15 @@ def samples_of_styles(network: nn.Module, styles: Tensor, *inputs: Tensor | None
         styles: (n, count, style_dim), or (n, 1, style_dim) for the same style in all layers.
         inputs: Latents, and a condition or None, with n rows.
     """
-    return _run_with(network, styles.expand_as, inputs)
+    return run_with_styles(network, styles.expand_as, inputs)
 
 
-def _run_with(
+def style_average(network: nn.Module) -> Tensor:
+    """Average style (style_dim,) of a network with styles, towards which they are truncated."""
+    return next(layer for layer in network.modules() if isinstance(layer, StyleMapping)).average
+
+
+def run_with_styles(
     network: nn.Module, change: Callable[[Tensor], Tensor | None], inputs: tuple[Tensor | None, ...]
 ) -> Tensor:
     """Output of a network whose styles are passed to `change`, and replaced by its result unless that is None."""

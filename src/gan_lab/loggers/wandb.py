@@ -1,33 +1,28 @@
 """Weights & Biases logger that never stops or delays a run: online if possible, else offline."""
 
-import json
 import logging
 import netrc
 import os
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlparse
 
 import yaml
 from lightning.pytorch.loggers import WandbLogger
-from lightning.pytorch.utilities import rank_zero_only
 
 from gan_lab.errors import ConfigError
-from gan_lab.files import read_text, write_text
+from gan_lab.loggers.wandb_run import ResumedRun, saved_run
 from gan_lab.ranks import is_first_process
 
 if TYPE_CHECKING:
     from wandb import Run
 
 MODES = ("auto", "online", "offline", "disabled")
-EXTRA_SECONDS = 2.0
-"""Additional wait for W&B beyond its own time limit."""
+CHECKPOINTS = ("none", "last", "best", "all")
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +34,9 @@ def wandb_logger(
     name: str | None = None,
     entity: str | None = None,
     group: str | None = None,
+    job_type: str | None = "train",
     tags: list[str] | None = None,
+    checkpoints: str = "none",
     mode: str = "auto",
     timeout_seconds: int = 15,
 ) -> WandbLogger:
@@ -49,143 +46,39 @@ def wandb_logger(
 
     Args:
         save_dir: Folder in which W&B creates its folder `wandb`.
-        config_file: YAML file of the resolved config, which W&B shows.
+        config_file: YAML file of the resolved config.
         project: W&B project.
         name: Displayed name of the run.
         entity: User or team; None for the account's default.
-        group: Group of runs that W&B shows together.
-        tags: Tags for filtering.
+        group: Group of runs that W&B shows together; None for the sweep, of gan_lab or of W&B, that the run belongs to.
+        job_type: Kind of the run within its group.
+        tags: Tags for filtering; None for the names of model, data set, loss, preset and experiment.
+        checkpoints: What is stored as artifacts `model-<id of the run>`: `last` or `best` at the end, with these
+            aliases; `all`: both, and each checkpoint when it is written; `none`.
         mode: `auto`: online if there is an API key and the server responds, else offline; or `online`, `offline`,
             `disabled`.
         timeout_seconds: Longest wait for the server at the start, after which the run is offline; and at the end for
             data that are not sent yet. `wandb sync --include-online` sends the rest.
 
     Raises:
-        ConfigError: `mode` is not one of the four.
+        ConfigError: `mode` or `checkpoints` is not one of those.
     """
-    if mode not in MODES:
-        raise ConfigError(f"logger.wandb.mode={mode} is not allowed: choose auto, online, offline or disabled.")
+    for key, value, allowed in (("mode", mode, MODES), ("checkpoints", checkpoints, CHECKPOINTS)):
+        if value not in allowed:
+            names = f"{', '.join(allowed[:-1])} or {allowed[-1]}"
+            raise ConfigError(f"logger.wandb.{key}={value} is not allowed: choose {names}.")
     if not is_first_process():
         return WandbLogger(save_dir=save_dir, project=project)
-    start = _Start(save_dir, config_file, project, name, entity, group, tags, timeout_seconds)
-    return ResumedRun(start.online_or_offline(mode), save_dir, project, timeout_seconds)
+    group = group or os.environ.get("WANDB_RUN_GROUP") or _sweep(config_file)
+    start = _Start(save_dir, project, name, entity, group, job_type, tags, timeout_seconds)
+    return ResumedRun(start.online_or_offline(mode), save_dir, project, timeout_seconds, tags is None, checkpoints)
 
 
-class ResumedRun(WandbLogger):
-    """Lightning's W&B logger without duplicate rows after a resume, and without effect on training if W&B fails.
-
-    W&B cannot delete rows. Rows that a resumed run logs again, because it was killed after logging them, are equal to
-    the earlier ones and are not sent. The file `wandb_run.json` has the id of the run and the images seen of its last
-    row.
-
-    W&B's own process writes the log to the disk and sends it from there, so an unreachable server causes no delay
-    before the end. If that process fails, one warning is logged and training continues without W&B.
-
-    Args:
-        run: The W&B run.
-        save_dir: Folder of `wandb_run.json`.
-        project: W&B project.
-        timeout_seconds: Longest wait at the end for data that are not sent yet.
-    """
-
-    def __init__(self, run: "Run", save_dir: str, project: str, timeout_seconds: float) -> None:
-        super().__init__(experiment=run, save_dir=save_dir, project=project)
-        self._timeout_seconds = timeout_seconds
-        self._ended = False
-        self._file = _id_file(save_dir)
-        saved = _saved_run(save_dir)
-        if saved.get("id") != run.id:
-            saved = {"images_seen": -1, "keys": []}
-        self._seen: int = saved["images_seen"]
-        self._keys: set[str] = set(saved["keys"])
-
-    @rank_zero_only
-    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Send values and images (`wandb.Image`) at `progress/images_seen`."""
-        seen = int(metrics["progress/images_seen"])
-        if self._ended or seen < self._seen or (seen == self._seen and self._keys.issuperset(metrics)):
-            return
-        try:
-            super().log_metrics(metrics, step)
-        except Exception as error:  # training continues whatever W&B raises
-            self._end()
-            self._warn("W&B accepts no more data; training continues without it", error)
-            return
-        self._keys = set(metrics) | (self._keys if seen == self._seen else set())
-        self._seen = seen
-        saved = {"id": self.experiment.id, "images_seen": seen, "keys": sorted(self._keys)}
-        write_text(self._file, json.dumps(saved))
-
-    def finish(self) -> None:
-        """End the W&B run; if the server has not received all data in time, log the command that sends the rest."""
-        if not self._ended:
-            error = self._end()
-            if error is not None:
-                self._warn("The W&B server has not received all data", error)
-
-    def _end(self) -> Exception | None:
-        """End the W&B run within the time limit; on failure end W&B's process and return the error."""
-        self._ended = True
-        try:
-            # W&B ignores its own limit while it retries an alert or a setting. Its process then has the last rows of
-            # the log in memory only; metrics.csv has these rows.
-            _within(self._timeout_seconds + EXTRA_SECONDS, self.experiment.finish)
-        except Exception as error:
-            _end_process()
-            return error
-        return None
-
-    def _warn(self, what: str, error: Exception) -> None:
-        reason = (str(error).splitlines() or [""])[0].rstrip(".") or type(error).__name__
-        folder = self.experiment.settings.sync_dir
-        log.warning("%s (%s). To send the data on the disk: wandb sync --include-online %s", what, reason, folder)
-
-
-def _end_process() -> None:
-    """Kill W&B's own process: the end of the program and the next run of a sweep would wait for it."""
-    import wandb
-
-    with suppress(Exception):  # there is no public function for this
-        wandb.setup()._connection._proc._process.kill()  # type: ignore[union-attr]
-    with suppress(Exception, SystemExit):
-        _within(EXTRA_SECONDS, wandb.teardown)
-
-
-def _within(seconds: float, act: Callable[[], object]) -> None:
-    """Call `act` in a thread and wait; raise its error, or `TimeoutError` while it is still running."""
-    raised: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            act()
-        except BaseException as error:
-            raised.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
-        raise TimeoutError(f"not finished within {seconds:g} seconds")
-    if raised:
-        raise raised[0]
-
-
-def forget_run(save_dir: str) -> None:
-    """Remove the id of the W&B run, so that the next run in this folder is a new one."""
-    _id_file(save_dir).unlink(missing_ok=True)
-
-
-def _id_file(save_dir: str) -> Path:
-    return Path(save_dir) / "wandb_run.json"
-
-
-def _saved_run(save_dir: str) -> dict[str, Any]:
-    """Contents of `wandb_run.json`; empty without the file, or if it is damaged."""
-    try:
-        saved = json.loads(read_text(_id_file(save_dir)))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return saved if isinstance(saved, dict) else {}
+def _sweep(config_file: str) -> str | None:
+    """The sweep that a run belongs to: of a W&B agent, or the folder of a sweep of gan_lab, as in `<sweep>/3`."""
+    config = yaml.safe_load(Path(config_file).read_text(encoding="utf-8"))
+    sweep, _, number = str((config.get("run") or {}).get("name")).rpartition("/")
+    return os.environ.get("WANDB_SWEEP_ID") or (sweep if number.isdigit() else None) or None
 
 
 @dataclass(frozen=True)
@@ -193,11 +86,11 @@ class _Start:
     """Arguments of a W&B run; see `wandb_logger`."""
 
     save_dir: str
-    config_file: str
     project: str
     name: str | None
     entity: str | None
     group: str | None
+    job_type: str | None
     tags: list[str] | None
     timeout_seconds: int
 
@@ -230,12 +123,12 @@ class _Start:
             name=self.name,
             entity=self.entity,
             group=self.group,
+            job_type=self.job_type,
             tags=self.tags,
             mode=mode,
             dir=self.save_dir,
-            config=yaml.safe_load(Path(self.config_file).read_text(encoding="utf-8")),
             reinit="create_new",  # a sweep trains several runs in one process
-            id=_saved_run(self.save_dir).get("id"),
+            id=saved_run(self.save_dir).get("id"),
             resume="allow",
             settings=wandb.Settings(
                 init_timeout=self.timeout_seconds,
@@ -244,7 +137,7 @@ class _Start:
                 silent=True,
             ),
         )
-        run.define_metric("progress/images_seen")
+        run.define_metric("progress/images_seen", hidden=True)
         run.define_metric("*", step_metric="progress/images_seen")
         return run
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -17,7 +18,7 @@ from gan_lab.figures import evenly, read_figure, save_image, sheet
 from gan_lab.files import unused_path, write_text
 from gan_lab.reports.comparison import Comparison, Group, common_folder, compare
 from gan_lab.reports.sweep_page import best_first, write_sweep
-from gan_lab.reports.tables import mean_and_sd
+from gan_lab.reports.tables import html_table, mean_and_sd
 from gan_lab.runs.latest import RUNS, check_directory
 
 
@@ -34,6 +35,27 @@ class ComparedRuns:
     comparison: Comparison
     folder: Path
     files: tuple[str, ...]
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """A mapping for each run, from which `pandas.DataFrame` makes a table; see `Comparison.rows`."""
+        return self.comparison.rows()
+
+    def to_pandas(self) -> Any:
+        """The rows as a `pandas.DataFrame`.
+
+        Raises:
+            ConfigError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ConfigError("to_pandas needs pandas: pip install pandas, or use rows.") from error
+        return pandas.DataFrame(self.rows)
+
+    def _repr_html_(self) -> str:
+        """The table of the command, for notebooks."""
+        return html_table(self.comparison.table())
 
     def __str__(self) -> str:
         return f"{self.comparison.text()}\nWritten to {self.folder}: {', '.join(self.files)}."

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import yaml
 
@@ -13,7 +14,7 @@ from gan_lab.charts.line_chart import Line, LineChart
 from gan_lab.errors import ConfigError, DataError, UserError
 from gan_lab.files import refuse_link_out
 from gan_lab.metrics.protocol import differences
-from gan_lab.reports.tables import Table, aligned, cell, mean_and_sd, upright
+from gan_lab.reports.tables import Table, aligned, cell, mean_and_sd, plain, upright
 from gan_lab.reports.verdict import parameters
 from gan_lab.runs.folder import PATHS_OF_DATA, RunFolder, find_runs, is_of_training, read_finished
 
@@ -92,6 +93,16 @@ class Comparison:
         rows = [[group.members, group.settings, *map(cell, map(group.finals, self.metrics))] for group in self.groups]
         ideals = ["" if (ideal := self.ideal_value(key)) is None else f"{ideal:.4g}" for key in self.metrics]
         return [["runs", DIFFERS, *self.metrics], *rows, *([[PERFECT, "", *ideals]] if any(ideals) else [])]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A mapping for each run: its `run`, `group`, `seed`, the settings that differ, and the last numbers."""
+        rows: list[dict[str, Any]] = []
+        for number, group in enumerate(self.groups, 1):
+            settings = {row[0]: plain(row[number]) for row in self.differing[1:]}
+            for name, run in zip(group.run_names, group.runs, strict=True):
+                numbers = {key: run.finals.get(key) for key in self.metrics}
+                rows.append({"run": name, "group": group.name, "seed": plain(run.seed), **settings, **numbers})
+        return rows
 
     def ideal_value(self, key: str) -> float | None:
         """The value of a perfect sampler, from the first run that records it."""

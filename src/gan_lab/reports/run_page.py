@@ -2,13 +2,11 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from markupsafe import Markup
-from omegaconf import DictConfig
 
 from gan_lab.charts.line_chart import Line, LineChart
 from gan_lab.config.overrides import command_to_paste
@@ -49,25 +47,14 @@ TIMED = "Speed and schedule"
 Curves = Mapping[str, Mapping[float, float]]
 """Values over images seen, by log key."""
 
-Result = TypeVar("Result")
 
-
-def reported(train: Callable[[DictConfig], Result]) -> Callable[[DictConfig], Result]:
-    """Decorate a training function to write `report.html` into the run folder at its end, also after an error."""
-
-    @wraps(train)
-    def train_and_report(cfg: DictConfig) -> Result:
+def report_ended_run(folder: Path) -> None:
+    """Write `report.html` into the folder of a run that has ended; a failed page is a warning."""
+    if is_first_process() and (folder / "config.yaml").is_file():
         try:
-            return train(cfg)
-        finally:
-            folder = Path(cfg.run.dir)
-            if is_first_process() and (folder / "config.yaml").is_file():
-                try:
-                    write_report(folder, ended=True)
-                except Exception as error:  # a failed page must not fail the run
-                    log.warning("%s could not be written: %s", folder / REPORT, error)
-
-    return train_and_report
+            write_report(folder, ended=True)
+        except Exception as error:  # must not fail the run
+            log.warning("%s could not be written: %s", folder / REPORT, error)
 
 
 def write_report(folder: Path, out: Path | None = None, ended: bool = False) -> Path:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from html import escape
 
 Table = list[list[str]]
 
@@ -36,3 +37,21 @@ def aligned(table: Table) -> list[str]:
         "| " + " | ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) + " |" for row in table
     ]
     return [lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]]
+
+
+def html_table(table: Table) -> str:
+    """The table as HTML; the first row is the header."""
+    head, *rows = [[escape(text) for text in row] for row in table]
+    lines = ["".join(f"<th>{text}</th>" for text in head)]
+    lines += ["".join(f"<td>{text}</td>" for text in row) for row in rows]
+    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+
+
+def plain(text: str) -> int | float | str | None:
+    """The value of a setting that is stored as text: a number, None, or the text itself."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return None if text in ("null", "-") else text

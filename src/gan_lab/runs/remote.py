@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 SCHEMES = {"hf": "gan_lab.runs.hub"}
-"""Module by scheme. It has three functions: `check_name(name)`, which refuses what is no name, without a network;
+"""Module by scheme. It has three functions: `check_name(name)`, which refuses a wrong form, without a network;
 `download(name)`, the path of a local copy, a run folder or a file of weights; `name_of_copy(path)`, a name for outputs
 of a copy that `download` made, and None for other paths. The names are without `<scheme>:`."""
 

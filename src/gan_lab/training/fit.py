@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import os
 import shlex
 import warnings
 from collections.abc import Callable
@@ -28,9 +29,9 @@ from gan_lab.config.unused_keys import unused_keys
 from gan_lab.data.base import TrainingData
 from gan_lab.errors import TrainingError, is_out_of_memory
 from gan_lab.files import relative_path, write_text
-from gan_lab.loggers.wandb import forget_run
+from gan_lab.loggers.wandb_run import forget_run
 from gan_lab.ranks import is_first_process
-from gan_lab.reports.run_page import reported
+from gan_lab.reports.run_page import report_ended_run
 from gan_lab.runs.folder import INITIALIZATION, RunFolder
 from gan_lab.runs.state import FAILED, FINISHED, RUNNING, STOPPED, RunState
 from gan_lab.training.changes import FROM_SCRATCH, check_budget, check_changes, hardware_change, load_weights, more_than
@@ -42,7 +43,6 @@ from gan_lab.training.resuming import Start, find_start, lock_run_folder
 log = logging.getLogger(__name__)
 
 
-@reported
 def fit(cfg: DictConfig) -> Experiment:
     """Build and train the run of a composed `train` config, from the newest checkpoint in its folder if there is one.
 
@@ -194,12 +194,14 @@ def _train(experiment: Experiment, start: Start | None, state: RunState) -> None
         if isinstance(error, SystemExit):
             raise KeyboardInterrupt from None
         raise
+    else:
+        early = "a callback" if module.images_seen < budget else None  # such as Lightning's EarlyStopping
+        cause = module.interrupted or early
+        state.write(STOPPED if cause else FINISHED, module.images_seen, budget, cause)
     finally:
+        report_ended_run(Path(experiment.config.run.dir))  # before W&B ends, and before a SLURM job is requeued
         for logger in trainer.loggers:
             _finish_logger(logger)
-    early = "a callback" if module.images_seen < budget else None  # such as Lightning's EarlyStopping
-    cause = module.interrupted or early
-    state.write(STOPPED if cause else FINISHED, module.images_seen, budget, cause)
     _log_end(experiment, 0 if start is None else start.images_seen)
 
 
@@ -230,6 +232,8 @@ def quiet_lightning() -> None:
         ".*is deprecated, use `isinstance.*",  # Lightning's own use of torch
     ):
         warnings.filterwarnings("ignore", message=message)
+    if "SLURM_JOB_ID" not in os.environ:  # a machine that can submit jobs, on which runs may start without srun
+        warnings.filterwarnings("ignore", message=".*`srun` command is available on your system.*")
 
 
 def _log_start(experiment: Experiment, start: Start | None, changed: list[str]) -> None:

@@ -1,0 +1,106 @@
+"""Skeletons of parts of one's own: they train at once, and their own tests pass."""
+
+import importlib
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import gan_lab
+from gan_lab.commands.new import KINDS
+from tests.conftest import Outcome
+
+ONE_BATCH = (
+    "debug=fast", "batch_size=8", "budget.images=8", "width=8", "hardware=cpu", "logger=[]", "~callbacks.progress",
+    "run.dir=run",
+)  # fmt: skip
+
+Command = Callable[..., Outcome]
+
+
+@pytest.fixture(autouse=True)
+def _modules(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """The working directory can be imported, and what was imported from it is forgotten."""
+    before = set(sys.modules)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    yield
+    for name in set(sys.modules) - before:
+        if name.partition(".")[0] in ("my_gan", "parts"):
+            del sys.modules[name]
+
+
+def run_tests(module: str) -> int:
+    tests = [each for name, each in vars(importlib.import_module(module)).items() if name.startswith("test_")]
+    for test in tests:
+        test()
+    return len(tests)
+
+
+def test_all_kinds_together(command: Command) -> None:
+    for kind in KINDS:
+        outcome = command("new", kind, "my_part" if kind == "loss" else f"my_{kind}", "package=parts")
+        assert outcome.status == 0, outcome.err
+    assert "Next: gan-lab train --config-dir parts/conf algorithm=my_algorithm allow_targets=[parts]" in outcome.out
+    chosen = ["loss=my_part", "regularizer=[my_penalty]", "architecture=my_architecture", "dataset=my_dataset"]
+    own = ["--config-dir", "parts/conf", *chosen, "algorithm=my_algorithm", "allow_targets=[parts]"]
+    outcome = command("train", *own, "conditioning=none", *ONE_BATCH)
+    assert outcome.status == 0, outcome.err
+    assert Path("run/checkpoints/last.ckpt").exists()
+    assert all(run_tests(f"parts.test_{name}") for name in ("my_part", "my_penalty", "my_architecture", "my_dataset"))
+    assert "A loss of your own" in command("list", "loss", "--config-dir", "parts/conf").out
+    assert "MyPart(Loss)" in Path("parts/my_part.py").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_printed_command_trains(kind: str, command: Command) -> None:
+    out = command("new", kind, "mine", f"package=own_{kind}").out
+    train = shlex.split(out.partition("Next: gan-lab ")[2].partition(", and pytest")[0])
+    outcome = command(*train, *ONE_BATCH)
+    assert outcome.status == 0, outcome.err
+    assert run_tests(f"own_{kind}.test_mine")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("", "kind has no value yet"),
+        ("loss", "name has no value yet"),
+        ("los mine", "kind=los is not known"),
+        ("loss My-Loss", "name=My-Loss is not allowed: it must be a name in Python of lower-case letters"),
+        ("loss class", "name=class is not allowed: it must be a name"),
+        ("loss 3d", "name=3d is not allowed: it must be a name"),
+        ("loss hinge", "name=hinge is not allowed: gan_lab has loss=hinge already"),
+        ("penalty r1", "name=r1 is not allowed: gan_lab has regularizer=r1 already"),
+        ("loss mine package=my-gan", "package=my-gan is not allowed: it must be a name in Python"),
+        ("loss mine package=torch", "package=torch is not allowed: Python has a package of this name"),
+        ("loss mine package=json", "package=json is not allowed: Python has a package of this name"),
+        ("loss mine package=taken", "package=taken is not a directory"),
+        ("loss mine more", "more"),
+    ],
+)
+def test_refusals(arguments: str, sentence: str, command: Command, tmp_path: Path) -> None:
+    (tmp_path / "taken").touch()
+    outcome = command("new", *arguments.split())
+    assert outcome.status == 2 and sentence in outcome.err and "Traceback" not in outcome.err
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+@pytest.mark.parametrize("existing", ["mine.py", "conf/loss/mine.yaml", "test_mine.py"])
+def test_an_existing_file_stays(existing: str, command: Command, tmp_path: Path) -> None:
+    file = tmp_path / "my_gan" / existing
+    file.parent.mkdir(parents=True)
+    file.write_text("mine")
+    outcome = command("new", "loss", "mine")
+    assert outcome.status == 2 and f"my_gan/{existing} exists already: give another name or package" in outcome.err
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [file] and file.read_text() == "mine"
+
+
+def test_a_package_that_exists_is_kept(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "my_gan").mkdir()
+    (tmp_path / "my_gan/__init__.py").write_text('"""Mine."""\n')
+    assert command("new", "loss", "mine").status == 0
+    assert gan_lab.new(kind="penalty", name="mine_too").files[0] == Path("my_gan/mine_too.py")
+    assert (tmp_path / "my_gan/__init__.py").read_text() == '"""Mine."""\n'
