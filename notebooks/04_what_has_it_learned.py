@@ -89,11 +89,14 @@ Image(found.folder / "direction_00.png")
 # %% [markdown]
 # ## Arithmetic
 #
-# A - B + C with the latents of chosen samples. Draw a grid, choose three thick digits for A, three thin ones for B, and
-# three of another digit for C. The same sum of pixels is a ghost.
+# A - B + C with the latents of chosen samples: here A are the three with the most ink of a hundred, B those with the
+# least, and C other thin ones. The result should be like C and thick. The same sum of pixels is a ghost.
+# `rule="bright"` chooses such exemplars of two classes by a classifier, and counts how often it works.
 
 # %%
-summed = gan_lab.arithmetic(folder, a=[0, 1, 2], b=[3, 4, 5], c=[6, 7, 8], **SETTINGS)
+ink = gan_lab.load(folder, device="cpu").sample(100).mean((1, 2, 3))
+by_ink = ink.argsort().tolist()
+summed = gan_lab.arithmetic(folder, a=by_ink[-3:], b=by_ink[:3], c=by_ink[10:13], **SETTINGS)
 Image(summed.folder / "arithmetic.png")
 
 # %% [markdown]

@@ -38,7 +38,7 @@ def explore(cfg: DictConfig) -> Explored:
         UserError: A value or the run cannot be used, or the port is in use.
     """
     path, device = run_named(cfg.run), device_named(cfg.device)
-    with ExplorerServer(cfg.host, cfg.port) as server:
+    with ExplorerServer(cfg.host, cfg.port, cfg.proxy) as server:
         session = open_session(
             path, cfg.weights, cfg.space, cfg.directions, cfg.method, cfg.layer, cfg.seed, device, cfg.allow_targets
         )
