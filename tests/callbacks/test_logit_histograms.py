@@ -8,7 +8,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from gan_lab.callbacks.logit_histograms import HISTOGRAM_LATENTS, LogitHistograms
 from gan_lab.config.compose import compose
-from gan_lab.errors import ConfigError
 from gan_lab.training.fit import fit
 from tests.conftest import TINY
 
@@ -40,5 +39,5 @@ def test_logits_of_the_networks(tmp_path: Path) -> None:
 
 
 def test_a_number_out_of_range() -> None:
-    with pytest.raises(ConfigError, match=r"callbacks.logit_histograms.samples=0 .*at least 1"):
+    with pytest.raises(ValueError, match=r"callbacks.logit_histograms.samples=0 .*at least 1"):
         LogitHistograms(100, samples=0)
