@@ -48,7 +48,7 @@ MOST_FOR_PCA = 10_000
 """Training images whose principal components are used."""
 
 NOTE = (
-    "Random convolutions with pooling are far better than pixels: only what the trained network has beyond the "
+    "Random convolutions with pooling can be far better than pixels: only what the trained network has beyond the "
     "untrained one was learned."
 )
 

@@ -16,7 +16,7 @@ from gan_lab.sampling.pretrained import Given, PretrainedGenerator
 class Space:
     """Points that a generator turns into samples.
 
-    A point has (dim,) coordinates; in w it may also have a style for each layer, (layers, dim), and in w+ it always has.
+    A point has (dim,) coordinates; in w+ it has a style for each layer, (layers, dim), and in w it may.
 
     Attributes:
         loaded: The generator.
