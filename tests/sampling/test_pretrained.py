@@ -85,6 +85,15 @@ def test_samples_of_something_else_do_not(prior: LatentPrior | TruncatedPrior, l
     assert prior.mismatch(latents)
 
 
+def test_saved_as_an_export(loaded: PretrainedGenerator, tmp_path: Path) -> None:
+    file = loaded.save(tmp_path / "new/model.safetensors")
+    assert torch.equal(gan_lab.load(file, device="cpu").sample(3), loaded.sample(3))
+    with pytest.raises(ConfigError, match="exists already: give another file name"):
+        loaded.save(file)
+    with pytest.raises(ConfigError, match=r"the name must end with \.safetensors"):
+        loaded.save(tmp_path / "model.pt")
+
+
 def test_the_discriminator_of_the_checkpoint(loaded: PretrainedGenerator, tmp_path: Path) -> None:
     assert loaded.discriminator.score(loaded.sample(3)).shape == (3,)
     assert loaded.discriminator is loaded.discriminator
