@@ -171,7 +171,8 @@ def test_population_statistics_are_means_over_batches() -> None:
     assert estimated[0].running_mean.item() == 5.5 and estimated[0].running_var.item() == 0.5  # of 1 and 10; of 1 and 0
     assert network[0].running_mean.item() == 0 and not estimated.training
     without_gain = torch.nn.Sequential(torch.nn.BatchNorm2d(1, affine=False)).eval()
-    assert with_population_statistics(without_gain, [(each,) for each in batches])[0].running_mean.item() == 5.5
+    mean = with_population_statistics(without_gain, [(each,) for each in batches])[0].running_mean
+    assert mean.item() == 5.5 and mean.dtype == torch.float32
 
 
 def test_an_empty_list_and_other_kinds_are_refused_early(command: Callable) -> None:

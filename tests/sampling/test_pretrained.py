@@ -29,7 +29,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> PretrainedGenerator:
 def test_shown_in_a_line_and_as_a_sheet_in_notebooks(loaded: PretrainedGenerator) -> None:
     line = repr(loaded)
     assert len(line) - len(str(loaded.path)) < 120 and "\n" not in line
-    assert "20 uniform latents, ema weights, 32 images seen, cpu" in line
+    assert "DCGANGenerator, 20 uniform latents, ema weights, 32 images seen, cpu" in line
     page = loaded._repr_html_()
     (address,) = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
     sheet = Image.open(BytesIO(base64.b64decode(address)))

@@ -79,7 +79,8 @@ class PretrainedGenerator:
     allow_targets: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        kind, training = type(self.generator).__name__, f"{self.weights} weights, {self.images_seen:,} images seen"
+        kind = str(self.config.architecture.generator["_target_"]).rpartition(".")[2]
+        training = f"{self.weights} weights, {self.images_seen:,} images seen"
         return f"PretrainedGenerator({self.path}: {kind}, {self.latent_summary}, {training}, {self.device})"
 
     def _repr_html_(self) -> str:
