@@ -44,7 +44,9 @@ Image(folder / "samples" / "ema.gif")
 # ## Does the discriminator know classes?
 #
 # A linear classifier gets ten labels of each digit, and the activations of the discriminator as features. Compare the
-# trained network with the same network untrained: only the difference was learned.
+# trained network with the same network untrained: only the difference was learned. These digits, of 8 pixels, are so
+# easy that pixels are as good as either network: nothing that was learned shows. On MNIST the trained network wins
+# clearly, with 95.6 % against 91.9 % (untrained) and 87.6 % (pixels); see docs/guide/inspecting.md.
 
 # %%
 print(gan_lab.probe(folder, labels_per_class=10, pca=None, device="cpu"))
@@ -66,12 +68,12 @@ Image(seen.folder / "maps_untrained.png")
 # %% [markdown]
 # ## Forget a part of the image
 #
-# Which maps of the generator are active in the middle of the image, where the strokes are? Without them the middle
-# changes; compare with as many random maps. `concept.rule=bright` finds the strokes themselves.
+# Which maps of the generator draw strokes, that is bright pixels? Without them strokes fade; compare with as many
+# random maps. `concept.label=7` asks the same about what makes a 7 for a classifier.
 
 # %%
-middle = {"concept.rectangle": [0.25, 0.25, 0.75, 0.75]}
-forgotten = gan_lab.forget(folder, drop=[1, 2, 4], show=4, random_sets=3, test_samples=200, **middle, **SETTINGS)
+strokes = {"concept.rule": "bright", "layer": 2}
+forgotten = gan_lab.forget(folder, drop=[1, 2, 4], show=4, random_sets=3, test_samples=200, **strokes, **SETTINGS)
 print(forgotten)
 Image(forgotten.folder / "forgotten.png")
 
@@ -89,11 +91,14 @@ Image(found.folder / "direction_00.png")
 # %% [markdown]
 # ## Arithmetic
 #
-# A - B + C with the latents of chosen samples. Draw a grid, choose three thick digits for A, three thin ones for B, and
-# three of another digit for C. The same sum of pixels is a ghost.
+# A - B + C with the latents of chosen samples: here A are the three with the most ink of a hundred, B those with the
+# least, and C other thin ones. The result should be like C and thick. The same sum of pixels is a ghost.
+# `rule="bright"` chooses such exemplars of two classes by a classifier, and counts how often it works.
 
 # %%
-summed = gan_lab.arithmetic(folder, a=[0, 1, 2], b=[3, 4, 5], c=[6, 7, 8], **SETTINGS)
+ink = gan_lab.load(folder, device="cpu").sample(100).mean((1, 2, 3))
+by_ink = ink.argsort().tolist()
+summed = gan_lab.arithmetic(folder, a=by_ink[-3:], b=by_ink[:3], c=by_ink[10:13], **SETTINGS)
 Image(summed.folder / "arithmetic.png")
 
 # %% [markdown]

@@ -2,6 +2,7 @@
 
 import base64
 import colorsys
+import io
 import logging
 import math
 import re
@@ -35,6 +36,9 @@ FRAME = (208, 208, 208)
 
 NAME_LENGTH = 24
 """Longest name of a row, in characters."""
+
+PALETTE_FRAMES = 16
+"""Number of frames from which the colors of a GIF are chosen."""
 
 FIELD = ((178, 203, 226), (247, 245, 240), (240, 196, 148))
 """RGB of low, middle and high values of a field: pale, for contrast with points."""
@@ -325,6 +329,21 @@ def write_gif(path: Path, frames: Sequence[Path], milliseconds: int = 250, hold:
     images = [Image.open(frame).convert("RGB").quantize(64) for frame in frames]
     durations = [milliseconds] * (len(images) - 1) + [hold]
     save_image(images[0], path, save_all=True, append_images=images[1:], duration=durations, loop=0)
+
+
+def gif_of(frames: Iterable[Image.Image], fps: float) -> bytes:
+    """An endless GIF. All frames have the same palette, so that constant pixels do not flicker."""
+    converted = [frame.convert("RGB") for frame in frames]
+    some = converted[:: -(-len(converted) // PALETTE_FRAMES)]
+    width, height = some[0].size
+    stacked = Image.new("RGB", (width, height * len(some)))
+    for k, frame in enumerate(some):
+        stacked.paste(frame, (0, k * height))
+    palette = stacked.quantize(256)
+    first, *others = (frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in converted)
+    file = io.BytesIO()
+    first.save(file, "GIF", save_all=True, append_images=others, duration=1000 / fps, loop=0)
+    return file.getvalue()
 
 
 def save_image(image: Image.Image, path: Path, durable: bool = True, **options: Any) -> None:

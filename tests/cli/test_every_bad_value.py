@@ -46,8 +46,9 @@ TRAIN = {
 }
 """Configs whose keys are tried: together they have most components with options. A key of the same component with the
 same value is tried in the first config that has it."""
-FREE = {"run.name", "run.dir", "run.root", "resume", "minutes"}
-"""Keys of folders, see test_run_names.py and test_resuming.py; and how long the page of gan-lab explore is served."""
+FREE = {"run.name", "run.dir", "run.root", "resume", "minutes", "dry_run"}
+"""Keys of folders, see test_run_names.py and test_resuming.py; how long the page of gan-lab explore is served; and
+whether gan-lab push asks the hub."""
 
 COMMANDS = {
     "sample": ("run=run", "count=2"),

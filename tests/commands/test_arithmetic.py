@@ -69,8 +69,14 @@ def test_a_difference_is_added_in_steps(run: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"a": [0], "b": [1]}, "needs one of c, .* and to"),
-        ({"a": [0], "b": [1], "c": [2], "to": [3]}, "needs one of c, .* and to"),
+        ({"a": [0], "b": [1]}, "needs a, b and one of c, .* and to"),
+        ({"a": [0], "b": [1], "c": [2], "to": [3]}, "needs a, b and one of c, .* and to"),
+        ({"a": [0], "rule": "bright"}, r"a=\[0\] has no effect with rule=bright"),
+        ({"rule": "different"}, "rule=different is not allowed: .*bright, dark"),
+        ({"rule": "bright", "classes": [3]}, "classes=.*two different classes"),
+        ({"rule": "bright", "classes": [3, 3]}, "classes=.*two different classes"),
+        ({"rule": "bright", "exemplars": [0]}, "exemplars=.*at least 1"),
+        ({"a": [0], "b": [1], "c": [2], "trials": 5}, "trials=5 has no effect without rule"),
         ({"a": [], "b": [1], "c": [2]}, "a=.*numbers of samples"),
         ({"a": [-1], "b": [1], "c": [2]}, "a=.*numbers of samples"),
         ({"a": [10**12], "b": [1], "c": [2]}, "a=.*numbers of samples, from 0 to 9,999"),

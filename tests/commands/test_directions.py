@@ -98,7 +98,7 @@ def test_a_boundary_of_given_scores_that_leaves_others_alone(run: Path, tmp_path
     ("settings", "message"),
     [
         ({"layer": 9}, "layer=9 is not allowed: choose one of 1: "),
-        ({"method": "boundary"}, "method=boundary needs one of rule and scores, not none"),
+        ({"method": "boundary"}, "method=boundary needs one of rule, label and scores, not none"),
         ({"rule": "bright"}, "rule=bright has no effect with method=pca"),
         ({"method": "boundary", "rule": "bright"}, "fewer than 4 at either end"),
         ({"method": "boundary", "rule": "bright", "threshold": 5, "tail": 0.2}, "the same score"),

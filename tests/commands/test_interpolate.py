@@ -10,7 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
+import gan_lab
 from gan_lab.commands.interpolate import StepLengths, closed_spline, number_of_points
+from gan_lab.figures import draw_samples, image_grid
 from gan_lab.gans.latents import LatentPrior, TruncatedPrior
 from gan_lab.noise import Noise
 from tests.conftest import SMALL
@@ -109,6 +111,68 @@ def test_a_gif(command: Callable, run: Path, tmp_path: Path) -> None:
     assert (tmp_path / "other.gif").read_bytes() != file.read_bytes()
 
 
+def test_a_walk_between_two_samples(command: Callable, run: Path) -> None:
+    outcome = command("interpolate", f"run={run}", "from=2", "to=5", "seconds=0.6", "fps=10", "device=cpu")
+    file = run / "samples" / "walk_from_2_to_5_seed_0.gif"
+    assert outcome.status == 0 and "6 frames of 1 samples" in outcome.out
+    ends = gan_lab.load(run, device="cpu").sample(6)[[2, 5]]
+    with Image.open(file) as image:
+        assert image.n_frames == 6
+        for frame, end in ((0, ends[0]), (3, ends[1])):
+            image.seek(frame)
+            shown, wanted = np.asarray(image.convert("L")), np.asarray(draw_samples(end[None]).convert("L"))
+            assert np.abs(shown.astype(int) - wanted).mean() < 3  # of 255: colors are from a palette
+
+
+def sheet_cells(file: Path, rows: int, columns: int) -> np.ndarray:
+    """Mean value of each image of a sheet, 0 to 255."""
+    with Image.open(file) as image:
+        pixels = np.asarray(image.convert("L"), np.float64)
+    return np.array([[part.mean() for part in np.array_split(row, columns, 1)] for row in np.array_split(pixels, rows)])
+
+
+def test_a_sheet_from_seed_to_seed(run: Path, tmp_path: Path) -> None:
+    file = tmp_path / "walk.png"
+    found = gan_lab.interpolate(
+        run, "from=seed:3", "to=seed:9", count=2, columns=5, out=file, labels=[1, 2], device="cpu"
+    )
+    assert (found.file, found.frames, found.count, found.averaged) == (file, 5, 2, [])
+    loaded, size = gan_lab.load(run, device="cpu"), Image.open(file).size
+    ends = [loaded.sample(2, seed, [1, 2]) for seed in (3, 9)]
+    wanted = image_grid(torch.stack([ends[0]] + [ends[1]] * 4, 1).flatten(0, 1), 5, 1280)
+    wanted.save(tmp_path / "wanted.png")
+    assert wanted.size == size
+    shown, expected = (sheet_cells(tmp_path / name, 2, 5) for name in ("walk.png", "wanted.png"))
+    assert np.allclose(shown[:, [0, 4]], expected[:, [0, 4]], atol=0.01) and not np.allclose(shown, expected, atol=0.01)
+
+
+def test_from_class_to_class(run: Path, tmp_path: Path) -> None:
+    """The latents stay, and what the generator makes of labels is averaged."""
+    overrides = ("from=class:3", "to=class:8", "count=2", "columns=3", f"out={tmp_path}/walk.png", "device=cpu")
+    found = gan_lab.interpolate(run, *overrides)
+    assert found.averaged == ["one-hot vectors"] and "between classes the generator averages one-hot" in str(found)
+    loaded = gan_lab.load(run, device="cpu")
+    latents, _ = loaded.draw(2, 0, 3)
+    weights = torch.zeros(2, 10)
+    weights[:, [3, 8]] = 0.5
+    samples = [loaded.sample(2, 0, 3), loaded.samples_of(latents, weights), loaded.sample(2, 0, 8)]
+    image_grid(torch.stack(samples, 1).flatten(0, 1), 3, 1280).save(tmp_path / "wanted.png")
+    assert (tmp_path / "wanted.png").read_bytes() == (tmp_path / "walk.png").read_bytes()
+
+
+def test_a_sheet_of_a_closed_walk(run: Path, tmp_path: Path) -> None:
+    """Its columns are frames of the animation."""
+    shared = {"count": 1, "seconds": 1, "fps": 4, "smoothing": 0, "device": "cpu"}
+    found = gan_lab.interpolate(run, columns=2, out=tmp_path / "walk.png", **shared)
+    assert found.frames == 2 and "2 frames of 1 samples" in str(found)
+    gan_lab.interpolate(run, out=tmp_path / "walk.gif", **shared)
+    shown = sheet_cells(tmp_path / "walk.png", 1, 2)[0]
+    with Image.open(tmp_path / "walk.gif") as image:
+        for column, frame in ((0, 0), (1, 2)):
+            image.seek(frame)
+            assert np.asarray(image.convert("L"), np.float64).mean() == pytest.approx(shown[column], abs=3)
+
+
 def test_an_mp4(command: Callable, run: Path, tmp_path: Path) -> None:
     ffmpeg = pytest.importorskip("imageio_ffmpeg")
     outcome = command("interpolate", f"run={run}", "count=1", "seconds=1", "fps=10", f"out={tmp_path}/walk.mp4")
@@ -125,16 +189,29 @@ def test_an_mp4(command: Callable, run: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "pattern"),
     [
-        ("out=walk.avi", r"out=walk\.avi .*end in \.gif or \.mp4"),
+        ("out=walk.avi", r"out=walk\.avi .*end in \.gif, \.mp4 or \.png"),
         ("labels=77", "labels=77"),
         ("space=w", r"space=w needs a generator with styles, and that of \S+\.ckpt has none; set space=z\.\n$"),
         ("space=x", "space=x is not known: choose z or w"),
         ("truncation_cutoff=0", "truncation_cutoff=0 is not allowed: it must be at least 1"),
+        ("from=1", r"to=None is not allowed: it must be the number of a sample of the seed, .*both from= and to="),
+        ("from=-1 to=2", r"from=-1 is not allowed: it must be the number of a sample"),
+        ("from=seed:x to=seed:2", r"from=seed:x is not allowed: it must be the number of a sample"),
+        (
+            "from=seed:3 to=class:2",
+            r"from=seed:3 and to=class:2 are a seed and a class: both must be samples, seeds or",
+        ),
+        ("from=class:3 to=class:77", r"labels=77 is not allowed: labels are whole numbers from 0 to 9"),
+        ("from=class:cat to=class:3", r"labels=cat is not "),
+        ("from=1 to=2 count=4", "count=4 has no effect with numbers of samples as from and to"),
+        ("from=seed:1 to=seed:2 seed=4", "seed=4 has no effect with seeds as from and to"),
+        ("from=class:1 to=class:2 labels=4", "labels=4 has no effect with classes as from and to"),
+        ("from=1 to=2 smoothing=4", "smoothing=4.0 has no effect with from and to"),
         ("noise=random", r"the generator has no noise layers; set noise=fixed\."),
     ],
 )
 def test_what_is_refused(command: Callable, run: Path, overrides: str, pattern: str) -> None:
-    outcome = command("interpolate", f"run={run}", overrides, "device=cpu")
+    outcome = command("interpolate", f"run={run}", *overrides.split(), "device=cpu")
     assert outcome.status == 2 and "Traceback" not in outcome.err
     assert re.search(pattern, outcome.err)
 

@@ -51,6 +51,10 @@ def test_images_of_files_in_the_space_of_styles(labeled: Path, tmp_path: Path) -
     found = gan_lab.invert(labeled, images=str(tmp_path), labels=1, distance="discriminator", **SMALL_SEARCH)
     assert found.space == "w" and found.names == ["0.png", "1.png"] and found.distances is None
     assert found.condition is not None and found.condition.tolist() == [1, 1]
+    in_layers = gan_lab.invert(labeled, images=str(tmp_path), labels=1, space="w+", **SMALL_SEARCH)
+    styles = gan_lab.load(labeled, device="cpu").styles(torch.zeros(2, 8), torch.tensor([1, 1]))
+    assert in_layers.space == "w+" and in_layers.points.shape == styles.shape
+    assert not torch.equal(in_layers.points[:, 0], in_layers.points[:, 1])  # a style of each layer
     (one,) = gan_lab.invert(labeled, images=str(tmp_path / "2.png"), **SMALL_SEARCH).names
     assert one == "2.png"
 
@@ -61,6 +65,8 @@ def test_images_of_files_in_the_space_of_styles(labeled: Path, tmp_path: Path) -
         ({"images": "nowhere"}, "nowhere"),
         ({"images": "text.txt"}, "is not an image that can be read|no images"),
         ({"space": "w"}, "space=w needs a generator with styles"),
+        ({"space": "w+"}, r"space=w\+ needs a generator with styles"),
+        ({"space": "y"}, "space=y is not allowed: it must be z, w, w\\+, or null"),
         ({"distance": "lpips"}, "distance=lpips"),
         ({"labels": 3}, "."),
     ],

@@ -63,6 +63,39 @@ def test_chosen_layers_and_the_imported_form(run: Path) -> None:
     assert "not pooled, running statistics" in found.protocol
 
 
+def test_the_same_network_is_trained_on_the_labels(run: Path) -> None:
+    one = SMALL_PROBE | {"layers": [2], "untrained": False, "pca": None, "labels_per_class": 20}
+    found = gan_lab.probe(run, supervised=10, **one)
+    row = found.results[-1]
+    assert row.features == "the same network, supervised" and row.cost is None and len(row.accuracies) == 2
+    assert min(row.accuracies) > 0.5
+    assert found.table[-1][1:3] == ["256", ""] and "supervised: at most 10 epochs" in found.protocol
+
+
+@pytest.fixture(scope="module")
+def bigan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("probe") / "bigan"
+    fit(
+        compose(
+            *SMALL, "model=bigan", "architecture=bigan_mlp", "dataset.resolution=8", "latent.dim=6", f"run.dir={folder}"
+        )
+    )
+    return folder
+
+
+def test_the_encoder_of_a_bigan(bigan: Path, run: Path) -> None:
+    found = gan_lab.probe(bigan, network="encoder", **(SMALL_PROBE | {"pca": None}))
+    names = [result.features for result in found.results]
+    of_network = ["layers 1, 2", "layer 1 (8 units)", "layer 2 (8 units)", "latents"]
+    assert names == ["pixels", *(f"{network}, {name}" for network in ("untrained", "trained") for name in of_network)]
+    assert [result.dimensions for result in found.results] == [64, *[16, 8, 8, 6] * 2]
+    assert "encoder after" in found.protocol
+    with pytest.raises(gan_lab.errors.UserError, match=r"so its layers cannot be .*; gan-lab probe network=encoder"):
+        gan_lab.probe(bigan, **SMALL_PROBE)
+    with pytest.raises(gan_lab.errors.UserError, match="has no encoder: give a checkpoint of a model with one"):
+        gan_lab.probe(run, network="encoder", **SMALL_PROBE)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -137,6 +170,9 @@ def test_population_statistics_are_means_over_batches() -> None:
     estimated = with_population_statistics(network, [(each,) for each in batches])
     assert estimated[0].running_mean.item() == 5.5 and estimated[0].running_var.item() == 0.5  # of 1 and 10; of 1 and 0
     assert network[0].running_mean.item() == 0 and not estimated.training
+    without_gain = torch.nn.Sequential(torch.nn.BatchNorm2d(1, affine=False)).eval()
+    mean = with_population_statistics(without_gain, [(each,) for each in batches])[0].running_mean
+    assert mean.item() == 5.5 and mean.dtype == torch.float32
 
 
 def test_an_empty_list_and_other_kinds_are_refused_early(command: Callable) -> None:

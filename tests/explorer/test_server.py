@@ -52,6 +52,20 @@ def ask(
     return response, text
 
 
+@pytest.mark.parametrize("proxy", [None, "me-digits.hf.space"])
+def test_a_proxy_is_let_in_by_its_name(proxy: str | None) -> None:
+    """And it may show the page in a frame; without one, no name but localhost and no frame is allowed."""
+    with ExplorerServer("127.0.0.1", 0, proxy) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        response, _ = ask(server, "/", headers={"Host": "me-digits.hf.space"})
+        local, _ = ask(server, "/", headers={"Host": f"localhost:{server.server_port}"})
+        other, _ = ask(server, "/", headers={"Host": "elsewhere.com"})
+        server.shutdown()
+    assert (response.status, local.status, other.status) == (403 if proxy is None else 200, 200, 403)
+    frames = "'none'" if proxy is None else "https:"
+    assert local.headers["Content-Security-Policy"].endswith(f"frame-ancestors {frames}")
+
+
 def test_the_page_loads_nothing_from_elsewhere(server: ExplorerServer) -> None:
     response, text = ask(server, "/")
     assert response.status == 200 and text.startswith("<!doctype html>")

@@ -62,6 +62,11 @@ class Browser:
         ]
         _call(f"{self.address}/actions", {"actions": [{"type": "pointer", "id": "mouse", "actions": pointer}]})
 
+    def hover(self, selector: str, place: tuple[int, int]) -> None:
+        """Put the mouse at an offset in pixels from the middle of an element."""
+        put = {"type": "pointerMove", "origin": {_ELEMENT: self.find(selector)}, "x": place[0], "y": place[1]}
+        _call(f"{self.address}/actions", {"actions": [{"type": "pointer", "id": "mouse", "actions": [put]}]})
+
     def resize(self, width: int, height: int) -> None:
         _call(f"{self.address}/window/rect", {"width": width, "height": height})
 

@@ -5,8 +5,19 @@ import io
 
 import pytest
 import torch
+from torch import nn
 
-from gan_lab.layers.growing import Growing, at_stage, downsample_2x, enlarge, fade, growing_networks, upsample_2x
+from gan_lab.layers.growing import (
+    Growing,
+    at_stage,
+    downsample_2x,
+    enlarge,
+    fade,
+    growing_networks,
+    lower_resolutions,
+    shrunk_to,
+    upsample_2x,
+)
 from gan_lab.types import Stage
 
 
@@ -69,3 +80,16 @@ def test_real_images_at_every_stage() -> None:
     assert torch.equal(at_stage(images, Stage(8, 0.0)), upsample_2x(downsample_2x(downsample_2x(images))))
     expected = 0.75 * upsample_2x(downsample_2x(images)) + 0.25 * images
     torch.testing.assert_close(at_stage(images, Stage(16, 0.25)), expected)
+
+
+def test_networks_are_shrunk_inside_a_block_only() -> None:
+    network = nn.Sequential(Growing(32), nn.Linear(1, 1))
+    growing = growing_networks(network)[0]
+    growing.grow(Stage(16, 0.5))
+    assert lower_resolutions(network) == [4, 8]
+    with shrunk_to(network, 8):
+        assert growing.stage == Stage(8)
+    with shrunk_to(network, None):
+        assert growing.stage == Stage(16, 0.5)
+    assert growing.stage == Stage(16, 0.5)
+    assert lower_resolutions(nn.Linear(1, 1)) == []

@@ -21,13 +21,15 @@ from gan_lab.commands.export import export
 from gan_lab.config.build import build_network
 from gan_lab.errors import CheckpointError
 from gan_lab.gans.catalog import CATALOG
-from gan_lab.sampling.card import _command
+from gan_lab.sampling.card import shared_command
 from gan_lab.sampling.export_file import CARD, CARD_SHA256, read_card, sha256, write_export
 from gan_lab.sampling.stored import read_stored
 from gan_lab.training.fit import fit
 from tests.conftest import TINY
 from tests.gans.test_every_model import CHECKPOINTS, smallest_resolution
+from tests.helpers.generators import write_generator
 from tests.helpers.model_data import small_data
+from tests.helpers.translators import write_translator
 
 Command = Callable[..., Any]
 
@@ -35,6 +37,7 @@ Command = Callable[..., Any]
 def exported(run: Path, weights: str = "ema", out: Path | None = None) -> Path:
     """The file that the command would write."""
     given = {"run": str(run), "weights": weights, "out": None if out is None else str(out), "license": None}
+    given |= {"format": "safetensors", "space": None}
     return export(OmegaConf.create(given)).file
 
 
@@ -174,7 +177,7 @@ def test_folder_for_the_hub(run: Path, tmp_path: Path) -> None:
 
 def test_paths_in_a_command_are_left_out() -> None:
     given = ["model=gan", "dataset.source=/home/me/photos", "run.dir=/x/y", "+a.b=['/a/b','~/c/d']", "lr=1e-3", "e=a/b"]
-    assert _command(given) == """gan-lab train model=gan dataset.source=photos "+a.b=['b','d']" lr=1e-3 e=a/b"""
+    assert shared_command(given) == """gan-lab train model=gan dataset.source=photos "+a.b=['b','d']" lr=1e-3 e=a/b"""
 
 
 def test_tensors_of_all_kinds(tmp_path: Path) -> None:
@@ -350,3 +353,23 @@ def test_every_byte_of_the_header_counts(file: Path) -> None:
             read_stored(file, "ema")
         file.write_bytes(content)
     read_stored(file, "ema")
+
+
+@pytest.mark.parametrize(
+    "entry", [None, {"measured": []}, {"about": 5}, {"source": "x"}, {"sample": {"kind": "image"}}]
+)
+def test_cards_of_others(entry: dict[str, Any] | None, tmp_path: Path) -> None:
+    """A page is made of any card; an entry of another type is refused in a sentence."""
+    file = write_generator(tmp_path / "x.safetensors", "dataset.resolution=8", **(entry or {}))
+    if entry is None or "sample" in entry:
+        found = gan_lab.export(file, out=tmp_path / "x")
+        assert found.folder is not None and (found.folder / "README.md").read_text().count("\n## ") >= 5
+    else:
+        with pytest.raises(
+            CheckpointError, match=rf"has a card that cannot be used: {next(iter(entry))} is missing or wrong"
+        ):
+            gan_lab.export(file, out=tmp_path / "x")
+        assert not (tmp_path / "x").exists()
+    translator = write_translator(tmp_path / "translator.safetensors")
+    page = gan_lab.export(translator, out=tmp_path / "y").file.with_name("README.md").read_text()
+    assert "pipeline_tag: image-to-image" in page and "gan-lab translate run=model.safetensors" in page

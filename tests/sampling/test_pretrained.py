@@ -29,7 +29,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> PretrainedGenerator:
 def test_shown_in_a_line_and_as_a_sheet_in_notebooks(loaded: PretrainedGenerator) -> None:
     line = repr(loaded)
     assert len(line) - len(str(loaded.path)) < 120 and "\n" not in line
-    assert "20 uniform latents, ema weights, 32 images seen, cpu" in line
+    assert "DCGANGenerator, 20 uniform latents, ema weights, 32 images seen, cpu" in line
     page = loaded._repr_html_()
     (address,) = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
     sheet = Image.open(BytesIO(base64.b64decode(address)))
@@ -83,6 +83,15 @@ def test_samples_of_a_prior_fit_it(prior: LatentPrior | TruncatedPrior) -> None:
 )
 def test_samples_of_something_else_do_not(prior: LatentPrior | TruncatedPrior, latents: torch.Tensor) -> None:
     assert prior.mismatch(latents)
+
+
+def test_saved_as_an_export(loaded: PretrainedGenerator, tmp_path: Path) -> None:
+    file = loaded.save(tmp_path / "new/model.safetensors")
+    assert torch.equal(gan_lab.load(file, device="cpu").sample(3), loaded.sample(3))
+    with pytest.raises(ConfigError, match="exists already: give another file name"):
+        loaded.save(file)
+    with pytest.raises(ConfigError, match=r"the name must end with \.safetensors"):
+        loaded.save(tmp_path / "model.pt")
 
 
 def test_the_discriminator_of_the_checkpoint(loaded: PretrainedGenerator, tmp_path: Path) -> None:

@@ -20,9 +20,20 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> PretrainedGenerator:
     return gan_lab.load(folder, device="cpu")
 
 
-def test_both_spaces_make_the_same_samples(loaded: PretrainedGenerator) -> None:
-    samples = [space.generate(*space.draw(3, seed=1)) for space in (space_named("z", loaded), space_named("w", loaded))]
-    torch.testing.assert_close(*samples)
+def test_all_spaces_make_the_same_samples(loaded: PretrainedGenerator) -> None:
+    spaces = [space_named(name, loaded) for name in ("z", "w", "w+")]
+    first, second, third = (space.generate(*space.draw(3, seed=1)) for space in spaces)
+    torch.testing.assert_close(first, second)
+    torch.testing.assert_close(first, third)
+
+
+def test_a_style_of_one_layer_changes_the_samples(loaded: PretrainedGenerator) -> None:
+    space = space_named("w+", loaded)
+    points, _ = space.draw(2)
+    assert points.shape == (2, loaded.styles(torch.zeros(1, 8)).shape[1], 8)
+    changed = points.clone()
+    changed[:, 0] += 1
+    assert not torch.allclose(space.generate(changed), space.generate(points))
 
 
 def test_layers_have_the_same_numbers_in_both_spaces(loaded: PretrainedGenerator) -> None:

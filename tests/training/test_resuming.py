@@ -136,6 +136,23 @@ def test_slurm_job_is_requeued(number: int, expected: list[str] | None, tmp_path
     assert not list(tmp_path.rglob("hpc_ckpt*"))  # the file of Lightning's own requeue
 
 
+@pytest.mark.parametrize("reason", ["SIGUSR1", "SIGUSR2", "time_limit"])
+def test_a_job_of_submitit_is_requeued_by_submitit_alone(reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would fail to requeue a job that is already requeued, and take the run for failed."""
+    called: list[int] = []
+    monkeypatch.setattr("gan_lab.callbacks.preemption.requeue", lambda: pytest.fail("requeued twice"))
+    monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
+    before = signal.signal(signal.SIGUSR2, lambda number, _: called.append(number))
+    try:
+        with preemption.StopSignals() as signals:
+            callback = preemption.Preemption()
+            callback.signals = signals
+            callback.after_training(reason)
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert called == [signal.SIGUSR2]
+
+
 def test_the_earlier_signal_handler_is_called_after_the_checkpoint(tmp_path: Path) -> None:
     called = []
     before = signal.signal(signal.SIGTERM, lambda *_: called.append((tmp_path / "run/checkpoints/last.ckpt").is_file()))

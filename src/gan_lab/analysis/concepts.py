@@ -70,6 +70,11 @@ def mask_by_rule(images: Tensor, rule: str, threshold: float, mean: Tensor | Non
     return images[:, channel] > torch.maximum(*others) + threshold
 
 
+def fraction_by_rule(images: Tensor, rule: str, threshold: float) -> Tensor:
+    """Fraction of the pixels of each image that a rule finds, float32 (n,); see `mask_by_rule`."""
+    return mask_by_rule(images, rule, threshold).flatten(1).float().mean(1)
+
+
 def rectangle_mask(rectangle: tuple[float, float, float, float], count: int, height: int, width: int) -> Tensor:
     """The same rectangle in every mask, bool (count, height, width).
 

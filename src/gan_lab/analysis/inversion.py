@@ -21,10 +21,10 @@ class Inversion:
     """Points whose samples are nearest to images.
 
     Attributes:
-        points: float32 (n, dim), of the best restart of each image.
+        points: float32 (n, ..., dim), of the best restart of each image.
         errors: Loss of each image without the prior's term, float32 (n,).
         curve: Mean loss over the images before each step and at the end, of the start that is best there.
-        frames: Points of the first restart at a few steps, float32 (frames, n, dim).
+        frames: Points of the first restart at a few steps, float32 (frames, n, ..., dim).
     """
 
     points: Tensor
@@ -47,9 +47,9 @@ def invert(
     """Minimize a loss over points by Adam, for several images and starts at once; the best start of each image wins.
 
     Args:
-        generate: Points (n, dim) to samples, differentiable; every row depends on its own point only.
+        generate: Points (n, ..., dim) to samples, differentiable; every row depends on its own point only.
         loss: Samples (n, ...) of the points of one start to the loss (n,) of each image.
-        starts: First points, float32 (restarts, n, dim).
+        starts: First points, float32 (restarts, n, ..., dim).
         steps: Updates of each start.
         lr: Learning rate at its highest; it rises over the first steps and falls to zero over the last quarter.
         prior_weight: Weight of the mean square of the coordinates, which keeps normal latents near the origin.

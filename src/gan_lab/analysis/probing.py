@@ -78,14 +78,14 @@ class ProbeResult:
     Attributes:
         features: Name of the features.
         dimensions: Their number.
-        cost: The chosen C.
+        cost: The chosen C; None for a network that was trained on the labels.
         at_end: Whether it is the first or last of the tried values, so that the best may be beyond.
         accuracies: Test accuracy of each draw of labels, in [0, 1].
     """
 
     features: str
     dimensions: int
-    cost: float
+    cost: float | None
     at_end: bool
     accuracies: list[float]
 

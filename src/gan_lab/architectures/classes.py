@@ -1,7 +1,7 @@
 """Wrapper for discriminators that classify: one logit for each class, and none for generated samples."""
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +48,8 @@ class ClassHead:
 
 
 class _WithClasses(Wrapped):
+    classifies: ClassVar[bool] = True
+
     def __init__(self, network: Discriminator, num_classes: int) -> None:
         super().__init__(network)
         self.num_classes = num_classes

@@ -4,14 +4,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gan_lab.architectures.base import Discriminator
 from gan_lab.architectures.packing import Packed
 from gan_lab.architectures.wrapped import Wrapped, last_layer, linear_like, swap_batch_norms
 from gan_lab.layers.conditional_batch_norm import ConditionalBatchNorm
-from gan_lab.layers.labeled import labels_for
+from gan_lab.layers.labeled import TakesMixtures, labels_for, one_hot, rows_of_labels
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,9 @@ class ConcatLatents(_Conditioning):
         return _LabeledLatents(network, self.classes)
 
 
-class _LabeledLatents(nn.Module):
+class _LabeledLatents(TakesMixtures, nn.Module):
+    averaged: ClassVar[str] = "one-hot vectors"
+
     def __init__(self, network: nn.Module, num_classes: int) -> None:
         super().__init__()
         self.network = network
@@ -98,7 +99,9 @@ class SharedEmbedding(_Conditioning):
         return _EmbeddedLabels(network, self.classes, self.dim)
 
 
-class _EmbeddedLabels(nn.Module):
+class _EmbeddedLabels(TakesMixtures, nn.Module):
+    averaged: ClassVar[str] = "embeddings"
+
     def __init__(self, network: nn.Module, num_classes: int, dim: int) -> None:
         super().__init__()
         self.network = network
@@ -107,7 +110,8 @@ class _EmbeddedLabels(nn.Module):
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Samples for latents (n, latent_dim) of labels, int64 (n,)."""
-        return self.network(torch.cat([latents, self.vectors[_require_labels(labels)]], 1), labels)
+        vectors = rows_of_labels(self.vectors, _require_labels(labels))
+        return self.network(torch.cat([latents, vectors], 1), labels)
 
 
 @dataclass(frozen=True)
@@ -251,6 +255,9 @@ class AuxiliaryClassifier(_Conditioning):
 class WithClassifier(Wrapped):
     """A discriminator with a classifier of its last hidden layer."""
 
+    classifies: ClassVar[bool] = True
+    """Whether `auxiliary` returns logits of the classes of the data."""
+
     def __init__(self, network: Discriminator, num_classes: int) -> None:
         super().__init__(network)
         output = last_layer(network)
@@ -277,7 +284,7 @@ def _require_labels(labels: Tensor | None) -> Tensor:
 
 
 def _one_hot(labels: Tensor | None, num_classes: int, like: Tensor) -> Tensor:
-    return F.one_hot(_require_labels(labels), num_classes).to(like.dtype)  # (n, K)
+    return one_hot(_require_labels(labels), num_classes, like)  # (n, K)
 
 
 def refuse_packing(network: nn.Module) -> None:

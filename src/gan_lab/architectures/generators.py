@@ -1,7 +1,7 @@
 """Wrappers for mixtures of generators that share most layers, and for discriminators that classify them."""
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -100,6 +100,8 @@ class GeneratorClassifier(AuxiliaryClassifier):
 
 
 class _WithGeneratorClassifier(WithClassifier):
+    classifies: ClassVar[bool] = False  # it predicts the generator
+
     def features(self, x: Tensor, numbers: Tensor | None = None) -> Tensor:
         """Last hidden layer of samples (n, ...); the number is not passed to the network that must predict it."""
         return self.network.features(x)

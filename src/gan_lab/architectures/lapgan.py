@@ -4,7 +4,7 @@ The formulas and sizes are those of the authors' code for CIFAR-10, with the coa
 """
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from gan_lab.architectures.base import Discriminator
 from gan_lab.architectures.mlp import MLPDiscriminator
 from gan_lab.layers.initialization import initialize
+from gan_lab.layers.labeled import TakesMixtures, one_hot
 from gan_lab.layers.laplacian import LaplacianPyramid
 from gan_lab.layers.memory import use_channels_last
 from gan_lab.layers.normalization import normalization
@@ -122,8 +123,10 @@ class _LevelGenerator(nn.Module):
         return self.layers(self.label_plane(torch.cat([plane, coarse], 1), labels))
 
 
-class _CoarsestGenerator(nn.Module):
+class _CoarsestGenerator(TakesMixtures, nn.Module):
     """G_K: fully connected with two hidden layers and a linear output."""
+
+    averaged: ClassVar[str] = "one-hot vectors"
 
     def __init__(
         self, latent_dim: int, channels: int, resolution: int, hidden: int, activation: str, num_classes: int | None
@@ -298,4 +301,4 @@ def _with_one_hot(x: Tensor, labels: Tensor | None, num_classes: int | None) -> 
 def _one_hot(labels: Tensor | None, num_classes: int, like: Tensor) -> Tensor:
     if labels is None:
         raise ValueError("this network is conditional: call it with labels")
-    return F.one_hot(labels, num_classes).to(like.dtype)
+    return one_hot(labels, num_classes, like)

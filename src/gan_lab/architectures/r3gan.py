@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 from math import gcd, sqrt
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,7 @@ from gan_lab.architectures.base import Discriminator, Layer
 from gan_lab.architectures.sizes import require_power_of_two
 from gan_lab.layers.fir import fir_downsample, fir_upsample
 from gan_lab.layers.initialization import SCHEMES, fans, initialize
+from gan_lab.layers.labeled import TakesMixtures, rows_of_labels
 from gan_lab.layers.learned_constant import LearnedConstant
 from gan_lab.layers.memory import use_channels_last
 from gan_lab.layers.normalization import normalization
@@ -23,7 +24,7 @@ SLOPE = 0.2
 """Slope of the leaky ReLU for negative inputs."""
 
 
-class R3GANGenerator(nn.Module):
+class R3GANGenerator(TakesMixtures, nn.Module):
     """R3GAN's generator (Huang et al., 2024, section 3 and code).
 
     A linear layer of the latent scales learned maps of 4x4 pixels. At each resolution follow residual blocks; between
@@ -51,6 +52,8 @@ class R3GANGenerator(nn.Module):
     Raises:
         ValueError: The resolution or an option is not allowed, or a map has no channels.
     """
+
+    averaged: ClassVar[str] = "embeddings"
 
     def __init__(
         self,
@@ -82,8 +85,8 @@ class R3GANGenerator(nn.Module):
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images (n, channels, resolution, resolution) for latents (n, latent_dim) and labels, int64 (n,), or None."""
         if self.embedding is not None:
-            latents = torch.cat((latents, self.embedding[_required(labels)].to(latents.dtype)), 1)
-        x: Tensor = self.constant(len(latents)) * self.linear(latents)[:, :, None, None]  # (n, c, 4, 4)
+            latents = torch.cat((latents, rows_of_labels(self.embedding, _required(labels)).to(latents.dtype)), 1)
+        x: Tensor = self.constant(latents.shape[0]) * self.linear(latents)[:, :, None, None]  # (n, c, 4, 4)
         x = self.stages[0](x)
         for transition, stage in zip(self.transitions, self.stages[1:], strict=True):
             x = stage(fir_upsample(transition(x)))  # (n, c', 2 h, 2 w)

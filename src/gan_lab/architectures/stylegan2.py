@@ -108,7 +108,7 @@ class StyleGAN2Generator(nn.Module):
 
     def synthesis(self, styles: Tensor) -> Tensor:
         """Images (n, channels, resolution, resolution) for styles (n, layers, style_dim)."""
-        x: Tensor = self.constant(len(styles))  # (n, c, 4, 4)
+        x: Tensor = self.constant(styles.shape[0])  # (n, c, 4, 4)
         images = None
         layer = 0
         for block in self.blocks:

@@ -75,9 +75,13 @@ class StopSignals:
 
     def call_earlier_handler(self) -> None:
         """Call the handler that was installed before, such as that of a launcher which resubmits the job."""
-        handler = self._earlier_handlers.get(self.received)
-        if callable(handler) and handler is not signal.default_int_handler:
+        if handler := self.earlier_handler(self.received):
             handler(self.received, None)
+
+    def earlier_handler(self, number: int) -> Any:
+        """The handler of a signal that was installed before; None without one."""
+        handler = self._earlier_handlers.get(number)
+        return handler if callable(handler) and handler is not signal.default_int_handler else None
 
     def _record(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:  # a forked process, for which the signal is not meant
@@ -105,7 +109,8 @@ class Preemption(Callback):
         time_limit: Wall-clock time from the start of the process, `hh:mm:ss`, `d-hh:mm:ss` or seconds; None for no
             limit. The run stops when the remaining time is shorter than the longest time between two batches so far,
             which includes figures, evaluations and checkpoints.
-        requeue: Requeue a SLURM job (`scontrol requeue`) on SIGUSR1, SIGUSR2 and at the time limit.
+        requeue: Requeue a SLURM job (`scontrol requeue`) on SIGUSR1, SIGUSR2 and at the time limit; a job of submitit
+            by submitit's handler, after as many time limits as `hydra.launcher.max_num_timeout` allows.
 
     Raises:
         ConfigError: `time_limit` is not a valid time.
@@ -141,8 +146,13 @@ class Preemption(Callback):
 
     def after_training(self, reason: str) -> None:
         """Requeue the SLURM job and call the earlier signal handler, once all files are written."""
-        if self.requeue and reason in REQUEUE_REASONS and is_first_process():
-            requeue()
+        if self.requeue and reason in REQUEUE_REASONS:
+            number = signal.Signals[f"SIG{os.environ.get('SUBMITIT_PREEMPT_SIGNAL', 'USR2')}"]
+            if os.environ.get("SUBMITIT_EXECUTOR") == "slurm" and self.signals.earlier_handler(number):
+                # submitit takes the end of its function for the end of the job: only its handler may requeue it.
+                self.signals.received = number
+            elif is_first_process():
+                requeue()
         self.signals.call_earlier_handler()
 
 

@@ -1,6 +1,7 @@
 """`gan-lab directions`: directions of latents or styles along which samples change, with a figure of each."""
 
 import csv
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,13 +10,15 @@ from omegaconf import DictConfig
 from PIL import Image
 from torch import Tensor, nn
 
-from gan_lab.analysis.concepts import mask_by_rule
+from gan_lab.analysis.concepts import fraction_by_rule
 from gan_lab.analysis.directions import (
     Boundary,
     Directions,
     boundary,
     conditioned,
 )
+from gan_lab.analysis.occlusion import log_odds
+from gan_lab.commands.classifiers import SampleClassifier, classifier_for
 from gan_lab.commands.findings import finding_folder, save_finding, typed
 from gan_lab.commands.inputs import device_named
 from gan_lab.errors import ConfigError, DataError
@@ -73,15 +76,14 @@ def directions(cfg: DictConfig) -> FoundDirections:
     path, device = run_named(cfg.run), device_named(cfg.device)
     loaded = load(path, cfg.weights, device, cfg.allow_targets)
     space = space_named(cfg.space, loaded)
-    folder = finding_folder(path, f"directions_{cfg.method}", cfg.out)
     points, condition = space.draw(cfg.samples, cfg.seed)
     found: Directions | None = None
     edge: Boundary | None = None
-    scores: Tensor | None = None
+    scoring = _scoring(space, path, cfg)
+    folder = finding_folder(path, "_".join(filter(None, ["directions", cfg.method, scoring.name])), cfg.out)
     with value_errors_as_config_errors():
         if cfg.method == "boundary":
-            scores = _scores(space, points, condition, cfg)
-            edge = boundary(points, scores, cfg.tail, cfg.seed)
+            edge = boundary(points, _scores(space, points, condition, scoring, cfg), cfg.tail, cfg.seed)
             vectors = conditioned(edge.vector, _others(space, points.shape[1], cfg))[None]
         else:
             found = find_directions(space, cfg.method, points, condition, cfg.directions, cfg.layer, cfg.batch_size)
@@ -91,7 +93,7 @@ def directions(cfg: DictConfig) -> FoundDirections:
     random = nn.functional.normalize(Noise(mix(cfg.seed, _RANDOM), 1).normal(points.shape[1]), dim=1)
     beside = DirectionFile(random, (points @ random.T).std(0), space.name, "random")
     if edge is not None:
-        table = _table_of_scores(space, stored, beside, points, condition, cfg)
+        table = _table_of_scores(space, stored, beside, points, condition, scoring, cfg)
         notes = [
             f"Accuracy of the boundary: {edge.accuracy:.3f} on held-out samples of both ends, "
             f"{edge.accuracy_of_rest:.3f} on all others against the median; 0.5 is chance.",
@@ -110,22 +112,55 @@ def directions(cfg: DictConfig) -> FoundDirections:
         figures[f"direction_{number:02d}.png"] = (image, f"direction {number}, a row for each sample")
     folder.mkdir(parents=True, exist_ok=True)
     write_directions(folder / FILE, stored)
-    finding = Finding(f"Directions: {cfg.method}", table, protocol, notes, command=typed("directions", cfg))
+    title = ", ".join(filter(None, [f"Directions: {cfg.method}", scoring.name.replace("_", " ")]))
+    finding = Finding(title, table, protocol, notes, command=typed("directions", cfg))
     save_finding(path, folder, finding, figures)
     return FoundDirections(stored, table, notes, protocol, folder)
 
 
-def _scores(space: Space, points: Tensor, condition: Tensor | None, cfg: DictConfig) -> Tensor:
+@dataclass(frozen=True)
+class _Scoring:
+    """What scores samples.
+
+    Attributes:
+        name: Of the rule or the class; empty for a file.
+        score: Samples to scores (n,), on whose two ends the boundary is fitted; None for a file.
+        shown: Samples to what the table has, (n,): the fraction of the pixels, or the probability of the class.
+        classifier: Whether samples keep their class along the boundary's normal is reported with it.
+    """
+
+    name: str = ""
+    score: Callable[[Tensor], Tensor] | None = None
+    shown: Callable[[Tensor], Tensor] | None = None
+    classifier: SampleClassifier | None = None
+
+
+def _scoring(space: Space, path: Path, cfg: DictConfig) -> _Scoring:
+    needed = cfg.label is not None or cfg.classifier is not None
+    classifier = classifier_for(cfg, space.loaded, path) if needed else None
+    if cfg.rule is not None:
+
+        def fraction(samples: Tensor) -> Tensor:
+            return fraction_by_rule(samples, cfg.rule, cfg.threshold)
+
+        return _Scoring(cfg.rule, fraction, fraction, classifier)
+    if classifier is None or cfg.label is None:
+        return _Scoring(classifier=classifier)
+    label = classifier.label("label", cfg.label)
+    return _Scoring(
+        f"label_{label}",
+        lambda samples: log_odds(classifier.logits(samples), label),
+        lambda samples: classifier.logits(samples).softmax(1)[:, label],
+        classifier,
+    )
+
+
+def _scores(space: Space, points: Tensor, condition: Tensor | None, scoring: _Scoring, cfg: DictConfig) -> Tensor:
     """The score of each sample."""
-    if cfg.scores is not None:
+    if scoring.score is None:
         return _scores_of_file(Path(cfg.scores), len(points))
     chunks = progress(space.chunks(points, condition, cfg.batch_size), "scores", -(-len(points) // cfg.batch_size))
-    return torch.cat([_by_rule(samples, cfg) for samples, _ in chunks])
-
-
-def _by_rule(samples: Tensor, cfg: DictConfig) -> Tensor:
-    """Fraction of the pixels of each sample that the rule finds."""
-    return mask_by_rule(samples, cfg.rule, cfg.threshold).flatten(1).float().mean(1)
+    return torch.cat([scoring.score(samples) for samples, _ in chunks])
 
 
 def _scores_of_file(file: Path, count: int) -> Tensor:
@@ -174,17 +209,28 @@ def _table(
 
 def _table_of_scores(
     space: Space, stored: DirectionFile, beside: DirectionFile, points: Tensor, condition: Tensor | None,
-    cfg: DictConfig,
+    scoring: _Scoring, cfg: DictConfig,
 ) -> list[list[str]]:  # fmt: skip
-    """Mean score at each distance along the boundary's normal and along a random direction, if a rule scores."""
-    rows = [["distance", "score", "along a random direction"]]
-    if cfg.rule is None:
-        return rows
+    """Mean score at each distance along the boundary's normal and along a random direction, and kept classes."""
     some, given = points[:_MEASURED], None if condition is None else condition[:_MEASURED]
-    for distance in cfg.distances:
-        found = [_by_rule(_shifted(space, each, 0, distance, some, given), cfg).mean() for each in (stored, beside)]
-        rows.append([f"{distance:g}", *(f"{score:.4f}" for score in found)])
+    before = None if scoring.classifier is None else _classes(scoring.classifier, space.generate(some, given))
+    rows = [["distance"]]
+    rows[0] += ["score", "along a random direction"] * (scoring.shown is not None)
+    rows[0] += ["same class", "along a random direction"] * (before is not None)
+    for distance in cfg.distances if len(rows[0]) > 1 else ():
+        shifted = [_shifted(space, each, 0, distance, some, given) for each in (stored, beside)]
+        row = [f"{distance:g}"]
+        if scoring.shown is not None:
+            row += [f"{scoring.shown(samples).mean():.4f}" for samples in shifted]
+        if scoring.classifier is not None and before is not None:
+            kept = [(_classes(scoring.classifier, samples) == before).float().mean() for samples in shifted]
+            row += [f"{fraction:.2f}" for fraction in kept]
+        rows.append(row)
     return rows
+
+
+def _classes(classifier: SampleClassifier, samples: Tensor) -> Tensor:
+    return classifier.logits(samples).argmax(1)
 
 
 def _figure(

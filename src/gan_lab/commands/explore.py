@@ -38,14 +38,16 @@ def explore(cfg: DictConfig) -> Explored:
         UserError: A value or the run cannot be used, or the port is in use.
     """
     path, device = run_named(cfg.run), device_named(cfg.device)
-    with ExplorerServer(cfg.host, cfg.port) as server:
+    other = None if cfg.other is None else run_named(cfg.other)
+    with ExplorerServer(cfg.host, cfg.port, cfg.proxy) as server:
         session = open_session(
-            path, cfg.weights, cfg.space, cfg.directions, cfg.method, cfg.layer, cfg.seed, device, cfg.allow_targets
-        )
-        server.session = session
-        print(f"{server.address} shows {session.loaded.path}; Ctrl+C ends it.", file=sys.stderr, flush=True)
+            path, cfg.weights, cfg.space, cfg.directions, cfg.method, cfg.layer, cfg.seed, device, cfg.allow_targets,
+            other,
+        )  # fmt: skip
+        server.session, loaded = session, session.first.loaded
+        print(f"{server.address} shows {loaded.path}; Ctrl+C ends it.", file=sys.stderr, flush=True)
         _serve(server, cfg.minutes)
-        return Explored(session.loaded.path, session.loaded.images_seen, server.address)
+        return Explored(loaded.path, loaded.images_seen, server.address)
 
 
 def _serve(server: ExplorerServer, minutes: float | None) -> None:

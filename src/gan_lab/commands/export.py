@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from gan_lab.commands.outputs import folder_of_outputs, refuse_used_folder
+from gan_lab.config.early_checks import PROGRAMS
 from gan_lab.config.overrides import to_paste
 from gan_lab.errors import ConfigError
 from gan_lab.figures import draw_by_class, draw_samples
@@ -22,6 +23,8 @@ from gan_lab.sampling.card import card_of
 from gan_lab.sampling.export_file import SUFFIX, Stored, read_card, write_export
 from gan_lab.sampling.hub_folder import write_hub_folder
 from gan_lab.sampling.pretrained import PretrainedGenerator, load
+from gan_lab.sampling.programs import Program, portable_generator, portable_translator, write_program
+from gan_lab.sampling.space_folder import app_command, write_space
 from gan_lab.sampling.stored import read_stored
 from gan_lab.sampling.translators import TRANSLATION, Translation, load_translator, translation_of
 
@@ -37,11 +40,13 @@ class Exported:
     """A generator that was written for others.
 
     Attributes:
-        file: The `.safetensors` file.
+        file: The file of the weights, or of the program.
         card: Description in the file: model, data set, sample, config, measured numbers, versions.
         card_file: A readable copy of the card.
         checkpoint: The file of the generator.
         folder: The folder for the Hugging Face hub; None for a single file.
+        program: The program in the file; None for weights.
+        is_space: Whether the folder contains the page of `gan-lab explore`.
     """
 
     file: Path
@@ -49,11 +54,21 @@ class Exported:
     card_file: Path
     checkpoint: Path
     folder: Path | None = None
+    program: Program | None = None
+    is_space: bool = False
 
     def __str__(self) -> str:
         weights = self.card["weights"]
         option = f" weights={weights}" if weights != "ema" else ""
         what = f"The {weights} generator of {self.checkpoint} after {self.card['images_seen']:,} images is in"
+        if self.program is not None:
+            return f"{what} {self.file}, {_about(self.program)}. Its inputs and card are in {self.card_file}."
+        if self.is_space:
+            return (
+                f"{what} {self.folder}, a folder that a model hub can host (Docker): upload it with hf upload "
+                f"<user>/<name> {self.folder} . --repo-type=space, or serve it here: cd {self.folder} && "
+                f"{app_command(weights)}"
+            )
         use = "translate source=<images>" if TRANSLATION in self.card["config"] else "sample"
         if self.folder is None:
             return (
@@ -99,8 +114,15 @@ def export(cfg: DictConfig) -> Exported:
     path = run_named(cfg.run)
     out = None if cfg.out is None else Path(cfg.out)
     if out is not None:
-        _check_out(out)
+        _check_out(out, cfg.format)
+    if cfg.space is not None:
+        refuse_used_folder(Path(cfg.space), "space")
     exportable = read_exportable(path, cfg.weights, cfg.license)
+    if cfg.space is not None:
+        return _write_space(Path(cfg.space), exportable)
+    if cfg.format in PROGRAMS:
+        file = out or folder_of_outputs(path) / f"generator_{cfg.weights}{PROGRAMS[cfg.format][0]}"
+        return _write_program(file, exportable, cfg.format)
     if out is not None and out.suffix == SUFFIX:
         return _write_file(out, exportable)
     folder = out or folder_of_outputs(path) / f"export_{cfg.weights}"
@@ -121,10 +143,10 @@ def read_exportable(path: Path, weights: str, license: str | None) -> Exportable
     return Exportable(stored, card_of(stored, _sample(stored, translation), translation, license), translation)
 
 
-def _check_out(out: Path) -> None:
-    if out.suffix == SUFFIX:
+def _check_out(out: Path, format: str) -> None:
+    if format in PROGRAMS or out.suffix == SUFFIX:
         if out.is_dir():
-            raise ConfigError(f"out={out} is not allowed: it is a folder, whose name must not end with {SUFFIX}.")
+            raise ConfigError(f"out={out} is not allowed: it is a folder, whose name must not end with {out.suffix}.")
         if out.exists():
             raise ConfigError(f"out={out} exists already: give another file name, or delete the file.")
     elif out.suffix in OTHER_SUFFIXES:
@@ -140,6 +162,39 @@ def _write_file(file: Path, exportable: Exportable) -> Exported:
     beside = file.with_suffix(".json")
     write_text(beside, json.dumps(card, indent=2) + "\n")
     return Exported(file, card, beside, exportable.stored.file)
+
+
+def _write_space(folder: Path, exportable: Exportable) -> Exported:
+    """Write a folder that a model hub can host."""
+    stored, card = exportable.stored, exportable.card
+    if exportable.translation is not None or card["sample"].get("kind") != "image":
+        raise ConfigError(f"space={folder} is not possible: gan-lab explore is for generators of images from latents.")
+    written = write_space(folder, stored, card, exportable.sheet())
+    return Exported(folder / WEIGHTS, written, folder / CONFIG, stored.file, folder, is_space=True)
+
+
+def _write_program(file: Path, exportable: Exportable, format: str) -> Exported:
+    """Write a program, and beside it a description of its inputs."""
+    stored, card = exportable.stored, exportable.card
+    if exportable.translation is None:
+        portable = portable_generator(load(stored.file, stored.weights, "cpu"))
+    else:
+        portable = portable_translator(load_translator(stored.file, None, stored.weights, "cpu"))
+    program = write_program(file, portable, format, card)
+    beside = file.with_suffix(".json")
+    described = {"inputs": program.inputs, "samples": program.output, "opset": program.opset, "card": card}
+    write_text(beside, json.dumps(described, indent=2) + "\n")
+    return Exported(file, card, beside, stored.file, program=program)
+
+
+def _about(program: Program) -> str:
+    """Kind, inputs and check of a program."""
+    kind = "a program for torch.export.load" if program.opset is None else f"ONNX with opset {program.opset}"
+    inputs = [f"{name} {each['type']} ({', '.join(map(str, each['shape']))})" for name, each in program.inputs.items()]
+    return (
+        f"{kind}: {', '.join(inputs)} to samples ({', '.join(map(str, program.output['shape']))}), which differ from "
+        f"those of the generator by at most {program.difference:.1g} of their range"
+    )
 
 
 def _others(stored: Stored, translation: Translation) -> dict[str, Mapping[str, Any]]:

@@ -1,14 +1,11 @@
 """`gan-lab forget`: feature maps that draw a concept, and samples without them (Radford et al., 2016, §6.3.1)."""
 
-import csv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from omegaconf import DictConfig
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from gan_lab.analysis.concepts import (
@@ -16,14 +13,15 @@ from gan_lab.analysis.concepts import (
     agreement,
     coverage,
     doses,
-    mask_by_rule,
     random_maps,
     rectangle_mask,
     separate,
 )
+from gan_lab.commands.classifiers import classifier_for
+from gan_lab.commands.concepts import ClassOfSamples, concept_of
 from gan_lab.commands.findings import finding_folder, save_finding, typed
 from gan_lab.commands.inputs import device_named
-from gan_lab.errors import DataError
+from gan_lab.errors import ConfigError
 from gan_lab.figures import image_grid, with_row_names
 from gan_lab.layers.activations import ActivationShape, output_and_activation, with_changed_activation
 from gan_lab.metrics.measuring import value_errors_as_config_errors
@@ -43,8 +41,8 @@ NOTE = (
 )
 
 
-PixelRule = Callable[[Tensor], Tensor]
-"""Images (n, C, H, W) to masks bool (n, H, W)."""
+MOST_DRAWN = 50
+"""Samples that are drawn at most for each one of the class of `concept.label`."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,8 @@ class Effect:
 
     Attributes:
         dropped: Number of maps.
-        fraction: Fraction of all pixels that the rule finds, without the most typical maps; None without a rule.
+        fraction: Fraction of all pixels that the rule finds, or mean probability of the class, without the most typical
+            maps; None without either.
         fraction_random: Likewise without random maps, the mean over their choices.
         inside: Mean absolute change of pixels, in the range [-1, 1], inside the concept.
         inside_random: Likewise without random maps.
@@ -80,7 +79,8 @@ class Forgotten:
         positive: How many have a weight above zero.
         auc: Area under the ROC curve for held-out samples.
         iou: Intersection over union of each map with the concept.
-        fraction: Fraction of all pixels that the rule finds before; None without a rule.
+        fraction: Fraction of all pixels that the rule finds, or mean probability of the class, before; None without
+            either.
         effects: One for each number of dropped maps.
         inserted: Fraction of the pixels of the rectangle that the rule finds before, and with inserted maps.
         protocol: How it was measured.
@@ -145,22 +145,28 @@ def forget(cfg: DictConfig) -> Forgotten:
     """
     path, device = run_named(cfg.run), device_named(cfg.device)
     loaded = load(path, cfg.weights, device, cfg.allow_targets)
-    kind = next(name for name in ("rule", "rectangle", "masks", "boxes") if cfg.concept[name] is not None)
-    folder = finding_folder(path, f"forget_{cfg.concept.rule if kind == 'rule' else kind}", cfg.out)
+    kind = next(name for name in ("rule", "rectangle", "masks", "boxes", "label") if cfg.concept[name] is not None)
     layer = layer_of_maps(loaded, cfg.layer)
     own_masks = kind in ("masks", "boxes")  # of numbered samples: others have none
-    drawn = _Drawn(loaded, *loaded.draw(cfg.samples + (0 if own_masks else cfg.test_samples), cfg.seed), cfg.batch_size)
+    count = cfg.samples + (0 if own_masks else cfg.test_samples)
+    of_class = None
+    if kind == "label":
+        classifier = classifier_for(cfg, loaded, path)
+        of_class = ClassOfSamples(classifier, classifier.label("concept.label", cfg.concept.label))
+    name = {"rule": cfg.concept.rule, "label": of_class and f"label_{of_class.label}"}.get(kind, kind)
+    folder = finding_folder(path, f"forget_{name}", cfg.out)
+    drawn = _drawn(loaded, of_class, count, cfg)
     samples, maps = drawn.rows(0, cfg.samples).generate_with_maps(layer.number)
-    rule = _rule(samples, cfg)
+    concept = concept_of(samples, of_class, cfg)
     with value_errors_as_config_errors():
-        masks = _masks(samples, rule, cfg)
+        masks = concept.masks(samples)
         found = separate(maps, masks, cfg.held_out, seed=cfg.seed)
         agreed = agreement(maps, masks)
     positive = int((found.weight > 0).sum())
     start = cfg.samples - cfg.held_out if own_masks else cfg.samples
     test = drawn.rows(start, len(drawn.latents))
     before = test.generate()
-    masks_of_test = masks[-cfg.held_out :] if own_masks else _masks(before, rule, cfg)
+    masks_of_test = masks[-cfg.held_out :] if own_masks else concept.masks(before)
 
     def without(dropped: Tensor) -> Tensor:
         return test.generate(layer.number, without_maps(dropped))
@@ -169,16 +175,19 @@ def forget(cfg: DictConfig) -> Forgotten:
     for number in progress(doses(list(cfg.drop), positive, layer.channels), "dropped maps"):
         after = without(found.order[:number])
         random = [without(each) for each in random_maps(number, layer.channels, cfg.random_sets, cfg.seed)]
-        effects.append(_effect(number, before, after, random, masks_of_test, rule))
+        effects.append(_effect(number, before, after, random, masks_of_test, concept.score))
     inserted = None
-    if cfg.insert is not None and rule is not None:
-        inserted = _insertion(test, layer, maps, masks, found.order[: cfg.show], before, rule, tuple(cfg.insert))
+    if cfg.insert is not None:
+        chosen = found.order[: cfg.show]
+        inserted = _insertion(test, layer, maps, masks, chosen, before, concept.masks, tuple(cfg.insert))
     protocol = (
         f"{cfg.samples} samples of seed {cfg.seed}, {cfg.held_out} of them held out; effect on {len(before):,} "
         f"{'of these' if own_masks else 'others'}; {cfg.random_sets} choices of random maps; "
         f"{cfg.weights} weights after {loaded.images_seen:,} images."
     )
-    fraction = _fraction(before, rule)
+    if of_class is not None:
+        protocol = f"{protocol[:-1]}; all are of {concept.name} for the {of_class.classifier.description}."
+    fraction = concept.score and concept.score(before)
     done = Forgotten(
         layer, found.order.tolist(), positive, found.auc, agreed.iou.tolist(), fraction, effects, inserted, protocol,
         folder,
@@ -188,7 +197,7 @@ def forget(cfg: DictConfig) -> Forgotten:
     grid = image_grid(torch.cat([row[: cfg.count] for row in rows]), min(cfg.count, len(before)), size=1200)
     caption = f"samples, the same without the {cfg.show} most typical maps of layer {layer}, and without as many others"
     figure = with_row_names(grid, ["samples", "without", "random"])
-    title = f"Forgetting a concept: {cfg.concept.rule or kind}"
+    title = f"Forgetting a concept: {concept.name}"
     finding = Finding(title, done.table, protocol, done.notes, command=typed("forget", cfg))
     save_finding(path, folder, finding, {"forgotten.png": (figure, caption)})
     return done
@@ -234,13 +243,17 @@ class _Drawn:
 
 
 def _effect(
-    dropped: int, before: Tensor, after: Tensor, random: Sequence[Tensor], masks: Tensor, rule: PixelRule | None
+    dropped: int,
+    before: Tensor,
+    after: Tensor,
+    random: Sequence[Tensor],
+    masks: Tensor,
+    score: Callable[[Tensor], float] | None,
 ) -> Effect:
-    known = [fraction for each in random if (fraction := _fraction(each, rule)) is not None]
     changes = [_changes(before, each, masks) for each in random]
     inside, outside = _changes(before, after, masks)
     return Effect(
-        dropped, _fraction(after, rule), sum(known) / len(known) if known else None,
+        dropped, score and score(after), score and sum(map(score, random)) / len(random),
         inside, sum(each[0] for each in changes) / len(changes),
         outside, sum(each[1] for each in changes) / len(changes),
     )  # fmt: skip
@@ -252,22 +265,33 @@ def _changes(before: Tensor, after: Tensor, masks: Tensor) -> tuple[float, float
     return change[masks].mean().nan_to_num().item(), change[~masks].mean().nan_to_num().item()
 
 
-def _rule(samples: Tensor, cfg: DictConfig) -> PixelRule | None:
-    """The rule of the concept, if it is one; the mean image is that of these samples for all others, too."""
-    if cfg.concept.rule is None:
-        return None
-    mean = samples.mean(0)
-    return lambda images: mask_by_rule(images, cfg.concept.rule, cfg.concept.threshold, mean)
+def _drawn(loaded: PretrainedGenerator, of_class: ClassOfSamples | None, count: int, cfg: DictConfig) -> _Drawn:
+    """The first samples, or the first that are classified as the class.
 
-
-def _fraction(samples: Tensor, rule: PixelRule | None) -> float | None:
-    """Fraction of pixels that the rule finds; None without a rule."""
-    return None if rule is None else rule(samples).double().mean().item()
+    Raises:
+        ConfigError: There are too few of the class.
+    """
+    if of_class is None:
+        return _Drawn(loaded, *loaded.draw(count, cfg.seed), cfg.batch_size)
+    limit = MOST_DRAWN * count
+    latents, condition = loaded.draw(limit, cfg.seed)
+    chosen: list[int] = []
+    for start in range(0, limit, cfg.batch_size):
+        rows = slice(start, start + cfg.batch_size)
+        samples = loaded.generate(latents[rows], None if condition is None else condition[rows])
+        chosen += (start + of_class.members(samples).nonzero().squeeze(1)).tolist()
+        if len(chosen) >= count:
+            some = torch.tensor(chosen[:count])
+            return _Drawn(loaded, latents[some], None if condition is None else condition[some], cfg.batch_size)
+    raise ConfigError(
+        f"concept.label={cfg.concept.label}: only {len(chosen):,} of {limit:,} samples are of this class for the "
+        f"classifier, and samples and test_samples are {count:,}: give smaller ones, or another class."
+    )
 
 
 def _insertion(
-    test: _Drawn, layer: ActivationShape, maps: Tensor, masks: Tensor, chosen: Tensor, before: Tensor, rule: PixelRule,
-    rectangle: tuple[float, float, float, float],
+    test: _Drawn, layer: ActivationShape, maps: Tensor, masks: Tensor, chosen: Tensor, before: Tensor,
+    rule: Callable[[Tensor], Tensor], rectangle: tuple[float, float, float, float],
 ) -> tuple[float, float]:  # fmt: skip
     """Fraction of a rectangle that the rule finds before, and with maps set there to their mean inside the concept."""
     inside = coverage(masks, layer.height, layer.width) > COVERAGE
@@ -282,55 +306,3 @@ def _insertion(
     pixels = rectangle_mask(rectangle, 1, *before.shape[2:])[0]
     found = [rule(each)[:, pixels].double().mean().item() for each in (before, test.generate(layer.number, change))]
     return found[0], found[1]
-
-
-def _masks(samples: Tensor, rule: PixelRule | None, cfg: DictConfig) -> Tensor:
-    """Masks bool (n, H, W) of samples; those of files are of the first ones.
-
-    Raises:
-        UserError: The rectangle or files cannot be used.
-    """
-    count, height, width = len(samples), *samples.shape[2:]
-    concept = cfg.concept
-    if rule is not None:
-        return rule(samples)
-    if concept.rectangle is not None:
-        return rectangle_mask(tuple(concept.rectangle), count, height, width)
-    if concept.masks is not None:
-        folder = Path(concept.masks)
-        if not folder.is_dir():
-            raise DataError(
-                f"concept.masks={folder} is not a directory; give a folder of files <number of sample>.png."
-            )
-        return torch.stack([_mask_of_file(folder / f"{number}.png", height, width) for number in range(count)])
-    return _masks_of_boxes(Path(concept.boxes), count, height, width)
-
-
-def _mask_of_file(file: Path, height: int, width: int) -> Tensor:
-    """Mask in a PNG file; empty if there is no file."""
-    if not file.exists():
-        return torch.zeros(height, width, dtype=torch.bool)
-    try:
-        with Image.open(file) as image:
-            mask = torch.from_numpy(np.array(image.convert("L"))) > 127
-    except (OSError, UnidentifiedImageError, ValueError) as error:
-        raise DataError(f"{file} cannot be read as an image.") from error
-    if mask.shape != (height, width):
-        raise DataError(f"{file} has {mask.shape[1]}x{mask.shape[0]} pixels, but the samples have {width}x{height}.")
-    return mask
-
-
-def _masks_of_boxes(file: Path, count: int, height: int, width: int) -> Tensor:
-    """Masks of the boxes in a CSV file."""
-    masks = torch.zeros(count, height, width, dtype=torch.bool)
-    try:
-        with file.open(newline="", encoding="utf-8") as lines:
-            for row in csv.DictReader(lines):
-                sample, left, top, right, bottom = (
-                    int(row[name]) for name in ("sample", "left", "top", "right", "bottom")
-                )
-                if 0 <= sample < count and min(left, top) >= 0:
-                    masks[sample, top:bottom, left:right] = True
-    except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
-        raise DataError(f"{file} must be a CSV file with whole numbers: sample, left, top, right, bottom.") from error
-    return masks

@@ -16,6 +16,7 @@ from gan_lab.figures import to_uint8
 from gan_lab.layers.activations import ActivationShape, activation_shapes
 from gan_lab.progress import progress
 from gan_lab.sampling.discriminators import PretrainedDiscriminator
+from gan_lab.sampling.stored import encoder_name
 
 
 def with_images_of(cfg: DictConfig, run: DictConfig) -> DictConfig:
@@ -60,7 +61,9 @@ def shapes_of(loaded: PretrainedDiscriminator, images: Tensor) -> list[Activatio
         return activation_shapes(features_of(loaded.network), shown)
     except (RuntimeError, TypeError, ValueError, AttributeError, AssertionError) as error:
         name = type(innermost(loaded.network)).__name__
+        other = loaded.name == "discriminator" and encoder_name(loaded.config) is not None
+        advice = "; gan-lab probe network=encoder inspects its encoder" if other else ""
         raise ConfigError(
             f"{loaded.path} has a {name} that does not take single images of {images.shape[3]}x{images.shape[2]} "
-            f"pixels and {images.shape[1]} channels without labels, so its layers cannot be inspected."
+            f"pixels and {images.shape[1]} channels without labels, so its layers cannot be inspected{advice}."
         ) from error

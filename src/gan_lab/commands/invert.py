@@ -52,7 +52,7 @@ class Inverted:
     """Points of a latent space whose samples are nearest to images.
 
     Attributes:
-        points: Latents or styles, float32 (n, dim).
+        points: Latents or styles, float32 (n, dim); in w+ a style of each layer, (n, layers, dim).
         condition: Their condition with n rows, or None.
         errors: Mean squared difference of pixels in the range [-1, 1], of each image.
         nearest: Likewise of the nearest of 1,000 random samples.
@@ -60,7 +60,7 @@ class Inverted:
         distances: Relative distance |z' - z| / |z| from the known point of each sample; None for given images.
         curve: Mean loss of the images before each step and at the end, of the start that is best there.
         names: Names of the images.
-        space: `z` or `w`.
+        space: `z`, `w` or `w+`.
         protocol: How they were found.
         folder: Holds `points.safetensors`, the figure and `finding.json`.
     """
@@ -121,7 +121,7 @@ def invert(cfg: DictConfig) -> Inverted:
     random = _random_samples(space, cfg)
     compared = [_differences(samples, images), _nearest(random, images), _differences(random.mean(0)[None], images)]
     errors, nearest, mean_image = (each.tolist() for each in compared)
-    distances = None if known is None else ((found.points - known).norm(dim=1) / known.norm(dim=1)).tolist()
+    distances = None if known is None else _relative_distances(found.points, known).tolist()
     lr = cfg.lr or default_lr(space)
     protocol = (
         f"{cfg.distance} in {space.name}, {cfg.starts} starts of {cfg.steps} steps, learning rate {lr:g}, prior weight "
@@ -187,6 +187,10 @@ def _random_samples(space: Space, cfg: DictConfig) -> Tensor:
 
 def _differences(samples: Tensor, images: Tensor) -> Tensor:
     return (samples.cpu() - images.cpu()).square().flatten(1).mean(1)
+
+
+def _relative_distances(points: Tensor, known: Tensor) -> Tensor:
+    return (points - known).flatten(1).norm(dim=1) / known.flatten(1).norm(dim=1)
 
 
 def _nearest(samples: Tensor, images: Tensor) -> Tensor:

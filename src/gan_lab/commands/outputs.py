@@ -55,16 +55,16 @@ def folder_of_outputs(source: Path) -> Path:
     return source if source.is_dir() else source.with_name(f"{source.stem}_outputs")
 
 
-def refuse_used_folder(out: Path) -> None:
-    """Refuse a folder for new files that contains others, and a path that is not a folder.
+def refuse_used_folder(out: Path, key: str = "out") -> None:
+    """Refuse a folder for new files, the value of a key, that contains others, and a path that is not a folder.
 
     Raises:
         ConfigError: Names the folder.
     """
     if out.is_dir() and any(out.iterdir()):
-        raise ConfigError(f"out={out} contains files already, and would mix them with new ones: give another folder.")
+        raise ConfigError(f"{key}={out} contains files already, and would mix them with new ones: give another folder.")
     if out.exists() and not out.is_dir():
-        raise ConfigError(f"out={out} is not a directory: give a new folder.")
+        raise ConfigError(f"{key}={out} is not a directory: give a new folder.")
 
 
 def _label_names(labels: Any) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from gan_lab.analysis.probing import (
     MOST_IN_FLOAT32,
+    Draws,
     ProbeResult,
     Split,
     draw_all,
@@ -21,6 +22,7 @@ from gan_lab.analysis.probing import (
     split_rows,
 )
 from gan_lab.analysis.probing import probe as measure
+from gan_lab.analysis.supervised import LabeledImages, SupervisedTraining, supervised_accuracy
 from gan_lab.commands.findings import finding_folder, save_finding, typed
 from gan_lab.commands.inputs import RealImages, device_named
 from gan_lab.commands.inspected import features_of, read_images, shapes_of, with_images_of
@@ -29,11 +31,12 @@ from gan_lab.errors import ConfigError, DataError
 from gan_lab.layers.activations import ActivationShape
 from gan_lab.layers.batch_statistics import with_population_statistics
 from gan_lab.metrics.measuring import value_errors_as_config_errors
+from gan_lab.noise import mix
 from gan_lab.progress import progress
 from gan_lab.reports.tables import aligned
 from gan_lab.runs.findings import Finding
 from gan_lab.runs.latest import run_named
-from gan_lab.sampling.discriminators import PretrainedDiscriminator, load_discriminator
+from gan_lab.sampling.discriminators import PretrainedDiscriminator, load_discriminator, load_encoder
 
 TEST, TEST_FRACTION = "test", 5
 """Name of the split for the test; without one, one image of this many is held out."""
@@ -45,7 +48,7 @@ MOST_FOR_PCA = 10_000
 """Training images whose principal components are used."""
 
 NOTE = (
-    "Random convolutions with pooling are far better than pixels: only what the trained network has beyond the "
+    "Random convolutions with pooling can be far better than pixels: only what the trained network has beyond the "
     "untrained one was learned."
 )
 
@@ -90,7 +93,8 @@ class ProbeTable:
         for result in self.results:
             accuracy = 100 * torch.tensor(result.accuracies, dtype=torch.float64)
             text = f"{accuracy.mean():.1f}" + (f" ± {accuracy.std():.1f}" if len(accuracy) > 1 else "")
-            rows.append([result.features, f"{result.dimensions:,}", f"{result.cost:g}", text])
+            cost = "" if result.cost is None else f"{result.cost:g}"
+            rows.append([result.features, f"{result.dimensions:,}", cost, text])
         return rows
 
     def __str__(self) -> str:
@@ -106,7 +110,7 @@ def probe(cfg: DictConfig) -> ProbeTable:
         UserError: A value, the run or the data cannot be used.
     """
     path, device = run_named(cfg.run), device_named(cfg.device)
-    loaded = load_discriminator(path, device, cfg.allow_targets)
+    loaded = _LOADERS[cfg.network](path, device, cfg.allow_targets)
     folder = finding_folder(path, "probe", cfg.out)
     data, test = _data(with_images_of(cfg, loaded.config), cfg.test)
     shapes = shapes_of(loaded, data.images)
@@ -120,11 +124,16 @@ def probe(cfg: DictConfig) -> ProbeTable:
         for name, network in _networks(loaded, cfg).items():
             features |= _of_network(name, network, shapes, data.images, split, used, cfg)
         results = measure(features, data.labels, split, draws, data.classes, list(cfg.costs), progress)
+        if cfg.supervised is not None:
+            results.append(_supervised(loaded, data, split, draws, cfg))
     table = ProbeTable(results, _protocol(cfg, loaded, split, test), [NOTE, *_ends(results)], folder)
-    title = "What the discriminator knows about classes"
+    title = f"What the {cfg.network} knows about classes"
     finding = Finding(title, table.table, table.protocol, table.notes, command=typed("probe", cfg))
     save_finding(path, folder, finding, {})
     return table
+
+
+_LOADERS = {"discriminator": load_discriminator, "encoder": load_encoder}
 
 
 def _data(cfg: DictConfig, test: str | int | None) -> tuple[Labeled, str | int]:
@@ -205,21 +214,51 @@ def _of_network(
         inputs = ((each,) for each in progress(batches(torch.cat([split.train, split.validation])), "statistics"))
         network = with_population_statistics(network, inputs)
     features = features_of(network)
-    sizes = [each.shape[1] for each in pooled_activations(features, next(batches(used)), cfg.pool, numbers)]
+
+    def rows_of(part: Tensor) -> list[Tensor]:
+        found = pooled_activations(features, part, cfg.pool, numbers)
+        with torch.no_grad():
+            return [*found, network(part).float()] if cfg.network == "encoder" else found
+
+    sizes = [each.shape[1] for each in rows_of(next(batches(used)))]
     dtype = torch.float16 if len(used) * sum(sizes) > MOST_IN_FLOAT32 else torch.float32
     matrix = torch.empty(len(used), sum(sizes), dtype=dtype)
     parts = progress(batches(used), f"features, {name}", -(-len(used) // cfg.batch_size))
     for rows, part in zip(matrix.split(cfg.batch_size), parts, strict=True):
-        rows.copy_(torch.cat(pooled_activations(features, part, cfg.pool, numbers), 1))
+        rows.copy_(torch.cat(rows_of(part), 1))
     found: dict[str, Callable[[Tensor], Tensor]] = {}
     if len(numbers) > 1:
-        found[f"{name}, layers {', '.join(map(str, numbers))}"] = partial(_columns, matrix, used, slice(None))
-    for number, stop, size in zip(numbers, accumulate(sizes), sizes, strict=True):
-        columns = slice(stop - size, stop)
-        shape = shapes[number - 1]
-        title = f"{name}, layer {number} ({shape.channels:,} maps of {shape.height}x{shape.width})"
-        found[title] = partial(_columns, matrix, used, columns)
+        columns = slice(sum(sizes[: len(numbers)]))
+        found[f"{name}, layers {', '.join(map(str, numbers))}"] = partial(_columns, matrix, used, columns)
+    titles = [_title(shapes[number - 1]) for number in numbers] + ["latents"]
+    for title, stop, size in zip(titles, accumulate(sizes), sizes, strict=False):
+        found[f"{name}, {title}"] = partial(_columns, matrix, used, slice(stop - size, stop))
     return found
+
+
+def _title(shape: ActivationShape) -> str:
+    if shape.height == shape.width == 1:
+        return f"layer {shape.number} ({shape.channels:,} units)"
+    return f"layer {shape.number} ({shape.channels:,} maps of {shape.height}x{shape.width})"
+
+
+def _supervised(
+    loaded: PretrainedDiscriminator, data: Labeled, split: Split, draws: Draws, cfg: DictConfig
+) -> ProbeResult:
+    """Accuracy of the same network, trained on the labels of each draw."""
+
+    def of(rows: Tensor) -> LabeledImages:
+        return LabeledImages(data.images[rows], data.labels[rows])
+
+    validation, test, accuracies = of(split.validation), of(split.test), []
+    for number, rows in enumerate(progress(draws.final, "supervised networks")):
+        network = loaded.untrained(mix(cfg.seed, number))
+        training = SupervisedTraining(cfg.supervised, seed=mix(cfg.seed, number))
+        features = features_of(network)
+        accuracies.append(supervised_accuracy(network, features, of(rows), validation, test, data.classes, training))
+    size = shapes_of(loaded, data.images)[-1]
+    dimensions = size.channels * size.height * size.width
+    return ProbeResult("the same network, supervised", dimensions, None, False, accuracies)
 
 
 def _columns(matrix: Tensor, used: Tensor, columns: slice, rows: Tensor) -> Tensor:
@@ -246,11 +285,12 @@ def _protocol(cfg: DictConfig, loaded: PretrainedDiscriminator, split: Split, te
     labels = "all labels" if cfg.labels_per_class is None else f"{cfg.labels_per_class:,} labels of each class"
     draws = 1 if cfg.labels_per_class is None else cfg.draws
     tested = f"the split {test}" if isinstance(test, str) else "images of the training set of the GAN"
+    trained = "" if cfg.supervised is None else f"; supervised: at most {cfg.supervised} epochs, chosen likewise"
     pooled = "not pooled" if cfg.pool is None else f"max-pooled to {cfg.pool}x{cfg.pool}"
     return (
         f"linear SVM (squared hinge, one against the rest), {labels}, {draws} draws (± standard deviation), seed "
         f"{cfg.seed}; C chosen with {len(split.validation):,} validation images; {len(split.test):,} test images, "
-        f"{tested}; maps {pooled}, {cfg.statistics} statistics of batch norms; discriminator after "
+        f"{tested}; maps {pooled}, {cfg.statistics} statistics of batch norms{trained}; {cfg.network} after "
         f"{loaded.images_seen:,} images."
     )
 

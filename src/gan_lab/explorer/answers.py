@@ -3,6 +3,7 @@
 import base64
 import binascii
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,10 +16,13 @@ from gan_lab.data.pixels import to_unit_range
 from gan_lab.data.raw import RawImages
 from gan_lab.errors import ConfigError, DataError
 from gan_lab.explorer.requests import Request, integer, integers, mapping, number, numbers, texts
-from gan_lab.explorer.session import DIRECTIONS, SAMPLES, Session, View
+from gan_lab.explorer.session import DIRECTIONS, OTHER, SAMPLES, Generator, Session, View
 from gan_lab.explorer.tiles import Tiles, image_texts, read_tiles
+from gan_lab.figures import draw_samples, gif_of, png_address, to_image
+from gan_lab.layers.growing import growing_networks
 from gan_lab.sampling.inverting import search
 from gan_lab.sampling.latent_sums import sum_amid_neighbors
+from gan_lab.sampling.walks import FRAMES_PER_SECOND, walk_between
 
 MOST = 64
 """Tiles in a request."""
@@ -31,39 +35,57 @@ STEPS, STARTS = 200, 2
 MAX_UPLOAD_BYTES = 10 * 2**20
 MAX_UPLOAD_PIXELS = 50_000_000
 
+ATTENTION = (255, 90, 40)
+"""RGB of attention over a sample."""
+
 Answer = dict[str, Any]
 
 
 def facts(session: Session, request: Request) -> Answer:
     """What the page must know to build its controls."""
-    loaded, directions = session.loaded, session.directions
+    directions = session.directions
     return {
-        "run": str(session.run),
-        "images_seen": loaded.images_seen,
-        "weights": list(session.spaces),
-        "space": next(iter(session.spaces.values())).name,
+        "run": str(session.first.run),
+        "images_seen": session.first.loaded.images_seen,
+        "space": session.first.space.name,
         "classes": session.choices,
         "directions": 0 if directions is None else len(directions.vectors),
         "method": session.method,
-        "layer": None if session.layer is None else str(session.layer),
         "resolution": session.resolution,
         "seed": session.seed,
         "most": MOST,
+        "largest_upload": MAX_UPLOAD_BYTES,
+        "other": str(session.generators[OTHER].run) if OTHER in session.generators else None,
+        "generators": {name: _abilities(name, shown) for name, shown in session.generators.items()},
+    }
+
+
+def _abilities(name: str, shown: Generator) -> Answer:
+    stages = growing_networks(shown.loaded.generator)
+    return {
+        "name": f"{name}, {shown.run.name}" if name == OTHER else name,
+        "layer": None if shown.layer is None else str(shown.layer),
+        "attention": shown.attention,
+        "resolutions": [*shown.resolutions, stages[0].stage.resolution] if shown.resolutions else [],
+        "averaged": shown.averaged,
+        "styles": list(shown.styles),
     }
 
 
 def sample(session: Session, request: Request) -> Answer:
-    """Samples of a seed, those of `gan-lab sample`; with the same seed both weights have the same latents."""
+    """Samples of a seed, those of `gan-lab sample`; with the same seed all generators have the same latents.
+
+    With `second` and `fraction` they have a mixture of two classes.
+    """
     view = _view(session, request)
     count, seed, label = integer(request, "count", 1, MOST), _seed(request), _label(session, request)
-    truncation = None if request.get("truncation") is None else number(request, "truncation", 0, 10)
-    points, condition = session.space(view.weights, truncation).draw(count, seed, label)
-    settings: Answer = {"count": count, "seed": seed} | _label_key(session, label)
-    if truncation is not None:
-        settings["truncation"] = truncation
-    return _shown(session, Tiles(points, condition), view) | {
-        "command": _command(session, "sample", settings | {"weights": view.weights})
-    }
+    truncation, mixed = _truncation(request), _mixture(session, request, view, label)
+    points, condition = session.draw(view.name, count, seed, label, truncation, mixed)
+    answer = _shown(session, Tiles(points, condition), view)
+    if mixed is not None:
+        return answer | {"command": None}
+    settings = {"count": count, "seed": seed} | _label_key(session, label) | _truncation_key(truncation)
+    return answer | {"command": _command(session, "sample", settings, view)}
 
 
 def show(session: Session, request: Request) -> Answer:
@@ -73,14 +95,77 @@ def show(session: Session, request: Request) -> Answer:
 
 
 def walk(session: Session, request: Request) -> Answer:
-    """Samples at equal distances on the line between two tiles; the condition is that of the nearer one."""
+    """Samples between two tiles, see `walk_between`.
+
+    The condition is that of the nearer tile, or with `mixed` a mixture of both classes. If both tiles are samples of
+    one seed, `numbers` has their numbers, for the command.
+    """
+    view, tiles = _view(session, request), _two_pins(session, request)
+    steps, shown = integer(request, "steps", 2, 32), session.generators[view.name]
+    times = torch.linspace(0, 1, steps)
+    points = walk_between(shown.space, tiles.points[0], tiles.points[1], times)
+    condition, command = None, None
+    if request.get("mixed") is True and tiles.condition is not None:
+        if not shown.averaged:
+            raise ConfigError("This generator takes no mixtures of classes.")
+        first, second = session.weights_of(tiles.condition)
+        condition = torch.lerp(first, second, times[:, None])
+    elif tiles.condition is not None:
+        condition = tiles.condition[(times >= 0.5).long()]
+    same = tiles.condition is None or torch.equal(tiles.condition[0], tiles.condition[1])
+    if request.get("numbers") is not None and (same or (request.get("mixed") is True) == bool(shown.averaged)):
+        first_number, last_number = integers(request, "numbers", 0, MOST - 1, 2)
+        seconds = 2 * (steps - 1) / FRAMES_PER_SECOND
+        settings = {
+            "from": first_number,
+            "to": last_number,
+            "seconds": seconds,
+            "fps": FRAMES_PER_SECOND,
+            "seed": _seed(request),
+        }
+        settings |= _label_key(session, _label(session, request)) | _truncation_key(_truncation(request))
+        command = _command(session, "interpolate", settings, view)
+    return _shown(session, Tiles(points, condition), view) | {"command": command}
+
+
+def animate(session: Session, request: Request) -> Answer:
+    """The tiles of a walk as a GIF that goes forth and back."""
     view, tiles = _view(session, request), _tiles(session, request, "tiles")
-    if len(tiles.points) != 2:
-        raise ConfigError("A walk needs two pinned samples.")
-    times = torch.linspace(0, 1, integer(request, "steps", 2, 32))
-    points = torch.lerp(tiles.points[0], tiles.points[1], times[:, None])
-    condition = None if tiles.condition is None else tiles.condition[(times >= 0.5).long()]
-    return _shown(session, Tiles(points, condition), view)
+    images = session.images(tiles.points, tiles.condition, view)
+    frames = [draw_samples(image[None]) for image in torch.cat([images, images[1:-1].flip(0)])]
+    gif = base64.b64encode(gif_of(frames, FRAMES_PER_SECOND)).decode()
+    return {"gif": f"data:image/gif;base64,{gif}"}
+
+
+def mix(session: Session, request: Request) -> Answer:
+    """Samples of two tiles, each with some layers' styles of the other: a row for each, a column for each name."""
+    view, tiles = _view(session, request), _two_pins(session, request)
+    shown = session.generators[view.name]
+    if not shown.styles:
+        raise ConfigError("Only styles can be mixed, and these points are none.")
+    styles = tiles.points if tiles.points.dim() == 3 else tiles.points[:, None].repeat(1, shown.layers, 1)
+    mixed = []
+    for base, source in (styles, styles.flip(0)):
+        for layers in shown.styles.values():
+            mixed.append(base.clone())
+            mixed[-1][layers] = source[layers]
+    condition = None if tiles.condition is None else tiles.condition.repeat_interleave(len(shown.styles), 0)
+    return _shown(session, Tiles(torch.stack(mixed), condition), view) | {"command": None}
+
+
+def attention(session: Session, request: Request) -> Answer:
+    """Where a position of a tile's sample attends to: a transparent image, brightest where most, and numbers."""
+    view, tiles = _view(session, request), _tiles(session, request, "tiles")
+    x, y = numbers(request, "at", 2, 0, 1)
+    size = session.generators[view.name].attention
+    if size is None or len(tiles.points) != 1:
+        raise ConfigError("Attention is shown for one sample of a generator with an attention layer.")
+    pixel = min(int(y * size[0]), size[0] - 1), min(int(x * size[1]), size[1] - 1)
+    found, gamma = session.attention(tiles.points, tiles.condition, view, pixel)
+    color = torch.tensor(ATTENTION)[:, None, None].expand(3, *found.shape)
+    image = torch.cat([color, 230 * (found / found.max())[None]]).round().to(torch.uint8)
+    largest = found.max().item() * found.numel()
+    return {"image": png_address(to_image(image)), "pixel": pixel, "largest": largest, "gamma": gamma}
 
 
 def combine(session: Session, request: Request) -> Answer:
@@ -91,14 +176,14 @@ def combine(session: Session, request: Request) -> Answer:
     view = _view(session, request)
     a, b, c = (_tiles(session, request, key) for key in "abc")
     seed, label = _seed(request), _label(session, request)
-    points = sum_amid_neighbors(session.spaces[view.weights], a.points, b.points, c.points, seed, label)
+    space = session.generators[view.name].space
+    points = sum_amid_neighbors(space, a.points, b.points, c.points, seed, label)
     condition = None if c.condition is None else c.condition[:1].expand(len(points), *c.condition.shape[1:])
     command = None
-    if request.get("numbers") is not None and session.loaded.condition.num_generators is None:
+    if request.get("numbers") is not None and space.loaded.condition.num_generators is None:
         given = mapping(request, "numbers")
         chosen = {key: integers(given, key, 0, MOST - 1, MOST) for key in "abc"}
-        settings = chosen | {"seed": seed} | _label_key(session, label) | {"weights": view.weights}
-        command = _command(session, "arithmetic", settings)
+        command = _command(session, "arithmetic", chosen | {"seed": seed} | _label_key(session, label), view)
     return _shown(session, Tiles(points, condition), view) | {"command": command}
 
 
@@ -119,15 +204,17 @@ def forget(session: Session, request: Request) -> Answer:
     held_out = len(masks) - boxed[-max(1, len(boxed) // 4)]
     seed = None if request.get("seed") is None else _seed(request)
     try:
-        maps = session.maps(tiles.points, tiles.condition, view.weights)
+        maps = session.maps(tiles.points, tiles.condition, view.name)
         found = separate(maps, masks, held_out, seed=seed or 0)
     except ValueError as error:
         raise ConfigError(
             "The boxes cover no cell of the maps, or all of them: draw them larger or smaller."
         ) from error
     settings = {"concept.boxes": "boxes.csv", "samples": len(masks), "held_out": held_out, "seed": seed}
-    settings |= {} if session.layer is None else {"layer": session.layer.number}
-    command = None if seed is None else _command(session, "forget", settings | {"weights": view.weights})
+    layer = session.generators[view.name].layer
+    settings |= {} if layer is None else {"layer": layer.number}
+    plain = replace(view, dropped=[], resolution=None)  # of neither depends which maps are found
+    command = None if seed is None else _command(session, "forget", settings, plain)
     lines = ["sample,left,top,right,bottom", *(",".join(map(str, box)) for box in boxes)]
     return {
         "order": found.order.tolist(), "auc": found.auc, "positive": int((found.weight > 0).sum()), "command": command,
@@ -138,8 +225,8 @@ def forget(session: Session, request: Request) -> Answer:
 def invert(session: Session, request: Request) -> Answer:
     """A tile whose sample is nearest to an uploaded image, base64, by the mean squared difference of pixels."""
     view, label = _view(session, request), _label(session, request)
-    image = _uploaded(session, request)[None].to(session.loaded.device)
-    space = session.spaces[view.weights]
+    space = session.generators[view.name].space
+    image = _uploaded(session, request)[None].to(space.loaded.device)
     condition = space.draw(1, 0, label)[1]
     given = None if condition is None else condition.to(image.device)
     found = search(
@@ -147,17 +234,17 @@ def invert(session: Session, request: Request) -> Answer:
     )
     settings: Answer = {"images": _name(request), "steps": STEPS, "starts": STARTS} | _label_key(session, label)
     command = None
-    if session.loaded.condition.num_generators is None:
-        command = _command(session, "invert", settings | {"weights": view.weights})
-    plain = View(view.weights, torch.zeros_like(view.amounts), view.dropped)
+    if space.loaded.condition.num_generators is None:
+        command = _command(session, "invert", settings, replace(view, dropped=[], resolution=None))
+    plain = replace(view, amounts=torch.zeros_like(view.amounts))
     return _shown(session, Tiles(found.points, condition), plain) | {
         "difference": found.errors.item(), "given": image_texts(image)[0], "command": command,
     }  # fmt: skip
 
 
 ACTIONS: dict[str, Callable[[Session, Request], Answer]] = {
-    "facts": facts, "sample": sample, "show": show, "walk": walk, "combine": combine, "forget": forget,
-    "invert": invert,
+    "facts": facts, "sample": sample, "show": show, "walk": walk, "animate": animate, "mix": mix,
+    "attention": attention, "combine": combine, "forget": forget, "invert": invert,
 }  # fmt: skip
 """Functions by the last part of their address."""
 
@@ -171,21 +258,30 @@ def _shown(session: Session, tiles: Tiles, view: View) -> Answer:
 
 def _view(session: Session, request: Request) -> View:
     given = mapping(request, "view")
-    weights = given.get("weights")
-    if weights not in session.spaces:
-        raise ConfigError(f"weights must be one of {', '.join(session.spaces)}.")
+    name = given.get("weights")
+    if name not in session.generators:
+        raise ConfigError(f"weights must be one of {', '.join(session.generators)}.")
+    shown = session.generators[name]
     count = 0 if session.directions is None else len(session.directions.vectors)
     amounts = torch.tensor(numbers(given, "amounts", count, -20, 20))
-    maps = 0 if session.layer is None else session.layer.channels
-    return View(weights, amounts, integers(given, "dropped", 0, maps - 1, maps))
+    maps = 0 if shown.layer is None else shown.layer.channels
+    resolution = given.get("resolution")
+    if resolution is not None and resolution not in shown.resolutions:
+        raise ConfigError(f"resolution must be one of {', '.join(map(str, shown.resolutions))}, or left out.")
+    return View(name, amounts, integers(given, "dropped", 0, maps - 1, maps), resolution)
 
 
 def _tiles(session: Session, request: Request, key: str) -> Tiles:
-    like = Tiles(*next(iter(session.spaces.values())).draw(1))
-    tiles = read_tiles(texts(request, key, MOST), like)
-    labels, choices = tiles.condition, session.choices
-    if labels is not None and choices is not None and not ((labels >= 0) & (labels < len(choices))).all():
-        raise ConfigError("A tile is of another generator; reload the page.")
+    shown = session.generators[_view(session, request).name]
+    like = Tiles(*shown.space.draw(1))
+    labels = len(session.choices or ())
+    return read_tiles(texts(request, key, MOST), like, labels, bool(shown.averaged), shown.layers)
+
+
+def _two_pins(session: Session, request: Request) -> Tiles:
+    tiles = _tiles(session, request, "tiles")
+    if len(tiles.points) != 2:
+        raise ConfigError("This needs two pinned samples.")
     return tiles
 
 
@@ -202,8 +298,26 @@ def _label(session: Session, request: Request) -> int | None:
 
 
 def _label_key(session: Session, label: int | None) -> Answer:
-    key = "generator" if session.loaded.condition.num_generators else "labels"
+    key = "generator" if session.first.loaded.condition.num_generators else "labels"
     return {} if label is None else {key: label}
+
+
+def _mixture(session: Session, request: Request, view: View, label: int | None) -> Tensor | None:
+    """Weights of the classes; None without a second class."""
+    second = _label(session, {"label": request.get("second")})
+    if second is None:
+        return None
+    if label is None or not session.generators[view.name].averaged:
+        raise ConfigError("A mixture needs two classes, and a generator that takes mixtures.")
+    return session.mixture(label, second, number(request, "fraction", 0, 1))
+
+
+def _truncation(request: Request) -> float | None:
+    return None if request.get("truncation") is None else number(request, "truncation", 0, 10)
+
+
+def _truncation_key(truncation: float | None) -> Answer:
+    return {} if truncation is None else {"truncation": truncation}
 
 
 def _boxes(session: Session, request: Request, count: int) -> list[list[int]]:
@@ -251,11 +365,14 @@ def _command_of_directions(session: Session, view: View) -> str | None:
     if not view.amounts.any() or session.method not in ("pca", "sefa"):
         return None
     settings = {"method": session.method, "samples": SAMPLES, "directions": DIRECTIONS, "seed": session.seed}
-    return _command(session, "directions", settings | {"weights": view.weights})
+    return _command(session, "directions", settings, view)
 
 
-def _command(session: Session, name: str, settings: Answer) -> str:
-    """A shell command."""
-    space = next(iter(session.spaces.values())).name
-    places = {"run": str(session.run)} | ({"space": space} if name not in ("sample", "forget") else {})
-    return command_to_paste(["gan-lab", name, *(override(key, value) for key, value in (places | settings).items())])
+def _command(session: Session, name: str, settings: Answer, view: View) -> str | None:
+    """A shell command; None for a view that no command has, without some maps or at a lower resolution."""
+    if view.dropped or view.resolution is not None:
+        return None
+    shown = session.generators[view.name]
+    places = {"run": str(shown.run)} | ({"space": shown.space.name} if name not in ("sample", "forget") else {})
+    given = places | settings | {"weights": shown.weights}
+    return command_to_paste(["gan-lab", name, *(override(key, value) for key, value in given.items())])

@@ -26,10 +26,9 @@ MAX_REQUEST_BYTES = 4 * MAX_UPLOAD_BYTES // 3 + 2**20
 
 _POLICY = (
     "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
-    "connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
+    "connect-src 'self'; form-action 'none'; base-uri 'none'"
 )
 _HEADERS = {
-    "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
@@ -42,6 +41,7 @@ class ExplorerServer(ThreadingHTTPServer):
     Args:
         host: Address to listen on.
         port: Port; 0 for any free one.
+        proxy: Name under which a proxy serves the page to others, which may show it in a frame; None without one.
 
     Raises:
         ConfigError: The address cannot be used, or the port is in use.
@@ -49,8 +49,9 @@ class ExplorerServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, proxy: str | None = None) -> None:
         self.host = host
+        self.proxy = proxy
         self.session: Session | None = None
         self.lock = threading.Lock()
         """Held by the request that computes: more than one at a time would only slow each other down."""
@@ -144,12 +145,12 @@ class _Handler(BaseHTTPRequestHandler):
         return None
 
     def _is_addressed(self) -> bool:
-        """Whether the host of the request is an IP address, `localhost` or the configured name.
+        """Whether the host of the request is an IP address, `localhost` or a configured name.
 
         A name of a foreign site may be bent to this machine (DNS rebinding), an address cannot.
         """
         host = self.headers.get("Host", "").rpartition(":")[0] or self.headers.get("Host", "")
-        if host in ("localhost", self.server.host):
+        if host in ("localhost", self.server.host, self.server.proxy):
             return True
         try:
             ipaddress.ip_address(host.strip("[]"))
@@ -163,7 +164,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, status: HTTPStatus, kind: str, text: str) -> None:
         content = text.encode()
         self.send_response(status)
-        for name, value in (_HEADERS | {"Content-Type": kind, "Content-Length": str(len(content))}).items():
+        frames = "'none'" if self.server.proxy is None else "https:"
+        policy = {"Content-Security-Policy": f"{_POLICY}; frame-ancestors {frames}"}
+        for name, value in (_HEADERS | policy | {"Content-Type": kind, "Content-Length": str(len(content))}).items():
             self.send_header(name, value)
         if self.close_connection:
             self.send_header("Connection", "close")

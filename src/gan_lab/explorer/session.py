@@ -1,4 +1,4 @@
-"""What an explorer shows: a generator with both of its weights, directions, and the layer whose maps are dropped."""
+"""What an explorer shows: generators with the same latents, what each can do, and directions."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -9,12 +9,20 @@ import torch
 from torch import Tensor
 
 from gan_lab.errors import CheckpointError, ConfigError
+from gan_lab.gans.latents import LatentPrior
 from gan_lab.layers.activations import ActivationShape, output_and_activation, with_changed_activation
+from gan_lab.layers.growing import lower_resolutions, shrunk_to
+from gan_lab.layers.labeled import averaged_in_mixtures, one_hot
+from gan_lab.layers.self_attention import attention_from, recorded_attention
 from gan_lab.sampling.direction_file import DirectionFile, read_directions
 from gan_lab.sampling.feature_maps import layer_of_maps, without_maps
 from gan_lab.sampling.latent_directions import find_directions
+from gan_lab.sampling.mixing import named_layers
 from gan_lab.sampling.pretrained import PretrainedGenerator, load
 from gan_lab.sampling.spaces import Space, space_named
+
+OTHER = "other"
+"""Name of the generator of `other`; those of the run have the names of their weights."""
 
 DIRECTIONS = 8
 """Directions found at the start."""
@@ -31,14 +39,48 @@ class View:
     """How tiles are shown.
 
     Attributes:
-        weights: Key of `Session.spaces`.
+        name: Key of `Session.generators`.
         amounts: Distance along each direction, in standard deviations of samples, float32 (k,).
         dropped: Numbers of the maps that are zero.
+        resolution: At which a growing generator works; None for that of its stage.
     """
 
-    weights: str
+    name: str
     amounts: Tensor
     dropped: Sequence[int]
+    resolution: int | None = None
+
+
+@dataclass(frozen=True)
+class Generator:
+    """A generator of the page, and what it can do beside sampling.
+
+    Attributes:
+        run: Run folder or file, as on the command line.
+        weights: `ema` or `raw`.
+        space: Space of its points.
+        layer: Activation whose maps are dropped; None without maps.
+        attention: Height and width of the input of its attention layer; None unless it has one.
+        resolutions: Lower resolutions than that of its stage, if it grows.
+        averaged: What it averages for a mixture of classes; nothing if it takes none.
+        styles: Layers that get another style together, by name; none unless points are styles.
+        layers: Number of layers with styles; 0 unless points are styles.
+    """
+
+    run: Path
+    weights: str
+    space: Space
+    layer: ActivationShape | None
+    attention: tuple[int, int] | None
+    resolutions: list[int]
+    averaged: list[str]
+    styles: dict[str, slice]
+    layers: int
+
+    @property
+    def loaded(self) -> PretrainedGenerator:
+        """The network."""
+        return self.space.loaded
 
 
 @dataclass(frozen=True)
@@ -46,84 +88,124 @@ class Session:
     """What an explorer shows.
 
     Attributes:
-        run: Run folder or file, as on the command line.
-        spaces: Latent space by weights: `ema`, `raw`, or the one that the file has; the first is shown.
+        generators: By name: `ema`, `raw`, or the one that the file has, and `other`; the first is shown.
         directions: Directions of the sliders; None if there are none.
         method: How they were found, or the name of their file.
-        layer: Activation of the generator whose maps are dropped; None without maps.
         resolution: Size of the samples in pixels.
         channels: Their channels.
         seed: First seed.
     """
 
-    run: Path
-    spaces: dict[str, Space]
+    generators: dict[str, Generator]
     directions: DirectionFile | None
     method: str
-    layer: ActivationShape | None
     resolution: int
     channels: int
     seed: int
 
     @property
-    def loaded(self) -> PretrainedGenerator:
+    def first(self) -> Generator:
         """The generator that is shown first."""
-        return next(iter(self.spaces.values())).loaded
+        return next(iter(self.generators.values()))
 
     @property
     def choices(self) -> list[str] | None:
         """Names of the classes, or of the generators of a mixture; None without."""
-        condition = self.loaded.condition
-        count = condition.num_classes or condition.num_generators
+        loaded = self.first.loaded
+        count = loaded.condition.num_classes or loaded.condition.num_generators
         if count is None:
             return None
-        names = condition.names(self.loaded.classes) or []
+        names = loaded.condition.names(loaded.classes) or []
         return [names[k] if k < len(names) else str(k) for k in range(count)]
 
-    def space(self, weights: str, truncation: float | None = None) -> Space:
-        """Space of these weights, whose points are drawn with truncation.
+    def draw(
+        self, name: str, count: int, seed: int, label: int | None, truncation: float | None, mixed: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Points (count, dim) of a generator and their condition.
+
+        Args:
+            name: Key of `generators`.
+            count: Number of points.
+            seed: Of the latents, which are the same for all generators.
+            label: Class, or number of a generator of a mixture; None to draw them.
+            truncation: See `PretrainedGenerator.adjusted`.
+            mixed: Weights of the classes, float32 (classes,), instead of a label.
 
         Raises:
             ConfigError: The latents cannot be truncated.
         """
-        space = self.spaces[weights]
-        return space if truncation is None else Space(space.loaded.adjusted(truncation), space.name)
+        space = self.generators[name].space
+        if truncation is not None:
+            space = Space(space.loaded.adjusted(truncation), space.name)
+        if mixed is None:
+            return space.draw(count, seed, label)
+        latents, _ = space.loaded.draw(count, seed, label)
+        weights = mixed.expand(count, -1)
+        return space.of(latents, weights), weights
 
     def edited(self, points: Tensor, view: View) -> Tensor:
-        """The points (n, dim), shifted along the directions and into the support of the prior."""
+        """The points (n, ...), shifted along the directions and into the support of the prior."""
         if self.directions is not None:
             points = points + (view.amounts * self.directions.deviations) @ self.directions.vectors
-        return self.spaces[view.weights].inside(points)
+        return self.generators[view.name].space.inside(points)
 
     def images(self, points: Tensor, condition: Tensor | None, view: View) -> Tensor:
-        """Samples (n, C, H, W) on the CPU, without the dropped maps; the points are not shifted."""
-        generate = self.spaces[view.weights].generate
-        if self.layer is not None and view.dropped:
+        """Samples (n, C, H, W) on the CPU at a resolution and without the dropped maps; the points are not shifted."""
+        shown = self.generators[view.name]
+        generate = shown.space.generate
+        if shown.layer is not None and view.dropped:
             dropped = torch.tensor(view.dropped, dtype=torch.int64)
-            generate = with_changed_activation(generate, self.layer.number, without_maps(dropped))
+            generate = with_changed_activation(generate, shown.layer.number, without_maps(dropped))
         made = []
-        for k in range(0, len(points), _BATCH):
-            part = None if condition is None else condition[k : k + _BATCH]
-            made.append(generate(points[k : k + _BATCH], part).cpu())
+        with shrunk_to(shown.loaded.generator, view.resolution):
+            for k in range(0, len(points), _BATCH):
+                part = None if condition is None else condition[k : k + _BATCH]
+                made.append(generate(points[k : k + _BATCH], part).cpu())
         return torch.cat(made)
 
-    def maps(self, points: Tensor, condition: Tensor | None, weights: str) -> Tensor:
-        """Maps (n, maps, h, w) of the layer, on the CPU.
+    def maps(self, points: Tensor, condition: Tensor | None, name: str) -> Tensor:
+        """Maps (n, maps, h, w) of the layer of a generator, on the CPU.
 
         Raises:
-            ConfigError: The generator has no maps.
+            ConfigError: It has no maps.
         """
-        if self.layer is None:
+        shown = self.generators[name]
+        if shown.layer is None:
             raise ConfigError("This generator has no feature maps, so none can be dropped.")
-        _, maps = output_and_activation(self.spaces[weights].generate, self.layer.number, points, condition)
+        _, maps = output_and_activation(shown.space.generate, shown.layer.number, points, condition)
         return maps.float().cpu()
+
+    def attention(
+        self, point: Tensor, condition: Tensor | None, view: View, pixel: tuple[int, int]
+    ) -> tuple[Tensor, float]:
+        """Attention (kh, kw) of a pixel of the layer's input in the sample of a point, (1, ...), and the layer's gamma.
+
+        Raises:
+            ConfigError: The generator has no attention layer.
+        """
+        shown = self.generators[view.name]
+        if shown.attention is None:
+            raise ConfigError("This generator has no attention layer.")
+        with recorded_attention(shown.loaded.generator) as seen:
+            self.images(point, condition, view)
+        layer, x = seen[0]
+        return attention_from(layer, x, pixel)[0].float().cpu(), layer.gamma.item()
+
+    def weights_of(self, condition: Tensor) -> Tensor:
+        """Conditions as weights of the classes, float32 (n, classes)."""
+        return one_hot(condition, len(self.choices or ()), torch.zeros(0))
+
+    def mixture(self, label: int, other: int, fraction: float) -> Tensor:
+        """Weights of the classes, float32 (classes,), with a fraction of the other one."""
+        first, second = self.weights_of(torch.tensor([label, other]))
+        return torch.lerp(first, second, fraction)
 
 
 def open_session(
     run: Path, weights: str, space: str | None, directions: str | None, method: str, layer: int | None, seed: int,
-    device: torch.device, allow_targets: Sequence[str] = (),
+    device: torch.device, allow_targets: Sequence[str] = (), other: Path | None = None,
 ) -> Session:  # fmt: skip
-    """Load a generator and find its directions.
+    """Load the generators and find directions.
 
     Args:
         run: Run folder or file.
@@ -133,26 +215,88 @@ def open_session(
         method: `pca` or `sefa`, without a file.
         layer: Activation whose maps are dropped; None for the last but one.
         seed: First seed.
-        device: Device of the generator.
+        device: Device of the generators.
         allow_targets: See `load`.
+        other: Run folder or file of another generator with the same latents.
 
     Raises:
-        UserError: The run, a value or the file cannot be used, or the samples are points.
+        UserError: A run, a value or the file cannot be used, the samples are points, or the latents or samples of
+            `other` are others.
     """
-    spaces = {weights: space_named(space, load(run, weights, device, allow_targets))}
-    other = "raw" if weights == "ema" else "ema"
+    spaces = {weights: (run, weights, space_named(space, load(run, weights, device, allow_targets)))}
+    hidden = "raw" if weights == "ema" else "ema"
     with suppress(CheckpointError):  # an export has one of them
-        spaces[other] = space_named(space, load(run, other, device, allow_targets))
-    first = spaces[weights]
+        spaces[hidden] = run, hidden, space_named(space, load(run, hidden, device, allow_targets))
+    first = spaces[weights][2]
     points, condition = first.draw(2, seed)
     samples = first.generate(points, condition)
     if samples.dim() != 4:
         raise ConfigError(f"{first.loaded.path} generates points: gan-lab explore is for images.")
+    if other is not None:
+        second = space_named(first.name, load(other, weights, device, allow_targets))
+        _check_same_latents(first, second)
+        spaces[OTHER] = other, weights, second
     if directions is None:
         found = _found(first, method, seed)
     else:
         found, method = read_directions(Path(directions), first.name, points.shape[1]), Path(directions).name
-    return Session(run, spaces, found, method, _layer(first.loaded, layer), samples.shape[-1], samples.shape[1], seed)
+    generators = {name: _generator(*each, None if name == OTHER else layer) for name, each in spaces.items()}
+    return Session(generators, found, method, samples.shape[-1], samples.shape[1], seed)
+
+
+def _check_same_latents(first: Space, second: Space) -> None:
+    """Refuse a second generator whose latents, conditions or samples are of another kind.
+
+    Raises:
+        ConfigError: Names the difference.
+    """
+    for ours, theirs in zip(_kinds(first), _kinds(second), strict=True):
+        if ours != theirs:
+            raise ConfigError(
+                f"other={second.loaded.path} has {theirs}, but {first.loaded.path} has {ours}: give a run with the "
+                "same latents, classes and size of the images."
+            )
+
+
+def _kinds(space: Space) -> list[str]:
+    """What must be the same in two generators, as text: latents, condition, styles, samples."""
+    loaded, (points, given) = space.loaded, space.draw(1)
+    prior = LatentPrior(**loaded.config.latent)
+    bound = f" up to {prior.bound:g}" if prior.distribution == "uniform" else ""
+    condition = loaded.condition
+    classes = f"{condition.num_classes or 'no'} classes"
+    number = classes if condition.num_generators is None else f"{condition.num_generators} generators"
+    codes = "" if given is None or given.dim() == 1 else f", but codes of {_shape(given)} numbers"
+    return [
+        f"{prior.dim} {prior.distribution} latents{bound}", f"{number}{codes}",
+        f"points of {_shape(points)} coordinates", f"samples of {_shape(space.generate(points, given))} values",
+    ]  # fmt: skip
+
+
+def _shape(values: Tensor) -> str:
+    """Size of one row."""
+    return " x ".join(map(str, values.shape[1:]))
+
+
+def _generator(run: Path, weights: str, space: Space, layer: int | None) -> Generator:
+    """The generator with what it can do."""
+    network, points = space.loaded.generator, space.draw(1)
+    with recorded_attention(network) as seen:
+        space.generate(*points)
+    height, width = seen[0][1].shape[2:] if len(seen) == 1 else (0, 0)
+    classes = space.loaded.condition.num_classes
+    layers = space.loaded.styles(*space.loaded.draw(1)).shape[1] if space.name == "w" else 0
+    return Generator(
+        run=run,
+        weights=weights,
+        space=space,
+        layer=_layer(space.loaded, layer),
+        attention=(height, width) if len(seen) == 1 else None,
+        resolutions=lower_resolutions(network),
+        averaged=averaged_in_mixtures(network) if classes is not None and classes > 1 else [],
+        styles=named_layers(layers) if layers else {},
+        layers=layers,
+    )
 
 
 def _found(space: Space, method: str, seed: int) -> DirectionFile | None:

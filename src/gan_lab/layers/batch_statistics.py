@@ -62,8 +62,8 @@ def with_population_statistics(network: nn.Module, batches: Iterable[tuple[Tenso
     for number, (layer, handle) in enumerate(zip(layers, handles, strict=True)):
         handle.remove()
         means, variances = (torch.stack(values).mean(0) for values in zip(*found[number], strict=True))
-        layer.running_mean = means.to(layer.weight)
-        layer.running_var = variances.to(layer.weight)
+        layer.running_mean = means.to(layer.running_mean)
+        layer.running_var = variances.to(layer.running_var)
     return network.eval()
 
 

@@ -1,12 +1,14 @@
 """Batch normalization with a gain and a shift for each label."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
-from gan_lab.layers.labeled import Labeled
+from gan_lab.layers.labeled import Labeled, TakesMixtures, rows_of_labels
 
 
-class ConditionalBatchNorm(Labeled, nn.Module):
+class ConditionalBatchNorm(Labeled, TakesMixtures, nn.Module):
     """Batch norm with gain and shift by label (de Vries et al., 2017; Miyato & Koyama, 2018, §3).
 
     Statistics are over the entire batch, regardless of labels. Every row of the tables `gain` and `shift`,
@@ -20,6 +22,8 @@ class ConditionalBatchNorm(Labeled, nn.Module):
             removed.
         num_classes: Number of labels.
     """
+
+    averaged: ClassVar[str] = "gains and shifts of the batch norms"
 
     def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d, num_classes: int) -> None:
         super().__init__()
@@ -40,6 +44,6 @@ class ConditionalBatchNorm(Labeled, nn.Module):
         """
         labels = self.required_labels()
         ones = [1] * (x.dim() - 2)
-        gain = self.gain[labels].unflatten(1, (-1, *ones))  # (n, channels) or (n, channels, 1, 1)
-        shift = self.shift[labels].unflatten(1, (-1, *ones))
+        gain = rows_of_labels(self.gain, labels).unflatten(1, (-1, *ones))  # (n, channels) or (n, channels, 1, 1)
+        shift = rows_of_labels(self.shift, labels).unflatten(1, (-1, *ones))
         return (self.norm(x) * gain + shift).to(x.dtype)  # float32 tables would promote half-precision activations

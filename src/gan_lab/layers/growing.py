@@ -1,5 +1,8 @@
 """Progressively growing networks: their common state, and fades of images (Karras et al., 2018, section 2)."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -56,6 +59,26 @@ class Growing(nn.Module):
 def growing_networks(network: nn.Module) -> list[Growing]:
     """All growing networks among a network and its submodules, for instance inside a wrapper."""
     return [module for module in network.modules() if isinstance(module, Growing)]
+
+
+def lower_resolutions(network: nn.Module) -> list[int]:
+    """Resolutions that all growing networks have left behind, from 4 on; none if nothing grows."""
+    networks = growing_networks(network)
+    smallest = min((part.stage.resolution for part in networks), default=0)
+    return [resolution for resolution in (networks[0].resolutions if networks else []) if resolution < smallest]
+
+
+@contextmanager
+def shrunk_to(network: nn.Module, resolution: int | None) -> Iterator[None]:
+    """Let growing networks work at a lower resolution inside the `with` block; None for that of their stage."""
+    stages = [(part, part.stage) for part in growing_networks(network)]
+    try:
+        for part, stage in stages:
+            part.grow(stage if resolution is None else Stage(resolution))
+        yield
+    finally:
+        for part, stage in stages:
+            part.grow(stage)
 
 
 def fade(old: Tensor, new: Tensor, alpha: float) -> Tensor:

@@ -17,5 +17,8 @@ class LearnedConstant(nn.Module):
         self.maps = nn.Parameter(torch.randn(1, channels, resolution, resolution))
 
     def forward(self, count: int) -> Tensor:
-        """The maps for `count` samples, (count, channels, resolution, resolution)."""
+        """The maps for `count` samples, (count, channels, resolution, resolution).
+
+        A count is x.shape[0]: `len(x)` is an int also where a program with a free batch size is traced.
+        """
         return self.maps.expand(count, -1, -1, -1)

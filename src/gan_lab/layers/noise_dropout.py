@@ -1,8 +1,10 @@
 """Dropout as the noise of a generator, in training and evaluation mode."""
 
+import copy
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from gan_lab.layers.evaluation_noise import EvaluationNoise
 from gan_lab.noise import mix
@@ -25,10 +27,13 @@ class NoiseDropout(EvaluationNoise):
         ValueError: `p` is out of range.
     """
 
+    mask: Tensor | None
+
     def __init__(self, p: float) -> None:
         super().__init__()
         require_range("architecture.generator.dropout", p, 0 <= p < 1, "in [0, 1)")
         self.p = p
+        self.register_buffer("mask", None, persistent=False)  # set by `with_fixed_masks`
 
     @property
     def has_noise(self) -> bool:
@@ -40,8 +45,29 @@ class NoiseDropout(EvaluationNoise):
             return x
         if self.training:
             return F.dropout(x, self.p)
+        kept = self._kept(x) if self.mask is None else self.mask
+        return x * kept / (1 - self.p)
+
+    def _kept(self, x: Tensor) -> Tensor:
+        """0 for the numbers that are dropped and 1 for the others, (1, c, h, w) or (n, c, h, w)."""
         generator = self.generator()
         shape = (1 if generator is None else len(x), *x.shape[1:])
         generator = generator or torch.Generator().manual_seed(mix(_MASK, *x.shape[1:]))
-        kept = (torch.rand(shape, generator=generator) >= self.p).to(x.device, x.dtype)
-        return x * kept / (1 - self.p)
+        return (torch.rand(shape, generator=generator) >= self.p).to(x.device, x.dtype)
+
+
+def with_fixed_masks(network: nn.Module, *inputs: Tensor | None) -> nn.Module:
+    """Copy of a network in evaluation mode with the masks of these inputs as tensors, for maps of their size only."""
+    network = copy.deepcopy(network)
+    layers = [layer for layer in network.modules() if isinstance(layer, NoiseDropout) and layer.has_noise]
+    handles = [layer.register_forward_pre_hook(_keep_mask) for layer in layers]
+    with torch.no_grad():
+        network(*inputs)
+    for handle in handles:
+        handle.remove()
+    return network
+
+
+def _keep_mask(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    assert isinstance(layer, NoiseDropout)
+    layer.mask = layer._kept(inputs[0])

@@ -45,7 +45,7 @@ class NoiseInjection(EvaluationNoise):
 
     def _noise(self, x: Tensor) -> Tensor:
         """One map, (resolution, resolution), or one for each sample, (n, 1, resolution, resolution)."""
-        shape = (len(x), 1, *x.shape[2:])
+        shape = (x.shape[0], 1, *x.shape[2:])  # len(x) would fix the batch size of a traced program
         if self.training and self.noise == "random":
             return torch.randn(shape, dtype=self.map.dtype, device=x.device)
         generator = None if self.training else self.generator()

@@ -47,7 +47,7 @@ class OwnLayer(Labeled, nn.Module):
         """
         labels = self.required_labels()
         of_all: Tensor = self.layer(x).unflatten(1, (self.count, -1))  # (n, count, outputs, ...)
-        return of_all[torch.arange(len(labels), device=labels.device), labels]
+        return of_all[torch.arange(labels.shape[0], device=labels.device), labels]
 
 
 def _repeated(values: Tensor, count: int, dim: int) -> nn.Parameter:

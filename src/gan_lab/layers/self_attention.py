@@ -1,5 +1,8 @@
 """Self-attention over the pixels of a feature map, and attention maps."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
@@ -82,19 +85,35 @@ def attention_maps(network: nn.Module, pixel: tuple[int, int], *inputs: Tensor) 
     Raises:
         ValueError: The number of attention layers that ran is not 1, or the pixel is outside the layer's input.
     """
-    seen: list[tuple[SelfAttention, Tensor]] = []
-    layers = [layer for layer in network.modules() if isinstance(layer, SelfAttention)]
-    hooks = [layer.register_forward_hook(lambda layer, args, _: seen.append((layer, args[0]))) for layer in layers]
-    try:
+    with recorded_attention(network) as seen:
         network(*inputs)
-    finally:
-        for hook in hooks:
-            hook.remove()
     if len(seen) != 1:
         raise ValueError(
             f"attention maps need a network that runs exactly one SelfAttention layer; this one ran {len(seen)}"
         )
-    layer, x = seen[0]
+    return attention_from(*seen[0], pixel)
+
+
+@contextmanager
+def recorded_attention(network: nn.Module) -> Iterator[list[tuple[SelfAttention, Tensor]]]:
+    """A list of the attention layers that run inside the `with` block, each with its input (n, C, h, w)."""
+    seen: list[tuple[SelfAttention, Tensor]] = []
+    layers = [layer for layer in network.modules() if isinstance(layer, SelfAttention)]
+    hooks = [layer.register_forward_hook(lambda layer, args, _: seen.append((layer, args[0]))) for layer in layers]
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@torch.no_grad()
+def attention_from(layer: SelfAttention, x: Tensor, pixel: tuple[int, int]) -> Tensor:
+    """Attention (n, kh, kw) of a query pixel of the layer's input x (n, C, h, w); see `attention_maps`.
+
+    Raises:
+        ValueError: The pixel is outside the input.
+    """
     (row, column), (h, w) = pixel, x.shape[2:]
     if not (0 <= row < h and 0 <= column < w):
         raise ValueError(f"pixel must be a row below {h} and a column below {w}, not ({row}, {column})")

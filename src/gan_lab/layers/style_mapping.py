@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gan_lab.layers.float16 import clamp_in_float16
+from gan_lab.layers.labeled import TakesMixtures, one_hot
 from gan_lab.layers.pixel_norm import PixelNorm
 from gan_lab.ranges import require_at_least, require_range
 
@@ -65,13 +66,15 @@ class MappingNetwork(nn.Module):
         return parts if self.embedding is None else [*parts, self.embedding(labels)]
 
 
-class LabelEmbedding(nn.Module):
+class LabelEmbedding(TakesMixtures, nn.Module):
     """A linear layer of one-hot labels.
 
     Args:
         num_classes: Number of labels.
         dim: Size of a vector.
     """
+
+    averaged: ClassVar[str] = "embeddings"
 
     def __init__(self, num_classes: int, dim: int) -> None:
         super().__init__()
@@ -86,7 +89,7 @@ class LabelEmbedding(nn.Module):
         """
         if labels is None:
             raise ValueError("this network is conditioned on labels: call it with labels, int64 (n,)")
-        return self.linear(F.one_hot(labels, self.num_classes).to(self.linear.bias.dtype))
+        return self.linear(one_hot(labels, self.num_classes, self.linear.bias))
 
 
 class StyleMapping(nn.Module):
@@ -204,7 +207,7 @@ def has_styles(network: nn.Module) -> bool:
 def styles_of(network: nn.Module, *inputs: Tensor | None) -> Tensor:
     """Styles (n, count, style_dim) of inputs of a network with styles: latents, and a condition or None."""
     found: list[Tensor] = []
-    _run_with(network, found.append, inputs)
+    run_with_styles(network, found.append, inputs)
     return found[0]
 
 
@@ -216,10 +219,15 @@ def samples_of_styles(network: nn.Module, styles: Tensor, *inputs: Tensor | None
         styles: (n, count, style_dim), or (n, 1, style_dim) for the same style in all layers.
         inputs: Latents, and a condition or None, with n rows.
     """
-    return _run_with(network, styles.expand_as, inputs)
+    return run_with_styles(network, styles.expand_as, inputs)
 
 
-def _run_with(
+def style_average(network: nn.Module) -> Tensor:
+    """Average style (style_dim,) of a network with styles, towards which they are truncated."""
+    return next(layer for layer in network.modules() if isinstance(layer, StyleMapping)).average
+
+
+def run_with_styles(
     network: nn.Module, change: Callable[[Tensor], Tensor | None], inputs: tuple[Tensor | None, ...]
 ) -> Tensor:
     """Output of a network whose styles are passed to `change`, and replaced by its result unless that is None."""

@@ -50,7 +50,7 @@ class RunDescription:
         return [self.choices[group][:MAX_TAG] for group in TAGGED if group in self.choices]
 
     def hyperparameters(self) -> dict[str, str | int | float | bool]:
-        """Names, facts, and of the config the single values and what was set: a table of them has few columns."""
+        """Names, facts, and of the config the single values and what was set: a table needs no more."""
         given = {key: value for key, value in leaves(self.config) if key in self.typed and not key.startswith("run.")}
         single = {**self.config, **given, **self.facts, **self.names}
         return {key: value for key, value in single.items() if isinstance(value, (str, int, float, bool))}

@@ -1,15 +1,10 @@
 """Weights & Biases logger that never stops or delays a run: online if possible, else offline."""
 
 import logging
-import netrc
 import os
-import threading
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import urlparse
 
 import yaml
 from lightning.pytorch.loggers import WandbLogger
@@ -17,6 +12,7 @@ from lightning.pytorch.loggers import WandbLogger
 from gan_lab.errors import ConfigError
 from gan_lab.loggers.wandb_run import ResumedRun, saved_run
 from gan_lab.ranks import is_first_process
+from gan_lab.wandb_client import has_key, server_responds
 
 if TYPE_CHECKING:
     from wandb import Run
@@ -100,9 +96,9 @@ class _Start:
             return self._init("disabled")
         if mode != "offline":
             _refuse_settings_file_in(Path(self.save_dir))
-        if mode == "online" and not _has_key():
+        if mode == "online" and not has_key():
             log.warning("W&B has no API key; `wandb login` stores one.")  # wandb.init would prompt for it
-        elif mode == "online" or (mode == "auto" and _has_key() and _server_responds()):
+        elif mode == "online" or (mode == "auto" and has_key() and server_responds()):
             try:
                 return self._init("online")
             except Exception as error:  # training continues whatever W&B raises
@@ -156,52 +152,3 @@ def _refuse_settings_file_in(folder: Path) -> None:
             f"{file} is inside the run folder and can name the server that receives your W&B key: run the command in "
             "another folder, or set logger.wandb.mode=offline."
         )
-
-
-def _has_key() -> bool:
-    """Whether there is an API key: in the environment, W&B's settings, or the netrc file that `wandb login` writes."""
-    import wandb
-
-    settings = wandb.setup().settings
-    return any(
-        (
-            os.environ.get("WANDB_API_KEY"),
-            os.environ.get("WANDB_IDENTITY_TOKEN_FILE"),
-            settings.api_key,
-            _is_in_netrc(urlparse(settings.base_url).hostname or ""),
-        )
-    )
-
-
-def _is_in_netrc(host: str) -> bool:
-    home = Path.home()
-    for path in [Path(os.environ["NETRC"])] if "NETRC" in os.environ else [home / ".netrc", home / "_netrc"]:
-        try:
-            return netrc.netrc(path.expanduser()).authenticators(host) is not None
-        except FileNotFoundError:
-            continue
-        except (OSError, netrc.NetrcParseError) as error:
-            log.warning("%s cannot be read for a W&B API key: %s.", path, error)
-    return False
-
-
-def _server_responds(seconds: float = 4.0) -> bool:
-    """Whether the server or a proxy responds in that time; in a thread, since name resolution has no time limit."""
-    import wandb
-
-    url = wandb.setup().settings.base_url
-    responded = threading.Event()
-
-    def request() -> None:
-        try:
-            urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=seconds).close()
-        except urllib.error.HTTPError:
-            pass  # a response as well
-        except (OSError, ValueError):
-            return
-        responded.set()
-
-    thread = threading.Thread(target=request, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    return responded.is_set()

@@ -15,15 +15,13 @@ from lightning.pytorch.loggers import WandbLogger
 from gan_lab.files import read_text, write_text
 from gan_lab.loggers.description import RunDescription
 from gan_lab.ranks import is_first_process
+from gan_lab.runs.wandb_models import MODEL, MODEL_FILE
 
 if TYPE_CHECKING:
     from wandb import Artifact, Run
 
 EXTRA_SECONDS = 2.0
 """Additional wait for W&B beyond its own time limit."""
-
-MODEL, MODEL_FILE = "model", "model.ckpt"
-"""Type of the artifacts of checkpoints, and the name of the file in them."""
 
 log = logging.getLogger(__name__)
 

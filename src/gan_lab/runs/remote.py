@@ -5,7 +5,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-SCHEMES = {"hf": "gan_lab.runs.hub"}
+SCHEMES = {"hf": "gan_lab.runs.hub", "wandb": "gan_lab.runs.wandb_models"}
 """Module by scheme. It has three functions: `check_name(name)`, which refuses a wrong form, without a network;
 `download(name)`, the path of a local copy, a run folder or a file of weights; `name_of_copy(path)`, a name for outputs
 of a copy that `download` made, and None for other paths. The names are without `<scheme>:`."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from gan_lab.config.overrides import command_to_paste
 from gan_lab.data.content import recorded_classes
 from gan_lab.data.published import PUBLISHED
-from gan_lab.errors import DataError
+from gan_lab.errors import CheckpointError, DataError
 from gan_lab.gans.catalog import CATALOG
 from gan_lab.metrics.protocol import Measurement, MeasurementProtocol, read_results
 from gan_lab.runs.folder import RunFolder
@@ -25,6 +25,12 @@ from gan_lab.version import __version__
 NEEDED = ("latent", "conditioning", "data_content")
 """Config keys, beside those of the networks, from which generators are built and sampled. They contain no paths; other
 keys may."""
+
+_TYPES: dict[str, type] = {
+    "about": str, "measured": dict, "versions": dict, "sample": dict, "data": dict, "source": dict, "classes": list,
+    "paper": str, "model": str, "dataset": str, "command": str, "license": str,
+}  # fmt: skip
+"""Entries of a card that others read, and their types; each may be None."""
 
 OF_THE_FILE = ("state", "networks", "sha256")
 """Entries that `write_export` adds."""
@@ -48,8 +54,7 @@ def card_of(stored: Stored, sample: Tensor, translation: Translation | None, lic
         license: Of the weights; None for that of an earlier card, or if it is unknown.
     """
     if stored.file.suffix == SUFFIX:
-        earlier = {key: value for key, value in read_card(stored.file)[0].items() if key not in OF_THE_FILE}
-        return earlier | ({} if license is None else {"license": license})
+        return _earlier(stored) | ({} if license is None else {"license": license})
     run = RunFolder(stored.file.parents[1]) if stored.file.parent.name == "checkpoints" else None
     choices = {} if run is None else run.choices
     entry = next((entry for entry in CATALOG if entry.name == choices.get("model")), None)
@@ -62,7 +67,7 @@ def card_of(stored: Stored, sample: Tensor, translation: Translation | None, lic
         "dataset": choices.get("dataset"),
         "data": _data(stored.config, choices.get("dataset")),
         "classes": recorded_classes(stored.config),
-        "command": None if run is None else _command(run.overrides),
+        "command": None if run is None else shared_command(run.overrides),
         "license": license,
         "weights": stored.weights,
         "images_seen": stored.images_seen,
@@ -71,6 +76,19 @@ def card_of(stored: Stored, sample: Tensor, translation: Translation | None, lic
         "measured": _measured(stored),
         "versions": {"gan_lab": __version__, "torch": str(torch.__version__)},
     }
+
+
+def _earlier(stored: Stored) -> dict[str, Any]:
+    """The card of a file, which may be of another person or version.
+
+    Raises:
+        CheckpointError: An entry has another type.
+    """
+    card = {key: value for key, value in read_card(stored.file)[0].items() if key not in OF_THE_FILE}
+    for key, kind in _TYPES.items():
+        if not isinstance(card.get(key), kind | None):
+            raise CheckpointError(f"{stored.file} has a card that cannot be used: {key} is missing or wrong.")
+    return {"about": "A generator.", "measured": {}, "versions": {}} | card | {"images_seen": stored.images_seen}
 
 
 def sample_format(samples: Tensor) -> dict[str, Any]:
@@ -106,7 +124,7 @@ def _data(config: DictConfig, choice: str | None) -> dict[str, Any]:
     }
 
 
-def _command(overrides: list[str]) -> str:
+def shared_command(overrides: list[str]) -> str:
     """The command of a run as others may read it: without its own folders, and with the last parts of other paths."""
     kept = [each for each in overrides if not each.lstrip("+~").startswith(NOT_IN_COMMAND)]
     return command_to_paste(["gan-lab", "train", *(_FOLDERS.sub("", each) for each in kept)])

@@ -1,4 +1,4 @@
-"""Pretrained discriminators: loading from a checkpoint or an imported file, and the same network untrained."""
+"""Pretrained discriminators and encoders: loading from a checkpoint or an imported file, and the same one untrained."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,24 +15,26 @@ from gan_lab.config.targets import allowing
 from gan_lab.errors import CheckpointError
 from gan_lab.runs.remote import local_path
 from gan_lab.sampling.export_file import SUFFIX, Stored, read_export
-from gan_lab.sampling.stored import network_of, read_stored
+from gan_lab.sampling.stored import encoder_name, network_of, read_stored
 
 
 @dataclass(frozen=True)
 class PretrainedDiscriminator:
-    """Discriminator loaded from a checkpoint or an imported file.
+    """Discriminator, or encoder, loaded from a checkpoint or an imported file.
 
     Attributes:
         network: In evaluation mode, without gradients of its parameters; `features` and `head` as in `Discriminator`.
         config: Resolved config of the run; for an imported file only the keys of the networks.
         images_seen: Real images seen in training.
         path: The file.
+        name: Of the network in the config: `discriminator`, or that of the encoder.
     """
 
     network: Discriminator
     config: DictConfig
     images_seen: int
     path: Path
+    name: str = "discriminator"
 
     @property
     def device(self) -> torch.device:
@@ -58,7 +60,7 @@ class PretrainedDiscriminator:
         """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network = build_network(self.config, "discriminator")
+            network = build_network(self.config, self.name)
         return network.requires_grad_(False).eval().to(self.device)
 
 
@@ -83,9 +85,34 @@ def load_discriminator(
         )
     with allowing(allow_targets):
         network = network_of(stored, "discriminator", stored.state)
+    return PretrainedDiscriminator(_frozen(network, device), stored.config, stored.images_seen, stored.file)
+
+
+def load_encoder(
+    path: str | Path, device: str | torch.device | None = None, allow_targets: Sequence[str] = ()
+) -> PretrainedDiscriminator:
+    """Load the trained encoder of a checkpoint file, or of a run folder's last checkpoint.
+
+    Its output is a latent, and its `features` are those of the discriminator that it is made of; see
+    `architectures.encoding`. For the arguments see `load_discriminator`.
+
+    Raises:
+        UserError: As in `load_discriminator`, or the model has no encoder.
+    """
+    stored = read_stored(path, "raw")
+    name = encoder_name(stored.config)
+    if name is None or not stored.encoder:
+        raise CheckpointError(
+            f"{stored.file} has no encoder: give a checkpoint of a model with one, such as model=bigan."
+        )
+    with allowing(allow_targets):
+        network = network_of(stored, name, stored.encoder)
+    return PretrainedDiscriminator(_frozen(network, device), stored.config, stored.images_seen, stored.file, name)
+
+
+def _frozen(network: nn.Module, device: str | torch.device | None) -> Discriminator:
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    frozen = cast(Discriminator, network.requires_grad_(False).eval().to(device))
-    return PretrainedDiscriminator(frozen, stored.config, stored.images_seen, stored.file)
+    return cast(Discriminator, network.requires_grad_(False).eval().to(device))
 
 
 def _stored(path: Path) -> Stored:

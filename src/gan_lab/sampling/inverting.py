@@ -50,12 +50,13 @@ def search(
 
 def default_lr(space: Space) -> float:
     """Learning rate of a search in this space."""
-    return 0.1 if space.name == "w" else 0.05
+    return 0.05 if space.name == "z" else 0.1
 
 
 def _starts(space: Space, count: int, starts: int, seed: int) -> Tensor:
-    """First points (starts, count, dim): random latents, or the mean style."""
-    if space.name == "w":
-        return space.draw(_STYLES, mix(seed, _STARTS))[0].mean(0).expand(starts, count, -1)
-    points, _ = space.draw(starts * count, mix(seed, _STARTS))
-    return points.unflatten(0, (starts, count))
+    """First points (starts, count, ...): random latents, or the mean style, in w+ in all layers."""
+    if space.name == "z":
+        points, _ = space.draw(starts * count, mix(seed, _STARTS))
+        return points.unflatten(0, (starts, count))
+    mean = space.draw(_STYLES, mix(seed, _STARTS))[0].mean(0)
+    return mean.expand(starts, count, *mean.shape)

@@ -61,6 +61,11 @@ def mix_styles(
     return MixedSamples(sources[:columns], sources[columns:], torch.cat(mixed))
 
 
+def named_layers(count: int) -> dict[str, slice]:
+    """The layers of each name for a generator with `count` layers, without names of layers that it lacks."""
+    return {name: slice(first, last + 1) for name, (first, last) in NAMED_LAYERS.items() if first < count}
+
+
 def _layers(text: str, count: int) -> slice:
     """Layers of a text, for a generator with `count` layers.
 

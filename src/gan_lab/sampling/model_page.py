@@ -20,7 +20,7 @@ def model_page(card: Card, weights: str, sheet: str | None, front_matter: Mappin
         front_matter: More entries for the description in YAML.
     """
     sections = {
-        "": [f"# {_title(card)}", card["about"], *([] if sheet is None else [f"![Samples]({sheet})"])],
+        "": [f"# {title(card)}", _about(card), *([] if sheet is None else [f"![Samples]({sheet})"])],
         "Model": _facts(card),
         "Training data": _data(card),
         "Training": _training(card),
@@ -34,10 +34,17 @@ def model_page(card: Card, weights: str, sheet: str | None, front_matter: Mappin
     return f"---\n{metadata}---\n\n" + "\n\n".join(parts) + "\n"
 
 
-def _title(card: Card) -> str:
+def title(card: Card) -> str:
+    """What the model is, as `ProGAN on digits`."""
     name = str(card.get("paper") or card.get("model") or _source(card).get("file") or "Generator").split(",")[0]
     data = _data_of(card).get("name") or card.get("dataset")
     return name if data is None else f"{name} on {data}"
+
+
+def _about(card: Card) -> str:
+    if _source(card):
+        return "Published weights of a GAN's generator, converted for gan_lab."
+    return f"The {'translators' if _translates(card) else 'generator'} of a GAN that was trained with gan_lab."
 
 
 def _metadata(card: Card) -> dict[str, Any]:
@@ -52,10 +59,10 @@ def _metadata(card: Card) -> dict[str, Any]:
 
 def _facts(card: Card) -> list[str]:
     sample = card.get("sample") or {}
-    images = "{resolution} x {resolution} pixels, {channels} channels, values in [-1, 1]"
-    size = (
-        images.format(**sample) if sample.get("kind") == "image" else f"points of {sample.get('coordinates')} numbers"
-    )
+    size = f"points of {sample.get('coordinates')} numbers"
+    if sample.get("kind") != "point":
+        pixels = sample.get("resolution")
+        size = f"{pixels} x {pixels} pixels, channels: {sample.get('channels')}, values in [-1, 1]"
     prior = (card.get("config") or {}).get("latent") or {}
     rows = {
         "Paper": card.get("paper"),
@@ -88,12 +95,12 @@ def _training(card: Card) -> list[str]:
         ]
     if not card.get("command"):
         return []
-    versions = ", ".join(f"{name} {version}" for name, version in card["versions"].items())
+    versions = ", ".join(f"{name} {version}" for name, version in (card["versions"] or {}).items())
     return [f"```\n{card['command']}\n```", f"Written with {versions}."]
 
 
 def _measured(card: Card) -> list[str]:
-    measured = {key: Measurement.from_json(record, key) for key, record in card["measured"].items()}
+    measured = {key: Measurement.from_json(record, key) for key, record in (card["measured"] or {}).items()}
     if not measured:
         return ["Nothing was measured: `gan-lab evaluate` does."]
     rows = [

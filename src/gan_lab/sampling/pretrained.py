@@ -26,7 +26,9 @@ from gan_lab.layers.evaluation_noise import with_random_noise
 from gan_lab.layers.self_attention import attention_maps
 from gan_lab.layers.style_mapping import has_styles, samples_of_styles, styles_of, with_truncated_styles
 from gan_lab.noise import Noise, mix
+from gan_lab.sampling.card import card_of
 from gan_lab.sampling.discriminators import PretrainedDiscriminator, load_discriminator
+from gan_lab.sampling.export_file import SUFFIX, write_export
 from gan_lab.sampling.rows import generators_in_rows, label_named, labels_in_rows
 from gan_lab.sampling.stored import condition_of, encoder_of, network_of, prior_of, read_stored
 
@@ -77,7 +79,8 @@ class PretrainedGenerator:
     allow_targets: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        kind, training = type(self.generator).__name__, f"{self.weights} weights, {self.images_seen:,} images seen"
+        kind = str(self.config.architecture.generator["_target_"]).rpartition(".")[2]
+        training = f"{self.weights} weights, {self.images_seen:,} images seen"
         return f"PretrainedGenerator({self.path}: {kind}, {self.latent_summary}, {training}, {self.device})"
 
     def _repr_html_(self) -> str:
@@ -106,6 +109,29 @@ class PretrainedGenerator:
             CheckpointError: There is none, as in an export.
         """
         return load_discriminator(self.path, self.device, self.allow_targets)
+
+    def save(self, file: str | Path) -> Path:
+        """Write the generator with its weights as one file, as `gan-lab export` does, and return the file.
+
+        Truncation, and other noise or statistics of batches, are options of sampling, and not part of the file.
+
+        Args:
+            file: A new file whose name ends with `.safetensors`.
+
+        Raises:
+            ConfigError: The name is not allowed, the file exists, or the generator makes images from images.
+        """
+        file = Path(file)
+        if file.suffix != SUFFIX:
+            raise ConfigError(f"{file} is not allowed: the name must end with {SUFFIX}.")
+        if file.exists():
+            raise ConfigError(f"{file} exists already: give another file name, or delete the file.")
+        if self.condition.needs_batch:
+            raise ConfigError(f"{self.path} has a generator that makes images from images: use gan_lab.export.")
+        stored = replace(read_stored(self.path, self.weights), state=self.generator.state_dict())
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_export(file, stored.state, card_of(stored, self.sample(1), None, None), stored.others)
+        return file
 
     def to_pil(self, samples: Tensor) -> list[Image.Image]:
         """Pillow images of samples, of any device.

@@ -1,4 +1,4 @@
-"""Spaces of points that a generator turns into samples: latents (z), or styles that are the same in all layers (w)."""
+"""Spaces of points that a generator turns into samples: latents (z), a style for all layers (w), or for each (w+)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from gan_lab.gans.latents import LatentPrior
 from gan_lab.layers.style_mapping import has_styles, samples_of_styles
 from gan_lab.sampling.pretrained import Given, PretrainedGenerator
 
-SPACES = ("z", "w")
-
 
 @dataclass(frozen=True)
 class Space:
     """Points that a generator turns into samples.
 
+    A point has (dim,) coordinates; in w+ it has a style for each layer, (layers, dim), and in w it may.
+
     Attributes:
         loaded: The generator.
-        name: `z` for latents, `w` for styles.
+        name: `z` for latents; `w` for styles that are drawn the same for all layers; `w+` for a style of each layer.
     """
 
     loaded: PretrainedGenerator
@@ -29,9 +29,14 @@ class Space:
     def draw(self, count: int, seed: int = 0, condition: Given = None) -> tuple[Tensor, Tensor | None]:
         """Points (count, dim) of the samples of `PretrainedGenerator.sample`, and their condition; on the CPU."""
         latents, given = self.loaded.draw(count, seed, condition)
+        return self.of(latents, given), given
+
+    def of(self, latents: Tensor, condition: Tensor | None) -> Tensor:
+        """Points (n, dim) of latents (n, latent_dim) and their condition, on the CPU."""
         if self.name == "z":
-            return latents, given
-        return self.loaded.styles(latents, given)[:, 0].cpu(), given
+            return latents
+        styles = self.loaded.styles(latents, condition).cpu()
+        return styles if self.name == "w+" else styles[:, 0]
 
     @torch.no_grad()
     def generate(self, points: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -46,7 +51,8 @@ class Space:
         if self.name == "z":
             return generator(points, condition).float()
         latents = points.new_zeros(len(points), self.loaded.config.latent.dim)
-        return samples_of_styles(generator, points[:, None], latents, condition).float()
+        styles = points if points.dim() == 3 else points[:, None]
+        return samples_of_styles(generator, styles, latents, condition).float()
 
     def inside(self, points: Tensor) -> Tensor:
         """The nearest points of the support of the prior: the cube of a uniform one."""
@@ -71,6 +77,8 @@ def space_named(name: str | None, loaded: PretrainedGenerator) -> Space:
         ConfigError: The generator has no styles.
     """
     styles = has_styles(loaded.generator)
-    if name == "w" and not styles:
-        raise ConfigError(f"space=w needs a generator with styles, and that of {loaded.path} has none; set space=z.")
+    if name in ("w", "w+") and not styles:
+        raise ConfigError(
+            f"space={name} needs a generator with styles, and that of {loaded.path} has none; set space=z."
+        )
     return Space(loaded, name or ("w" if styles else "z"))
