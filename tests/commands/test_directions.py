@@ -55,16 +55,16 @@ def test_a_direction_of_the_file_is_animated(run: Path, tmp_path: Path) -> None:
         gan_lab.interpolate(run, number=3, device="cpu", **walk)
 
 
-def test_samples_are_moved_along_a_direction_of_the_file(run: Path, tmp_path: Path) -> None:
+def test_samples_are_shifted_along_a_direction_of_the_file(run: Path, tmp_path: Path) -> None:
     found = gan_lab.directions(run, out=str(tmp_path / "found"), **SMALL_SEARCH)
     file = str(found.folder / "directions.safetensors")
-    moved = gan_lab.sample(run, count=3, direction=file, number=1, distance=-2.0, files=False, device="cpu")
-    assert moved.folder.name == "seed_0_direction_1_by_-2"
+    shifted = gan_lab.sample(run, count=3, direction=file, number=1, distance=-2.0, files=False, device="cpu")
+    assert shifted.folder.name == "seed_0_direction_1_by_-2"
     generator = gan_lab.load(run, device="cpu")
     latents, _ = generator.draw(3, seed=0)
     stored = read_directions(Path(file), "z", 8)
     shifted = (latents - 2 * stored.deviations[1] * stored.vectors[1]).clamp(-1, 1)
-    torch.testing.assert_close(moved.samples, generator.samples_of(shifted).cpu())
+    torch.testing.assert_close(shifted.samples, generator.samples_of(shifted).cpu())
     with pytest.raises(UserError, match="number=3 is not allowed: directions are numbered 0 to 2"):
         gan_lab.sample(run, direction=file, number=3, out=str(tmp_path / "other"), device="cpu")
 

@@ -22,7 +22,7 @@ def samples_name(
     noise: str = "fixed",
     mixing: str | None = None,
     generator: Any = None,
-    moved: tuple[int, float] | None = None,
+    shifted: tuple[int, float] | None = None,
 ) -> str:
     """Name for samples, such as `seed_0_labels_3-7_resample_0.5_raw`; default values are left out."""
     parts = [f"seed_{seed}"]
@@ -35,8 +35,8 @@ def samples_name(
     parts += [weights] * (weights != "ema") + [batch_norm] * (batch_norm != "running")
     if truncation_cutoff is not None:
         parts.append(f"cutoff_{truncation_cutoff}")
-    if moved is not None:
-        parts.append(f"direction_{moved[0]}_by_{moved[1]:g}")
+    if shifted is not None:
+        parts.append(f"direction_{shifted[0]}_by_{shifted[1]:g}")
     parts += [f"{noise}_noise"] * (noise != "fixed") + [f"mixed_{mixing}"] * (mixing is not None)
     return "_".join(parts)
 

@@ -28,7 +28,7 @@ from gan_lab.sampling.pretrained import PretrainedGenerator, load
 from gan_lab.sampling.spaces import space_named
 
 BATCH_SIZE = 64
-"""Samples that are moved along a direction at a time."""
+"""Samples that are shifted along a direction at a time."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,9 @@ class SampleFiles:
 def sample(cfg: DictConfig) -> SampleFiles:
     """Write `grid.png`, and with `files=true` a file for each sample (for points one CSV file), into a new folder.
 
-    With labels, the samples are sorted by class; with `generator`, by generator. With `direction`, each is moved by the
-    same step. With `mixing`, the samples have mixed
-    styles, and the grid has their sources in its first row and column; the labels are those of the sources, from left
-    to right, then downwards.
+    With labels, the samples are sorted by class; with `generator`, by generator. With `direction`, each is shifted by
+    the same step. With `mixing`, the samples have mixed styles, and the grid has their sources in its first row and
+    column; the labels are those of the sources, from left to right, then downwards.
 
     Raises:
         UserError: The run or a value cannot be used, or the folder contains files.
@@ -88,13 +87,13 @@ def sample(cfg: DictConfig) -> SampleFiles:
 def _plain(loaded: PretrainedGenerator, cfg: DictConfig) -> tuple[Tensor, Image.Image]:
     """Samples and their grid, with the names of the classes beside its rows."""
     given = loaded.conditions_in_rows(cfg.labels, cfg.generator, cfg.count)
-    samples = loaded.sample(cfg.count, cfg.seed, given) if cfg.direction is None else _moved(loaded, given, cfg)
+    samples = loaded.sample(cfg.count, cfg.seed, given) if cfg.direction is None else _shifted(loaded, given, cfg)
     if given is None:
         return samples, draw_samples(samples, cfg.columns)
     return samples, draw_by_class(samples, given, loaded.condition.names(loaded.classes), cfg.columns)
 
 
-def _moved(loaded: PretrainedGenerator, given: Tensor | None, cfg: DictConfig) -> Tensor:
+def _shifted(loaded: PretrainedGenerator, given: Tensor | None, cfg: DictConfig) -> Tensor:
     """The samples after a step along a direction of a file.
 
     Raises:
