@@ -88,7 +88,7 @@ def test_a_run_that_copies(command: Command, trained: Path, monkeypatch: pytest.
         chosen = store[(latents[:, 0].abs() * 1e4).long() % len(store)]
         return (chosen.flip(-1) if mirrored else chosen) + 1e-3 * latents[:, :1, None, None]
 
-    monkeypatch.setattr(PretrainedGenerator, "generate", generate)
+    monkeypatch.setattr(PretrainedGenerator, "samples_of", generate)
     overrides = (
         "memorization",
         *SMALL_SAMPLE,

@@ -22,13 +22,17 @@ Command = Callable[..., Outcome]
 
 @pytest.fixture(autouse=True)
 def _modules(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """The working directory can be imported, and what was imported from it is forgotten."""
-    before = set(sys.modules)
-    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    """The working directory can be imported, and no package of these names from elsewhere, before or after."""
+    others = [place for place in sys.path if not (Path(place) / "my_gan").is_dir()]
+    monkeypatch.setattr(sys, "path", [*others, str(tmp_path)])
+    forget()
     yield
-    for name in set(sys.modules) - before:
-        if name.partition(".")[0] in ("my_gan", "parts"):
-            del sys.modules[name]
+    forget()
+
+
+def forget() -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("my_gan", "parts")]:
+        del sys.modules[name]
 
 
 def run_tests(module: str) -> int:
