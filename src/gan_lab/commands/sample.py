@@ -24,7 +24,7 @@ from gan_lab.files import create_folder, write_text
 from gan_lab.runs.latest import run_named
 from gan_lab.sampling.direction_file import read_directions, space_of_directions
 from gan_lab.sampling.mixing import mix_styles
-from gan_lab.sampling.pretrained import PretrainedGenerator, load
+from gan_lab.sampling.pretrained import Given, PretrainedGenerator, load
 from gan_lab.sampling.spaces import space_named
 
 BATCH_SIZE = 64
@@ -93,7 +93,7 @@ def _plain(loaded: PretrainedGenerator, cfg: DictConfig) -> tuple[Tensor, Image.
     return samples, draw_by_class(samples, given, loaded.condition.names(loaded.classes), cfg.columns)
 
 
-def _shifted(loaded: PretrainedGenerator, given: Tensor | None, cfg: DictConfig) -> Tensor:
+def _shifted(loaded: PretrainedGenerator, given: Given, cfg: DictConfig) -> Tensor:
     """The samples after a step along a direction of a file.
 
     Raises:
