@@ -102,7 +102,7 @@ def _shifted(loaded: PretrainedGenerator, given: Given, cfg: DictConfig) -> Tens
     file = Path(cfg.direction)
     space = space_named(space_of_directions(file), loaded)
     points, condition = space.draw(cfg.count, cfg.seed, given)
-    step = cfg.distance * read_directions(file, space.name, points.shape[1]).step(cfg.number)
+    step = cfg.distance * read_directions(file, space.name, points.shape[1]).along(cfg.number)
     return torch.cat([samples for samples, _ in space.chunks(points + step, condition, BATCH_SIZE)])
 
 

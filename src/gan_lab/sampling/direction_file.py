@@ -30,7 +30,7 @@ class DirectionFile:
     space: str
     method: str
 
-    def step(self, number: int) -> Tensor:
+    def along(self, number: int) -> Tensor:
         """One standard deviation along a direction, float32 (dim,).
 
         Raises:
