@@ -63,8 +63,8 @@ def test_samples_are_shifted_along_a_direction_of_the_file(run: Path, tmp_path: 
     generator = gan_lab.load(run, device="cpu")
     latents, _ = generator.draw(3, seed=0)
     stored = read_directions(Path(file), "z", 8)
-    shifted = (latents - 2 * stored.deviations[1] * stored.vectors[1]).clamp(-1, 1)
-    torch.testing.assert_close(shifted.samples, generator.samples_of(shifted).cpu())
+    points = (latents - 2 * stored.deviations[1] * stored.vectors[1]).clamp(-1, 1)
+    torch.testing.assert_close(shifted.samples, generator.samples_of(points).cpu())
     with pytest.raises(UserError, match="number=3 is not allowed: directions are numbered 0 to 2"):
         gan_lab.sample(run, direction=file, number=3, out=str(tmp_path / "other"), device="cpu")
 
