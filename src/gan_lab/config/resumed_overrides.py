@@ -39,7 +39,7 @@ FOLDERS = {
 }
 """Arguments for output folders, or for files copied into checkpoints and logs. A run has its own folders."""
 
-DESTINATIONS = {"entity", "model_registry", "job_type"}
+DESTINATIONS = {"entity", "model_registry"}
 """Arguments that name the receiver of a run's log."""
 
 OF_LOGGERS = {"project", "name", "group", "tags", "mode", "timeout_seconds", "_target_", "_partial_"}
