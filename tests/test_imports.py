@@ -15,7 +15,8 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 LAYERS = (
     {"durations", "errors", "files", "hub_client", "interrupts", "keys", "noise", "plain_pickle", "processes",
-    "progress", "ranges", "ranks", "step", "terminal", "torchvision_guard", "types", "version", "wandb_client"},
+    "progress", "ranges", "ranks", "servers", "step", "terminal", "torchvision_guard", "types", "version",
+    "wandb_client"},
     {"losses", "regularizers", "layers", "optim", "figures", "charts", "augment"},
     {"architectures", "data", "metrics", "pages", "published"},
     {"runs"},

@@ -59,6 +59,18 @@ def unknown_choice(key: str, value: object, options: Iterable[str]) -> str:
     return f"{key}={value} is not known: {f'did you mean {near[0]}? Choose' if near else 'choose'} {allowed}."
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text without a mark at its end; the name of its class if it has no text."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".:! ")
+
+
+def original(error: BaseException) -> BaseException:
+    """The first error of a chain of causes."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error means that the memory of a device or of the host ran out, as PyTorch and Python report it."""
     text = str(error)

@@ -7,7 +7,6 @@ import logging
 import math
 import re
 from collections.abc import Iterable, Sequence
-from io import BytesIO
 from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
@@ -57,7 +56,7 @@ def to_image(image: Tensor) -> Image.Image:
 
 def png_address(image: Image.Image) -> str:
     """A `data:` address of the image as PNG, which a page can show."""
-    buffer = BytesIO()
+    buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=1)
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 

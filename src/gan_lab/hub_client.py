@@ -4,39 +4,19 @@ import contextlib
 import logging
 import os
 import sys
-import threading
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 
-from gan_lab.errors import UserError
+from gan_lab.errors import UserError, first_line
+from gan_lab.servers import responds
 
 PROBE_SECONDS = 8.0
 
 
 def hub_is_reachable() -> bool:
-    """Whether the hub responds within seconds; without this check, its client retries for much longer.
-
-    The request runs in a separate thread, since no timeout limits the DNS lookup.
-    """
+    """Whether the hub responds within seconds; without this check, its client retries for much longer."""
     from huggingface_hub import constants
 
-    if constants.HF_HUB_OFFLINE:
-        return False
-    answered = threading.Event()
-
-    def ask() -> None:
-        with contextlib.suppress(OSError, ValueError):
-            try:
-                urllib.request.urlopen(constants.ENDPOINT, timeout=PROBE_SECONDS).close()
-            except urllib.error.HTTPError as error:  # also a response
-                error.close()
-            answered.set()
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(PROBE_SECONDS)
-    return answered.is_set()
+    return not constants.HF_HUB_OFFLINE and responds(constants.ENDPOINT, PROBE_SECONDS)
 
 
 @contextlib.contextmanager
@@ -70,7 +50,7 @@ def asking_hub(what: str, kind: type[UserError]) -> Iterator[None]:
     except utils.HFValidationError as error:
         raise kind(f"{what} is not the name of a repository: write <user>/<name>.") from error
     except OSError as error:
-        raise kind(f"{what}: the hub cannot be reached or a file cannot be written: {_first_line(error)}.") from error
+        raise kind(f"{what}: the hub cannot be reached or a file cannot be written: {first_line(error)}.") from error
 
 
 @contextlib.contextmanager
@@ -111,9 +91,4 @@ def _refusal(error: OSError) -> str:
         return f"needs an account: {advice}."
     if status == 403:
         return "is not yours to write to: give a name of your own account, and a token that may write."
-    return f"was refused by the hub: {_first_line(error)}."
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".:") if lines else type(error).__name__
+    return f"was refused by the hub: {first_line(error)}."

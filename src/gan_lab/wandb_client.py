@@ -3,11 +3,10 @@
 import logging
 import netrc
 import os
-import threading
-import urllib.error
-import urllib.request
 from pathlib import Path
 from urllib.parse import urlparse
+
+from gan_lab.servers import responds
 
 log = logging.getLogger(__name__)
 
@@ -40,22 +39,7 @@ def _is_in_netrc(host: str) -> bool:
 
 
 def server_responds(seconds: float = 4.0) -> bool:
-    """Whether the server or a proxy responds in that time; in a thread, since name resolution has no time limit."""
+    """Whether the server or a proxy responds in that time."""
     import wandb
 
-    url = wandb.setup().settings.base_url
-    responded = threading.Event()
-
-    def request() -> None:
-        try:
-            urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=seconds).close()
-        except urllib.error.HTTPError:
-            pass  # a response as well
-        except (OSError, ValueError):
-            return
-        responded.set()
-
-    thread = threading.Thread(target=request, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    return responded.is_set()
+    return responds(wandb.setup().settings.base_url, seconds)

@@ -51,7 +51,7 @@ def test_a_direction_of_the_file_is_animated(run: Path, tmp_path: Path) -> None:
     animation = gan_lab.interpolate(run, number=2, device="cpu", **walk)
     assert animation.file.name == "walk_direction_2_seed_0.gif" and animation.frames == 4
     assert animation.largest_step is not None
-    with pytest.raises(UserError, match=r"number=3 is not allowed: .* has 3 directions"):
+    with pytest.raises(UserError, match="number=3 is not allowed: directions are numbered 0 to 2"):
         gan_lab.interpolate(run, number=3, device="cpu", **walk)
 
 

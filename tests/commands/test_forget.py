@@ -1,6 +1,7 @@
 """Maps that draw a concept, found and dropped by the command."""
 
 import csv
+import warnings
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from gan_lab.analysis.concepts import RULES
 from gan_lab.config.compose import compose
 from gan_lab.config.early_checks import PIXEL_RULES
 from gan_lab.errors import UserError
+from gan_lab.gans.latents import LatentPrior
 from gan_lab.training.fit import fit
 from tests.conftest import SMALL
 
@@ -39,6 +41,16 @@ def test_maps_are_dropped_beside_random_ones(run: Path) -> None:
     again = gan_lab.forget(run, insert=[0, 0, 0.5, 0.5], **BRIGHT, **SMALL_SEARCH)
     assert again.effects == found.effects
     assert "Forgetting a concept: bright" in (run / "report.html").read_text()
+
+
+def test_latents_that_were_chosen_by_their_samples_cause_no_warning(
+    run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The warning is for latents of a user; those of one class need not be like a sample of the prior."""
+    monkeypatch.setattr(LatentPrior, "mismatch", lambda prior, latents: "another mean")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        gan_lab.forget(run, out=str(tmp_path / "found"), **BRIGHT, **SMALL_SEARCH)
 
 
 def test_an_export_is_enough_and_a_rectangle_has_no_fraction(run: Path, tmp_path: Path) -> None:

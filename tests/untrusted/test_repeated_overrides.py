@@ -173,12 +173,12 @@ def test_resolvers_in_settings(name: str, tmp_path: Path) -> None:
 def test_arguments_that_reach_folders_and_servers() -> None:
     """Every text argument of a target in `conf/` is classified: a choice, a file that is read, or refused."""
     choices = {
-        "accelerator", "action", "activation", "attention_form", "averaged", "best", "best_mode", "blocks", "cache", "checkpoints",
-        "columns", "condition", "devices", "direction", "distance", "distribution", "dropout_layers", "filter", "fit",
-        "form", "gradient_clip_algorithm", "heatmap", "held_out", "hidden", "hidden_activation", "image", "init", "key",
-        "job_type", "label", "label_maps", "max_time", "metrics", "multipliers", "network", "noise", "norm",
-        "on_error", "own", "params", "player", "policy", "pool", "precision", "prior", "profiler", "published",
-        "show", "split", "strategy", "subset", "time_limit", "upsampling", "val_check_interval", "widths",
+        "accelerator", "action", "activation", "attention_form", "averaged", "best", "best_mode", "blocks", "cache",
+        "checkpoints", "columns", "condition", "devices", "direction", "distance", "distribution", "dropout_layers",
+        "filter", "fit", "form", "gradient_clip_algorithm", "heatmap", "held_out", "hidden", "hidden_activation",
+        "image", "init", "job_type", "key", "label", "label_maps", "max_time", "metrics", "multipliers", "network",
+        "noise", "norm", "on_error", "own", "params", "player", "policy", "pool", "precision", "prior", "profiler",
+        "published", "show", "split", "strategy", "subset", "time_limit", "upsampling", "val_check_interval", "widths",
         "without_copies_of",
     }  # fmt: skip
     read = {"source", "exclude", "weights"}  # images, a list of images, and weights, which are read as data

@@ -90,19 +90,16 @@ class Exportable:
     Attributes:
         stored: The generator with its weights, and other networks of its file.
         card: Its description.
-        translation: Its translators, if it is one.
-        allow_targets: See `gan_lab.load`.
+        loaded: The generator on the CPU; None for translators.
     """
 
     stored: Stored
     card: dict[str, Any]
-    translation: Translation | None
+    loaded: PretrainedGenerator | None
 
     def sheet(self) -> Image.Image | None:
         """A sheet of samples; None for translators, which need images."""
-        if self.translation is not None:
-            return None
-        return _sheet(load(self.stored.file, self.stored.weights, "cpu"))
+        return None if self.loaded is None else _sheet(self.loaded)
 
 
 def export(cfg: DictConfig) -> Exported:
@@ -140,7 +137,9 @@ def read_exportable(path: Path, weights: str, license: str | None) -> Exportable
     translation = translation_of(stored)
     if translation is not None:
         stored = replace(stored, others=_others(stored, translation))
-    return Exportable(stored, card_of(stored, _sample(stored, translation), translation, license), translation)
+        return Exportable(stored, card_of(stored, _translated(stored, translation), translation, license), None)
+    loaded = load(stored.file, stored.weights, "cpu")
+    return Exportable(stored, card_of(stored, loaded.sample(1), None, license), loaded)
 
 
 def _check_out(out: Path, format: str) -> None:
@@ -167,7 +166,7 @@ def _write_file(file: Path, exportable: Exportable) -> Exported:
 def _write_space(folder: Path, exportable: Exportable) -> Exported:
     """Write a folder that a model hub can host."""
     stored, card = exportable.stored, exportable.card
-    if exportable.translation is not None or card["sample"].get("kind") != "image":
+    if exportable.loaded is None or card["sample"].get("kind") != "image":
         raise ConfigError(f"space={folder} is not possible: gan-lab explore is for generators of images from latents.")
     written = write_space(folder, stored, card, exportable.sheet())
     return Exported(folder / WEIGHTS, written, folder / CONFIG, stored.file, folder, is_space=True)
@@ -176,10 +175,10 @@ def _write_space(folder: Path, exportable: Exportable) -> Exported:
 def _write_program(file: Path, exportable: Exportable, format: str) -> Exported:
     """Write a program, and beside it a description of its inputs."""
     stored, card = exportable.stored, exportable.card
-    if exportable.translation is None:
-        portable = portable_generator(load(stored.file, stored.weights, "cpu"))
-    else:
+    if exportable.loaded is None:
         portable = portable_translator(load_translator(stored.file, None, stored.weights, "cpu"))
+    else:
+        portable = portable_generator(exportable.loaded)
     program = write_program(file, portable, format, card)
     beside = file.with_suffix(".json")
     described = {"inputs": program.inputs, "samples": program.output, "opset": program.opset, "card": card}
@@ -203,10 +202,8 @@ def _others(stored: Stored, translation: Translation) -> dict[str, Mapping[str, 
     return {name: read_stored(stored.file, stored.weights, name).state for name in names}
 
 
-def _sample(stored: Stored, translation: Translation | None) -> Tensor:
-    """A sample of the generator: for a translator, of a black image."""
-    if translation is None:
-        return load(stored.file, stored.weights, "cpu").sample(1)
+def _translated(stored: Stored, translation: Translation) -> Tensor:
+    """What a translator makes of a black image."""
     for direction in reversed(list(translation.networks)):  # the usual direction last
         translator = load_translator(stored.file, direction, stored.weights, "cpu")
         size = translator.resolution or translator.multiple

@@ -226,14 +226,14 @@ class _Drawn:
 
     def generate(self, number: int = 0, change: Change | None = None) -> Tensor:
         """Samples on the CPU, with a change of the activation of this number."""
-        generate = self.loaded.generate
+        generate = self.loaded.samples_of
         if change is not None:
             generate = with_changed_activation(generate, number, change)
         return torch.cat([generate(*inputs).cpu() for inputs in self._batches()])
 
     def generate_with_maps(self, number: int) -> tuple[Tensor, Tensor]:
         """Samples, and the maps of an activation, on the CPU."""
-        found = [output_and_activation(self.loaded.generate, number, *inputs) for inputs in self._batches()]
+        found = [output_and_activation(self.loaded.samples_of, number, *inputs) for inputs in self._batches()]
         return torch.cat([samples.cpu() for samples, _ in found]), torch.cat([maps.float().cpu() for _, maps in found])
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor | None]]:
@@ -278,7 +278,7 @@ def _drawn(loaded: PretrainedGenerator, of_class: ClassOfSamples | None, count: 
     chosen: list[int] = []
     for start in range(0, limit, cfg.batch_size):
         rows = slice(start, start + cfg.batch_size)
-        samples = loaded.generate(latents[rows], None if condition is None else condition[rows])
+        samples = loaded.samples_of(latents[rows], None if condition is None else condition[rows])
         chosen += (start + of_class.members(samples).nonzero().squeeze(1)).tolist()
         if len(chosen) >= count:
             some = torch.tensor(chosen[:count])

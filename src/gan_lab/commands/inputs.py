@@ -14,7 +14,7 @@ from gan_lab.config.default_extractor import with_default_extractor
 from gan_lab.config.known_keys import unknown_key
 from gan_lab.config.untrusted import check_parts
 from gan_lab.data.base import TrainingData
-from gan_lab.errors import ConfigError
+from gan_lab.errors import ConfigError, first_line
 from gan_lab.metrics.measuring import Labeled
 from gan_lab.metrics.protocol import MeasurementProtocol
 from gan_lab.sampling.pretrained import PretrainedGenerator
@@ -31,7 +31,7 @@ def device_named(name: str | None) -> torch.device:
         device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.zeros(1, device=device).cpu()  # the device meta has no data
     except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device={name} cannot be used: {str(error).splitlines()[0].rstrip('.')}.") from error
+        raise ConfigError(f"device={name} cannot be used: {first_line(error)}.") from error
     return device
 
 

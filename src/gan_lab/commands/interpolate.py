@@ -308,9 +308,7 @@ def _walk_along_a_direction(
     space = space_named(cfg.space, loaded)
     points, _ = space.draw(cfg.count, cfg.seed, given)
     found = read_directions(Path(cfg.direction), space.name, points.shape[1])
-    if not 0 <= cfg.number < len(found.vectors):
-        raise ConfigError(f"number={cfg.number} is not allowed: {cfg.direction} has {len(found.vectors)} directions.")
-    step = cfg.distance * found.deviations[cfg.number] * found.vectors[cfg.number]
+    step = cfg.distance * found.along(cfg.number)
     for frame in range(frames):
         yield space.generate(points + sin(2 * pi * frame / frames) * step, given)
 

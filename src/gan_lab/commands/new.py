@@ -13,6 +13,7 @@ from gan_lab.errors import ConfigError, unknown_choice
 from gan_lab.files import write_text
 
 SKELETONS = Path(__file__).parent / "skeletons"
+"""Texts of the files; those of Python are not modules of gan_lab, hence `.py.txt`."""
 
 KINDS = {
     "loss": ("loss", "loss={}"),
@@ -54,9 +55,9 @@ def new(cfg: DictConfig) -> NewPart:
     _check_package(cfg.package)
     package = Path(cfg.package)
     sources = {
-        package / f"{cfg.name}.py": f"{cfg.kind}.py",
+        package / f"{cfg.name}.py": f"{cfg.kind}.py.txt",
         package / "conf" / group / f"{cfg.name}.yaml": f"{cfg.kind}.yaml",
-        package / f"test_{cfg.name}.py": f"test_{cfg.kind}.py",
+        package / f"test_{cfg.name}.py": f"test_{cfg.kind}.py.txt",
     }
     for file in sources:
         if file.exists() or file.is_symlink():

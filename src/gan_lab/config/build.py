@@ -31,7 +31,7 @@ from gan_lab.config.interfaces import (
 from gan_lab.config.targets import allowing, check_node
 from gan_lab.data.base import TrainingData
 from gan_lab.data.image_data import ImageData
-from gan_lab.errors import ConfigError, UserError
+from gan_lab.errors import ConfigError, UserError, first_line
 from gan_lab.files import atomic_write, write_text
 from gan_lab.gans.base import AdversarialModule
 from gan_lab.gans.parts import Parts
@@ -104,7 +104,7 @@ def instantiate_each(nodes: Any, key: str) -> dict[str, Any]:
 
 def _sentence(key: str, error: BaseException, options: Mapping[str, Any] | None = None) -> str:
     """An error of a constructor with the key of the component; the options if the error does not name one."""
-    text = _first_line(error)
+    text = first_line(error)
     names_its_keys = isinstance(error, ValueError) and re.search(r"\w=", text)  # as error messages of gan_lab do
     if names_its_keys and key.startswith("regularizer.") and re.match(r"\w+=", text):
         return f"{key}.{text}."  # a regularizer does not know the name that a config gives it
@@ -112,10 +112,6 @@ def _sentence(key: str, error: BaseException, options: Mapping[str, Any] | None 
         return f"{text}."
     given = ", ".join(f"{name}={value}" for name, value in (options or {}).items() if not name.startswith("_"))
     return f"{key} cannot be built{' with ' if given else ''}{given}: {text}."
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__).rstrip(".!")
 
 
 def build(cfg: DictConfig, data: TrainingData | None = None) -> Experiment:
@@ -274,8 +270,7 @@ def _misfits(network: str, given: str) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, ValueError, TypeError, IndexError, ZeroDivisionError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise ConfigError(f"architecture.{network} does not fit {given}: {reason}.") from error
+        raise ConfigError(f"architecture.{network} does not fit {given}: {first_line(error)}.") from error
 
 
 def _by(shape: Sequence[int]) -> str:
@@ -474,4 +469,4 @@ def build_trainer(cfg: DictConfig) -> Trainer:
         return trainer
     except (ValueError, TypeError, RuntimeError, MemoryError, MisconfigurationException) as error:
         settings = ", ".join(f"hardware.{name}={cfg.hardware[name]}" for name in HARDWARE)
-        raise ConfigError(f"{settings} cannot be used: {_first_line(error)}.") from error
+        raise ConfigError(f"{settings} cannot be used: {first_line(error)}.") from error

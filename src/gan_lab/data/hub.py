@@ -14,7 +14,7 @@ from gan_lab.data.exclude import without_copies
 from gan_lab.data.published import PUBLISHED, expected_images, read_local
 from gan_lab.data.raw import Item, NumberedNames, RawImages, shortened
 from gan_lab.data.splits import Part, UnknownSplit
-from gan_lab.errors import ConfigError, DataError, unknown_choice
+from gan_lab.errors import ConfigError, DataError, first_line, original, unknown_choice
 from gan_lab.files import read_text
 from gan_lab.hub_client import hub_is_reachable
 from gan_lab.ranks import is_first_process
@@ -182,9 +182,10 @@ def _load(source: str, split: str, subset: str | None, local: bool) -> "Dataset"
                 f"dataset.source={source} is not in the local cache and the hub cannot be reached; "
                 "give dataset.source=<local folder in the same layout>."
             ) from error
+        reason = first_line(original(error))
         if "Unknown split" in str(error):
-            raise UnknownSplit(f"dataset.reader.split={split} is not in {source}: {_first_line(error)}.") from error
-        raise DataError(f"dataset.source={source} cannot be read as a data set: {_first_line(error)}.") from error
+            raise UnknownSplit(f"dataset.reader.split={split} is not in {source}: {reason}.") from error
+        raise DataError(f"dataset.source={source} cannot be read as a data set: {reason}.") from error
 
 
 def _describes(folder: Path, subset: str | None) -> bool:
@@ -206,14 +207,6 @@ def _load_parquet(folder: Path, split: str, subset: str | None) -> "Dataset":
     if all(files.values()):
         return load_dataset("parquet", data_files=files, split=split)
     return load_dataset(str(base), split=split)
-
-
-def _first_line(error: BaseException) -> str:
-    """First line of the original error in the chain of causes."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".:") if lines else type(error).__name__
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import yaml
 from lightning.pytorch.loggers import WandbLogger
 
-from gan_lab.errors import ConfigError
+from gan_lab.errors import ConfigError, first_line
 from gan_lab.loggers.wandb_run import ResumedRun, saved_run
 from gan_lab.ranks import is_first_process
 from gan_lab.wandb_client import has_key, server_responds
@@ -102,7 +102,7 @@ class _Start:
             try:
                 return self._init("online")
             except Exception as error:  # training continues whatever W&B raises
-                log.warning("W&B cannot be reached (%s).", (str(error).splitlines() or [type(error).__name__])[0])
+                log.warning("W&B cannot be reached (%s).", first_line(error))
         try:
             run = self._init("offline")
         except Exception as error:  # the W&B service may fail to start

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from lightning.pytorch.loggers import WandbLogger
 
+from gan_lab.errors import first_line
 from gan_lab.files import read_text, write_text
 from gan_lab.loggers.description import RunDescription
 from gan_lab.ranks import is_first_process
@@ -211,9 +212,9 @@ class ResumedRun(WandbLogger):
         write_text(_id_file(str(self._folder)), json.dumps(saved))
 
     def _warn(self, what: str, error: Exception) -> None:
-        reason = (str(error).splitlines() or [""])[0].rstrip(".") or type(error).__name__
         folder = self.experiment.settings.sync_dir
-        log.warning("%s (%s). To send the data on the disk: wandb sync --include-online %s", what, reason, folder)
+        advice = "To send the data on the disk: wandb sync --include-online"
+        log.warning("%s (%s). %s %s", what, first_line(error), advice, folder)
 
 
 def _end_process() -> None:

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from gan_lab.errors import CheckpointError
+from gan_lab.errors import CheckpointError, first_line
 from gan_lab.wandb_client import has_key, server_responds
 
 MODEL, MODEL_FILE = "model", "model.ckpt"
@@ -50,7 +50,7 @@ def download(name: str) -> Path:
         return Path(entry.download(str(folder)))
     except (wandb.Error, OSError, ValueError) as error:
         raise CheckpointError(
-            f"wandb:{name} cannot be loaded: {_first_line(error)}; check entity, project, id of the run and alias, and "
+            f"wandb:{name} cannot be loaded: {first_line(error)}; check entity, project, id of the run and alias, and "
             "that the run had logger.wandb.checkpoints=last, best or all."
         ) from error
 
@@ -88,7 +88,3 @@ def _parsed(name: str) -> tuple[str, str, str, str]:
             ":best behind it."
         )
     return found["entity"], found["project"], found["run"], found["alias"] or "latest"
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -20,7 +20,7 @@ def layer_of_maps(loaded: PretrainedGenerator, number: int | None = None) -> Act
         ConfigError: There is none, or it has no maps.
     """
     latents, condition = loaded.draw(2)
-    shapes = [shape for shape in activation_shapes(loaded.generate, latents, condition) if shape.height > 1]
+    shapes = [shape for shape in activation_shapes(loaded.samples_of, latents, condition) if shape.height > 1]
     if not shapes:
         raise ConfigError(f"{loaded.path} has a generator without feature maps, so no map can be dropped.")
     if number is None:

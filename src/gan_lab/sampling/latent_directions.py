@@ -57,11 +57,11 @@ def _maps(loaded: PretrainedGenerator, points: Tensor, condition: Tensor | None,
     Raises:
         ConfigError: There is no such layer.
     """
-    shape_numbered(activation_shapes(loaded.generate, *_rows(points, condition, slice(2))), layer)
+    shape_numbered(activation_shapes(loaded.samples_of, *_rows(points, condition, slice(2))), layer)
     maps = []
     for k in progress(range(0, len(points), batch_size), "activations"):
         inputs = _rows(points, condition, slice(k, k + batch_size))
-        _, found = output_and_activation(loaded.generate, layer, *inputs)
+        _, found = output_and_activation(loaded.samples_of, layer, *inputs)
         maps.append(found.float().cpu())
     return torch.cat(maps)
 

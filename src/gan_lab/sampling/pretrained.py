@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from gan_lab.config.targets import allowing
 from gan_lab.data.content import recorded_classes
-from gan_lab.errors import ConfigError, unknown_choice
+from gan_lab.errors import ConfigError, first_line, unknown_choice
 from gan_lab.figures import draw_samples, png_address, to_image, to_uint8
 from gan_lab.gans.conditions import Condition
 from gan_lab.gans.inference import Inference, has_condition
@@ -184,8 +184,7 @@ class PretrainedGenerator:
         try:
             return getattr(self.inference, method)(samples, labels).cpu()
         except (ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0].rstrip(".")
-            raise ConfigError(f"{self.path}: the encoder cannot take these samples: {reason}.") from error
+            raise ConfigError(f"{self.path}: the encoder cannot take these samples: {first_line(error)}.") from error
 
     @property
     def classes(self) -> list[str] | None:

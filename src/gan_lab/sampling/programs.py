@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gan_lab.errors import ConfigError
+from gan_lab.errors import ConfigError, first_line, original
 from gan_lab.files import atomic_write
 from gan_lab.gans.conditions import Codes, Condition, GeneratorNumbers, Labels
 from gan_lab.layers.noise_dropout import with_fixed_masks
@@ -149,8 +149,9 @@ def write_program(file: Path, portable: Portable, kind: str, card: Mapping[str, 
             given = portable.draw(_CHECKED)
             wanted, found = portable.module(*given.values()), run(given)
         except Exception as error:  # of tracers, which raise many kinds
+            reason = first_line(original(error))
             raise ConfigError(
-                f"format={kind} is not possible for {type(portable.module.network).__name__}: {_reason(error)}."
+                f"format={kind} is not possible for {type(portable.module.network).__name__}: {reason}."
             ) from error
     difference = ((found - wanted).abs().max() / (wanted.max() - wanted.min()).clamp_min(1e-12)).item()
     if not difference <= LARGEST_DIFFERENCE:
@@ -209,15 +210,6 @@ def _name_batch(graph: Any) -> None:
 def _described(value: Tensor) -> dict[str, Any]:
     shape = ["batch", *value.shape[1:]] if value.dim() else []
     return {"type": str(value.dtype).removeprefix("torch."), "shape": shape}
-
-
-def _reason(error: Exception) -> str:
-    """The first line of the first error of a chain."""
-    first: BaseException = error
-    while first.__cause__ is not None:
-        first = first.__cause__
-    lines = str(first).strip().splitlines()
-    return lines[0].rstrip(".:! ") if lines else type(first).__name__
 
 
 @contextmanager
