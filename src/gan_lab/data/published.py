@@ -54,7 +54,7 @@ class PublishedSet:
         images: Numbers of its images.
         layout: Its authors' files; None if these are images in folders.
         classes: Names of its classes, for files without names; empty if it has none, or the files have them.
-        license: As its authors state it; None if they state none.
+        license: As its authors state it; None if they state none, or it is not known here.
     """
 
     title: str
@@ -90,7 +90,6 @@ PUBLISHED: Mapping[str, PublishedSet] = {
         {"train": (73_257,), "test": (26_032,), "extra": (531_131,)},
         Layout("files of SVHN", has_svhn, read_svhn),
         DIGITS,
-        license="non-commercial use only",
     ),
     "stl10": PublishedSet(
         "STL-10",
@@ -110,15 +109,9 @@ PUBLISHED: Mapping[str, PublishedSet] = {
         Layout("files of CelebA", has_celeba, read_celeba, ("celeba",), has_attributes=True),
         license="non-commercial research only",
     ),
-    "celebahq": PublishedSet(
-        "CelebA-HQ", {"train": (28_000, 30_000), "validation": (2_000,)}, license="CC BY-NC 4.0, non-commercial"
-    ),
+    "celebahq": PublishedSet("CelebA-HQ", {"train": (28_000, 30_000), "validation": (2_000,)}),
     "ffhq": PublishedSet("FFHQ", {"train": (70_000,)}, license="CC BY-NC-SA 4.0, non-commercial"),
-    "afhq": PublishedSet(
-        "AFHQ",
-        {"train": (16_130, 14_630, 15_803, 14_336), "val": (1_500,), "test": (1_467,)},
-        license="CC BY-NC 4.0, non-commercial",
-    ),
+    "afhq": PublishedSet("AFHQ", {"train": (16_130, 14_630, 15_803, 14_336), "val": (1_500,), "test": (1_467,)}),
     "lsun": PublishedSet("LSUN", {}, Layout("databases of LSUN", has_lsun, read_lsun)),
     "lsun_bedroom": PublishedSet(
         "LSUN bedrooms", {"train": (287_968, 3_033_042), "test": (15_157,), "val": (300,)}, _LSUN_BEDROOM
