@@ -38,6 +38,13 @@ def test_logits_of_the_networks(tmp_path: Path) -> None:
         assert (values.min, values.max) == pytest.approx((logits.min().item(), logits.max().item()), abs=1e-5)
 
 
+def test_packs_of_samples_have_no_histogram(tmp_path: Path) -> None:
+    overrides = [*TINY, *WATCHED, "model=pacgan", "logger=[tensorboard]", "dataset.resolution=8", f"run.dir={tmp_path}"]
+    fit(compose(*overrides, "budget.images=16", "callbacks.logit_histograms.every_images=16"))
+    events = EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"histograms": 0}).Reload()
+    assert events.Tags()["histograms"] == []
+
+
 def test_a_number_out_of_range() -> None:
     with pytest.raises(ValueError, match=r"callbacks.logit_histograms.samples=0 .*at least 1"):
         LogitHistograms(100, samples=0)

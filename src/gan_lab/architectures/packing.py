@@ -41,12 +41,12 @@ class Packed(Wrapped):
 
     Args:
         network: The wrapped discriminator, with `size` times the channels.
-        size: Samples in a pack.
+        size: Samples in a pack, also as `samples_per_logit`.
     """
 
     def __init__(self, network: Discriminator, size: int) -> None:
         super().__init__(network)
-        self.size = size
+        self.size = self.samples_per_logit = size
 
     def features(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Last hidden layer (n / size, d) of samples (n, C, ...).

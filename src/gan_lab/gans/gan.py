@@ -214,6 +214,9 @@ class GAN(AdversarialModule):
     @torch.no_grad()
     def score(self, samples: Tensor, condition: Tensor | None = None) -> Tensor | None:
         """Logits (n, ...); None if the discriminator scores packs or pairs with latents."""
+        size = max(getattr(layer, "samples_per_logit", 1) for layer in self.discriminator.modules())
+        if len(samples) % size:  # some are in no pack
+            return None
         with evaluation_mode(self.discriminator):
             logits = DiscriminatorOutputs(self.discriminator, lambda: Samples(samples, condition)).logits
         return logits if len(logits) == len(samples) else None
