@@ -34,7 +34,7 @@ def test_no_server_and_no_address_are_none() -> None:
     assert not responds("nothing", 10)
 
 
-def test_a_server_that_says_nothing_is_waited_for_no_longer_than_allowed() -> None:
+def test_a_silent_server_is_waited_for_no_longer_than_allowed() -> None:
     with socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
