@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 from omegaconf import OmegaConf
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -173,6 +174,17 @@ def test_folder_for_the_hub(run: Path, tmp_path: Path) -> None:
     same_samples(run, tmp_path / "mine")
     again = gan_lab.export(tmp_path / "mine", out=tmp_path / "again.safetensors")
     assert again.card == found.card
+
+
+def test_the_sheet_has_as_many_samples_of_each_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    monkeypatch.setattr(
+        "gan_lab.commands.export.draw_by_class", lambda *shown: drawn.append(shown) or Image.new("L", (8, 8))
+    )
+    file = write_generator(tmp_path / "cgan.safetensors", "model=cgan", "architecture=dcgan", "dataset.resolution=8")
+    gan_lab.export(file, out=tmp_path / "mine")
+    ((samples, labels, _),) = drawn
+    assert labels == [label for label in range(10) for _ in range(6)] and len(samples) == 60
 
 
 def test_paths_in_a_command_are_left_out() -> None:

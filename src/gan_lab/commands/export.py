@@ -29,7 +29,7 @@ from gan_lab.sampling.stored import read_stored
 from gan_lab.sampling.translators import TRANSLATION, Translation, load_translator, translation_of
 
 SHEET = 64
-"""Number of samples on the sheet of a folder."""
+"""Number of samples on the sheet of a folder, or somewhat less for as many of each class."""
 
 OTHER_SUFFIXES = (".ckpt", ".pt", ".pth", ".bin", ".pkl", ".json", ".zip", ".onnx", ".pt2", ".png")
 """Endings of files: `out` that has one of them is not the name of a folder."""
@@ -214,10 +214,10 @@ def _translated(stored: Stored, translation: Translation) -> Tensor:
 def _sheet(loaded: PretrainedGenerator) -> Image.Image:
     """Samples of seed 0, by class or by generator if there are any."""
     classes = loaded.condition.num_classes or loaded.condition.num_generators
-    rows = "all" if classes is not None and classes <= SHEET else None
-    of_classes = loaded.condition.num_classes is not None
-    given = loaded.conditions_in_rows(rows if of_classes else None, None if of_classes else rows, SHEET)
-    samples = loaded.sample(SHEET, 0, given)
-    if given is None:
-        return draw_samples(samples)
-    return draw_by_class(samples, given, loaded.condition.names(loaded.classes))
+    if classes is None or classes > SHEET:
+        return draw_samples(loaded.sample(SHEET))
+    count = SHEET - SHEET % classes
+    labels, numbers = ("all", None) if loaded.condition.num_classes else (None, "all")
+    given = loaded.conditions_in_rows(labels, numbers, count)
+    assert given is not None
+    return draw_by_class(loaded.sample(count, 0, given), given, loaded.condition.names(loaded.classes))
