@@ -286,9 +286,9 @@ class PhaseRunner:
         # The gradient scaler of half precision raises its scale until gradients overflow, and skips these steps itself.
         scaled = getattr(self.module.trainer.precision_plugin, "scaler", None) is not None
         # One sum is read back from the device: it is finite only if all values are.
-        total = torch.stack(values if scaled else [*values, *norms]).sum()
+        sum_of_all = torch.stack(values if scaled else [*values, *norms]).sum()
         # All processes must agree; otherwise some would wait for the others for ever.
-        if math.isfinite(mean_over_processes(total).item()):
+        if math.isfinite(mean_over_processes(sum_of_all).item()):
             return
         name = self._name(player)
         wrong = {f"term {t}": v for t, each in self._terms.items() for v in each if not v.isfinite()}
