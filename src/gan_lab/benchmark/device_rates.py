@@ -1,0 +1,73 @@
+"""Speed that a device reaches in large convolutions and matrix products, beside which a training step is put."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gan_lab.benchmark.bare import PRECISIONS, synchronize
+
+CONVOLUTION = (64, 128, 32, 3)
+"""Images, channels in and out, pixels and kernel of the convolution: a layer of a 32-pixel ResNet GAN."""
+
+MATRIX = 2048
+"""Rows and columns of the matrices."""
+
+
+@dataclass(frozen=True)
+class DeviceRates:
+    """Floating-point operations per second.
+
+    Attributes:
+        convolution: Of a forward 3x3 convolution, in the faster of the two memory formats.
+        matmul: Of a product of square matrices.
+    """
+
+    convolution: float
+    matmul: float
+
+    def lines(self, achieved: float) -> list[str]:
+        """Lines of the report: these rates, and as fractions of them what a training step achieved."""
+        parts = {"convolutions": self.convolution, "matrix products": self.matmul}
+        rates = ", ".join(f"{rate / 1e9:.4g} in {name}" for name, rate in parts.items())
+        fractions = ", ".join(f"{100 * achieved / rate:.0f} % of its {name}" for name, rate in parts.items())
+        return [f"GFLOP/s of this device   {rates}", f"the step reaches         {fractions}"]
+
+
+@torch.no_grad()
+def device_rates(device: torch.device, precision: str, seconds: float) -> DeviceRates:
+    """Measure the rates of a device.
+
+    Args:
+        device: The device.
+        precision: Precision of the run; the operands have its type.
+        seconds: Time for each of the three measurements.
+    """
+    dtype = PRECISIONS.get(precision) or torch.float32
+    images, channels, pixels, kernel = CONVOLUTION
+    x = torch.randn(images, channels, pixels, pixels, device=device).to(dtype)
+    weight = torch.randn(channels, channels, kernel, kernel, device=device).to(dtype)
+    operations = 2 * images * channels**2 * pixels**2 * kernel**2
+    convolutions = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        one, other = x.to(memory_format=layout), weight.to(memory_format=layout)
+        convolutions.append(
+            _rate(lambda x=one, w=other: torch.conv2d(x, w, padding=1), operations, device, seconds)  # type: ignore[misc]
+        )
+    matrix = torch.randn(MATRIX, MATRIX, device=device).to(dtype)
+    return DeviceRates(max(convolutions), _rate(lambda: matrix @ matrix, 2 * MATRIX**3, device, seconds))
+
+
+def _rate(compute: Callable[[], Tensor], operations: int, device: torch.device, seconds: float) -> float:
+    """Operations per second in the fastest call, after a first one that prepares kernels."""
+    compute()
+    fastest, end = float("inf"), time.perf_counter() + seconds
+    while fastest == float("inf") or time.perf_counter() < end:
+        synchronize(device)
+        start = time.perf_counter()
+        compute()
+        synchronize(device)
+        fastest = min(fastest, time.perf_counter() - start)
+    return operations / fastest
