@@ -26,7 +26,7 @@ def test_a_checked_config_is_that_of_the_run_and_is_given_once():
     assert len(composed) == 4
 
 
-def test_few_configs_are_kept():
+def test_a_hundred_configs_are_kept():
     composed, loader = counting_loader()
     for _ in range(2):
         for seed in range(MAX_CHECKED + 5):

@@ -10,7 +10,7 @@ import torch
 from omegaconf import DictConfig, open_dict
 
 from gan_lab.benchmark.bare import BareLoop, bare_loop, real_batches
-from gan_lab.benchmark.device_rates import DeviceRates, device_rates
+from gan_lab.benchmark.device_speed import DeviceSpeed, device_speed
 from gan_lab.benchmark.framed import run_framed
 from gan_lab.config.build import Experiment, build, build_module
 from gan_lab.data.base import TrainingData
@@ -38,7 +38,7 @@ class Report:
     ratios: list[float]
     time_fractions: dict[str, float]
     peak_memory_bytes: int
-    device: DeviceRates
+    device: DeviceSpeed
 
     def lines(self) -> list[str]:
         """Lines of the report."""
@@ -76,9 +76,9 @@ def bench(cfg: DictConfig) -> Report:
         fractions = _time_fractions(cfg, experiment.data)
         memory = _peak_memory()  # before the large operations
         device = experiment.trainer.strategy.root_device
-        rates = device_rates(device, cfg.hardware.precision, cfg.bench.seconds / 4)
+        speeds = device_speed(device, cfg.hardware.precision, cfg.bench.seconds / 4)
     return Report(
-        statistics.median(framed), statistics.median(bare) if bare else None, ratios, fractions, memory, rates
+        statistics.median(framed), statistics.median(bare) if bare else None, ratios, fractions, memory, speeds
     )
 
 

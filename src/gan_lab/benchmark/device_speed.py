@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ MATRIX = 2048
 
 
 @dataclass(frozen=True)
-class DeviceRates:
+class DeviceSpeed:
     """Floating-point operations per second.
 
     Attributes:
@@ -29,16 +30,16 @@ class DeviceRates:
     matmul: float
 
     def lines(self, achieved: float) -> list[str]:
-        """Lines of the report: these rates, and as fractions of them what a training step achieved."""
+        """Lines of the report: these speeds, and as fractions of them what a training step achieved."""
         parts = {"convolutions": self.convolution, "matrix products": self.matmul}
-        rates = ", ".join(f"{rate / 1e9:.4g} in {name}" for name, rate in parts.items())
-        fractions = ", ".join(f"{100 * achieved / rate:.0f} % of its {name}" for name, rate in parts.items())
-        return [f"GFLOP/s of this device   {rates}", f"the step reaches         {fractions}"]
+        speeds = ", ".join(f"{speed / 1e9:.4g} in {name}" for name, speed in parts.items())
+        fractions = ", ".join(f"{100 * achieved / speed:.0f} % of its {name}" for name, speed in parts.items())
+        return [f"GFLOP/s of this device   {speeds}", f"the step reaches         {fractions}"]
 
 
 @torch.no_grad()
-def device_rates(device: torch.device, precision: str, seconds: float) -> DeviceRates:
-    """Measure the rates of a device.
+def device_speed(device: torch.device, precision: str, seconds: float) -> DeviceSpeed:
+    """Measure the speeds of a device.
 
     Args:
         device: The device.
@@ -52,15 +53,13 @@ def device_rates(device: torch.device, precision: str, seconds: float) -> Device
     operations = 2 * images * channels**2 * pixels**2 * kernel**2
     convolutions = []
     for layout in (torch.contiguous_format, torch.channels_last):
-        one, other = x.to(memory_format=layout), weight.to(memory_format=layout)
-        convolutions.append(
-            _rate(lambda x=one, w=other: torch.conv2d(x, w, padding=1), operations, device, seconds)  # type: ignore[misc]
-        )
+        convolve = partial(torch.conv2d, x.to(memory_format=layout), weight.to(memory_format=layout), padding=1)
+        convolutions.append(_speed(convolve, operations, device, seconds))
     matrix = torch.randn(MATRIX, MATRIX, device=device).to(dtype)
-    return DeviceRates(max(convolutions), _rate(lambda: matrix @ matrix, 2 * MATRIX**3, device, seconds))
+    return DeviceSpeed(max(convolutions), _speed(lambda: matrix @ matrix, 2 * MATRIX**3, device, seconds))
 
 
-def _rate(compute: Callable[[], Tensor], operations: int, device: torch.device, seconds: float) -> float:
+def _speed(compute: Callable[[], Tensor], operations: int, device: torch.device, seconds: float) -> float:
     """Operations per second in the fastest call, after a first one that prepares kernels."""
     compute()
     fastest, end = float("inf"), time.perf_counter() + seconds
