@@ -1,4 +1,4 @@
-"""D2GAN's eight Gaussians in a bare PyTorch loop: a control of experiment=d2gan_ring that shares no code with it.
+"""D2GAN's eight Gaussians in a bare PyTorch loop: a control of experiment=d2gan_ring without its code.
 
 The defaults are those of the authors' code; each option is one guess of what could differ from it.
 
