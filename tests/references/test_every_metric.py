@@ -42,6 +42,7 @@ TRAIN = np.arange(1.0, 11.0) / 55
 PIXELS, TARGETS = (GENERATOR.integers(256, size=(6, 1, 32, 32)) for _ in range(2))
 RING = ring()
 POINTS = np.concatenate([points.ring()[:5].repeat(100, 0) + GENERATOR.normal(size=(500, 2)) / 5, 4 * np.eye(2)])
+STATE = GENERATOR.bit_generator.state
 
 
 class Halves:
@@ -64,6 +65,11 @@ class LabeledLogits:
 
     def reals(self, count: int | None, batch_size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
         yield torch.tensor(LOGITS), torch.tensor(self.labels)
+
+
+@pytest.fixture(autouse=True)
+def _same_data_for_each_test() -> None:
+    GENERATOR.bit_generator.state = STATE
 
 
 def as_images(pixels: np.ndarray) -> Tensor:
@@ -123,7 +129,7 @@ def sliced_wasserstein() -> tuple[Values, Values]:
     directions = GENERATOR.normal(size=(49, 500))
     rows = [images.patches(images.laplacian_pyramid(each, 1)[0]) for each in pixels]
     expected = 1000 * features.sliced_distance(*rows, directions / np.linalg.norm(directions, axis=0))
-    found = of_sets(SlicedWasserstein(patches=100, directions=500), *map(as_images, pixels))
+    found = of_sets(SlicedWasserstein(patches=300, directions=500), *map(as_images, pixels))
     return found, {"16": expected, "mean": expected}
 
 
@@ -171,7 +177,7 @@ def classification_error() -> tuple[Values, Values]:
 def encoder_neighbors() -> tuple[Values, Values]:
     """Noisy copies of three images, each classified by the others."""
     labels = np.arange(60) % 3
-    pixels = np.clip(PIXELS[labels] / 2 + GENERATOR.integers(256, size=(60, 1, 32, 32)), 0, 255)
+    pixels = np.clip(PIXELS[labels] / 8 + GENERATOR.integers(256, size=(60, 1, 32, 32)), 0, 255)
     metric = EncoderNeighbors(queries=60)
     metric.encoder = Halves()
     metric.update(as_images(pixels.round()), real=True, labels=torch.tensor(labels))
@@ -255,7 +261,7 @@ CASES: dict[type[Metric], Callable[[], tuple[Values, Values]]] = {
 }
 """Values of each metric and of its formula."""
 
-RANDOM = {SlicedWasserstein: 0.03}
+RANDOM = {SlicedWasserstein: 0.05}
 """Relative differences of metrics with random numbers of their own; the others have rounding errors."""
 
 
