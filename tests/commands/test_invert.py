@@ -78,7 +78,10 @@ def test_images_of_files_in_the_space_of_styles(labeled: Path, tmp_path: Path) -
     styles = gan_lab.load(labeled, device="cpu").styles(torch.zeros(2, 8), torch.tensor([1, 1]))
     assert in_layers.space == "w+" and in_layers.points.shape == styles.shape
     assert not torch.equal(in_layers.points[:, 0], in_layers.points[:, 1])  # a style of each layer
-    (one,) = gan_lab.invert(labeled, images=str(tmp_path / "2.png"), **SMALL_SEARCH).names
+    (tmp_path / "beside").mkdir()  # a file does not need the others of its folder
+    (tmp_path / "beside" / "dataset.json").write_text("no labels")
+    (tmp_path / "2.png").rename(tmp_path / "beside" / "2.png")
+    (one,) = gan_lab.invert(labeled, images=str(tmp_path / "beside" / "2.png"), **SMALL_SEARCH).names
     assert one == "2.png"
 
 
@@ -86,7 +89,7 @@ def test_images_of_files_in_the_space_of_styles(labeled: Path, tmp_path: Path) -
     ("settings", "message"),
     [
         ({"images": "nowhere"}, "nowhere"),
-        ({"images": "text.txt"}, "is not an image that can be read|no images"),
+        ({"images": "text.txt"}, "images=text.txt is neither|images=text.txt .*no images"),
         ({"space": "w"}, "space=w needs a generator with styles"),
         ({"space": "w+"}, r"space=w\+ needs a generator with styles"),
         ({"space": "y"}, "space=y is not allowed: it must be z, w, w\\+, or null"),

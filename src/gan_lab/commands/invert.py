@@ -15,9 +15,9 @@ from gan_lab.commands.findings import finding_folder, save_finding, typed
 from gan_lab.commands.inputs import device_named, size_of_samples
 from gan_lab.commands.inspected import features_of, shapes_of
 from gan_lab.data.decode import Decoder
-from gan_lab.data.image_folder import read_image_folder
+from gan_lab.data.image_folder import read_file_or_folder
 from gan_lab.data.pixels import to_unit_range
-from gan_lab.errors import ConfigError, DataError
+from gan_lab.errors import ConfigError
 from gan_lab.figures import enlarged, sheet, to_uint8
 from gan_lab.files import atomic_write
 from gan_lab.layers.activations import activations
@@ -157,15 +157,8 @@ def _images(cfg: DictConfig, loaded: PretrainedGenerator, device: torch.device) 
     Raises:
         UserError: There are none, or one cannot be read.
     """
-    source = Path(cfg.images).expanduser()
-    is_image = source.is_file() and source.suffix.lower() != ".zip"
-    try:
-        raw = read_image_folder(str(source.parent if is_image else source))
-    except DataError as error:
-        raise DataError(str(error).replace("dataset.source=", "images=")) from error
-    chosen = [k for k in range(len(raw)) if not is_image or Path(raw.name(k)).name == source.name][: cfg.count]
-    if not chosen:
-        raise DataError(f"images={cfg.images} is not an image that can be read.")
+    raw = read_file_or_folder(cfg.images, "images")
+    chosen = range(min(len(raw), cfg.count))
     channels, resolution = size_of_samples(loaded.config)
     if channels is None or resolution is None:
         raise ConfigError(f"{loaded.path} does not generate images.")

@@ -61,6 +61,27 @@ def read_image_folder(source: str) -> RawImages:
     return RawImages(items, full, labels, classes, unlabeled="" if labels is not None else why_unlabeled(below))
 
 
+def read_file_or_folder(source: str, key: str) -> RawImages:
+    """The images of a file, a folder or a zip file, without labels, with their names relative to it.
+
+    Args:
+        source: The path as the user wrote it.
+        key: Key of the config that has it.
+
+    Raises:
+        DataError: The source does not exist, or contains no images.
+    """
+    path = existing_path(source, key)
+    if path.is_file() and path.suffix.lower() in EXTENSIONS:
+        items = FolderFiles(path.parent, [path.name])
+        return RawImages(items, items.names)
+    try:
+        found = find_images(source)
+    except DataError as error:
+        raise DataError(str(error).replace("dataset.source=", f"{key}=")) from error
+    return RawImages(found, found.names)
+
+
 def find_images(source: str) -> "FolderFiles | ZipMembers":
     """The image files below a folder or inside a zip file, in the order of their names.
 
