@@ -26,7 +26,7 @@ from gan_lab.reports.tables import aligned
 from gan_lab.runs.findings import Finding
 from gan_lab.runs.latest import run_named
 from gan_lab.sampling.discriminators import load_discriminator
-from gan_lab.sampling.inverting import default_lr, encoded, search
+from gan_lab.sampling.inverting import default_lr, encoded, has_normal_points, search
 from gan_lab.sampling.pretrained import PretrainedGenerator, load
 from gan_lab.sampling.spaces import Space, space_named
 
@@ -144,10 +144,11 @@ def invert(cfg: DictConfig) -> Inverted:
 
 def _protocol(cfg: DictConfig, space: Space, encoder: bool) -> str:
     first = ", the first by the encoder" if encoder else ""
+    prior = f"prior weight {cfg.prior_weight:g}, " if has_normal_points(space) else ""
     return (
-        f"{cfg.distance} in {space.name}, {cfg.starts} starts of {cfg.steps} steps{first}, learning rate "
-        f"{cfg.lr or default_lr(space):g}, prior weight {cfg.prior_weight:g}, seed {cfg.seed}; {cfg.weights} weights "
-        f"after {space.loaded.images_seen:,} images."
+        f"{cfg.distance} in {space.name}, {cfg.starts} {'start' if cfg.starts == 1 else 'starts'} of {cfg.steps} steps"
+        f"{first}, learning rate {cfg.lr or default_lr(space):g}, {prior}seed {cfg.seed}; {cfg.weights} weights after "
+        f"{space.loaded.images_seen:,} images."
     )
 
 

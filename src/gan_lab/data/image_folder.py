@@ -12,7 +12,7 @@ from PIL import features
 
 from gan_lab.data.folder_labels import LABELS_FILE, folder_labels, listed_labels, why_unlabeled
 from gan_lab.data.raw import MAX_FILE_BYTES, RawImages
-from gan_lab.data.source import existing_path
+from gan_lab.data.source import IMAGE_OR_IMAGES, existing_path
 from gan_lab.errors import DataError
 from gan_lab.files import MAX_TEXT_BYTES
 from gan_lab.ranks import is_first_process
@@ -71,7 +71,7 @@ def read_file_or_folder(source: str, key: str) -> RawImages:
     Raises:
         DataError: The source does not exist, or contains no images.
     """
-    path = existing_path(source, key)
+    path = existing_path(source, key, IMAGE_OR_IMAGES)
     if path.is_file() and path.suffix.lower() in EXTENSIONS:
         items = FolderFiles(path.parent, [path.name])
         return RawImages(items, items.names)
