@@ -44,6 +44,7 @@ def test_a_new_repository_then_a_new_commit(hub: HubServer, model: Path, command
     again = gan_lab.push(model, repo="me/digits", message="with another page")
     assert not again.created and again.url is not None and len(repository.commits) == 3
     assert f"In a new commit of me/digits, {again.url}, are\n  model.safetensors " in str(again)
+    assert hub.messages == [f"gan-lab push of {model.name}", "with another page"]  # no path of this machine
     assert [path.name for path in model.parent.iterdir()] == [model.name]
 
 

@@ -25,6 +25,7 @@ from gan_lab.noise import mix
 from gan_lab.reports.tables import aligned
 from gan_lab.runs.findings import Finding
 from gan_lab.runs.latest import run_named
+from gan_lab.runs.remote import named
 from gan_lab.sampling.discriminators import load_discriminator
 from gan_lab.sampling.inverting import default_lr, search
 from gan_lab.sampling.pretrained import PretrainedGenerator, load
@@ -109,7 +110,7 @@ def invert(cfg: DictConfig) -> Inverted:
         known, condition = space.draw(cfg.count, cfg.seed, cfg.labels)
         images, names = space.generate(known, condition), [f"sample {number}" for number in range(cfg.count)]
         if images.dim() != 4:
-            raise ConfigError(f"{loaded.path} generates points: gan-lab invert is for images.")
+            raise ConfigError(f"{named(loaded.path)} generates points: gan-lab invert is for images.")
     else:
         images, names = _images(cfg, loaded, device)
         _, condition = loaded.draw(len(images), cfg.seed, cfg.labels)
@@ -158,7 +159,7 @@ def _images(cfg: DictConfig, loaded: PretrainedGenerator, device: torch.device) 
         raise DataError(f"images={cfg.images} is not an image that can be read.")
     channels, resolution = size_of_samples(loaded.config)
     if channels is None or resolution is None:
-        raise ConfigError(f"{loaded.path} does not generate images.")
+        raise ConfigError(f"{named(loaded.path)} does not generate images.")
     decode = Decoder(channels, resolution, cfg.fit)
     decoded = torch.stack([decode(raw, k) for k in chosen])
     return to_unit_range(decoded).to(device), [Path(raw.name(k)).name for k in chosen]

@@ -135,5 +135,5 @@ def _upload(cfg: DictConfig, files: Mapping[str, Path]) -> str:
 
     with asking_hub(f"repo={cfg.repo}", ConfigError):
         added = [CommitOperationAdd(name, str(file)) for name, file in files.items()]
-        message = cfg.message or f"gan-lab push of {cfg.run}"
+        message = cfg.message or f"gan-lab push of {Path(cfg.run).name}"
         return str(HfApi().create_commit(cfg.repo, added, commit_message=message).commit_url)
