@@ -142,6 +142,11 @@ def test_refusals(hub: HubServer, monkeypatch: pytest.MonkeyPatch, name: str) ->
 
 
 def test_a_command_refuses_in_one_sentence(hub: HubServer, command: Callable[..., Outcome]) -> None:
-    for arguments in (("sample", "run=hf:me/x"), ("train", "initialize=hf:me"), ("interpolate", "hf:me")):
+    for arguments in (
+        ("sample", "run=hf:me/x"),
+        ("train", "initialize=hf:me"),
+        ("interpolate", "hf:me"),
+        ("train", "resume=hf:me/digits"),
+    ):
         outcome = command(*arguments)
         assert outcome.status == 2 and "hf:me" in outcome.err and len(outcome.err.splitlines()) == 1, outcome.err

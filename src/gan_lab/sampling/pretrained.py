@@ -234,8 +234,9 @@ class PretrainedGenerator:
         Raises:
             ConfigError: The condition does not fit the generator or the count, or an adjustment is not supported.
         """
-        if not isinstance(count, int) or count < 1:
-            raise ConfigError(f"count={count} is not allowed: it must be a whole number of at least 1.")
+        for key, value in {"count": count, "batch_size": batch_size}.items():
+            if not isinstance(value, int) or value < 1:
+                raise ConfigError(f"{key}={value} is not allowed: it must be a whole number of at least 1.")
         if not isinstance(seed, int):
             raise ConfigError(f"seed={seed} is not allowed: it must be a whole number.")
         adjusted = self.adjusted(truncation, truncation_form, batch_norm, seed, truncation_cutoff, noise)
