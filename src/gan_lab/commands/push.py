@@ -76,6 +76,11 @@ def _folder(cfg: DictConfig) -> Iterator[Path]:
                 f"license={cfg.license} has no effect on {path.parent}, which is written already: edit its {CARD}, or "
                 "give the run."
             )
+        if not is_ours(path.parent / CONFIG):
+            raise ConfigError(
+                f"{path.parent / CONFIG} is not that of gan-lab export, without which hf:{cfg.repo} would not be "
+                "loaded: export the run again."
+            )
         read_stored(path, cfg.weights)  # check the hashes
         yield path.parent
         return
