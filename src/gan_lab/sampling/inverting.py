@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from gan_lab.analysis.inversion import Inversion, invert
@@ -17,7 +18,7 @@ _STYLES = 4000  # latents whose mean style is the start in w
 
 def search(
     space: Space, loss: Callable[[Tensor], Tensor], count: int, condition: Tensor | None, steps: int, starts: int,
-    lr: float | None = None, prior_weight: float = 0.01, seed: int = 0, frames: int = 2,
+    lr: float | None = None, prior_weight: float = 0.01, seed: int = 0, frames: int = 2, first: Tensor | None = None,
 ) -> Inversion:  # fmt: skip
     """Minimize a loss of samples over their points; the search stays in the support of a uniform prior.
 
@@ -27,25 +28,42 @@ def search(
         count: Number of images.
         condition: Their condition, or None.
         steps: Updates of each start.
-        starts: Number of starts: random latents, or the mean style.
+        starts: Number of starts: random points; of styles, the first is the mean.
         lr: Learning rate; None for that of the space.
         prior_weight: Weight of the mean square of normal latents.
         seed: Key of the starts.
         frames: Number of steps whose points are kept.
+        first: Points (count, ...) of the first start, as of `encoded`; None for a start like the others.
     """
-    prior = space.loaded.latent
-    bounded = space.name == "z" and isinstance(prior, LatentPrior) and prior.distribution == "uniform"
+    begin = _starts(space, count, starts, seed)
+    if first is not None:
+        begin = torch.cat([first[None], begin[1:]])
+    prior, bounded = space.loaded.latent, space.name == "z" and not has_normal_points(space)
     return invert(
         lambda points: space.with_graph(points, condition),
         loss,
-        _starts(space, count, starts, seed).to(space.loaded.device),
+        begin.to(space.loaded.device),
         steps,
         lr or default_lr(space),
-        prior_weight if space.name == "z" and not bounded else 0.0,
+        prior_weight if has_normal_points(space) else 0.0,
         prior.bound if bounded and isinstance(prior, LatentPrior) else None,
         seed,
         frames,
     )
+
+
+def encoded(space: Space, images: Tensor, condition: Tensor | None) -> Tensor | None:
+    """Points of images (n, C, H, W) by the encoder of the model, on the CPU; None without an encoder."""
+    if space.loaded.inference is None:
+        return None
+    labels = None if space.loaded.condition.num_classes is None else condition
+    return space.inside(space.of(space.loaded.encode(images, labels), condition))
+
+
+def has_normal_points(space: Space) -> bool:
+    """Whether the points are latents of a normal prior, which a weight keeps near the origin."""
+    prior = space.loaded.latent
+    return space.name == "z" and not (isinstance(prior, LatentPrior) and prior.distribution == "uniform")
 
 
 def default_lr(space: Space) -> float:
@@ -54,9 +72,9 @@ def default_lr(space: Space) -> float:
 
 
 def _starts(space: Space, count: int, starts: int, seed: int) -> Tensor:
-    """First points (starts, count, ...): random latents, or the mean style, in w+ in all layers."""
+    """First points (starts, count, ...): random ones; of styles, the first start is their mean for all images."""
+    points = space.draw(starts * count, mix(seed, _STARTS))[0].unflatten(0, (starts, count))
     if space.name == "z":
-        points, _ = space.draw(starts * count, mix(seed, _STARTS))
-        return points.unflatten(0, (starts, count))
-    mean = space.draw(_STYLES, mix(seed, _STARTS))[0].mean(0)
-    return mean.expand(starts, count, *mean.shape)
+        return points
+    mean = space.draw(_STYLES, mix(seed, _STARTS, _STYLES))[0].mean(0)
+    return torch.cat([mean.expand(1, count, *mean.shape), points[1:]])
