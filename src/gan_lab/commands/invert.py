@@ -178,8 +178,8 @@ def _first_start(cfg: DictConfig, space: Space, images: Tensor, condition: Tenso
     first = None if cfg.start == "random" else encoded(space, images, condition)
     if first is None and cfg.start == "encoder":
         raise ConfigError(
-            f"start=encoder needs a checkpoint of a model with an encoder, such as model=bigan; {space.loaded.path} "
-            "has none: leave start out."
+            f"start=encoder needs a checkpoint of a model with an encoder, such as model=bigan; "
+            f"{named(space.loaded.path)} has none: leave start out."
         )
     return first
 
