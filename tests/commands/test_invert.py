@@ -64,6 +64,7 @@ def test_samples_of_the_generator_are_found_again(run: Path) -> None:
     assert torch.equal(load_file(found.folder / "points.safetensors")["points"], found.points)
     width, height = Image.open(found.folder / "inverted.png").size
     assert width > 2 * height
+    assert len(found.curve) == 201 and Image.open(found.folder / "curve.png").width > 500
     assert found.table[-1][0] == "mean" and "Inverted images" in (run / "report.html").read_text()
 
 

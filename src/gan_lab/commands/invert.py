@@ -11,6 +11,8 @@ from safetensors.torch import save as serialized
 from torch import Tensor
 
 from gan_lab.analysis.inversion import Inversion
+from gan_lab.charts.line_chart import Line, LineChart
+from gan_lab.charts.png import line_charts
 from gan_lab.commands.findings import finding_folder, save_finding, typed
 from gan_lab.commands.inputs import device_named, size_of_samples
 from gan_lab.commands.inspected import features_of, shapes_of
@@ -64,7 +66,7 @@ class Inverted:
         names: Names of the images.
         space: `z`, `w` or `w+`.
         protocol: How they were found.
-        folder: Holds `points.safetensors`, the figure and `finding.json`.
+        folder: Holds `points.safetensors`, the figures and `finding.json`.
     """
 
     points: Tensor
@@ -96,7 +98,7 @@ class Inverted:
 
     def __str__(self) -> str:
         lines = ["Mean squared difference of pixels:", *aligned(self.table), NOTE, f"Protocol: {self.protocol}"]
-        return "\n".join([*lines, f"Written to {self.folder}: {FILE}, inverted.png."])
+        return "\n".join([*lines, f"Written to {self.folder}: {FILE}, inverted.png, curve.png."])
 
 
 def invert(cfg: DictConfig) -> Inverted:
@@ -139,7 +141,9 @@ def invert(cfg: DictConfig) -> Inverted:
     figure = _figure(space, images, samples, found, condition)
     caption = "image, its inversion, and the first start over time"
     finding = Finding("Inverted images", done.table, protocol, [NOTE], command=typed("invert", cfg))
-    save_finding(path, folder, finding, {"inverted.png": (figure, caption)})
+    curve = LineChart("Loss over steps", {cfg.distance: Line(range(len(found.curve)), found.curve)})
+    figures = {"inverted.png": (figure, caption), "curve.png": (line_charts([curve]), "mean over the images")}
+    save_finding(path, folder, finding, figures)
     return done
 
 
