@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gan_lab.analysis.inversion import invert, ramp
+from gan_lab.analysis.inversion import invert, noise_ramp, ramp
 
 A = torch.randn(8, 3, generator=torch.Generator().manual_seed(0))
 
@@ -47,3 +47,22 @@ def test_points_stay_in_a_bounded_prior_and_near_the_origin_of_a_normal_one() ->
 
 def test_the_learning_rate_rises_and_falls() -> None:
     assert ramp(0.0) < 0.1 and ramp(0.5) == 1 and ramp(0.74) == 1 and ramp(0.99) < 0.01
+
+
+def test_the_noise_falls_to_zero_in_three_quarters_of_the_steps() -> None:
+    assert [noise_ramp(progress) for progress in (0, 0.25, 0.375, 0.75, 0.9)] == pytest.approx([1, 4 / 9, 1 / 4, 0, 0])
+    seen: list[Tensor] = []  # points plus noise, of each step and of the end
+
+    def generate(points: Tensor) -> Tensor:
+        seen.append(points.detach().clone())
+        return 0 * points
+
+    for seed in (3, 3, 4):
+        invert(generate, squared(torch.zeros(1)), torch.zeros(1, 2000, 5), steps=8, lr=0.1, noise=0.5, seed=seed)
+    first, again, other = torch.stack(seen).unflatten(0, (3, 9))
+    assert torch.equal(first, again)  # the same seed
+    assert all(not torch.equal(first[step], other[step]) for step in range(6))
+    expected = [0.5 * (1 - step / 6) ** 2 for step in range(6)]  # the points stay at zero: their gradient is zero
+    torch.testing.assert_close(first[:6].std((1, 2)), torch.tensor(expected), rtol=0.03, atol=0)
+    assert torch.corrcoef(first[:2].flatten(1))[0, 1].abs() < 0.05  # drawn for each step
+    assert first[6:].count_nonzero() == 0

@@ -80,10 +80,12 @@ def test_images_of_files_in_the_space_of_styles(labeled: Path, tmp_path: Path) -
     assert in_layers.space == "w+" and in_layers.points.shape == styles.shape
     assert not torch.equal(in_layers.points[:, 0], in_layers.points[:, 1])  # a style of each layer
     still = {"labels": 1, "device": "cpu", "count": 2, "steps": 1, "lr": 1e-9}  # ends where it starts
-    one, many = (gan_lab.invert(labeled, starts=starts, **still) for starts in (1, 40))
+    one, many = (gan_lab.invert(labeled, starts=n, style_noise=noise, **still) for n, noise in ((1, 0.1), (40, 0)))
     assert torch.equal(one.points[0], one.points[1])  # the mean style
     assert all(best < first for best, first in zip(many.errors, one.errors, strict=True))
-    assert "prior weight" not in one.protocol
+    assert one.curve[0] != pytest.approx(one.curve[1], rel=1e-4)  # the first step has noise
+    assert many.curve[0] == pytest.approx(many.curve[1], rel=1e-4)
+    assert "prior weight" not in one.protocol and "style noise 0.1, seed 0" in one.protocol
     (tmp_path / "beside").mkdir()  # a file does not need the others of its folder
     (tmp_path / "beside" / "dataset.json").write_text("no labels")
     (tmp_path / "2.png").rename(tmp_path / "beside" / "2.png")

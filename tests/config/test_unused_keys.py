@@ -41,6 +41,8 @@ from gan_lab.training.fit import fit
             "metrics=[ms_ssim] images=x evaluation.samples=9",
             "evaluation.samples=9 has no effect on",
         ),
+        ("invert", "space=z style_noise=0.1", "style_noise=0.1 has no effect with space=z: leave it out"),
+        ("invert", "space=w+ prior_weight=1", "prior_weight=1.0 has no effect with space=w or w+: leave it out"),
         ("list", "what=loss format=markdown", "format=markdown has no effect on other groups than model: give what="),
         ("bench", "resume=runs/x", "resume=runs/x has no effect on gan-lab bench, which starts from scratch: give the"),
     ],

@@ -62,7 +62,7 @@ class Inverted:
         mean_image: Likewise of the mean of these samples.
         encoded: Likewise of the sample of the encoder's latent, where the search starts; None without that start.
         distances: Relative distance |z' - z| / |z| from the known point of each sample; None for given images.
-        curve: Mean loss of the images before each step and at the end, of the start that is best there.
+        curve: Mean loss of the images at each step, with its noise, and at the end; of the start that is best there.
         names: Names of the images.
         space: `z`, `w` or `w+`.
         protocol: How they were found.
@@ -122,8 +122,9 @@ def invert(cfg: DictConfig) -> Inverted:
         _, condition = loaded.draw(len(images), cfg.seed, cfg.labels)
     loss, first = _loss(images, path, cfg), _first_start(cfg, space, images, condition)
     found = search(
-        space, loss, len(images), condition, cfg.steps, cfg.starts, cfg.lr, cfg.prior_weight, cfg.seed, _FRAMES, first
-    )
+        space, loss, len(images), condition, cfg.steps, cfg.starts, cfg.lr, cfg.prior_weight, cfg.style_noise, cfg.seed,
+        _FRAMES, first,
+    )  # fmt: skip
     samples = space.generate(found.points, condition)
     random = _random_samples(space, cfg)
     compared = [_differences(samples, images), _nearest(random, images), _differences(random.mean(0)[None], images)]
@@ -150,10 +151,11 @@ def invert(cfg: DictConfig) -> Inverted:
 def _protocol(cfg: DictConfig, space: Space, encoder: bool) -> str:
     first = ", the first by the encoder" if encoder else ""
     prior = f"prior weight {cfg.prior_weight:g}, " if has_normal_points(space) else ""
+    noise = "" if space.name == "z" else f"style noise {cfg.style_noise:g}, "
     return (
         f"{cfg.distance} in {space.name}, {cfg.starts} {'start' if cfg.starts == 1 else 'starts'} of {cfg.steps} steps"
-        f"{first}, learning rate {cfg.lr or default_lr(space):g}, {prior}seed {cfg.seed}; {cfg.weights} weights after "
-        f"{space.loaded.images_seen:,} images."
+        f"{first}, learning rate {cfg.lr or default_lr(space):g}, {prior}{noise}seed {cfg.seed}; {cfg.weights} weights "
+        f"after {space.loaded.images_seen:,} images."
     )
 
 

@@ -225,6 +225,7 @@ RULES: dict[str, tuple[Rule | Choice, ...]] = {
         Rule("start", lambda v: v in (None, "encoder", "random"), "encoder, random, or null"),
         Rule("lr", lambda v: v is None or v > 0, "greater than 0, or null"),
         Rule("prior_weight", lambda v: v >= 0, "at least 0"),
+        Rule("style_noise", lambda v: v >= 0, "at least 0"),
     ),
     "arithmetic": (
         _WEIGHTS,

@@ -401,6 +401,7 @@ class Invert(Draws):
     start: str | None = None
     lr: float | None = None
     prior_weight: float = MISSING
+    style_noise: float = MISSING
 
 
 @dataclass

@@ -133,7 +133,11 @@ UNUSED: dict[str, tuple[Unused, ...]] = {
     "probe": (
         Unused(("draws", "search_draws"), lambda cfg: cfg.labels_per_class is None, "with all labels: leave it out"),
     ),
-    "invert": (Unused(("fit",), lambda cfg: cfg.images is None, "without images: leave it out"),),
+    "invert": (
+        Unused(("fit",), lambda cfg: cfg.images is None, "without images: leave it out"),
+        Unused(("prior_weight",), lambda cfg: cfg.space in ("w", "w+"), "with space=w or w+: leave it out"),
+        Unused(("style_noise",), lambda cfg: cfg.space == "z", "with space=z: leave it out"),
+    ),
     "evaluate": (
         Unused(
             _OF_SAMPLES,

@@ -13,12 +13,13 @@ from gan_lab.sampling.spaces import Space
 _STARTS = 0x494E56
 """Noise key of the starts: an arbitrary constant."""
 
-_STYLES = 4000  # latents whose mean style is the start in w
+_STYLES = 10_000  # latents whose mean style is the start in w, as in StyleGAN2's projector
 
 
 def search(
     space: Space, loss: Callable[[Tensor], Tensor], count: int, condition: Tensor | None, steps: int, starts: int,
-    lr: float | None = None, prior_weight: float = 0.01, seed: int = 0, frames: int = 2, first: Tensor | None = None,
+    lr: float | None = None, prior_weight: float = 0.01, style_noise: float = 0.05, seed: int = 0, frames: int = 2,
+    first: Tensor | None = None,
 ) -> Inversion:  # fmt: skip
     """Minimize a loss of samples over their points; the search stays in the support of a uniform prior.
 
@@ -31,11 +32,12 @@ def search(
         starts: Number of starts: random points; of styles, the first is the mean.
         lr: Learning rate; None for that of the space.
         prior_weight: Weight of the mean square of normal latents.
-        seed: Key of the starts.
+        style_noise: Noise on styles at the first step, as a fraction of their standard deviation.
+        seed: Key of the starts and of the noise.
         frames: Number of steps whose points are kept.
         first: Points (count, ...) of the first start, as of `encoded`; None for a start like the others.
     """
-    begin = _starts(space, count, starts, seed)
+    begin, deviation = _starts(space, count, starts, seed)
     if first is not None:
         begin = torch.cat([first[None], begin[1:]])
     prior, bounded = space.loaded.latent, space.name == "z" and not has_normal_points(space)
@@ -47,6 +49,7 @@ def search(
         lr or default_lr(space),
         prior_weight if has_normal_points(space) else 0.0,
         prior.bound if bounded and isinstance(prior, LatentPrior) else None,
+        style_noise * deviation,
         seed,
         frames,
     )
@@ -71,10 +74,16 @@ def default_lr(space: Space) -> float:
     return 0.05 if space.name == "z" else 0.1
 
 
-def _starts(space: Space, count: int, starts: int, seed: int) -> Tensor:
-    """First points (starts, count, ...): random ones; of styles, the first start is their mean for all images."""
+def _starts(space: Space, count: int, starts: int, seed: int) -> tuple[Tensor, float]:
+    """First points (starts, count, ...), and the standard deviation of styles, 0 for latents.
+
+    The points are random; of styles, the first start is their mean for all images. The deviation is the root of the
+    mean squared distance of a style from that mean, over all of its coordinates together (Karras et al., 2020).
+    """
     points = space.draw(starts * count, mix(seed, _STARTS))[0].unflatten(0, (starts, count))
     if space.name == "z":
-        return points
-    mean = space.draw(_STYLES, mix(seed, _STARTS, _STYLES))[0].mean(0)
-    return torch.cat([mean.expand(1, count, *mean.shape), points[1:]])
+        return points, 0.0
+    styles = space.draw(_STYLES, mix(seed, _STARTS, _STYLES))[0]
+    mean = styles.mean(0)
+    deviation = (styles - mean).square().sum(-1).mean().sqrt().item()
+    return torch.cat([mean.expand(1, count, *mean.shape), points[1:]]), deviation
