@@ -20,7 +20,7 @@ def use_batch_loop(trainer: Trainer) -> None:
 class BatchLoop(_TrainingEpochLoop):
     """Loop that fetches a batch, trains on it and calls the hooks: in the order and with the counters of Lightning's.
 
-    At every batch Lightning's own loop also inspects the signature of the training step, and looks for validation,
+    At every batch Lightning's own loop also inspects the signature of the training step, and searches for validation,
     schedulers of Lightning and values of `self.log`. Where one of them or several processes are used, it runs instead.
     """
 
