@@ -11,14 +11,14 @@ from torch import Tensor
 
 from gan_lab.commands.inputs import device_named
 from gan_lab.commands.outputs import folder_of_outputs, refuse_used_folder
-from gan_lab.data.image_folder import EXTENSIONS, FolderFiles, find_images
+from gan_lab.data.image_folder import read_file_or_folder
 from gan_lab.data.raw import RawImages, UnusableImage
-from gan_lab.data.source import existing_path
 from gan_lab.errors import ConfigError, DataError, is_out_of_memory
 from gan_lab.figures import save_image, to_image, to_uint8
 from gan_lab.files import create_folder
 from gan_lab.progress import progress
 from gan_lab.runs.latest import run_named
+from gan_lab.runs.remote import named
 from gan_lab.sampling.translators import Translator, load_translator
 
 log = logging.getLogger(__name__)
@@ -53,8 +53,8 @@ class Translations:
         written = f"{len(self.files):,} image{'' if one else 's'}, {self.direction}, in {self.folder}"
         left_out = f" {len(self.skipped):,} could not be read and are left out." if self.skipped else ""
         return (
-            f"{written}, by {self.checkpoint} after {self.images_seen:,} images, {self.weights} weights.{left_out} "
-            f"{self.noise}"
+            f"{written}, by {named(self.checkpoint)} after {self.images_seen:,} images, {self.weights} weights."
+            f"{left_out} {self.noise}"
         )
 
 
@@ -64,7 +64,7 @@ def translate(cfg: DictConfig) -> Translations:
     Raises:
         UserError: The run, a value or the source cannot be used, or the folder contains files.
     """
-    raw = _read(cfg.source)
+    raw = read_file_or_folder(cfg.source, "source")
     outputs = output_names([raw.name(position) for position in range(len(raw))])
     out = None if cfg.out is None else Path(cfg.out)
     if out is not None:
@@ -95,23 +95,6 @@ def translate(cfg: DictConfig) -> Translations:
         translator.images_seen,
         cfg.weights,
     )
-
-
-def _read(source: str) -> RawImages:
-    """The images of a file, a folder or a zip file, with their names relative to it.
-
-    Raises:
-        DataError: The source does not exist, or contains no images.
-    """
-    path = existing_path(source, "source")
-    if path.is_file() and path.suffix.lower() in EXTENSIONS:
-        items = FolderFiles(path.parent, [path.name])
-        return RawImages(items, items.names)
-    try:
-        found = find_images(source)
-    except DataError as error:
-        raise DataError(str(error).replace("dataset.source=", "source=")) from error
-    return RawImages(found, found.names)
 
 
 def output_names(names: list[str]) -> dict[str, str]:
