@@ -265,7 +265,8 @@ class ImageData(TrainingData):
 
     def reals(self, count: int | None, batch_size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
         """See `TrainingData.reals`."""
-        self._decode_for_evaluation()
+        if count is None or count >= len(self._raw):
+            self._decode_for_evaluation()  # else the others would be decoded in vain
         if count is not None and count > self.size:
             raise DataError(
                 f"evaluation.real_images={count}, but {self.source} has {self.size} images; give a smaller number, or "
