@@ -52,7 +52,8 @@ class ImageData(TrainingData):
         max_images: Train on this many images, chosen by the seed; None for all.
         budget_images: Default for the number of real images that a run sees; only stored here.
         exclude: A `duplicates.csv` of `gan-lab duplicates`: its images are excluded, before `max_images` applies.
-        filter: Filter for resizing: "lanczos", "bicubic", "nearest", or "box" for means of pixels.
+        filter: Filter for resizing: "lanczos", "bicubic", "nearest", "box" for means of pixels, or "reduced"; see
+            `Decoder`.
 
     Raises:
         ConfigError: A value is not allowed.
