@@ -1,6 +1,7 @@
 """`hydra/sweeper=basic`: all combinations of several values. In this package because Hydra searches it for plugins."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
 from hydra.core.config_store import ConfigStore
@@ -13,8 +14,11 @@ class CombinationSweeper(BasicSweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Called by Hydra before `sweep`."""
-        from gan_lab.sweeps.launcher import watched
+        from gan_lab.sweeps.launcher import ComposedOnce, launcher_name, watched
 
+        if launcher_name(config) == "basic":  # the others send the context to their processes
+            loader: Any = ComposedOnce(hydra_context.config_loader)
+            hydra_context = HydraContext(loader, hydra_context.callbacks)
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
         assert self.launcher is not None
         self.launcher = watched(self.launcher, config)

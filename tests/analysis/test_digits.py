@@ -1,6 +1,7 @@
 """Classifiers of digits for metrics: training and test data, and a run that is evaluated with one."""
 
 import json
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -23,12 +24,12 @@ def some(source: str, first: int, last: int) -> RawImages:
 
 
 @pytest.fixture
-def requests(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Digits, Digits, Training]]:
+def requests(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Digits, Digits, Training, str]]:
     """Records the requests to the cache; nothing is trained."""
-    calls: list[tuple[Digits, Digits, Training]] = []
+    calls: list[tuple[Digits, Digits, Training, str]] = []
 
-    def record(train: Digits, test: Digits, training: Training) -> DigitClassifier:
-        calls.append((train, test, training))
+    def record(key: str, digits: Callable[[], tuple[Digits, Digits]], training: Training) -> DigitClassifier:
+        calls.append((*digits(), training, key))
         return DigitClassifier()
 
     monkeypatch.setattr(digits, "cached_classifier", record)
@@ -39,7 +40,7 @@ def test_the_error_is_measured_on_the_test_digits(requests: list) -> None:
     digit_classifier(
         "x", partial(some, first=0, last=40), partial(some, first=40, last=50), fit="stretch", epochs=3, seed=5
     )
-    ((train, test, training),) = requests
+    ((train, test, training, _),) = requests
     labels = read_digits().labels
     assert labels is not None and torch.equal(train.labels, labels[:40]) and torch.equal(test.labels, labels[40:50])
     assert train.images.shape == (40, 1, 32, 32) and test.images.shape == (10, 1, 32, 32)
@@ -48,7 +49,7 @@ def test_the_error_is_measured_on_the_test_digits(requests: list) -> None:
 
 def test_without_test_digits_a_fifth_is_held_out(requests: list) -> None:
     digit_classifier("x", partial(some, first=0, last=50), fit="stretch")
-    ((train, test, _),) = requests
+    ((train, test, *_),) = requests
     assert (len(train.images), len(test.images)) == (40, 10)
 
 
@@ -111,3 +112,32 @@ def test_metrics_reuse_the_classifier(requests: list) -> None:
     del first, same
     digit_classifier("x", part(50), fit="stretch")
     assert len(requests) == 3
+
+
+def relabeled(source: str) -> RawImages:
+    raw = some(source, 0, 50)
+    assert raw.labels is not None
+    return RawImages(raw.items, raw.names, raw.labels.roll(1))
+
+
+def test_the_key_of_the_cache_depends_on_images_labels_and_decoder(requests: list) -> None:
+    part = lambda first, last: partial(some, first=first, last=last)  # noqa: E731
+    given = [
+        (part(0, 50), None, "stretch"), (part(1, 51), None, "stretch"), (relabeled, None, "stretch"),
+        (part(0, 50), part(50, 60), "stretch"), (part(0, 50), part(51, 61), "stretch"), (part(0, 50), None, "pad"),
+    ]  # fmt: skip
+    for reader, test_reader, fit_method in given:
+        digit_classifier("x", reader, test_reader, fit_method)
+    keys = [key for *_, key in requests]
+    assert len(set(keys)) == len(given)
+    digit_classifier("elsewhere", part(0, 50), fit="stretch")
+    assert requests[-1][-1] == keys[0]  # the place of the digits is not part of it
+
+
+def test_a_cached_classifier_is_read_without_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GAN_LAB_CACHE", str(tmp_path))
+    settings = {"reader": partial(some, first=0, last=50), "fit": "stretch", "epochs": 1}
+    first = digit_classifier("here", **settings)
+    monkeypatch.setattr(digits, "decode_all", None)
+    second = digit_classifier("there", **settings)  # not the one in use
+    assert second is not first and (second.test_error, second.trained_on) == (first.test_error, first.trained_on)

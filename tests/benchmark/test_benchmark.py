@@ -9,6 +9,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from gan_lab.benchmark.bare import bare_loop, real_batches
+from gan_lab.benchmark.device_speed import DeviceSpeed, device_speed
 from gan_lab.benchmark.measure import Report, bench
 from gan_lab.benchmark.report import bench as benched
 from gan_lab.config import resolvers, schema
@@ -17,6 +18,13 @@ from gan_lab.config.compose import compose
 from gan_lab.errors import ConfigError
 from gan_lab.training.fit import fit
 from tests.conftest import TINY
+
+
+@pytest.fixture(autouse=True)
+def small_operations(monkeypatch) -> None:
+    monkeypatch.setattr("gan_lab.benchmark.device_speed.CONVOLUTION", (2, 16, 8, 3))
+    monkeypatch.setattr("gan_lab.benchmark.device_speed.MATRIX", 64)
+
 
 CPU = torch.device("cpu")
 
@@ -86,9 +94,18 @@ def test_report_adds_up(overrides: list[str], capfd) -> None:
 
 
 def test_text_of_a_report() -> None:
-    measured = Report(500.0, 625.0, [0.8, 0.82, 0.79], {"data": 0.1, "discriminator": 0.9}, 2**30)
+    device = DeviceSpeed(convolution=4e11, matmul=8e11)
+    measured = Report(500.0, 625.0, [0.8, 0.82, 0.79], {"data": 0.1, "discriminator": 0.9}, 2**30, device)
+    assert device.lines(1e11)[1].split("  ")[-1].strip() == "25 % of its convolutions, 12 % of its matrix products"
     text = "\n".join(measured.lines())
     assert "      2.000" in text and "1024 MiB" in text and "0.800 (rounds 0.800" in text
+
+
+def test_speed_of_a_device_is_that_of_its_operations(monkeypatch) -> None:
+    clock = iter(range(1000))
+    monkeypatch.setattr("gan_lab.benchmark.device_speed.time.perf_counter", lambda: next(clock))
+    speeds = device_speed(torch.device("cpu"), "bf16-mixed", seconds=3)
+    assert speeds.convolution == 2 * 2 * 16 * 16 * 8 * 8 * 9 and speeds.matmul == 2 * 64**3  # a call takes a second
 
 
 def test_framed_loop_sees_the_images_it_reports(tiny) -> None:

@@ -35,6 +35,15 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A GAN of images of three classes."""
+    folder = tmp_path_factory.mktemp("classifiers") / "three"
+    images = ("dataset=noise", "dataset.resolution=16", "dataset.channels=1", "dataset.num_classes=3")
+    fit(compose(*SMALL, "model=dcgan", *images, f"run.dir={folder}"))
+    return folder
+
+
+@pytest.fixture(scope="module")
 def frequent(run: Path) -> int:
     """The most frequent class of samples for its own discriminator."""
     network = load_discriminator(run, "cpu").network
@@ -148,6 +157,21 @@ def test_classifiers_that_do_not_fit(
     (tmp_path / "plain").symlink_to(plain)
     with pytest.raises(UserError, match=message):
         gan_lab.directions(run, **BOUNDARY, **settings)
+
+
+@pytest.mark.parametrize("exported", [False, True])
+def test_another_number_of_classes(run: Path, three: Path, exported: bool, tmp_path: Path) -> None:
+    source = three
+    if exported:
+        source = tmp_path / "three.safetensors"
+        gan_lab.export(three, out=str(source))
+    message = rf"classifier={run} has 10 classes, and the data set of {source}.* has 3: give one of the same classes"
+    with pytest.raises(UserError, match=message):
+        gan_lab.forget(source, classifier=str(run), **{"concept.label": 1}, **FORGET)
+    with pytest.raises(UserError, match=message):
+        gan_lab.arithmetic(source, classifier=str(run), **SUMS)
+    with pytest.raises(UserError, match=message):
+        gan_lab.directions(source, classifier=str(run), label=1, **BOUNDARY)
 
 
 def test_images_of_another_kind(run: Path, plain: Path) -> None:

@@ -33,6 +33,29 @@ def labeled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def bigan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("invert") / "bigan"
+    networks = ("model=bigan", "architecture=bigan_mlp", "dataset.resolution=8", "latent.dim=6")
+    fit(compose(*SMALL, *networks, f"run.dir={folder}"))
+    return folder
+
+
+def test_the_search_starts_at_the_latents_of_an_encoder(bigan: Path, run: Path) -> None:
+    loaded = gan_lab.load(bigan, device="cpu")
+    latents = loaded.encode(loaded.sample(2))
+    still = SMALL_SEARCH | {"steps": 1, "lr": 1e-9}  # ends where it starts
+    found = gan_lab.invert(bigan, **(still | {"starts": 1}))
+    torch.testing.assert_close(found.points, latents, atol=1e-6, rtol=0)
+    assert found.encoded == pytest.approx(found.errors, abs=1e-6) and "encoder alone" in found.table[0]
+    assert "1 starts of 1 steps, the first by the encoder" in found.protocol
+    both, elsewhere = (gan_lab.invert(bigan, start=start, **still) for start in ("encoder", "random"))
+    assert all(best <= one + 1e-6 for best, one in zip(both.errors, found.errors, strict=True))
+    assert elsewhere.encoded is None and not torch.equal(elsewhere.points, latents)
+    with pytest.raises(UserError, match="start=encoder needs a checkpoint of a model with an encoder"):
+        gan_lab.invert(run, start="encoder", **SMALL_SEARCH)
+
+
 def test_samples_of_the_generator_are_found_again(run: Path) -> None:
     found = gan_lab.invert(run, **(SMALL_SEARCH | {"steps": 200, "starts": 6}))
     assert all(error < other / 100 for error, other in zip(found.errors, found.nearest, strict=True))
@@ -68,6 +91,7 @@ def test_images_of_files_in_the_space_of_styles(labeled: Path, tmp_path: Path) -
         ({"space": "w+"}, r"space=w\+ needs a generator with styles"),
         ({"space": "y"}, "space=y is not allowed: it must be z, w, w\\+, or null"),
         ({"distance": "lpips"}, "distance=lpips"),
+        ({"start": "mean"}, "start=mean is not allowed: it must be encoder, random, or null"),
         ({"labels": 3}, "."),
     ],
 )

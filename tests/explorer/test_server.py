@@ -4,6 +4,7 @@ import http.client
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +30,22 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def server(run: Path) -> Iterator[ExplorerServer]:
+@contextmanager
+def serving(run: Path, seed: int = 0) -> Iterator[ExplorerServer]:
     with ExplorerServer("127.0.0.1", 0) as server:
         device = torch.device("cpu")
-        server.session = open_session(run, "ema", None, None, "sefa", None, 0, device)
+        server.session = open_session(run, "ema", None, None, "sefa", None, seed, device)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture(scope="module")
+def server(run: Path) -> Iterator[ExplorerServer]:
+    with serving(run) as server:
+        yield server
 
 
 def ask(
@@ -117,6 +124,16 @@ def test_a_failure_is_an_answer(server: ExplorerServer, monkeypatch: pytest.Monk
     response, text = ask(server, "/api/show", "{}")
     assert response.status == 500 and "secret" not in text and "terminal" in json.loads(text)["error"]
     assert ask(server, "/")[0].status == 200
+
+
+def test_two_explorers_at_once(server: ExplorerServer, run: Path) -> None:
+    """Each answers from its own session, also while the other computes."""
+    with serving(run, seed=5) as second:
+        assert server.server_port != second.server_port
+        with server.lock:
+            _, theirs = ask(second, "/api/facts", "{}")
+        _, ours = ask(server, "/api/facts", "{}")
+    assert (json.loads(ours)["seed"], json.loads(theirs)["seed"]) == (0, 5)
 
 
 def test_two_explorers_at_one_port(server: ExplorerServer, run: Path) -> None:

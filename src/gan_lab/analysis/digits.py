@@ -5,6 +5,7 @@ from functools import partial
 from weakref import WeakValueDictionary
 
 from gan_lab.data.cache import decode_all
+from gan_lab.data.content import fingerprint
 from gan_lab.data.decode import Decoder
 from gan_lab.data.raw import RawImages
 from gan_lab.errors import DataError
@@ -16,7 +17,7 @@ Reader = Callable[[str], RawImages]
 RESOLUTION = 32  # pixels; input of the classifier
 
 _IN_USE: WeakValueDictionary[object, DigitClassifier] = WeakValueDictionary()
-"""Classifiers in use, so that several metrics use the same one, and the digits are decoded only once."""
+"""Classifiers in use, so that several metrics use the same one, and the digits are read only once."""
 
 
 def digit_classifier(
@@ -49,9 +50,15 @@ def digit_classifier(
     if (known := _IN_USE.get(key)) is not None:
         return known
     decoder = Decoder(1, RESOLUTION, fit, background)
-    digits = _decoded(source, reader, decoder)
-    train, test = hold_out(*digits) if test_reader is None else (digits, _decoded(source, test_reader, decoder))
-    classifier = _IN_USE[key] = cached_classifier(train, test, Training(seed=seed, epochs=epochs))
+    train = _labeled(source, reader)
+    test = None if test_reader is None else _labeled(source, test_reader)
+
+    def decoded() -> tuple[Digits, Digits]:
+        digits = _decoded(train, decoder)
+        return hold_out(*digits) if test is None else (digits, _decoded(test, decoder))
+
+    content = " ".join("held out" if raw is None else fingerprint(raw, decoder) for raw in (train, test))
+    classifier = _IN_USE[key] = cached_classifier(content, decoded, Training(seed=seed, epochs=epochs))
     return classifier
 
 
@@ -72,8 +79,8 @@ def label_fractions(source: str, reader: Reader) -> list[float]:
     return (counts / counts.sum()).tolist()
 
 
-def _decoded(source: str, reader: Reader, decoder: Decoder) -> Digits:
-    found = decode_all(_labeled(source, reader), decoder, "skip")  # training has refused them, or skips them as well
+def _decoded(raw: RawImages, decoder: Decoder) -> Digits:
+    found = decode_all(raw, decoder, "skip")  # training has refused them, or skips them as well
     assert found.labels is not None
     return Digits(found.images, found.labels)
 

@@ -49,7 +49,8 @@ class BareLoop:
         self.dtype = PRECISIONS[precision]
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
         self.batches = batches
-        self.d_optimizer, self.g_optimizer = gan.configure_optimizers()
+        players = gan.players()
+        self.d_optimizer, self.g_optimizer = (players[name].optimizer() for name in ("discriminator", "generator"))
         self.iterations = {
             "discriminator": power_iterations(gan.discriminator),
             "generator": power_iterations(gan.generator),

@@ -10,6 +10,7 @@ import torch
 from omegaconf import DictConfig, open_dict
 
 from gan_lab.benchmark.bare import BareLoop, bare_loop, real_batches
+from gan_lab.benchmark.device_speed import DeviceSpeed, device_speed
 from gan_lab.benchmark.framed import run_framed
 from gan_lab.config.build import Experiment, build, build_module
 from gan_lab.data.base import TrainingData
@@ -29,6 +30,7 @@ class Report:
         ratios: Framework speed over bare speed in each round; both are measured one right after the other.
         time_fractions: Fraction of a step's time by part; `penalty` is the difference to a run without penalties.
         peak_memory_bytes: Peak memory of the GPU, or of the process on a CPU.
+        device: Speed of the device in large operations.
     """
 
     images_per_second: float
@@ -36,6 +38,7 @@ class Report:
     ratios: list[float]
     time_fractions: dict[str, float]
     peak_memory_bytes: int
+    device: DeviceSpeed
 
     def lines(self) -> list[str]:
         """Lines of the report."""
@@ -68,12 +71,15 @@ def bench(cfg: DictConfig) -> Report:
         torch.cuda.reset_peak_memory_stats()
     with tempfile.TemporaryDirectory() as folder:
         cfg = _without_rare_callbacks(cfg, folder)
-        data = build(cfg).data
-        framed, bare, ratios = _alternate(cfg, data)
-        fractions = _time_fractions(cfg, data)
+        experiment = build(cfg)
+        framed, bare, ratios = _alternate(cfg, experiment.data)
+        fractions = _time_fractions(cfg, experiment.data)
+        memory = _peak_memory()  # before the large operations
+        device = experiment.trainer.strategy.root_device
+        speeds = device_speed(device, cfg.hardware.precision, cfg.bench.seconds / 4)
     return Report(
-        statistics.median(framed), statistics.median(bare) if bare else None, ratios, fractions, _peak_memory()
-    )  # fmt: skip
+        statistics.median(framed), statistics.median(bare) if bare else None, ratios, fractions, memory, speeds
+    )
 
 
 def _without_rare_callbacks(cfg: DictConfig, folder: str) -> DictConfig:

@@ -41,6 +41,8 @@ class BenchStage:
         lines += self.measured.lines() if self.measured else []
         speed = self.measured.images_per_second if self.measured else None
         lines += self.estimated.lines(speed, self.tflops) if self.estimated else []
+        if self.measured and self.estimated:
+            lines += self.measured.device.lines(self.measured.images_per_second * self.estimated.operations)
         if self.resolution is not None:
             lines = [f"{self.resolution} x {self.resolution} pixels", *(f"  {line}" for line in lines)]
         return "\n".join(lines)

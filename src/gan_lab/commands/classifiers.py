@@ -87,13 +87,19 @@ def classifier_for(cfg: DictConfig, loaded: PretrainedGenerator, run: Path) -> S
         found = _of_digits(name, complete, loaded)
     else:
         found = _of_discriminator(run if name is None else run_named(name), name, loaded, cfg.allow_targets)
-    known = OmegaConf.select(loaded.config, "dataset.num_classes")
+    known = _classes_of(loaded)
     if known is not None and known != found.classes:
         raise ConfigError(
             f"classifier={name} has {found.classes} classes, and the data set of {loaded.path} has {known}: give one "
             "of the same classes."
         )
     return found
+
+
+def _classes_of(loaded: PretrainedGenerator) -> int | None:
+    """Number of classes of the training data; None if it is unknown. An export has names of classes only."""
+    known = OmegaConf.select(loaded.config, "dataset.num_classes")
+    return len(loaded.classes) if known is None and loaded.classes is not None else known
 
 
 def default_classifier(dataset: Any) -> str | None:

@@ -26,7 +26,7 @@ from gan_lab.reports.tables import aligned
 from gan_lab.runs.findings import Finding
 from gan_lab.runs.latest import run_named
 from gan_lab.sampling.discriminators import load_discriminator
-from gan_lab.sampling.inverting import default_lr, search
+from gan_lab.sampling.inverting import default_lr, encoded, search
 from gan_lab.sampling.pretrained import PretrainedGenerator, load
 from gan_lab.sampling.spaces import Space, space_named
 
@@ -57,6 +57,7 @@ class Inverted:
         errors: Mean squared difference of pixels in the range [-1, 1], of each image.
         nearest: Likewise of the nearest of 1,000 random samples.
         mean_image: Likewise of the mean of these samples.
+        encoded: Likewise of the sample of the encoder's latent, where the search starts; None without that start.
         distances: Relative distance |z' - z| / |z| from the known point of each sample; None for given images.
         curve: Mean loss of the images before each step and at the end, of the start that is best there.
         names: Names of the images.
@@ -70,6 +71,7 @@ class Inverted:
     errors: list[float]
     nearest: list[float]
     mean_image: list[float]
+    encoded: list[float] | None
     distances: list[float] | None
     curve: list[float]
     names: list[str]
@@ -81,6 +83,8 @@ class Inverted:
     def table(self) -> list[list[str]]:
         """Rows of text with a header, the means last."""
         columns = {"inverted": self.errors, "nearest random sample": self.nearest, "mean image": self.mean_image}
+        if self.encoded is not None:
+            columns["encoder alone"] = self.encoded
         if self.distances is not None:
             columns["distance from the known point"] = self.distances
         rows = [["image", *columns]]
@@ -113,23 +117,20 @@ def invert(cfg: DictConfig) -> Inverted:
     else:
         images, names = _images(cfg, loaded, device)
         _, condition = loaded.draw(len(images), cfg.seed, cfg.labels)
-    loss = _loss(images, path, cfg)
+    loss, first = _loss(images, path, cfg), _first_start(cfg, space, images, condition)
     found = search(
-        space, loss, len(images), condition, cfg.steps, cfg.starts, cfg.lr, cfg.prior_weight, cfg.seed, _FRAMES
+        space, loss, len(images), condition, cfg.steps, cfg.starts, cfg.lr, cfg.prior_weight, cfg.seed, _FRAMES, first
     )
     samples = space.generate(found.points, condition)
     random = _random_samples(space, cfg)
     compared = [_differences(samples, images), _nearest(random, images), _differences(random.mean(0)[None], images)]
     errors, nearest, mean_image = (each.tolist() for each in compared)
+    alone = None if first is None else _differences(space.generate(first, condition), images).tolist()
     distances = None if known is None else _relative_distances(found.points, known).tolist()
-    lr = cfg.lr or default_lr(space)
-    protocol = (
-        f"{cfg.distance} in {space.name}, {cfg.starts} starts of {cfg.steps} steps, learning rate {lr:g}, prior weight "
-        f"{cfg.prior_weight:g}, seed {cfg.seed}; {cfg.weights} weights after {loaded.images_seen:,} images."
-    )
+    protocol = _protocol(cfg, space, first is not None)
     done = Inverted(
-        found.points, condition, errors, nearest, mean_image, distances, found.curve, names, space.name, protocol,
-        folder,
+        found.points, condition, errors, nearest, mean_image, alone, distances, found.curve, names, space.name,
+        protocol, folder,
     )  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(folder / FILE) as target:
@@ -139,6 +140,15 @@ def invert(cfg: DictConfig) -> Inverted:
     finding = Finding("Inverted images", done.table, protocol, [NOTE], command=typed("invert", cfg))
     save_finding(path, folder, finding, {"inverted.png": (figure, caption)})
     return done
+
+
+def _protocol(cfg: DictConfig, space: Space, encoder: bool) -> str:
+    first = ", the first by the encoder" if encoder else ""
+    return (
+        f"{cfg.distance} in {space.name}, {cfg.starts} starts of {cfg.steps} steps{first}, learning rate "
+        f"{cfg.lr or default_lr(space):g}, prior weight {cfg.prior_weight:g}, seed {cfg.seed}; {cfg.weights} weights "
+        f"after {space.loaded.images_seen:,} images."
+    )
 
 
 def _images(cfg: DictConfig, loaded: PretrainedGenerator, device: torch.device) -> tuple[Tensor, list[str]]:
@@ -162,6 +172,21 @@ def _images(cfg: DictConfig, loaded: PretrainedGenerator, device: torch.device) 
     decode = Decoder(channels, resolution, cfg.fit)
     decoded = torch.stack([decode(raw, k) for k in chosen])
     return to_unit_range(decoded).to(device), [Path(raw.name(k)).name for k in chosen]
+
+
+def _first_start(cfg: DictConfig, space: Space, images: Tensor, condition: Tensor | None) -> Tensor | None:
+    """Points (n, ...) of the encoder; None for a start like the others.
+
+    Raises:
+        ConfigError: The encoder is asked for, and there is none.
+    """
+    first = None if cfg.start == "random" else encoded(space, images, condition)
+    if first is None and cfg.start == "encoder":
+        raise ConfigError(
+            f"start=encoder needs a checkpoint of a model with an encoder, such as model=bigan; {space.loaded.path} "
+            "has none: leave start out."
+        )
+    return first
 
 
 def _loss(images: Tensor, path: Path, cfg: DictConfig) -> Callable[[Tensor], Tensor]:

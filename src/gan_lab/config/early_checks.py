@@ -221,6 +221,7 @@ RULES: dict[str, tuple[Rule | Choice, ...]] = {
         Rule("space", lambda v: v in (None, "z", "w", "w+"), "z, w, w+, or null"),
         Rule("steps", lambda v: v >= 1, "at least 1"),
         Rule("starts", lambda v: v >= 1, "at least 1"),
+        Rule("start", lambda v: v in (None, "encoder", "random"), "encoder, random, or null"),
         Rule("lr", lambda v: v is None or v > 0, "greater than 0, or null"),
         Rule("prior_weight", lambda v: v >= 0, "at least 0"),
     ),

@@ -398,6 +398,7 @@ class Invert(Draws):
     distance: str = MISSING
     steps: int = MISSING
     starts: int = MISSING
+    start: str | None = None
     lr: float | None = None
     prior_weight: float = MISSING
 

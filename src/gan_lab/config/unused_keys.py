@@ -1,7 +1,8 @@
 """Keys without effect beside the other settings: a command refuses them, training reports them. Imports no torch."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -173,7 +174,7 @@ UNUSED: dict[str, tuple[Unused, ...]] = {
 def unused_keys(command: str, cfg: DictConfig) -> Iterator[str]:
     """A message for each key that has no effect and another value than its default."""
     rules = [rule for rule in UNUSED.get(command, ()) if rule.condition(cfg)]
-    defaults = _defaults(command, {key.partition(".")[0] for rule in rules for key in rule.keys})
+    defaults = _defaults(command, frozenset(key.partition(".")[0] for rule in rules for key in rule.keys))
     for rule in rules:
         for key in rule.keys:
             value: Any = OmegaConf.select(cfg, key)
@@ -191,7 +192,8 @@ def refuse_unused_keys(command: str, cfg: DictConfig) -> None:
         raise ConfigError(message)
 
 
-def _defaults(command: str, names: Collection[str]) -> Any:
+@cache
+def _defaults(command: str, names: frozenset[str]) -> Any:
     """The values in the file of a command, and in those of the groups of these names that it chooses by default."""
     chosen = {group: str(choice) for group, choice in default_choices(command).items() if choice and group in names}
     nodes = {group: OmegaConf.load(choices(group)[choice]) for group, choice in chosen.items()}

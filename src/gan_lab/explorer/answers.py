@@ -20,7 +20,7 @@ from gan_lab.explorer.session import DIRECTIONS, OTHER, SAMPLES, Generator, Sess
 from gan_lab.explorer.tiles import Tiles, image_texts, read_tiles
 from gan_lab.figures import draw_samples, gif_of, png_address, to_image
 from gan_lab.layers.growing import growing_networks
-from gan_lab.sampling.inverting import search
+from gan_lab.sampling.inverting import encoded, search
 from gan_lab.sampling.latent_sums import sum_amid_neighbors
 from gan_lab.sampling.walks import FRAMES_PER_SECOND, walk_between
 
@@ -229,9 +229,11 @@ def invert(session: Session, request: Request) -> Answer:
     image = _uploaded(session, request)[None].to(space.loaded.device)
     condition = space.draw(1, 0, label)[1]
     given = None if condition is None else condition.to(image.device)
+    first = encoded(space, image, condition)
     found = search(
-        space, lambda samples: (samples - image).square().flatten(1).mean(1), 1, given, STEPS, STARTS, frames=1
-    )
+        space, lambda samples: (samples - image).square().flatten(1).mean(1), 1, given, STEPS, STARTS, frames=1,
+        first=first,
+    )  # fmt: skip
     settings: Answer = {"images": _name(request), "steps": STEPS, "starts": STARTS} | _label_key(session, label)
     command = None
     if space.loaded.condition.num_generators is None:

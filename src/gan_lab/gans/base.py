@@ -23,6 +23,7 @@ from gan_lab.gans.phases import Phase, PhaseRunner, Player
 from gan_lab.gans.views import View
 from gan_lab.noise import Noise, mix
 from gan_lab.optim.ema import Averaging, MovingAverage
+from gan_lab.optim.fused import fuse
 from gan_lab.types import Batch, Record, Stage
 
 _CONDITION = 0x4C41424C
@@ -203,7 +204,7 @@ class AdversarialModule(LightningModule):
         Raises:
             ValueError: A schedule is for a setting that the optimizer does not have.
         """
-        return [player.optimizer() for player in self.runner.players.values()]
+        return [fuse(player.optimizer()) for player in self.runner.players.values()]
 
     def forward(self, latents: Tensor, condition: Tensor | None = None) -> Tensor:
         """Samples (n, ...) of the averaged generator for latents (n, latent.dim) and conditions with n rows, if any."""

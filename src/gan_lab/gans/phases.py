@@ -1,5 +1,6 @@
 """Players, phases and the phase runner, the only code that calls `backward` and `step`."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -270,21 +271,24 @@ class PhaseRunner:
         if player.clip_norm is None and not self._record_norms and not self.check_finite:
             return
         gradients = [p.grad for p in player.parameters if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
+        norms = torch._foreach_norm(gradients) if gradients else ()
         if self.check_finite:
-            self._require_finite(player, norm)
+            self._require_finite(player, norms)
+        if player.clip_norm is None and not self._record_norms:
+            return
+        norm = torch.linalg.vector_norm(torch.stack(norms)) if norms else torch.zeros(())
         if player.clip_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(player.parameters, player.clip_norm, norm)
-        if player.clip_norm is not None or self._record_norms:
-            self.record(f"grad_norm/{self._name(player)}", norm)
+        self.record(f"grad_norm/{self._name(player)}", norm)
 
-    def _require_finite(self, player: Player, norm: Tensor) -> None:
+    def _require_finite(self, player: Player, norms: Sequence[Tensor]) -> None:
         values = [value for term in self._terms.values() for value in term]
         # The gradient scaler of half precision raises its scale until gradients overflow, and skips these steps itself.
         scaled = getattr(self.module.trainer.precision_plugin, "scaler", None) is not None
-        finite = torch.stack(values if scaled else [*values, norm]).isfinite().all()
+        # One sum is read back from the device: it is finite only if all values are.
+        sum_of_all = torch.stack(values if scaled else [*values, *norms]).sum()
         # All processes must agree; otherwise some would wait for the others for ever.
-        if mean_over_processes(finite.float()) == 1:
+        if math.isfinite(mean_over_processes(sum_of_all).item()):
             return
         name = self._name(player)
         wrong = {f"term {t}": v for t, each in self._terms.items() for v in each if not v.isfinite()}
@@ -293,7 +297,7 @@ class PhaseRunner:
             if not found and parameter.grad is not None and not parameter.grad.isfinite().all():
                 value = parameter.grad[~parameter.grad.isfinite()][0]
                 found = [f"the {name}'s gradient by {key} is {value.item()}"]
-        total = f"the norm of the {name}'s gradient is {norm.item()}"  # the sum of finite squares overflowed
+        total = f"the norm of the {name}'s gradient is inf"  # the sum of finite squares overflowed
         raise NonFiniteError(f"{', '.join(found) or total} ({self._position})")
 
     def _name(self, player: Player) -> str:
@@ -369,7 +373,7 @@ class PhaseRunner:
         step = size // self.accumulate
         world, rank = self.module.trainer.world_size, self.module.trainer.global_rank
         for start in range(0, size, step):
-            micro_batch = {key: value[start : start + step] for key, value in batch.items()}
+            micro_batch = {key: value[start : start + step] for key, value in batch.items()} if step < size else batch
             # Row r + world * j of the global batch is row j of process r, as in the sampler.
             rows = slice(rank + world * start, rank + world * (start + step), world)
             yield micro_batch, Noise(seed, size * world, rows, self.module.device)

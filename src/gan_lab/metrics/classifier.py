@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import pickle
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +21,7 @@ _RESOLUTION = 32  # pixels; what the network works at
 _WIDTH = 24  # channels of the first convolution
 _SHIFT = 2  # pixels; largest random translation in training, in each direction
 _CHUNK = 128  # images classified at once: their activations stay in a CPU's cache, which halves the time
-_VERSION = 1  # part of every cache file's name; increase it with each change of the network or of its training
+_VERSION = 2  # part of every cache file's name; increase it with each change of the network or of its training
 
 _logger = logging.getLogger(__name__)
 
@@ -185,17 +185,18 @@ def hold_out(images: Tensor, labels: Tensor, fraction: float = 0.2, seed: int = 
 
 
 def cached_classifier(
-    train: Digits, test: Digits, training: Training = Training(), folder: Path | None = None
+    key: str, digits: Callable[[], tuple[Digits, Digits]], training: Training = Training(), folder: Path | None = None
 ) -> DigitClassifier:
     """Trained classifier with its measured `test_error`, from the cache if it was trained on the same digits before.
 
-    The file's name has a hash of the digits and of the options, and the file is written atomically. Several processes
-    may call this at the same time: each trains, and the last one's file stays. A file that cannot be read is replaced;
-    if no file can be written, a warning is logged.
+    The file's name has a hash of the key and of the options, and the file is written atomically. Several processes may
+    call this at the same time: each trains, and the last one's file stays. A file that cannot be read is replaced; if
+    no file can be written, a warning is logged.
 
     Args:
-        train: Digits to train on; training runs on the device of these images.
-        test: Held-out digits, on which the error is measured.
+        key: Identifies the digits.
+        digits: Digits to train on, on whose device the training runs, and held-out digits, on which the error is
+            measured; called only if the classifier is not in the cache.
         training: The options.
         folder: Folder of the weights; by default `cache_folder()`.
 
@@ -205,22 +206,21 @@ def cached_classifier(
     Raises:
         ValueError: The images or labels have the wrong shape, type or range.
     """
-    _check(*train)
-    _check(*test)
-    path = (folder or cache_folder()) / f"digit_classifier_{_fingerprint(train, test, training)}.pt"
+    path = (folder or cache_folder()) / f"digit_classifier_{_hash((), f'{_VERSION} {training} {key}')}.pt"
     classifier = _load(path)
     if classifier is None:
+        train, test = digits()
+        _check(*test)
         classifier = train_classifier(*train, training)
         classifier.test_error = error_rate(classifier, *test)
-        stored = {"weights": classifier.state_dict(), "test_error": classifier.test_error}
+        classifier.trained_on = f"{len(train.images)} digits {_hash(train)}"
+        stored = {
+            "weights": classifier.state_dict(),
+            "test_error": classifier.test_error,
+            "trained_on": classifier.trained_on,
+        }
         save_or_warn(stored, path, "The trained classifier")
-    classifier.trained_on = f"{len(train.images)} digits {_hash(train)}"
-    return classifier.to(train.images.device)
-
-
-def _fingerprint(train: Digits, test: Digits, training: Training) -> str:
-    """Hash of everything that determines the weights and the error."""
-    return _hash((*train, *test), f"{_VERSION} {training}")
+    return classifier
 
 
 def _hash(tensors: Iterable[Tensor], text: str = "") -> str:
@@ -238,7 +238,7 @@ def _load(path: Path) -> DigitClassifier | None:
         stored = torch.load(path, map_location="cpu", weights_only=True)
         classifier = DigitClassifier()
         classifier.load_state_dict(stored["weights"])
-        classifier.test_error = stored["test_error"]
+        classifier.test_error, classifier.trained_on = stored["test_error"], stored["trained_on"]
     except FileNotFoundError:
         return None
     except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from gan_lab.analysis.inversion import Inversion, invert
@@ -17,7 +18,7 @@ _STYLES = 4000  # latents whose mean style is the start in w
 
 def search(
     space: Space, loss: Callable[[Tensor], Tensor], count: int, condition: Tensor | None, steps: int, starts: int,
-    lr: float | None = None, prior_weight: float = 0.01, seed: int = 0, frames: int = 2,
+    lr: float | None = None, prior_weight: float = 0.01, seed: int = 0, frames: int = 2, first: Tensor | None = None,
 ) -> Inversion:  # fmt: skip
     """Minimize a loss of samples over their points; the search stays in the support of a uniform prior.
 
@@ -32,13 +33,17 @@ def search(
         prior_weight: Weight of the mean square of normal latents.
         seed: Key of the starts.
         frames: Number of steps whose points are kept.
+        first: Points (count, ...) of the first start, as of `encoded`; None for a start like the others.
     """
+    begin = _starts(space, count, starts, seed)
+    if first is not None:
+        begin = torch.cat([first[None], begin[1:]])
     prior = space.loaded.latent
     bounded = space.name == "z" and isinstance(prior, LatentPrior) and prior.distribution == "uniform"
     return invert(
         lambda points: space.with_graph(points, condition),
         loss,
-        _starts(space, count, starts, seed).to(space.loaded.device),
+        begin.to(space.loaded.device),
         steps,
         lr or default_lr(space),
         prior_weight if space.name == "z" and not bounded else 0.0,
@@ -46,6 +51,14 @@ def search(
         seed,
         frames,
     )
+
+
+def encoded(space: Space, images: Tensor, condition: Tensor | None) -> Tensor | None:
+    """Points of images (n, C, H, W) by the encoder of the model, on the CPU; None without an encoder."""
+    if space.loaded.inference is None:
+        return None
+    labels = None if space.loaded.condition.num_classes is None else condition
+    return space.inside(space.of(space.loaded.encode(images, labels), condition))
 
 
 def default_lr(space: Space) -> float:

@@ -9,7 +9,9 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
@@ -28,6 +30,9 @@ log = logging.getLogger(__name__)
 NOT_TRAINING = ("hydra", "metrics")
 """Prefixes of keys that do not affect training, in addition to `resuming.MAY_CHANGE`."""
 
+
+MAX_CHECKED = 100
+"""Most configs that are kept between the check and the run."""
 
 KEPT = {
     "model", "preset", "experiment", "dataset", "algorithm", "loss", "architecture", "wrapper", "conditioning",
@@ -56,7 +61,7 @@ class WatchedLauncher(Launcher):
     def __init__(self, launcher: Launcher, config: DictConfig) -> None:
         self.launcher = launcher
         self.folder = Path(config.hydra.sweep.dir)
-        self.name = config.hydra.runtime.choices["hydra/launcher"] or "basic"
+        self.name = launcher_name(config)
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Called by Hydra."""
@@ -126,6 +131,38 @@ class WatchedLauncher(Launcher):
             f"{', '.join(dead) or 'a run that had not begun'}{rest}. To resume: the same command with "
             f"{to_paste('hydra.sweep.dir', os.path.relpath(self.folder))}"
         )
+
+
+def launcher_name(config: DictConfig) -> str:
+    """Name of the launcher of a sweep: `basic`, `joblib`, `submitit_slurm`, ..."""
+    return config.hydra.runtime.choices["hydra/launcher"] or "basic"
+
+
+class ComposedOnce:
+    """Config loader that gives each config of the first runs, which Hydra composes to check it, to the run as well.
+
+    Composing a config takes longer than the rest of the start of a run in a process that runs already.
+
+    Args:
+        loader: Composes the configs.
+    """
+
+    def __init__(self, loader: ConfigLoader) -> None:
+        self._loader = loader
+        self._checked: dict[tuple[str, ...], DictConfig] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+    def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
+        """The config of a run with these overrides."""
+        key = tuple(sweep_overrides)
+        if key in self._checked:
+            return self._checked.pop(key)
+        config = self._loader.load_sweep_config(master_config, sweep_overrides)
+        if len(self._checked) < MAX_CHECKED:
+            self._checked[key] = config
+        return config
 
 
 def check_settings(folder: Path, jobs: Sequence[Sequence[str]], first: int) -> None:
