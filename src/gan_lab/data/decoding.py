@@ -48,7 +48,7 @@ def decode_chunks(raw: RawImages, decoder: ImageDecoder) -> tuple[Tensor, Genera
         return images, _failures(len(raw), ThreadPoolExecutor(max(2, _cores())), partial(_fill, raw, decoder, images))
     memory = mmap.mmap(-1, images_bytes := torch.Size(shape).numel())
     images = torch.frombuffer(memory, dtype=torch.uint8, count=images_bytes).view(shape)
-    context = multiprocessing.get_context("fork")  # which shares the memory, and all that is in it
+    context = multiprocessing.get_context("fork")  # the images stay one memory of all processes
     pool = ProcessPoolExecutor(_cores(), context, _start, (raw, decoder, images))
     return images, _failures(len(raw), pool, _fill_in_worker)
 

@@ -47,7 +47,7 @@ def measure(
         metrics: By name.
         chunks: Generated samples and their labels, or with their targets, in chunks.
         seconds: Times are added to it: of generating the `samples`, of updating the metrics (`features`), of
-            distances and kernels that metrics share (`pairs`), and of computing each metric, under its name.
+            distances and kernels of pairs of features (`pairs`), and of computing each metric, under its name.
 
     Returns:
         By metric and by log key without its prefix, such as `kl_symmetric_10k`, which ends with the number of samples.

@@ -1,4 +1,4 @@
-"""Distances and kernels of all pairs of features, computed in blocks that several metrics share."""
+"""Distances and kernels of all pairs of features, computed once for several metrics."""
 
 import itertools
 from abc import abstractmethod
@@ -93,7 +93,7 @@ def pairwise(
     requests = set(requests)
     kernel = KernelMeans() in requests
     inside = [request for request in requests if isinstance(request, InBalls)]
-    k = {side: max((each.k for each in inside if each.real is side), default=0) for side in (True, False)}
+    k = {which: max((each.k for each in inside if each.real is which), default=0) for which in (True, False)}
     center = real.mean(0)  # the same distances, but smaller norms and rounding errors
     sets = {True: _Points.around(center, real), False: _Points.around(center, generated)}
     if within_real is None or within_real.nearest.shape[1] < k[True] or (kernel and within_real.kernel is None):
@@ -103,7 +103,7 @@ def pairwise(
     across = _across(sets[False], sets[True], balls.values(), kernel, block)
     found: dict[Request, Any] = {each: ball.counts() for each, ball in balls.items()}
     if kernel:
-        found[KernelMeans()] = (*(_mean_kernel(within[side].kernel, sets[side]) for side in (True, False)), across)
+        found[KernelMeans()] = (*(_mean_kernel(within[which].kernel, sets[which]) for which in (True, False)), across)
     return found, within_real
 
 
