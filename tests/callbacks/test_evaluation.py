@@ -29,7 +29,10 @@ from tests.helpers.pixel_features import pixel_features
 
 pytestmark = pytest.mark.filterwarnings("ignore:Found .* in eval mode", "ignore:Experiment logs directory")
 
-VALUES = ("coverage_modes", "coverage_high_quality", "kl_symmetric", "kl_forward", "kl_reverse", "wasserstein_distance")
+VALUES = (
+    "coverage_modes", "coverage_high_quality", "coverage_reverse_kl", "kl_symmetric", "kl_forward", "kl_reverse",
+    "wasserstein_distance",
+)  # fmt: skip
 KEYS = {f"{value}_700" for value in VALUES}
 
 

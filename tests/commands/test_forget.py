@@ -57,6 +57,8 @@ def test_an_export_is_enough_and_a_rectangle_has_no_fraction(run: Path, tmp_path
     gan_lab.export(run, out=str(tmp_path / "model.safetensors"))
     rectangle = {"concept.rectangle": [0, 0, 0.5, 1]}
     found = gan_lab.forget(tmp_path / "model.safetensors", layer=1, **rectangle, **SMALL_SEARCH)
+    assert found.table[0] == ["dropped maps", "change inside", "random maps", "change outside", "random maps"]
+    assert {len(row) for row in found.table} == {5}
     assert found.layer.number == 1 and found.fraction is None
     assert (tmp_path / "model_outputs/inside/forget_rectangle/finding.json").is_file()
 

@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 
 import gan_lab
-from gan_lab.commands.interpolate import StepLengths, closed_spline, number_of_points
 from gan_lab.figures import draw_samples, image_grid
 from gan_lab.gans.latents import LatentPrior, TruncatedPrior
 from gan_lab.noise import Noise
+from gan_lab.sampling.walks import StepLengths, closed_spline, number_of_points
 from tests.conftest import SMALL
 
 FRAMES, SIGMA = 400, 6.0

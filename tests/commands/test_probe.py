@@ -100,6 +100,7 @@ def test_the_encoder_of_a_bigan(bigan: Path, run: Path) -> None:
     ("settings", "message"),
     [
         ({"layers": [3]}, "there is no layer 3; the network has 1: 8 maps of 8x8 pixels; 2: 16 maps of 4x4 pixels"),
+        ({"layers": [3], "labels_per_class": 1000}, "there is no layer 3"),
         ({"labels_per_class": 1000}, "labels_per_class=1,000 is more than the"),
         ({"validation": 1700}, "validation=1,700 and test=200 leave nothing of 1,797 images"),
         ({"test": "test"}, "test=test is not allowed: this data set has no splits"),

@@ -69,3 +69,43 @@ def test_lapgan_changes_momentum_and_learning_rate_every_45000_images() -> None:
     assert [initial * momentum(k * 45_000) for k in (0, 1, 250, 300)] == pytest.approx([0.5, 0.5008, 0.7, 0.7])
     assert lr(450_000) == pytest.approx(1.000004**-10, abs=1e-12)
     assert cfg.latent.dim == 100 + 16**2 + 32**2 and compose("experiment=lapgan_cifar10").latent.dim == 1080
+
+
+@pytest.mark.parametrize("packs", [1, 4])
+@pytest.mark.parametrize(("experiment", "modes"), [("pacgan_ring", 8), ("pacgan_grid", 25)])
+def test_pacgan_has_batches_of_packs(experiment: str, modes: int, packs: int) -> None:
+    """400,000 batches of 100 packs; four hidden layers of 400 units, three of 200 with five pieces."""
+    cfg = compose(f"experiment={experiment}", f"wrapper.discriminator.packing.size={packs}")
+    assert cfg.batch_size == 100 * packs and cfg.dataset.budget_images == 400_000 * cfg.batch_size
+    mixture = instantiate(cfg.dataset.mixture)
+    assert (mixture.modes, mixture.std) == (modes, {8: 0.01, 25: 0.05}[modes])
+    assert max(x for center in mixture.centers for x in center) == {8: 1, 25: 4}[modes]
+    generator, discriminator = (
+        sum(p.numel() for p in instantiate(cfg.architecture[name]).parameters())
+        for name in ("generator", "discriminator")
+    )
+    assert generator == 2 * 400 + 3 * 400**2 + 4 * 2 * 400 + 400 * 2 + 2  # gains and shifts of norms, no other biases
+    assert discriminator == 3 * 1000 + 2 * 201 * 1000 + 201  # of single points
+
+
+@pytest.mark.parametrize(
+    ("experiment", "radius", "std"), [("ring", 2 / 1.414, 0.02 / 1.414), ("grid", 4 / 2.828, 0.05 / 2.828)]
+)
+def test_wgan_gp_on_points(experiment: str, radius: float, std: float) -> None:
+    cfg = compose(f"experiment=wgan_gp_{experiment}")
+    assert (cfg.n_critic, cfg.lr, cfg.regularizer.gradient_penalty.weight) == (5, 1e-4, 0.1)
+    assert cfg.dataset.budget_images == 100_000 * 5 * 256 and cfg.batch_size == 256
+    mixture = instantiate(cfg.dataset.mixture)
+    assert mixture.std == pytest.approx(std)
+    assert max(x for center in mixture.centers for x in center) == pytest.approx(radius)
+
+
+def test_d2gan_is_compared_with_gans_of_its_settings() -> None:
+    """Only losses and second discriminator differ."""
+    configs = [compose("experiment=d2gan_ring", f"model={model}") for model in ("d2gan", "gan", "unrolled_gan")]
+    for cfg in configs:
+        assert (cfg.lr, cfg.batch_size, cfg.latent.dim, list(cfg.betas)) == (2e-4, 512, 256, [0.5, 0.999])
+        assert cfg.schedule == configs[0].schedule and cfg.dataset == configs[0].dataset
+        assert all(cfg.optimizer[player].lr == 2e-4 for player in ("generator", "discriminator"))
+        for name in ("generator", "discriminator"):
+            assert cfg.architecture[name] == configs[0].architecture[name]

@@ -13,6 +13,8 @@ from gan_lab.metrics.pixels import filtered, quantized
 from tests.helpers import pixel_metrics_in_two_processes
 from tests.helpers.distributed import run_in_two_processes
 from tests.helpers.pixel_metrics_in_two_processes import HALF, metric, samples
+from tests.references.images import ms_ssim as reference
+from tests.references.images import window
 
 
 def noise(n: int, resolution: int = 32, channels: int = 3, seed: int = 0) -> Tensor:
@@ -26,37 +28,6 @@ def smooth(n: int, resolution: int, channels: int, seed: int) -> Tensor:
     return (
         torch.nn.functional.interpolate(noise(n, 4, channels, seed), resolution, mode="bicubic").clamp(0, 255).round()
     )
-
-
-def window(size: int) -> np.ndarray:
-    """2-D Gaussian with a standard deviation of 1.5 pixels for 11 pixels, scaled with the window."""
-    axis = np.arange(size) - (size - 1) / 2
-    x, y = np.meshgrid(axis, axis)
-    weights = np.exp(-(x**2 + y**2) / (2 * (1.5 * size / 11) ** 2))
-    return weights / weights.sum()
-
-
-def reference(a: np.ndarray, b: np.ndarray) -> float:
-    """MS-SSIM of two images (C, H, W), term by term, with variances as means of squared deviations."""
-    exponents, value = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333), 1.0
-    for scale, exponent in enumerate(exponents):
-        weights = window(min(11, *a.shape[1:]))
-        size = len(weights)
-        windows = [np.lib.stride_tricks.sliding_window_view(image, (size, size), axis=(1, 2)) for image in (a, b)]
-        means = [(part * weights).sum((3, 4)) for part in windows]
-        centered = [part - mean[..., None, None] for part, mean in zip(windows, means, strict=True)]
-        variances = [(weights * part**2).sum((3, 4)) for part in centered]
-        covariance = (weights * centered[0] * centered[1]).sum((3, 4))
-        contrast = (2 * covariance + 58.5225) / (variances[0] + variances[1] + 58.5225)  # (.03 * 255)^2
-        luminance = (2 * means[0] * means[1] + 6.5025) / (means[0] ** 2 + means[1] ** 2 + 6.5025)  # (.01 * 255)^2
-        term = (luminance * contrast).mean() if scale == 4 else contrast.mean()
-        value *= max(term, 0.0) ** exponent
-        a, b = (
-            ((i[:, ::2, ::2] + i[:, 1::2, ::2] + i[:, ::2, 1::2] + i[:, 1::2, 1::2]) / 4 for i in (a, b))
-            if scale < 4
-            else (a, b)
-        )
-    return value
 
 
 @pytest.mark.parametrize("resolution", [16, 32, 48, 80])

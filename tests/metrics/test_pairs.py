@@ -2,10 +2,8 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
-from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from gan_lab.errors import ConfigError
@@ -14,6 +12,7 @@ from gan_lab.metrics.measuring import measure, measurements
 from gan_lab.metrics.pairs import EXACT_PSNR, FeatureDistances, PixelDistances, ssim
 from gan_lab.metrics.protocol import MeasurementProtocol
 from tests.helpers.pixel_features import pixel_features
+from tests.references.images import ssim as reference_ssim
 
 
 def images(n: int, size: int = 16, channels: int = 3, seed: int = 0) -> Tensor:
@@ -26,18 +25,6 @@ def values(samples: Tensor, targets: Tensor) -> dict[str, float]:
     metric = PixelDistances()
     metric.update(samples, targets)
     return {name: float(value) for name, value in metric.compute().items()}
-
-
-def reference_ssim(a: np.ndarray, b: np.ndarray) -> float:
-    """Of two gray images in [0, 1], with variances as means of squares; SciPy's `mirror` repeats no border pixel."""
-
-    def mean(x: np.ndarray) -> np.ndarray:
-        return gaussian_filter(x, 1.5, mode="mirror", truncate=3.5)
-
-    variances = mean(a * a) - mean(a) ** 2 + mean(b * b) - mean(b) ** 2
-    covariance = mean(a * b) - mean(a) * mean(b)
-    luminance = (2 * mean(a) * mean(b) + 0.01**2) / (mean(a) ** 2 + mean(b) ** 2 + 0.01**2)
-    return float((luminance * (2 * covariance + 0.03**2) / (variances + 0.03**2)).mean())
 
 
 def test_images_that_equal_their_targets() -> None:

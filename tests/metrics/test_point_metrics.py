@@ -93,7 +93,9 @@ def test_coverage_by_hand() -> None:
     mixture = GaussianMixture(((0.0, 0.0), (10.0, 0.0), (0.0, 10.0)), std=1.0)
     metric = ModeCoverage(mixture)
     metric.update(torch.tensor([[0.0, 3.0], [0.0, 3.01], [10.0, -2.0], [5.0, 5.0], [9.0, 1.0]]))
-    assert {key: float(number) for key, number in metric.compute().items()} == {"modes": 2, "high_quality": 3 / 5}
+    values = {key: float(number) for key, number in metric.compute().items()}
+    reverse_kl = 2 / 3 * math.log(2) + math.log(1)  # two thirds in the second mode, which has a third of the weight
+    assert values == {"modes": 2, "high_quality": 3 / 5, "reverse_kl": pytest.approx(reverse_kl)}
     assert value(ModeCoverage(mixture, radius_stds=4.0), torch.tensor([[0.0, 3.5]]), "high_quality") == 1
     assert value(ModeCoverage(mixture), torch.full((2, 2), math.nan), "high_quality") == 0
 
@@ -118,7 +120,8 @@ def test_ideal_values_are_those_of_the_mixture() -> None:
     assert metric.ideal_values()["symmetric"] < 0.7 * ideal["symmetric"]  # of 20,000 points
     coverage = ModeCoverage(RING)
     coverage.update(first_modes(1))
-    assert coverage.ideal_values()["modes"] == 8
+    assert coverage.compute()["reverse_kl"].item() == pytest.approx(math.log(8))
+    assert coverage.ideal_values()["modes"] == 8 and coverage.ideal_values()["reverse_kl"] < 0.01
 
 
 def test_global_random_state_is_unchanged() -> None:

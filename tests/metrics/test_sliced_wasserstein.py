@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from scipy.ndimage import convolve
 from scipy.stats import wasserstein_distance
 from torch import Tensor
 
@@ -19,8 +18,7 @@ from gan_lab.metrics.sliced_wasserstein import (
     sorted_by_hash,
     unit_directions,
 )
-
-KERNEL = np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1])[None, None] / 256
+from tests.references.images import laplacian_pyramid as scipy_pyramid
 
 
 def images(n: int, resolution: int = 32, channels: int = 3, seed: int = 0) -> Tensor:
@@ -42,17 +40,6 @@ def distance(real: Tensor, generated: Tensor, batch: int = 50, **options: int) -
 
 
 # --- pyramid
-
-
-def scipy_pyramid(pixels: np.ndarray, levels: int) -> list[np.ndarray]:
-    pyramid = []
-    for _ in range(levels - 1):
-        coarser = convolve(pixels, KERNEL, mode="mirror")[:, :, ::2, ::2]
-        with_zeros = np.zeros_like(pixels)
-        with_zeros[:, :, ::2, ::2] = coarser
-        pyramid.append(pixels - convolve(with_zeros, 4 * KERNEL, mode="mirror"))
-        pixels = coarser
-    return [*pyramid, pixels]
 
 
 def test_pyramid_equals_scipy() -> None:

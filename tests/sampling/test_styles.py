@@ -13,6 +13,7 @@ import gan_lab
 from gan_lab.config.build import instantiate
 from gan_lab.config.compose import compose
 from gan_lab.errors import ConfigError
+from gan_lab.layers.modulated_conv import ModulatedConv2d
 from gan_lab.metrics.frechet import FrechetDistance
 from gan_lab.sampling.mixing import mix_styles
 from gan_lab.sampling.pretrained import PretrainedGenerator
@@ -94,6 +95,19 @@ def test_samples_from_styles(loaded: PretrainedGenerator) -> None:
 def frames_of(file: Path) -> list[np.ndarray]:
     with Image.open(file) as image:
         return [np.array(frame.convert("L"), int) for frame in ImageSequence.Iterator(image)]
+
+
+def test_styles_are_computed_without_samples(loaded: PretrainedGenerator) -> None:
+    """The samples of thousands of latents at once would not fit into memory."""
+    latents, condition = loaded.draw(3)
+    wanted = loaded.styles(latents, condition)
+    calls: list[object] = []
+    layer = next(module for module in loaded.generator.modules() if isinstance(module, ModulatedConv2d))
+    handle = layer.register_forward_hook(lambda *arguments: calls.append(arguments))
+    assert torch.equal(loaded.styles(latents, condition), wanted) and not calls
+    loaded.generate_from_styles(wanted, condition)
+    handle.remove()
+    assert len(calls) == 1
 
 
 def test_a_walk_in_styles(run: Path, command: Command) -> None:

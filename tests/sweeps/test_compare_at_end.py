@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep
+from hydra.core.override_parser.types import IntervalSweep, Override
 from omegaconf import OmegaConf
 
 from gan_lab.config import resolvers
@@ -85,9 +85,18 @@ def test_runs_with_different_protocols_are_logged(
     assert "bins of eval/kl is 50 in 0 and 25 in 1" in record.message
 
 
+def first_of(override: Override) -> str:
+    """The override with the first of its values; of an interval the lower end."""
+    if not override.is_sweep_override():
+        return override.input_line
+    interval = override.value()
+    first = interval.start if isinstance(interval, IntervalSweep) else next(override.sweep_string_iterator())
+    return f"{override.get_key_element()}={first}"
+
+
 @pytest.mark.parametrize("file", sorted((CONF / "sweep").glob("*.yaml")), ids=lambda file: file.stem)
 def test_ready_sweeps_are_sweeps_whose_settings_exist(file: Path) -> None:
-    """Each key is set to the first value that it may have, as a run of the sweep would have it."""
+    """Every key is set to the first value that it may have, as in the first run of the sweep."""
     from hydra import compose as compose_all
     from hydra import initialize_config_dir
 
@@ -97,12 +106,9 @@ def test_ready_sweeps_are_sweeps_whose_settings_exist(file: Path) -> None:
     sweeper = complete.hydra.sweeper
     assert complete.hydra.mode.name == "MULTIRUN" and len(sweeper.params) >= 1
     parser = OverridesParser.create()
-    for key, values in sweeper.params.items():
-        override = parser.parse_override(f"{key}={values}")
-        assert override.is_sweep_override(), key
-        interval = override.value()
-        first = interval.start if isinstance(interval, IntervalSweep) else next(override.sweep_string_iterator())
-        compose(f"sweep={file.stem}", f"{key}={first}")
+    overrides = [parser.parse_override(f"{key}={values}") for key, values in sweeper.params.items()]
+    assert any(override.is_sweep_override() for override in overrides)
+    compose(f"sweep={file.stem}", *map(first_of, overrides))
     if "search" in file.stem:
         assert sweeper._target_ == "hydra_plugins.gan_lab_optuna.OptunaSweeper"
 

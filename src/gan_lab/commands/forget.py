@@ -100,7 +100,7 @@ class Forgotten:
 
     @property
     def table(self) -> list[list[str]]:
-        """Rows of text with a header."""
+        """Rows of text with a header; without columns of the concept's fraction if it is not measured."""
         beside = "random maps"
         rows = [["dropped maps", "concept", beside, "change inside", beside, "change outside", beside]]
         rows.append(["0", _percent(self.fraction), _percent(self.fraction), "0", "0", "0", "0"])
@@ -108,7 +108,7 @@ class Forgotten:
             changes = (each.inside, each.inside_random, each.outside, each.outside_random)
             fractions = [_percent(each.fraction), _percent(each.fraction_random)]
             rows.append([str(each.dropped), *fractions, *(f"{change:.3f}" for change in changes)])
-        return rows
+        return rows if self.fraction is not None else [[row[0], *row[3:]] for row in rows]
 
     @property
     def notes(self) -> list[str]:

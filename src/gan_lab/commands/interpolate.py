@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from omegaconf import DictConfig
 from PIL import Image
 from torch import Tensor
@@ -27,8 +26,8 @@ from gan_lab.noise import Noise, mix
 from gan_lab.runs.latest import run_named
 from gan_lab.sampling.direction_file import read_directions
 from gan_lab.sampling.pretrained import PretrainedGenerator, load
-from gan_lab.sampling.spaces import Space, space_named
-from gan_lab.sampling.walks import walk_between
+from gan_lab.sampling.spaces import space_named
+from gan_lab.sampling.walks import StepLengths, closed_spline, number_of_points, samples_between
 
 Writer = Callable[[Path, Iterator[Image.Image], float], None]
 """Writes frames to a file, at the given frames per second."""
@@ -73,33 +72,6 @@ class Animation:
             f"{self.frames} frames of {self.count} samples of {self.checkpoint} after {self.images_seen:,} images, "
             f"{self.weights} weights{averaged}{steps}: {self.file}"
         )
-
-
-class StepLengths:
-    """Distances between the samples of successive frames, as root mean squares of pixels.
-
-    A walk of a network that interpolates is smooth; a sharp transition, many times the mean step, is a sign of
-    memorized images (Radford et al., 2016, section 6.1).
-    """
-
-    def __init__(self) -> None:
-        self._before: Tensor | None = None
-        self._steps: list[Tensor] = []
-
-    def add(self, samples: Tensor) -> None:
-        """Add the samples (n, ...) of the next frame."""
-        if self._before is not None:
-            self._steps.append((samples - self._before).square().flatten(1).mean(1).sqrt().cpu())
-        self._before = samples
-
-    @property
-    def largest_over_mean(self) -> float | None:
-        """Largest over the samples of their largest step divided by their mean step; None without a change."""
-        if not self._steps:
-            return None
-        steps = torch.stack(self._steps)  # (frames - 1, n)
-        found = (steps.amax(0) / steps.mean(0)).nan_to_num(0, 0, 0).max().item()
-        return found or None
 
 
 def interpolate(cfg: DictConfig) -> Animation:
@@ -249,7 +221,7 @@ def _walk_between_ends(
         points, condition = space.draw(count, cfg.seed, loaded.conditions_in_rows(cfg.labels, cfg.generator, count))
         ends = [(points[n : n + 1], None if condition is None else condition[n : n + 1]) for n in numbers]
         averaged = []
-    between = partial(_between, space, ends)
+    between = partial(samples_between, space, ends)
     return Walk(
         frames=lambda number: between(1 - (1 - 2 * torch.arange(number) / number).abs()),
         sheet=lambda columns: between(torch.linspace(0, 1, columns)),
@@ -257,24 +229,6 @@ def _walk_between_ends(
         count=len(ends[0][0]),
         averaged=averaged,
     )
-
-
-def _between(space: Space, ends: Sequence[tuple[Tensor, Tensor | None]], times: Tensor) -> Iterator[Tensor]:
-    """Samples (n, ...) at times in [0, 1] between two ends: points (n, dim) with their conditions."""
-    (points, given), (others, other) = ends
-    walks = torch.stack([walk_between(space, *pair, times) for pair in zip(points, others, strict=True)], 1)
-    mixes = bool(averaged_in_mixtures(space.loaded.generator))
-    for place, time in zip(walks, times.tolist(), strict=True):
-        yield space.generate(place, _mixed(given, other, time, space.loaded.condition.num_classes if mixes else None))
-
-
-def _mixed(first: Tensor | None, second: Tensor | None, time: float, classes: int | None) -> Tensor | None:
-    """The condition between two: weights of the labels for a generator that takes them, else that of the nearer end."""
-    if first is None or second is None or torch.equal(first, second):
-        return first
-    if classes is None:
-        return second if time >= 0.5 else first
-    return torch.lerp(F.one_hot(first, classes).float(), F.one_hot(second, classes).float(), time)
 
 
 def _walk_in_latents(
@@ -311,36 +265,6 @@ def _walk_along_a_direction(
     step = cfg.distance * found.along(cfg.number)
     for frame in range(frames):
         yield space.generate(points + sin(2 * pi * frame / frames) * step, given)
-
-
-def number_of_points(frames: int, smoothing: float) -> int:
-    """Number of points of a spline: two standard deviations of the blur apart, at least 2, at most one for each frame.
-
-    Lines between independent points this far apart have the mean square speed of `LatentPrior.closed_path`.
-
-    Args:
-        frames: At least 2.
-        smoothing: Standard deviation in frames.
-    """
-    return max(2, round(frames / max(1, 2 * smoothing)))
-
-
-def closed_spline(points: int, frames: int) -> Tensor:
-    """Weights of points in a smooth closed curve through them: a uniform Catmull-Rom spline (Catmull & Rom, 1974).
-
-    Args:
-        points: Number of points, equally far apart in time.
-        frames: Number of times; the first is that of the first point.
-
-    Returns:
-        float32 (frames, points); each row sums to 1.
-    """
-    steps = torch.arange(frames) * points
-    t = (steps % frames / frames)[:, None]  # in [0, 1) between a point and the next
-    powers = torch.cat([t**0, t, t**2, t**3], 1)
-    matrix = torch.tensor([[0.0, 2, 0, 0], [-1, 0, 1, 0], [2, -5, 4, -1], [-1, 3, -3, 1]]) / 2
-    nearby = ((steps // frames)[:, None] + torch.arange(-1, 3)) % points  # one before, two around, one after
-    return torch.zeros(frames, points).scatter_add_(1, nearby, powers @ matrix)
 
 
 def _writer(file: Path) -> Writer | None:

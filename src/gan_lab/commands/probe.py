@@ -114,6 +114,7 @@ def probe(cfg: DictConfig) -> ProbeTable:
     folder = finding_folder(path, "probe", cfg.out)
     data, test = _data(with_images_of(cfg, loaded.config), cfg.test)
     shapes = shapes_of(loaded, data.images)
+    chosen = _chosen(cfg.layers, shapes)
     with value_errors_as_config_errors():
         split = _split(data, test, cfg)
         draws = draw_all(
@@ -122,7 +123,7 @@ def probe(cfg: DictConfig) -> ProbeTable:
         used = torch.cat([*draws.search, *draws.final, split.validation, split.test]).unique()
         features = _pixels(data.images, split, cfg)
         for name, network in _networks(loaded, cfg).items():
-            features |= _of_network(name, network, shapes, data.images, split, used, cfg)
+            features |= _of_network(name, network, chosen, data.images, split, used, cfg)
         results = measure(features, data.labels, split, draws, data.classes, list(cfg.costs), progress)
         if cfg.supervised is not None:
             results.append(_supervised(loaded, data, split, draws, cfg))
@@ -202,8 +203,8 @@ def _of_network(
     used: Tensor,
     cfg: DictConfig,
 ) -> dict[str, Callable[[Tensor], Tensor]]:
-    """Features of all chosen layers together, and of each alone, for the used rows, which are in ascending order."""
-    numbers = _chosen(cfg.layers, shapes)
+    """Features of these layers together, and of each alone, for the used rows, which are in ascending order."""
+    numbers = [shape.number for shape in shapes]
     device = next(iter(network.state_dict().values())).device
 
     def batches(rows: Tensor) -> Iterator[Tensor]:
@@ -230,7 +231,7 @@ def _of_network(
     if len(numbers) > 1:
         columns = slice(sum(sizes[: len(numbers)]))
         found[f"{name}, layers {', '.join(map(str, numbers))}"] = partial(_columns, matrix, used, columns)
-    titles = [_title(shapes[number - 1]) for number in numbers] + ["latents"]
+    titles = [*map(_title, shapes), "latents"]
     for title, stop, size in zip(titles, accumulate(sizes), sizes, strict=False):
         found[f"{name}, {title}"] = partial(_columns, matrix, used, slice(stop - size, stop))
     return found
@@ -265,8 +266,8 @@ def _columns(matrix: Tensor, used: Tensor, columns: slice, rows: Tensor) -> Tens
     return matrix[torch.searchsorted(used, rows), columns]
 
 
-def _chosen(layers: Sequence[int] | None, shapes: Sequence[ActivationShape]) -> list[int]:
-    """Numbers of the chosen activations in ascending order.
+def _chosen(layers: Sequence[int] | None, shapes: Sequence[ActivationShape]) -> list[ActivationShape]:
+    """The chosen activations, in ascending order.
 
     Raises:
         ConfigError: There is no such activation; the message lists all.
@@ -278,7 +279,7 @@ def _chosen(layers: Sequence[int] | None, shapes: Sequence[ActivationShape]) -> 
                 f"layers={list(layers or ())} is not allowed: there is no layer {number}; the network has "
                 f"{'; '.join(map(str, shapes))}."
             )
-    return sorted(set(layers)) if layers else known
+    return [shape for shape in shapes if not layers or shape.number in layers]
 
 
 def _protocol(cfg: DictConfig, loaded: PretrainedDiscriminator, split: Split, test: str | int) -> str:

@@ -204,11 +204,28 @@ def has_styles(network: nn.Module) -> bool:
     return any(isinstance(layer, StyleMapping) for layer in network.modules())
 
 
+class _StylesFoundError(Exception):
+    """Ends the forward pass of a network whose styles are known."""
+
+    def __init__(self, styles: Tensor) -> None:
+        super().__init__()
+        self.styles = styles
+
+
 def styles_of(network: nn.Module, *inputs: Tensor | None) -> Tensor:
-    """Styles (n, count, style_dim) of inputs of a network with styles: latents, and a condition or None."""
-    found: list[Tensor] = []
-    run_with_styles(network, found.append, inputs)
-    return found[0]
+    """Styles (n, count, style_dim) of inputs of a network with styles: latents, and a condition or None.
+
+    The network stops at the styles: samples of thousands of latents at once would not fit into memory.
+    """
+
+    def stop(styles: Tensor) -> None:
+        raise _StylesFoundError(styles)
+
+    try:
+        run_with_styles(network, stop, inputs)
+    except _StylesFoundError as found:
+        return found.styles
+    raise AssertionError("the network did not compute its styles")
 
 
 def samples_of_styles(network: nn.Module, styles: Tensor, *inputs: Tensor | None) -> Tensor:

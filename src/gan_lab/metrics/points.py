@@ -2,7 +2,7 @@
 
 import math
 from abc import abstractmethod
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -37,6 +37,10 @@ class Mixture(Protocol):
 
     @property
     def modes(self) -> int: ...
+
+    @property
+    def weights(self) -> Tensor:
+        """Probability of each mode, (modes,)."""
 
     def sample(self, noise: Noise) -> tuple[Tensor, Tensor]:
         """Points (n, 2) and their modes (n,)."""
@@ -102,11 +106,12 @@ def _not_distributed() -> bool:
 
 
 class ModeCoverage(PointMetric):
-    """Number of modes found and fraction of high-quality points.
+    """Number of modes found, fraction of high-quality points, and how evenly these are distributed over the modes.
 
     As in VEEGAN (Srivastava et al., 2017) and PacGAN (Lin et al., 2018), a point is of high quality if it lies within
     `radius_stds` standard deviations of the nearest mode; a mode is found if it is the nearest mode of at least one
-    such point. Values: `modes`, an integer; `high_quality`, in [0, 1].
+    such point. Values: `modes`, an integer; `high_quality`, in [0, 1]; `reverse_kl`, KL(high-quality points per mode
+    || weights of the modes) in nats, 0 for a perfect sampler and log of the number of modes for one mode (PacGAN).
 
     Args:
         mixture: Target distribution.
@@ -117,6 +122,7 @@ class ModeCoverage(PointMetric):
     """
 
     higher_is_better = True
+    lower_is_better: ClassVar[tuple[str, ...]] = ("reverse_kl",)
     centers: Tensor
     counts_per_mode: Tensor
 
@@ -136,10 +142,13 @@ class ModeCoverage(PointMetric):
         self.seen += len(points)
 
     def compute(self) -> Values:
-        """`modes` and `high_quality`; the latter is NaN without points."""
+        """`modes`, `high_quality` and `reverse_kl`; the latter two are NaN without points, and without good ones."""
+        good = self.counts_per_mode.sum()
+        fractions = self.counts_per_mode / good.double()
         return {
             "modes": (self.counts_per_mode > 0).sum(),
-            "high_quality": self.counts_per_mode.sum() / self.seen.double(),
+            "high_quality": good / self.seen.double(),
+            "reverse_kl": kl_divergence(fractions, self.mixture.weights.to(fractions)),
         }
 
     @property
