@@ -67,7 +67,7 @@ def test_the_map_that_is_active_inside_has_the_largest_weight() -> None:
     found = separate(maps, masks, held_out=10)
     assert found.order[0] == 1 and found.weight[1] > 0.5 and abs(found.weight[2]) < 0.1
     assert found.auc > 0.99
-    with pytest.raises(ValueError, match="in no sample"):
+    with pytest.raises(ValueError, match="in none of the first"):
         separate(maps, torch.zeros_like(masks), held_out=10)
 
 

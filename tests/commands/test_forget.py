@@ -80,6 +80,9 @@ def test_boxes_and_masks_of_the_same_place_find_the_same_maps(run: Path, tmp_pat
     Image.new("L", (8, 8)).save(tmp_path / "masks/3.png")
     with pytest.raises(UserError, match=r"3\.png has 8x8 pixels, but the samples have 32x32"):
         gan_lab.forget(run, **{"concept.masks": str(tmp_path / "masks")}, **SMALL_SEARCH)
+    boxes.write_text("sample,left,top,right,bottom\n0,8,8,24,20\n1,8,8,24,20\n")
+    with pytest.raises(UserError, match=r"none of the last 8 samples, .* or samples and held_out \(now 8, the last"):
+        gan_lab.forget(run, **{"concept.boxes": str(boxes)}, **SMALL_SEARCH)
     boxes.write_text("sample,left\n1,2\n")
     with pytest.raises(UserError, match="must be a CSV file with whole numbers: sample, left, top, right, bottom"):
         gan_lab.forget(run, **{"concept.boxes": str(boxes)}, **SMALL_SEARCH)
@@ -97,7 +100,7 @@ def test_boxes_and_masks_of_the_same_place_find_the_same_maps(run: Path, tmp_pat
         ({"concept.label": 3, "concept.area": 0}, "concept.area=0.* is not allowed: it must be in"),
         ({"concept.rectangle": [0.5, 0, 0.2, 1]}, "left < right and top < bottom"),
         ({"concept.rectangle": [0.5, 0]}, "left < right and top < bottom"),
-        ({**BRIGHT, "concept.threshold": 3}, "the concept is in no sample"),
+        ({**BRIGHT, "concept.threshold": 3}, "the concept is in none of the first"),
         ({**BRIGHT, "held_out": 20}, "held_out=20 is not allowed: it must be less than samples=20"),
         ({**BRIGHT, "layer": 7}, "layer=7 is not allowed: choose one of 1: 32 maps of 4x4 pixels; 2:"),
         ({"concept.masks": "nowhere"}, "nowhere"),

@@ -48,7 +48,7 @@ def test_the_search_starts_at_the_latents_of_an_encoder(bigan: Path, run: Path) 
     found = gan_lab.invert(bigan, **(still | {"starts": 1}))
     torch.testing.assert_close(found.points, latents, atol=1e-6, rtol=0)
     assert found.encoded == pytest.approx(found.errors, abs=1e-6) and "encoder alone" in found.table[0]
-    assert "1 starts of 1 steps, the first by the encoder" in found.protocol
+    assert "1 start of 1 steps, the first by the encoder" in found.protocol
     both, elsewhere = (gan_lab.invert(bigan, start=start, **still) for start in ("encoder", "random"))
     assert all(best <= one + 1e-6 for best, one in zip(both.errors, found.errors, strict=True))
     assert elsewhere.encoded is None and not torch.equal(elsewhere.points, latents)
@@ -64,6 +64,7 @@ def test_samples_of_the_generator_are_found_again(run: Path) -> None:
     assert torch.equal(load_file(found.folder / "points.safetensors")["points"], found.points)
     width, height = Image.open(found.folder / "inverted.png").size
     assert width > 2 * height
+    assert len(found.curve) == 201 and Image.open(found.folder / "curve.png").width > 500
     assert found.table[-1][0] == "mean" and "Inverted images" in (run / "report.html").read_text()
 
 
@@ -78,7 +79,15 @@ def test_images_of_files_in_the_space_of_styles(labeled: Path, tmp_path: Path) -
     styles = gan_lab.load(labeled, device="cpu").styles(torch.zeros(2, 8), torch.tensor([1, 1]))
     assert in_layers.space == "w+" and in_layers.points.shape == styles.shape
     assert not torch.equal(in_layers.points[:, 0], in_layers.points[:, 1])  # a style of each layer
-    (one,) = gan_lab.invert(labeled, images=str(tmp_path / "2.png"), **SMALL_SEARCH).names
+    still = {"labels": 1, "device": "cpu", "count": 2, "steps": 1, "lr": 1e-9}  # ends where it starts
+    one, many = (gan_lab.invert(labeled, starts=starts, **still) for starts in (1, 40))
+    assert torch.equal(one.points[0], one.points[1])  # the mean style
+    assert all(best < first for best, first in zip(many.errors, one.errors, strict=True))
+    assert "prior weight" not in one.protocol
+    (tmp_path / "beside").mkdir()  # a file does not need the others of its folder
+    (tmp_path / "beside" / "dataset.json").write_text("no labels")
+    (tmp_path / "2.png").rename(tmp_path / "beside" / "2.png")
+    (one,) = gan_lab.invert(labeled, images=str(tmp_path / "beside" / "2.png"), **SMALL_SEARCH).names
     assert one == "2.png"
 
 
@@ -86,7 +95,7 @@ def test_images_of_files_in_the_space_of_styles(labeled: Path, tmp_path: Path) -
     ("settings", "message"),
     [
         ({"images": "nowhere"}, "nowhere"),
-        ({"images": "text.txt"}, "is not an image that can be read|no images"),
+        ({"images": "text.txt"}, "images=text.txt is neither|images=text.txt .*no images"),
         ({"space": "w"}, "space=w needs a generator with styles"),
         ({"space": "w+"}, r"space=w\+ needs a generator with styles"),
         ({"space": "y"}, "space=y is not allowed: it must be z, w, w\\+, or null"),

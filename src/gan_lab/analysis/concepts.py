@@ -116,12 +116,13 @@ def separate(maps: Tensor, masks: Tensor, held_out: int, cost: float = 1.0, seed
     positive, negative = covered > COVERAGE, covered == 0
     scale = maps.std((0, 2, 3)).clamp(min=1e-12).double()  # (maps,)
     vectors, targets = [], []
-    for part in (slice(None, -held_out), slice(-held_out, None)):
+    parts = {f"first {len(maps) - held_out}": slice(None, -held_out), f"last {held_out}": slice(-held_out, None)}
+    for name, part in parts.items():
         inside, outside = _chosen(maps[part], positive[part], negative[part], seed)
         if not (len(inside) and len(outside)):
             raise ValueError(
-                "the concept is in no sample, or covers all of each; change its threshold or place, or give more "
-                "samples"
+                f"the concept is in none of the {name} samples, or covers all of each; change its threshold or place, "
+                f"or samples and held_out (now {held_out}, the last ones)"
             )
         vectors.append(torch.cat([inside, outside]).double() / scale)
         targets.append(torch.cat([torch.ones(len(inside)), torch.zeros(len(outside))]).double().to(maps.device))

@@ -11,13 +11,15 @@ from safetensors.torch import save as serialized
 from torch import Tensor
 
 from gan_lab.analysis.inversion import Inversion
+from gan_lab.charts.line_chart import Line, LineChart
+from gan_lab.charts.png import line_charts
 from gan_lab.commands.findings import finding_folder, save_finding, typed
 from gan_lab.commands.inputs import device_named, size_of_samples
 from gan_lab.commands.inspected import features_of, shapes_of
 from gan_lab.data.decode import Decoder
-from gan_lab.data.image_folder import read_image_folder
+from gan_lab.data.image_folder import read_file_or_folder
 from gan_lab.data.pixels import to_unit_range
-from gan_lab.errors import ConfigError, DataError
+from gan_lab.errors import ConfigError
 from gan_lab.figures import enlarged, sheet, to_uint8
 from gan_lab.files import atomic_write
 from gan_lab.layers.activations import activations
@@ -26,7 +28,7 @@ from gan_lab.reports.tables import aligned
 from gan_lab.runs.findings import Finding
 from gan_lab.runs.latest import run_named
 from gan_lab.sampling.discriminators import load_discriminator
-from gan_lab.sampling.inverting import default_lr, encoded, search
+from gan_lab.sampling.inverting import default_lr, encoded, has_normal_points, search
 from gan_lab.sampling.pretrained import PretrainedGenerator, load
 from gan_lab.sampling.spaces import Space, space_named
 
@@ -63,7 +65,7 @@ class Inverted:
         names: Names of the images.
         space: `z`, `w` or `w+`.
         protocol: How they were found.
-        folder: Holds `points.safetensors`, the figure and `finding.json`.
+        folder: Holds `points.safetensors`, the figures and `finding.json`.
     """
 
     points: Tensor
@@ -95,7 +97,7 @@ class Inverted:
 
     def __str__(self) -> str:
         lines = ["Mean squared difference of pixels:", *aligned(self.table), NOTE, f"Protocol: {self.protocol}"]
-        return "\n".join([*lines, f"Written to {self.folder}: {FILE}, inverted.png."])
+        return "\n".join([*lines, f"Written to {self.folder}: {FILE}, inverted.png, curve.png."])
 
 
 def invert(cfg: DictConfig) -> Inverted:
@@ -138,16 +140,19 @@ def invert(cfg: DictConfig) -> Inverted:
     figure = _figure(space, images, samples, found, condition)
     caption = "image, its inversion, and the first start over time"
     finding = Finding("Inverted images", done.table, protocol, [NOTE], command=typed("invert", cfg))
-    save_finding(path, folder, finding, {"inverted.png": (figure, caption)})
+    curve = LineChart("Loss over steps", {cfg.distance: Line(range(len(found.curve)), found.curve)})
+    figures = {"inverted.png": (figure, caption), "curve.png": (line_charts([curve]), "mean over the images")}
+    save_finding(path, folder, finding, figures)
     return done
 
 
 def _protocol(cfg: DictConfig, space: Space, encoder: bool) -> str:
     first = ", the first by the encoder" if encoder else ""
+    prior = f"prior weight {cfg.prior_weight:g}, " if has_normal_points(space) else ""
     return (
-        f"{cfg.distance} in {space.name}, {cfg.starts} starts of {cfg.steps} steps{first}, learning rate "
-        f"{cfg.lr or default_lr(space):g}, prior weight {cfg.prior_weight:g}, seed {cfg.seed}; {cfg.weights} weights "
-        f"after {space.loaded.images_seen:,} images."
+        f"{cfg.distance} in {space.name}, {cfg.starts} {'start' if cfg.starts == 1 else 'starts'} of {cfg.steps} steps"
+        f"{first}, learning rate {cfg.lr or default_lr(space):g}, {prior}seed {cfg.seed}; {cfg.weights} weights after "
+        f"{space.loaded.images_seen:,} images."
     )
 
 
@@ -157,15 +162,8 @@ def _images(cfg: DictConfig, loaded: PretrainedGenerator, device: torch.device) 
     Raises:
         UserError: There are none, or one cannot be read.
     """
-    source = Path(cfg.images).expanduser()
-    is_image = source.is_file() and source.suffix.lower() != ".zip"
-    try:
-        raw = read_image_folder(str(source.parent if is_image else source))
-    except DataError as error:
-        raise DataError(str(error).replace("dataset.source=", "images=")) from error
-    chosen = [k for k in range(len(raw)) if not is_image or Path(raw.name(k)).name == source.name][: cfg.count]
-    if not chosen:
-        raise DataError(f"images={cfg.images} is not an image that can be read.")
+    raw = read_file_or_folder(cfg.images, "images")
+    chosen = range(min(len(raw), cfg.count))
     channels, resolution = size_of_samples(loaded.config)
     if channels is None or resolution is None:
         raise ConfigError(f"{loaded.path} does not generate images.")

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from gan_lab.commands.inputs import device_named
 from gan_lab.commands.outputs import folder_of_outputs, refuse_used_folder
-from gan_lab.data.image_folder import EXTENSIONS, FolderFiles, find_images
+from gan_lab.data.image_folder import read_file_or_folder
 from gan_lab.data.raw import RawImages, UnusableImage
-from gan_lab.data.source import existing_path
 from gan_lab.errors import ConfigError, DataError, is_out_of_memory
 from gan_lab.figures import save_image, to_image, to_uint8
 from gan_lab.files import create_folder
@@ -64,7 +63,7 @@ def translate(cfg: DictConfig) -> Translations:
     Raises:
         UserError: The run, a value or the source cannot be used, or the folder contains files.
     """
-    raw = _read(cfg.source)
+    raw = read_file_or_folder(cfg.source, "source")
     outputs = output_names([raw.name(position) for position in range(len(raw))])
     out = None if cfg.out is None else Path(cfg.out)
     if out is not None:
@@ -95,23 +94,6 @@ def translate(cfg: DictConfig) -> Translations:
         translator.images_seen,
         cfg.weights,
     )
-
-
-def _read(source: str) -> RawImages:
-    """The images of a file, a folder or a zip file, with their names relative to it.
-
-    Raises:
-        DataError: The source does not exist, or contains no images.
-    """
-    path = existing_path(source, "source")
-    if path.is_file() and path.suffix.lower() in EXTENSIONS:
-        items = FolderFiles(path.parent, [path.name])
-        return RawImages(items, items.names)
-    try:
-        found = find_images(source)
-    except DataError as error:
-        raise DataError(str(error).replace("dataset.source=", "source=")) from error
-    return RawImages(found, found.names)
 
 
 def output_names(names: list[str]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from gan_lab.config.checks import Choice, Rule, check_rules, check_values
 from gan_lab.config.default_extractor import CLASSIFIERS, check_extractor
 from gan_lab.config.unused_keys import refuse_unused_keys
-from gan_lab.data.source import existing_path
+from gan_lab.data.source import IMAGE_OR_IMAGES, existing_path
 from gan_lab.errors import CheckpointError, ConfigError
 from gan_lab.files import did_you_mean
 from gan_lab.runs.latest import RUN, RUNS, check_directory, check_run, check_weights, dataset_of_run
@@ -81,6 +81,7 @@ def _are_two_labels(value: Any) -> bool:
     return len(given) == 2 and None not in given and all(map(_is_label, given)) and given[0] != given[1]
 
 
+_DIRECTIONS = "a file of gan-lab directions"
 _ATTRIBUTE = Rule("rule", lambda v: v is None or v in PIXEL_RULES[:-1], f"{', '.join(PIXEL_RULES[:-1])}, or null")
 _COUNT = Rule("count", lambda v: v >= 1, "at least 1")
 _COLUMNS = Rule("columns", lambda v: v is None or v >= 1, "at least 1, or null for a square")
@@ -324,7 +325,7 @@ def _check_evaluation(cfg: DictConfig) -> None:
 
 
 def _check_translation(cfg: DictConfig) -> None:
-    existing_path(cfg.source, "source")
+    existing_path(cfg.source, "source", IMAGE_OR_IMAGES)
     _check_run(cfg)
 
 
@@ -344,7 +345,8 @@ def _check_concept(cfg: DictConfig) -> None:
             f"concept.label, not {what}."
         )
     if given[0] in ("masks", "boxes"):
-        existing_path(cfg.concept[given[0]], f"concept.{given[0]}")
+        what = "a folder of masks" if given[0] == "masks" else "a CSV file"
+        existing_path(cfg.concept[given[0]], f"concept.{given[0]}", what)
     if cfg.held_out >= cfg.samples:
         raise ConfigError(f"held_out={cfg.held_out} is not allowed: it must be less than samples={cfg.samples}.")
 
@@ -357,12 +359,13 @@ def _check_score(cfg: DictConfig) -> None:
         key = given[0] if given else "orthogonal_to"
         raise ConfigError(f"{key}={cfg[key]} has no effect with method={cfg.method}: it is for method=boundary.")
     for file in (*cfg.orthogonal_to, *([cfg.scores] if cfg.scores else [])):
-        existing_path(file, "orthogonal_to" if file in cfg.orthogonal_to else "scores")
+        key, what = ("orthogonal_to", _DIRECTIONS) if file in cfg.orthogonal_to else ("scores", "a CSV file")
+        existing_path(file, key, what)
 
 
 def _check_images(cfg: DictConfig) -> None:
     if cfg.images is not None:
-        existing_path(cfg.images, "images")
+        existing_path(cfg.images, "images", IMAGE_OR_IMAGES)
 
 
 def _check_terms(cfg: DictConfig) -> None:
@@ -426,7 +429,7 @@ def _check_ends(cfg: DictConfig) -> None:
 
 def _check_direction(cfg: DictConfig) -> None:
     if cfg.direction is not None:
-        existing_path(cfg.direction, "direction")
+        existing_path(cfg.direction, "direction", _DIRECTIONS)
 
 
 def _check_other(cfg: DictConfig) -> None:
@@ -436,7 +439,7 @@ def _check_other(cfg: DictConfig) -> None:
 
 def _check_directions(cfg: DictConfig) -> None:
     if cfg.directions is not None:
-        existing_path(cfg.directions, "directions")
+        existing_path(cfg.directions, "directions", _DIRECTIONS)
 
 
 def _check_training(cfg: DictConfig) -> None:

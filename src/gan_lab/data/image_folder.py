@@ -12,7 +12,7 @@ from PIL import features
 
 from gan_lab.data.folder_labels import LABELS_FILE, folder_labels, listed_labels, why_unlabeled
 from gan_lab.data.raw import MAX_FILE_BYTES, RawImages
-from gan_lab.data.source import existing_path
+from gan_lab.data.source import IMAGE_OR_IMAGES, existing_path
 from gan_lab.errors import DataError
 from gan_lab.files import MAX_TEXT_BYTES
 from gan_lab.ranks import is_first_process
@@ -59,6 +59,27 @@ def read_image_folder(source: str) -> RawImages:
     below = _without_common_folder(names)
     labels, classes = folder_labels(below, source)
     return RawImages(items, full, labels, classes, unlabeled="" if labels is not None else why_unlabeled(below))
+
+
+def read_file_or_folder(source: str, key: str) -> RawImages:
+    """The images of a file, a folder or a zip file, without labels, with their names relative to it.
+
+    Args:
+        source: The path as the user wrote it.
+        key: Key of the config that has it.
+
+    Raises:
+        DataError: The source does not exist, or contains no images.
+    """
+    path = existing_path(source, key, IMAGE_OR_IMAGES)
+    if path.is_file() and path.suffix.lower() in EXTENSIONS:
+        items = FolderFiles(path.parent, [path.name])
+        return RawImages(items, items.names)
+    try:
+        found = find_images(source)
+    except DataError as error:
+        raise DataError(str(error).replace("dataset.source=", f"{key}=")) from error
+    return RawImages(found, found.names)
 
 
 def find_images(source: str) -> "FolderFiles | ZipMembers":

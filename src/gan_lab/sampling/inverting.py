@@ -28,7 +28,7 @@ def search(
         count: Number of images.
         condition: Their condition, or None.
         steps: Updates of each start.
-        starts: Number of starts: random latents, or the mean style.
+        starts: Number of starts: random points; of styles, the first is the mean.
         lr: Learning rate; None for that of the space.
         prior_weight: Weight of the mean square of normal latents.
         seed: Key of the starts.
@@ -38,15 +38,14 @@ def search(
     begin = _starts(space, count, starts, seed)
     if first is not None:
         begin = torch.cat([first[None], begin[1:]])
-    prior = space.loaded.latent
-    bounded = space.name == "z" and isinstance(prior, LatentPrior) and prior.distribution == "uniform"
+    prior, bounded = space.loaded.latent, space.name == "z" and not has_normal_points(space)
     return invert(
         lambda points: space.with_graph(points, condition),
         loss,
         begin.to(space.loaded.device),
         steps,
         lr or default_lr(space),
-        prior_weight if space.name == "z" and not bounded else 0.0,
+        prior_weight if has_normal_points(space) else 0.0,
         prior.bound if bounded and isinstance(prior, LatentPrior) else None,
         seed,
         frames,
@@ -61,15 +60,21 @@ def encoded(space: Space, images: Tensor, condition: Tensor | None) -> Tensor | 
     return space.inside(space.of(space.loaded.encode(images, labels), condition))
 
 
+def has_normal_points(space: Space) -> bool:
+    """Whether the points are latents of a normal prior, which a weight keeps near the origin."""
+    prior = space.loaded.latent
+    return space.name == "z" and not (isinstance(prior, LatentPrior) and prior.distribution == "uniform")
+
+
 def default_lr(space: Space) -> float:
     """Learning rate of a search in this space."""
     return 0.05 if space.name == "z" else 0.1
 
 
 def _starts(space: Space, count: int, starts: int, seed: int) -> Tensor:
-    """First points (starts, count, ...): random latents, or the mean style, in w+ in all layers."""
+    """First points (starts, count, ...): random ones; of styles, the first start is their mean for all images."""
+    points = space.draw(starts * count, mix(seed, _STARTS))[0].unflatten(0, (starts, count))
     if space.name == "z":
-        points, _ = space.draw(starts * count, mix(seed, _STARTS))
-        return points.unflatten(0, (starts, count))
-    mean = space.draw(_STYLES, mix(seed, _STARTS))[0].mean(0)
-    return mean.expand(starts, count, *mean.shape)
+        return points
+    mean = space.draw(_STYLES, mix(seed, _STARTS, _STYLES))[0].mean(0)
+    return torch.cat([mean.expand(1, count, *mean.shape), points[1:]])
