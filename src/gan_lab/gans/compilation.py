@@ -24,7 +24,7 @@ class Compilation:
 
     Compiled networks have no second derivatives, so updates with a gradient penalty are eager as well. A call is
     compiled again for inputs of another size, another stage of a growing network, and frozen weights; after 8 forms,
-    PyTorch's limit, further ones are eager.
+    PyTorch's limit, extra ones are eager.
 
     Args:
         networks: The networks; their parameters, names and states do not change.
