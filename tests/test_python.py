@@ -148,6 +148,11 @@ def test_data_of_commands(trained: Path, tmp_path: Path, monkeypatch: pytest.Mon
     assert [group.name for group in comparison.groups] == ["one"]
 
 
+def test_an_empty_list_of_runs_is_not_the_default() -> None:
+    with pytest.raises(ConfigError, match=r"runs=\[\] is not allowed: it must be a folder or a list of folders\.$"):
+        gan_lab.compare([])
+
+
 VALUES = (
     None, True, False, 3, -1, 0.5, 1e-30, 1e30, "", "x", "a b", "it's", 'a "x"', "a,b=[c]{d}:e", "\\", "a\\'",
     "\\\\", "null",

@@ -1,6 +1,7 @@
 """The wheel holds the configs, the type marker and complete metadata, and works where there is no checkout."""
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -17,17 +18,24 @@ ROOT = Path(__file__).parents[1]
 
 pytest.importorskip("build")
 pytest.importorskip("hatchling")
+pytest.importorskip("hatch_fancy_pypi_readme")
+pytest.importorskip("twine")
 
 
 @pytest.fixture(scope="module")
-def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     arguments = ["-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
     subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
-    (wheel,) = folder.glob("*.whl")
+    (file,) = folder.glob("*.whl")
+    return file
+
+
+@pytest.fixture(scope="module")
+def unpacked(wheel: Path) -> Path:
     with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder / "site")
-    return folder / "site"
+        archive.extractall(wheel.parent / "site")
+    return wheel.parent / "site"
 
 
 def test_contents(unpacked: Path) -> None:
@@ -50,6 +58,16 @@ def test_metadata(unpacked: Path) -> None:
     assert found["License-Expression"] == citation["license"] == "MIT"
     assert "version" not in citation and found["Project-URL"] is None
     assert found["Description-Content-Type"] == "text/markdown" and "# gan_lab" in found.get_payload()
+
+
+def test_description_on_an_index(wheel: Path, unpacked: Path) -> None:
+    """It renders, and every link and image in it is found without the files beside the README."""
+    subprocess.run([sys.executable, "-m", "twine", "check", "--strict", str(wheel)], check=True, capture_output=True)
+    (file,) = unpacked.glob("*.dist-info/METADATA")
+    description = message_from_string(file.read_text(encoding="utf-8")).get_payload()
+    links = re.findall(r"\]\(([^)]*)\)", description)
+    assert "https://arxiv.org/abs/2206.09479" in links and all(link.startswith("https://") for link in links)
+    assert "gan-lab push" in description and "![" not in description
 
 
 def test_runs_elsewhere(unpacked: Path, tmp_path: Path) -> None:

@@ -263,7 +263,7 @@ def _call(
     each = list(_flat(arguments))
     folders = [] if key is None else list(takewhile(_is_folder, each))
     given = [str(argument) for argument in each[len(folders) :]]
-    if key is not None and folders:
+    if key is not None and (folders or (arguments and not each)):  # also an empty list, which is not the default
         given.insert(0, override(key, folders[0] if len(folders) == 1 else folders))
     data = settings.pop("data", None)
     cfg = compose(*given, command=name, **settings)

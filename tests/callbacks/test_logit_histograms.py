@@ -14,10 +14,12 @@ from tests.conftest import TINY
 WATCHED = ("callbacks=monitored", "~callbacks.collapse_watch", "callbacks.logit_histograms.samples=9")
 
 
-def test_logits_of_the_networks(tmp_path: Path) -> None:
+def test_logits_of_the_networks_with_their_labels(tmp_path: Path) -> None:
     overrides = [
         *TINY,
         *WATCHED,
+        "conditioning=projection",
+        "conditioning.num_classes=10",
         "logger=[tensorboard]",
         "dataset.resolution=8",
         f"run.dir={tmp_path}",
@@ -28,8 +30,8 @@ def test_logits_of_the_networks(tmp_path: Path) -> None:
     with torch.no_grad():
         latents, condition = module.sample_inputs(9, module.seed, HISTOGRAM_LATENTS)
         fake = module.score(module.generate(latents, condition, average=False), condition)
-        batch = module.examples(9)
-        real = module.score(batch["image"], module.condition.of(batch))
+        images, labels = next(experiment.data.reals(9, 9))
+        real = module.score(images, labels)
     for key, logits in {"logits/fake": fake, "logits/real": real}.items():
         assert logits is not None
         (event,) = events.Histograms(key)

@@ -139,6 +139,7 @@ CONFIG = {
     "metrics=points evaluation.best=eval/x callbacks.checkpoints.best=train/y": (
         "callbacks.checkpoints.best=train/y and evaluation.best=eval/x would both .*give one of"
     ),
+    "logger=[wandb] logger.wandb.checkpoints=best": "wandb.checkpoints=best needs .* give evaluation.best=<key in the",
     "batch_size=9 accumulate=2": "batch_size=9 .*multiple of 2",
     "batch_size=5000": "1797 images, fewer than batch_size=5000",
     "model=dcgan dataset=ring": "architecture=dcgan .*points do not have; set architecture=mlp",

@@ -51,7 +51,9 @@ def test_all_kinds_together(command: Command) -> None:
     own = ["--config-dir", "parts/conf", *chosen, "algorithm=my_algorithm", "allow_targets=[parts]"]
     outcome = command("train", *own, "conditioning=none", *ONE_BATCH)
     assert outcome.status == 0, outcome.err
-    assert Path("run/checkpoints/last.ckpt").exists()
+    sample = shlex.split(outcome.err.rstrip().rpartition(", or gan-lab ")[2])  # as the last line advises
+    assert sample == ["sample", "run=run", "allow_targets=[parts]"]
+    assert command(*sample, "count=2", "device=cpu").status == 0
     assert all(run_tests(f"parts.test_{name}") for name in ("my_part", "my_penalty", "my_architecture", "my_dataset"))
     assert "A loss of your own" in command("list", "loss", "--config-dir", "parts/conf").out
     assert "MyPart(Loss)" in Path("parts/my_part.py").read_text()

@@ -44,6 +44,7 @@ def test_a_new_repository_then_a_new_commit(hub: HubServer, model: Path, command
     again = gan_lab.push(model, repo="me/digits", message="with another page")
     assert not again.created and again.url is not None and len(repository.commits) == 3
     assert f"In a new commit of me/digits, {again.url}, are\n  model.safetensors " in str(again)
+    assert hub.messages == [f"gan-lab push of {model.name}", "with another page"]  # no path of this machine
     assert [path.name for path in model.parent.iterdir()] == [model.name]
 
 
@@ -64,6 +65,12 @@ def test_an_edited_folder_goes_as_it_is(hub: HubServer, model: Path, tmp_path: P
     assert hub.repositories["me/page"].files.keys() == FILES | {".gitattributes", "LICENSE"}
     with pytest.raises(ConfigError, match=r"license=mit has no effect on .*mine, which is written already: edit its"):
         gan_lab.push(folder, repo="me/page", license="mit")
+    (folder / "config.json").write_text("{}")  # hf:me/page would be refused
+    with pytest.raises(
+        ConfigError, match=r"mine/config.json is not that of gan-lab export, .*: export the run again\.$"
+    ):
+        gan_lab.push(folder, repo="me/page")
+    assert len(hub.repositories["me/page"].commits) == 2
 
 
 def test_another_model_is_replaced_only_if_asked(hub: HubServer, model: Path) -> None:

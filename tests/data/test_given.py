@@ -186,8 +186,10 @@ def test_data_modules() -> None:
         assert given_data(batch_size=2, num_classes=4).size == 4
     broken = Module()
     broken.train_dataloader = lambda: SimpleNamespace()  # type: ignore[method-assign, assignment, return-value]
-    with pytest.raises(DataError, match=r"data= is Module, whose train_dataloader is not a torch\.utils\.data\."):
-        giving(broken).__enter__()
+    for module in (broken, LightningDataModule()):
+        sentence = rf"data= is {type(module).__name__}, whose train_dataloader is not a torch\.utils\.data\."
+        with pytest.raises(DataError, match=sentence):
+            giving(module).__enter__()
     own = instantiate(gan_lab.compose("run.name=x").dataset, "dataset")
     with pytest.raises(DataError, match="data= is ImageData, a data module of gan_lab: name its class in the config"):
         giving(own).__enter__()

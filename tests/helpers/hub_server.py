@@ -37,7 +37,7 @@ class Repository:
 
 
 class HubServer(ThreadingHTTPServer):
-    """Repositories by name, for the account `me`; every request is recorded as `GET /path`."""
+    """Repositories by name, for the account `me`; requests are recorded as `GET /path`, messages of commits as text."""
 
     daemon_threads = True
 
@@ -45,6 +45,7 @@ class HubServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.repositories: dict[str, Repository] = {}
         self.requests: list[str] = []
+        self.messages: list[str] = []
 
     @property
     def address(self) -> str:
@@ -135,6 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
         files = {line["value"]["path"]: base64.b64decode(line["value"]["content"])
                  for line in lines if line["key"] == "file"}  # fmt: skip
         name = repository.commit(files)
+        self.server.messages += [line["value"]["summary"] for line in lines if line["key"] == "header"]
         return self.reply(200, {"commitUrl": f"{self.server.address}/{repo}/commit/{name}", "commitOid": name})
 
     def resolve(self, body: bytes, token: str, repo: str, revision: str, file: str) -> None:

@@ -44,6 +44,7 @@ def sampled(run: object) -> torch.Tensor:
 def test_a_model_of_the_hub_is_a_run(hub: HubServer, files: Path) -> None:
     first = next(iter(hub.repositories["me/digits"].commits))
     assert torch.equal(sampled("hf:me/digits"), sampled(files))
+    assert repr(gan_lab.load("hf:me/digits", device="cpu")).startswith("PretrainedGenerator(hf:me/digits: ")
     assert not torch.equal(sampled(f"hf:me/digits@{first}"), sampled(files))
     assert WeightFile.read("hf:me/digits").tensors.keys() == WeightFile.read(files).tensors.keys()
     downloads = [request for request in hub.requests if request.startswith("GET /me/digits/resolve")]
@@ -68,6 +69,8 @@ def test_outputs_are_in_the_working_directory(
     (tmp_path / "digits").symlink_to(files)
     for run, folder in {"hf:me/digits": "me--digits_outputs", "digits": "digits_outputs"}.items():
         outcome = command("sample", run, "count=4", "device=cpu")
+        shown = "hf:me/digits" if run.startswith("hf:") else "digits/model.safetensors"
+        assert outcome.out.startswith(f"4 samples of {shown} after 64 images, ema weights: {folder}/samples/seed_0/")
         assert outcome.status == 0 and (tmp_path / folder / "samples/seed_0/grid.png").is_file(), outcome.err
     found = {path.name for path in (tmp_path / "cache").rglob("*") if path.parent.parent.name == "snapshots"}
     assert found == {"model.safetensors", "config.json"}
@@ -121,7 +124,7 @@ REFUSED: dict[str, tuple[str, Damage, str]] = {
     "library": ("hf:me/digits", of_another_library, "hf:me/digits was not written by gan-lab export: its config.json"),
     "weights": ("hf:me/digits", without_weights, "hf:me/digits was not written by gan-lab export: it has no"),
     "config": ("hf:me/digits", without_config, "hf:me/digits was not written by gan-lab export: it has no"),
-    "cut": ("hf:me/digits", cut, "model.safetensors cannot be read: it is truncated, damaged, or not a .safetensors"),
+    "cut": ("hf:me/digits", cut, "hf:me/digits cannot be read: it is truncated, damaged, or not a .safetensors file"),
     "network": ("hf:me/digits", unreachable, "hf:me/digits is not in the local cache and the hub cannot be reached:"),
 }  # fmt: skip
 
@@ -139,6 +142,11 @@ def test_refusals(hub: HubServer, monkeypatch: pytest.MonkeyPatch, name: str) ->
 
 
 def test_a_command_refuses_in_one_sentence(hub: HubServer, command: Callable[..., Outcome]) -> None:
-    for arguments in (("sample", "run=hf:me/x"), ("train", "initialize=hf:me"), ("interpolate", "hf:me")):
+    for arguments in (
+        ("sample", "run=hf:me/x"),
+        ("train", "initialize=hf:me"),
+        ("interpolate", "hf:me"),
+        ("train", "resume=hf:me/digits"),
+    ):
         outcome = command(*arguments)
         assert outcome.status == 2 and "hf:me" in outcome.err and len(outcome.err.splitlines()) == 1, outcome.err

@@ -168,6 +168,7 @@ def test_folder_for_the_hub(run: Path, tmp_path: Path) -> None:
     for text in (
         "# ProGAN on digits", "![Samples](samples.png)", "| Images | 1,797 |", "| `eval/x` | 1.5 | 0 | ", "samples 77",
         "gan-lab train model=dcgan", "gan-lab sample run=model.safetensors", "The weights: mit.", "16 x 16 pixels",
+        "With the Python package `gan-lab-lightning`:",
     ):  # fmt: skip
         assert text in page, (text, page)
     assert str(tmp_path) not in "".join(path.read_text() for path in (files["README.md"], files["config.json"]))

@@ -5,6 +5,7 @@ import re
 import warnings
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -45,6 +46,14 @@ def test_samples_as_pillow_images(loaded: PretrainedGenerator) -> None:
     for wrong in (samples[0, 0], [samples], torch.zeros(1, 2, 8, 8)):
         with pytest.raises(ConfigError, match=r"to_pil takes images as a tensor \(n, 1, 3 or 4, height, width\), not"):
             loaded.to_pil(wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("key", "value"), [("count", 0), ("count", 2.0), ("batch_size", 0)])
+def test_numbers_of_samples(loaded: PretrainedGenerator, key: str, value: Any) -> None:
+    with pytest.raises(
+        ConfigError, match=rf"^{key}={value} is not allowed: it must be a whole number of at least 1\.$"
+    ):
+        loaded.sample(**{"count": 1, key: value})
 
 
 def test_latents_of_ones_own(loaded: PretrainedGenerator) -> None:

@@ -8,6 +8,7 @@ import torch
 
 from gan_lab.callbacks.base import Callback
 from gan_lab.callbacks.every import Every
+from gan_lab.callbacks.sampling import real_batch
 from gan_lab.errors import ConfigError
 from gan_lab.gans.base import AdversarialModule
 from gan_lab.layers.activations import AtActivations, dead_channels
@@ -150,20 +151,11 @@ class CollapseWatch(Callback):
         """The fraction by log key; empty if samples alone cannot be scored."""
         if data is None:  # a plain data loader
             return {}
-        batch = self._batch(data, module)
+        batch = real_batch(data, module, self.batch_size)
         dead: list[torch.Tensor] = []
         with AtActivations(lambda _, output: dead.append(dead_channels(output))):
             module.score(module.reals(batch), module.condition.of(batch))
         return {"dead_channels/discriminator": torch.cat(dead).float().mean().item()} if dead else {}
-
-    def _batch(self, data: Any, module: AdversarialModule) -> Batch:
-        """Training samples as the discriminator is shown them now, with their labels or conditions."""
-        if module.condition.needs_batch:
-            return {name: values.to(module.device) for name, values in module.examples(self.batch_size).items()}
-        images, labels = next(data.reals(min(self.batch_size, data.size), self.batch_size))
-        batch = {"image": images} if labels is None else {"image": images, "label": labels}
-        prepared: Batch = module.prepare({name: values.to(module.device) for name, values in batch.items()})
-        return prepared
 
     def _accuracies(self, trainer: Any, module: AdversarialModule) -> dict[str, float]:
         """Accuracies by log key; empty if single samples have no logit or the loss fixes only differences of logits."""

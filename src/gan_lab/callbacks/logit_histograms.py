@@ -7,6 +7,7 @@ from torch import Tensor
 
 from gan_lab.callbacks.base import Callback
 from gan_lab.callbacks.every import Every
+from gan_lab.callbacks.sampling import real_batch
 from gan_lab.gans.base import AdversarialModule
 from gan_lab.ranges import require_at_least
 
@@ -39,12 +40,13 @@ class LogitHistograms(Callback):
     def on_train_batch_end(self, trainer: Any, module: AdversarialModule, *_: object) -> None:
         loggers = [each for each in trainer.loggers if isinstance(each, (WandbLogger, TensorBoardLogger))]
         if self._every.due(module.images_seen) and trainer.is_global_zero and loggers:
-            found = {f"logits/{kind}": logits for kind, logits in self._logits(module).items() if logits is not None}
+            logits = self._logits(trainer.datamodule, module)
+            found = {f"logits/{kind}": values for kind, values in logits.items() if values is not None}
             for logger in loggers:
                 _log(logger, {key: logits.float().flatten().cpu() for key, logits in found.items()}, module.images_seen)
 
-    def _logits(self, module: AdversarialModule) -> dict[str, Tensor | None]:
-        batch = {name: values.to(module.device) for name, values in module.examples(self.samples).items()}
+    def _logits(self, data: Any, module: AdversarialModule) -> dict[str, Tensor | None]:
+        batch = real_batch(data, module, self.samples)
         latents, condition = module.sample_inputs(self.samples, module.seed, HISTOGRAM_LATENTS)
         fake = module.view(module.generate(latents, condition, average=False))
         return {

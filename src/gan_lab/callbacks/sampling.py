@@ -8,6 +8,7 @@ from torch import Tensor
 from gan_lab.gans.base import AdversarialModule
 from gan_lab.metrics.held_out import Translated
 from gan_lab.noise import Noise, mix
+from gan_lab.types import Batch
 
 
 def sample_in_chunks(
@@ -25,6 +26,22 @@ def sample_in_chunks(
     parts = [None] * -(-len(latents) // size) if condition is None else condition.split(size)
     for chunk, part in zip(latents.split(size), parts, strict=True):
         yield module.generate(chunk, part, average).float(), part
+
+
+def real_batch(data: Any, module: AdversarialModule, count: int) -> Batch:
+    """Real samples as the discriminator is shown them now, with their labels or conditions, on the module's device.
+
+    Args:
+        data: The data module; None for a plain data loader, of which a batch is repeated.
+        module: The algorithm.
+        count: Number of samples; of a data set that has fewer, all.
+    """
+    if data is None or module.condition.needs_batch:
+        return {name: values.to(module.device) for name, values in module.examples(count).items()}
+    samples, labels = next(data.reals(min(count, data.size), count))
+    batch = {"image": samples} if labels is None else {"image": samples, "label": labels}
+    prepared: Batch = module.prepare({name: values.to(module.device) for name, values in batch.items()})
+    return prepared
 
 
 def translate_held_out(

@@ -20,6 +20,7 @@ from gan_lab.progress import progress
 from gan_lab.reports.tables import aligned
 from gan_lab.runs.findings import Finding
 from gan_lab.runs.latest import run_named
+from gan_lab.runs.remote import named
 from gan_lab.sampling.latent_sums import sum_amid_neighbors
 from gan_lab.sampling.pretrained import PretrainedGenerator, load
 from gan_lab.sampling.spaces import Space, space_named
@@ -80,7 +81,7 @@ def arithmetic(cfg: DictConfig) -> Arithmetic:
     loaded = load(path, cfg.weights, device, cfg.allow_targets)
     space = space_named(cfg.space, loaded)
     if space.generate(*space.draw(1, cfg.seed, cfg.labels)).dim() != 4:
-        raise ConfigError(f"{loaded.path} generates points: gan-lab arithmetic is for images.")
+        raise ConfigError(f"{named(loaded.path)} generates points: gan-lab arithmetic is for images.")
     folder = finding_folder(path, "arithmetic", cfg.out)
     if cfg.rule is not None:
         with value_errors_as_config_errors():

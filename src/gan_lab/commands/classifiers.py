@@ -16,6 +16,7 @@ from gan_lab.config.default_extractor import CLASSIFIERS, default_extractor
 from gan_lab.config.schema import CONF
 from gan_lab.errors import CheckpointError, ConfigError
 from gan_lab.runs.latest import run_named
+from gan_lab.runs.remote import named
 from gan_lab.sampling.discriminators import load_discriminator
 from gan_lab.sampling.pretrained import PretrainedGenerator
 from gan_lab.sampling.rows import label_named
@@ -90,8 +91,8 @@ def classifier_for(cfg: DictConfig, loaded: PretrainedGenerator, run: Path) -> S
     known = _classes_of(loaded)
     if known is not None and known != found.classes:
         raise ConfigError(
-            f"classifier={name} has {found.classes} classes, and the data set of {loaded.path} has {known}: give one "
-            "of the same classes."
+            f"classifier={name} has {found.classes} classes, and the data set of {named(loaded.path)} has {known}: "
+            "give one of the same classes."
         )
     return found
 

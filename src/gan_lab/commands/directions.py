@@ -29,6 +29,7 @@ from gan_lab.progress import progress
 from gan_lab.reports.tables import aligned
 from gan_lab.runs.findings import Finding
 from gan_lab.runs.latest import run_named
+from gan_lab.runs.remote import named
 from gan_lab.sampling.direction_file import DirectionFile, read_directions, write_directions
 from gan_lab.sampling.latent_directions import find_directions
 from gan_lab.sampling.pretrained import load
@@ -240,6 +241,6 @@ def _figure(
     some, given = points[: cfg.count], None if condition is None else condition[: cfg.count]
     columns = [_shifted(space, stored, number, distance, some, given) for distance in cfg.distances]
     if columns[0].dim() != 4:
-        raise ConfigError(f"{space.loaded.path} generates points: gan-lab directions is for images.")
+        raise ConfigError(f"{named(space.loaded.path)} generates points: gan-lab directions is for images.")
     rows = [(f"{row}", [enlarged(column[row], _SIZE) for column in columns]) for row in range(len(some))]
     return sheet(rows, [f"{distance:g}" for distance in cfg.distances], _SIZE)

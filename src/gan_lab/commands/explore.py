@@ -11,6 +11,7 @@ from gan_lab.commands.inputs import device_named
 from gan_lab.explorer.server import ExplorerServer
 from gan_lab.explorer.session import open_session
 from gan_lab.runs.latest import run_named
+from gan_lab.runs.remote import named
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Explored:
     address: str
 
     def __str__(self) -> str:
-        return f"The explorer of {self.checkpoint} after {self.images_seen:,} images has ended."
+        return f"The explorer of {named(self.checkpoint)} after {self.images_seen:,} images has ended."
 
 
 def explore(cfg: DictConfig) -> Explored:
@@ -45,7 +46,7 @@ def explore(cfg: DictConfig) -> Explored:
             other,
         )  # fmt: skip
         server.session, loaded = session, session.first.loaded
-        print(f"{server.address} shows {loaded.path}; Ctrl+C ends it.", file=sys.stderr, flush=True)
+        print(f"{server.address} shows {named(loaded.path)}; Ctrl+C ends it.", file=sys.stderr, flush=True)
         _serve(server, cfg.minutes)
         return Explored(loaded.path, loaded.images_seen, server.address)
 

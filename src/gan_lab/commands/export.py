@@ -18,7 +18,7 @@ from gan_lab.errors import ConfigError
 from gan_lab.figures import draw_by_class, draw_samples
 from gan_lab.files import write_text
 from gan_lab.runs.latest import run_named
-from gan_lab.runs.remote import CONFIG, WEIGHTS
+from gan_lab.runs.remote import CONFIG, WEIGHTS, named
 from gan_lab.sampling.card import card_of
 from gan_lab.sampling.export_file import SUFFIX, Stored, read_card, write_export
 from gan_lab.sampling.hub_folder import write_hub_folder
@@ -60,7 +60,7 @@ class Exported:
     def __str__(self) -> str:
         weights = self.card["weights"]
         option = f" weights={weights}" if weights != "ema" else ""
-        what = f"The {weights} generator of {self.checkpoint} after {self.card['images_seen']:,} images is in"
+        what = f"The {weights} generator of {named(self.checkpoint)} after {self.card['images_seen']:,} images is in"
         if self.program is not None:
             return f"{what} {self.file}, {_about(self.program)}. Its inputs and card are in {self.card_file}."
         if self.is_space:

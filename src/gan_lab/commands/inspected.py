@@ -15,6 +15,7 @@ from gan_lab.errors import ConfigError
 from gan_lab.figures import to_uint8
 from gan_lab.layers.activations import ActivationShape, activation_shapes
 from gan_lab.progress import progress
+from gan_lab.runs.remote import named
 from gan_lab.sampling.discriminators import PretrainedDiscriminator
 from gan_lab.sampling.stored import encoder_name
 
@@ -64,6 +65,7 @@ def shapes_of(loaded: PretrainedDiscriminator, images: Tensor) -> list[Activatio
         other = loaded.name == "discriminator" and encoder_name(loaded.config) is not None
         advice = "; gan-lab probe network=encoder inspects its encoder" if other else ""
         raise ConfigError(
-            f"{loaded.path} has a {name} that does not take single images of {images.shape[3]}x{images.shape[2]} "
-            f"pixels and {images.shape[1]} channels without labels, so its layers cannot be inspected{advice}."
+            f"{named(loaded.path)} has a {name} that does not take single images of "
+            f"{images.shape[3]}x{images.shape[2]} pixels and {images.shape[1]} channels "
+            f"without labels, so its layers cannot be inspected{advice}."
         ) from error

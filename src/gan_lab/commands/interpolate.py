@@ -24,6 +24,7 @@ from gan_lab.layers.labeled import averaged_in_mixtures
 from gan_lab.layers.style_mapping import has_styles
 from gan_lab.noise import Noise, mix
 from gan_lab.runs.latest import run_named
+from gan_lab.runs.remote import named
 from gan_lab.sampling.direction_file import read_directions
 from gan_lab.sampling.pretrained import PretrainedGenerator, load
 from gan_lab.sampling.spaces import space_named
@@ -69,8 +70,8 @@ class Animation:
         steps = "" if largest is None else f", largest step of a sample {largest:.1f} times its mean step"
         averaged = f", between classes the generator averages {' and '.join(self.averaged)}" if self.averaged else ""
         return (
-            f"{self.frames} frames of {self.count} samples of {self.checkpoint} after {self.images_seen:,} images, "
-            f"{self.weights} weights{averaged}{steps}: {self.file}"
+            f"{self.frames} frames of {self.count} samples of {named(self.checkpoint)} after {self.images_seen:,} "
+            f"images, {self.weights} weights{averaged}{steps}: {self.file}"
         )
 
 
@@ -83,7 +84,9 @@ def interpolate(cfg: DictConfig) -> Animation:
     path = run_named(cfg.run)
     loaded = load(path, cfg.weights, device_named(cfg.device))
     if cfg.space == "w" and not has_styles(loaded.generator):
-        raise ConfigError(f"space=w needs a generator with styles, and that of {loaded.path} has none; set space=z.")
+        raise ConfigError(
+            f"space=w needs a generator with styles, and that of {named(loaded.path)} has none; set space=z."
+        )
     loaded = loaded.adjusted(
         cfg.truncation,
         cfg.truncation_form,
@@ -193,7 +196,7 @@ def _recorded(frames: Iterator[Tensor], loaded: PretrainedGenerator, steps: Step
     """
     for samples in frames:
         if samples.dim() != 4:
-            raise ConfigError(f"{loaded.path} generates points: gan-lab interpolate is for images.")
+            raise ConfigError(f"{named(loaded.path)} generates points: gan-lab interpolate is for images.")
         steps.add(samples)
         yield samples.cpu()
 
@@ -210,7 +213,7 @@ def _walk_between_ends(
         if not averaged:
             raise ConfigError(
                 f"from={cfg['from']} needs a generator that averages what it makes of labels, and that of "
-                f"{loaded.path} takes one label for each sample: give from= and to= as samples or seeds."
+                f"{named(loaded.path)} takes one label for each sample: give from= and to= as samples or seeds."
             )
     elif kind == "seed":
         given = loaded.conditions_in_rows(cfg.labels, cfg.generator, cfg.count)

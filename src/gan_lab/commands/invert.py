@@ -27,6 +27,7 @@ from gan_lab.noise import mix
 from gan_lab.reports.tables import aligned
 from gan_lab.runs.findings import Finding
 from gan_lab.runs.latest import run_named
+from gan_lab.runs.remote import named
 from gan_lab.sampling.discriminators import load_discriminator
 from gan_lab.sampling.inverting import default_lr, encoded, has_normal_points, search
 from gan_lab.sampling.pretrained import PretrainedGenerator, load
@@ -115,7 +116,7 @@ def invert(cfg: DictConfig) -> Inverted:
         known, condition = space.draw(cfg.count, cfg.seed, cfg.labels)
         images, names = space.generate(known, condition), [f"sample {number}" for number in range(cfg.count)]
         if images.dim() != 4:
-            raise ConfigError(f"{loaded.path} generates points: gan-lab invert is for images.")
+            raise ConfigError(f"{named(loaded.path)} generates points: gan-lab invert is for images.")
     else:
         images, names = _images(cfg, loaded, device)
         _, condition = loaded.draw(len(images), cfg.seed, cfg.labels)
@@ -166,7 +167,7 @@ def _images(cfg: DictConfig, loaded: PretrainedGenerator, device: torch.device) 
     chosen = range(min(len(raw), cfg.count))
     channels, resolution = size_of_samples(loaded.config)
     if channels is None or resolution is None:
-        raise ConfigError(f"{loaded.path} does not generate images.")
+        raise ConfigError(f"{named(loaded.path)} does not generate images.")
     decode = Decoder(channels, resolution, cfg.fit)
     decoded = torch.stack([decode(raw, k) for k in chosen])
     return to_unit_range(decoded).to(device), [Path(raw.name(k)).name for k in chosen]
@@ -181,8 +182,8 @@ def _first_start(cfg: DictConfig, space: Space, images: Tensor, condition: Tenso
     first = None if cfg.start == "random" else encoded(space, images, condition)
     if first is None and cfg.start == "encoder":
         raise ConfigError(
-            f"start=encoder needs a checkpoint of a model with an encoder, such as model=bigan; {space.loaded.path} "
-            "has none: leave start out."
+            f"start=encoder needs a checkpoint of a model with an encoder, such as model=bigan; "
+            f"{named(space.loaded.path)} has none: leave start out."
         )
     return first
 

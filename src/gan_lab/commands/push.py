@@ -76,6 +76,11 @@ def _folder(cfg: DictConfig) -> Iterator[Path]:
                 f"license={cfg.license} has no effect on {path.parent}, which is written already: edit its {CARD}, or "
                 "give the run."
             )
+        if not is_ours(path.parent / CONFIG):
+            raise ConfigError(
+                f"{path.parent / CONFIG} is not that of gan-lab export, without which hf:{cfg.repo} would not be "
+                "loaded: export the run again."
+            )
         read_stored(path, cfg.weights)  # check the hashes
         yield path.parent
         return
@@ -135,5 +140,5 @@ def _upload(cfg: DictConfig, files: Mapping[str, Path]) -> str:
 
     with asking_hub(f"repo={cfg.repo}", ConfigError):
         added = [CommitOperationAdd(name, str(file)) for name, file in files.items()]
-        message = cfg.message or f"gan-lab push of {cfg.run}"
+        message = cfg.message or f"gan-lab push of {Path(cfg.run).name}"
         return str(HfApi().create_commit(cfg.repo, added, commit_message=message).commit_url)

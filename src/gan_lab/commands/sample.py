@@ -22,6 +22,7 @@ from gan_lab.figures import (
 )
 from gan_lab.files import create_folder, write_text
 from gan_lab.runs.latest import run_named
+from gan_lab.runs.remote import named
 from gan_lab.sampling.direction_file import read_directions, space_of_directions
 from gan_lab.sampling.mixing import mix_styles
 from gan_lab.sampling.pretrained import Given, PretrainedGenerator, load
@@ -53,8 +54,8 @@ class SampleFiles:
 
     def __str__(self) -> str:
         return (
-            f"{len(self.samples)} samples of {self.checkpoint} after {self.images_seen:,} images, {self.weights} "
-            f"weights: {self.grid}"
+            f"{len(self.samples)} samples of {named(self.checkpoint)} after {self.images_seen:,} images, "
+            f"{self.weights} weights: {self.grid}"
         )
 
 

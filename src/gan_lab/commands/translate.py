@@ -18,6 +18,7 @@ from gan_lab.figures import save_image, to_image, to_uint8
 from gan_lab.files import create_folder
 from gan_lab.progress import progress
 from gan_lab.runs.latest import run_named
+from gan_lab.runs.remote import named
 from gan_lab.sampling.translators import Translator, load_translator
 
 log = logging.getLogger(__name__)
@@ -52,8 +53,8 @@ class Translations:
         written = f"{len(self.files):,} image{'' if one else 's'}, {self.direction}, in {self.folder}"
         left_out = f" {len(self.skipped):,} could not be read and are left out." if self.skipped else ""
         return (
-            f"{written}, by {self.checkpoint} after {self.images_seen:,} images, {self.weights} weights.{left_out} "
-            f"{self.noise}"
+            f"{written}, by {named(self.checkpoint)} after {self.images_seen:,} images, {self.weights} weights."
+            f"{left_out} {self.noise}"
         )
 
 

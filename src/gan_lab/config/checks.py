@@ -152,12 +152,17 @@ def _check_length(cfg: DictConfig) -> None:
 
 
 def _check_best(cfg: DictConfig) -> None:
-    """Refuse two callbacks that would write the same `best.ckpt`."""
+    """Refuse two callbacks that would write the same `best.ckpt`, and its upload if none does."""
     logged, measured = (OmegaConf.select(cfg, f"callbacks.{name}.best") for name in ("checkpoints", "evaluation"))
     if logged is not None and measured is not None:
         raise ConfigError(
             f"callbacks.checkpoints.best={logged} and evaluation.best={measured} would both write "
             "checkpoints/best.ckpt: give one of them."
+        )
+    if logged is None and measured is None and OmegaConf.select(cfg, "logger.wandb.checkpoints") == "best":
+        raise ConfigError(
+            "logger.wandb.checkpoints=best needs a run that keeps its best checkpoint: give evaluation.best=<key in "
+            "the log>, as in evaluation.best=eval/fd_digits_1k, or logger.wandb.checkpoints=last."
         )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, Subset
@@ -217,7 +218,10 @@ def _dataset_of(data: Any) -> Any:
         return data
     data.prepare_data()
     data.setup("fit")
-    loader = data.train_dataloader()
+    try:
+        loader = data.train_dataloader()
+    except MisconfigurationException:  # of a module without one
+        loader = None
     if not isinstance(loader, DataLoader):
         raise DataError(
             f"data= is {type(data).__name__}, whose train_dataloader is not a torch.utils.data.DataLoader: give its "

@@ -14,6 +14,7 @@ from gan_lab.layers.activations import ActivationShape, output_and_activation, w
 from gan_lab.layers.growing import lower_resolutions, shrunk_to
 from gan_lab.layers.labeled import averaged_in_mixtures, one_hot
 from gan_lab.layers.self_attention import attention_from, recorded_attention
+from gan_lab.runs.remote import named
 from gan_lab.sampling.direction_file import DirectionFile, read_directions
 from gan_lab.sampling.feature_maps import layer_of_maps, without_maps
 from gan_lab.sampling.latent_directions import find_directions
@@ -231,7 +232,7 @@ def open_session(
     points, condition = first.draw(2, seed)
     samples = first.generate(points, condition)
     if samples.dim() != 4:
-        raise ConfigError(f"{first.loaded.path} generates points: gan-lab explore is for images.")
+        raise ConfigError(f"{named(first.loaded.path)} generates points: gan-lab explore is for images.")
     if other is not None:
         second = space_named(first.name, load(other, weights, device, allow_targets))
         _check_same_latents(first, second)
@@ -253,8 +254,8 @@ def _check_same_latents(first: Space, second: Space) -> None:
     for ours, theirs in zip(_kinds(first), _kinds(second), strict=True):
         if ours != theirs:
             raise ConfigError(
-                f"other={second.loaded.path} has {theirs}, but {first.loaded.path} has {ours}: give a run with the "
-                "same latents, classes and size of the images."
+                f"other={named(second.loaded.path)} has {theirs}, but {named(first.loaded.path)} has {ours}: give a "
+                "run with the same latents, classes and size of the images."
             )
 
 

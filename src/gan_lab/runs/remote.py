@@ -15,6 +15,10 @@ WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 """Files of a folder of `gan-lab export`: weights, readable copy of their card, page of the model hub."""
 
 
+_NAMES: dict[Path, str] = {}
+"""Names of the copies that this process has downloaded."""
+
+
 def is_remote(path: str | PathLike[str]) -> bool:
     """Whether this is a name with a scheme, rather than a path."""
     return _split(path) is not None
@@ -41,7 +45,13 @@ def local_path(path: str | PathLike[str]) -> Path:
     if (parts := _split(path)) is None:
         return Path(path, WEIGHTS) if is_export_folder(Path(path)) else Path(path)
     downloaded: Path = _module(parts[0]).download(parts[1])
+    _NAMES[downloaded] = str(path)
     return downloaded
+
+
+def named(path: Path) -> str:
+    """A file in messages: the name that the user gave of a download, such as `hf:user/name`; else the path."""
+    return _NAMES.get(path, str(path))
 
 
 def name_of_copy(path: Path) -> str | None:

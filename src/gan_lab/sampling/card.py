@@ -18,6 +18,7 @@ from gan_lab.errors import CheckpointError, DataError
 from gan_lab.gans.catalog import CATALOG
 from gan_lab.metrics.protocol import Measurement, MeasurementProtocol, read_results
 from gan_lab.runs.folder import RunFolder
+from gan_lab.runs.remote import named
 from gan_lab.sampling.export_file import SUFFIX, Stored, read_card
 from gan_lab.sampling.translators import TRANSLATION, Translation
 from gan_lab.version import __version__
@@ -87,7 +88,7 @@ def _earlier(stored: Stored) -> dict[str, Any]:
     card = {key: value for key, value in read_card(stored.file)[0].items() if key not in OF_THE_FILE}
     for key, kind in _TYPES.items():
         if not isinstance(card.get(key), kind | None):
-            raise CheckpointError(f"{stored.file} has a card that cannot be used: {key} is missing or wrong.")
+            raise CheckpointError(f"{named(stored.file)} has a card that cannot be used: {key} is missing or wrong.")
     return {"about": "A generator.", "measured": {}, "versions": {}} | card | {"images_seen": stored.images_seen}
 
 

@@ -13,7 +13,7 @@ from gan_lab.architectures.base import Discriminator
 from gan_lab.config.build import build_network
 from gan_lab.config.targets import allowing
 from gan_lab.errors import CheckpointError
-from gan_lab.runs.remote import local_path
+from gan_lab.runs.remote import local_path, named
 from gan_lab.sampling.export_file import SUFFIX, Stored, read_export
 from gan_lab.sampling.stored import encoder_name, network_of, read_stored
 
@@ -81,7 +81,8 @@ def load_discriminator(
     stored = _stored(local_path(path))
     if not stored.state or OmegaConf.select(stored.config, "architecture.discriminator") is None:
         raise CheckpointError(
-            f"{stored.file} has no discriminator, which gan-lab export leaves out: give a run folder or a checkpoint."
+            f"{named(stored.file)} has no discriminator, which gan-lab export leaves out: give a run folder or a "
+            "checkpoint."
         )
     with allowing(allow_targets):
         network = network_of(stored, "discriminator", stored.state)
@@ -103,7 +104,7 @@ def load_encoder(
     name = encoder_name(stored.config)
     if name is None or not stored.encoder:
         raise CheckpointError(
-            f"{stored.file} has no encoder: give a checkpoint of a model with one, such as model=bigan."
+            f"{named(stored.file)} has no encoder: give a checkpoint of a model with one, such as model=bigan."
         )
     with allowing(allow_targets):
         network = network_of(stored, name, stored.encoder)

@@ -21,6 +21,7 @@ from torch import Tensor
 from gan_lab.config.untrusted import foreign_config
 from gan_lab.errors import CheckpointError
 from gan_lab.files import atomic_write
+from gan_lab.runs.remote import named
 
 SUFFIX = ".safetensors"
 
@@ -98,18 +99,20 @@ def read_export(file: Path, weights: str | None = None) -> Stored:
     card, tensors = read_card(file)
     try:
         kept, images_seen, state, digest = card["weights"], int(card["images_seen"]), card["state"], card["sha256"]
-        config = foreign_config(card["config"], file)
+        config = foreign_config(card["config"], named(file))
         others = {str(name): _part(tensors, f"{name}.") for name in card.get("networks", [DISCRIMINATOR[:-1]])}
         of_others = {f"{name}.{key}" for name, part in others.items() for key in part}
         everything = {key: value for key, value in tensors.items() if key not in of_others} | state
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{file} has a card that cannot be used: {error} is missing or wrong.") from error
+        raise CheckpointError(f"{named(file)} has a card that cannot be used: {error} is missing or wrong.") from error
     if sha256(tensors) != digest:
-        raise CheckpointError(f"{file} is damaged: its tensors do not match the SHA-256 in its card.")
+        raise CheckpointError(f"{named(file)} is damaged: its tensors do not match the SHA-256 in its card.")
     if kept not in KINDS:
-        raise CheckpointError(f"{file} has a card that cannot be used: weights is missing or wrong.")
+        raise CheckpointError(f"{named(file)} has a card that cannot be used: weights is missing or wrong.")
     if weights not in (kept, None):
-        raise CheckpointError(f"{file} contains the {kept} generator, not the {weights} one: give weights={kept}.")
+        raise CheckpointError(
+            f"{named(file)} contains the {kept} generator, not the {weights} one: give weights={kept}."
+        )
     return Stored(config, everything, images_seen, kept, file, others)
 
 
@@ -130,18 +133,18 @@ def read_card(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         raise CheckpointError(
-            f"{file} cannot be read: it is truncated, damaged, or not a .safetensors file."
+            f"{named(file)} cannot be read: it is truncated, damaged, or not a .safetensors file."
         ) from error
     if CARD not in metadata:
-        raise CheckpointError(f"{file} has no card: it was not written by gan-lab export.")
+        raise CheckpointError(f"{named(file)} has no card: it was not written by gan-lab export.")
     if _sha256_of(metadata[CARD]) != metadata.get(CARD_SHA256):
-        raise CheckpointError(f"{file} is damaged: its card was modified after it was written.")
+        raise CheckpointError(f"{named(file)} is damaged: its card was modified after it was written.")
     try:
         card = json.loads(metadata[CARD])
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{file} has a card that is not JSON.") from error
+        raise CheckpointError(f"{named(file)} has a card that is not JSON.") from error
     if not isinstance(card, dict):
-        raise CheckpointError(f"{file} has a card that is not a mapping.")
+        raise CheckpointError(f"{named(file)} has a card that is not a mapping.")
     return card, tensors
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from gan_lab.errors import ConfigError
 from gan_lab.layers.activations import ActivationShape, activation_shapes, shape_numbered
+from gan_lab.runs.remote import named
 from gan_lab.sampling.pretrained import PretrainedGenerator
 
 Change = Callable[[Tensor], Tensor]
@@ -22,7 +23,7 @@ def layer_of_maps(loaded: PretrainedGenerator, number: int | None = None) -> Act
     latents, condition = loaded.draw(2)
     shapes = [shape for shape in activation_shapes(loaded.samples_of, latents, condition) if shape.height > 1]
     if not shapes:
-        raise ConfigError(f"{loaded.path} has a generator without feature maps, so no map can be dropped.")
+        raise ConfigError(f"{named(loaded.path)} has a generator without feature maps, so no map can be dropped.")
     if number is None:
         return shapes[max(0, len(shapes) - 2)]
     return shape_numbered(shapes, number)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gan_lab.errors import ConfigError
 from gan_lab.layers.style_mapping import has_styles
+from gan_lab.runs.remote import named
 from gan_lab.sampling.pretrained import Given, PretrainedGenerator
 
 NAMED_LAYERS = {"coarse": (0, 2), "middle": (3, 6), "fine": (7, 17)}
@@ -47,7 +48,8 @@ def mix_styles(
     """
     if not has_styles(loaded.generator):
         raise ConfigError(
-            f"mixing={layers} needs a generator with styles, and that of {loaded.path} has none; set mixing=null."
+            f"mixing={layers} needs a generator with styles, and that of {named(loaded.path)} has none; set "
+            "mixing=null."
         )
     latents, given = loaded.draw(columns + rows, seed, condition)
     styles = loaded.styles(latents, given)  # (columns + rows, layers, style_dim)

@@ -9,6 +9,9 @@ from gan_lab.metrics.protocol import Measurement
 
 Card = Mapping[str, Any]
 
+DISTRIBUTION = "gan-lab-lightning"
+"""Name of the package on an index."""
+
 
 def model_page(card: Card, weights: str, sheet: str | None, front_matter: Mapping[str, Any]) -> str:
     """The page in Markdown, with the hub's description in YAML at its top.
@@ -131,6 +134,7 @@ def _use(card: Card, weights: str) -> list[str]:
         python = f'import gan_lab\n\nimages = gan_lab.load("{weights}"{argument}).sample(16, seed=0)'
         command = f"gan-lab sample run={weights}{option} count=16"
     return [
+        f"With the Python package `{DISTRIBUTION}`:",
         f"```python\n{python}\n```",
         f"```\n{command}\n```",
         f"`hf:<user>/<name>` in the place of `{weights}` takes the files from the hub. They contain tensors and text; "

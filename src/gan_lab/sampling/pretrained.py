@@ -26,6 +26,7 @@ from gan_lab.layers.evaluation_noise import with_random_noise
 from gan_lab.layers.self_attention import attention_maps
 from gan_lab.layers.style_mapping import has_styles, samples_of_styles, styles_of, with_truncated_styles
 from gan_lab.noise import Noise, mix
+from gan_lab.runs.remote import named
 from gan_lab.sampling.card import card_of
 from gan_lab.sampling.discriminators import PretrainedDiscriminator, load_discriminator
 from gan_lab.sampling.export_file import SUFFIX, write_export
@@ -81,7 +82,7 @@ class PretrainedGenerator:
     def __repr__(self) -> str:
         kind = str(self.config.architecture.generator["_target_"]).rpartition(".")[2]
         training = f"{self.weights} weights, {self.images_seen:,} images seen"
-        return f"PretrainedGenerator({self.path}: {kind}, {self.latent_summary}, {training}, {self.device})"
+        return f"PretrainedGenerator({named(self.path)}: {kind}, {self.latent_summary}, {training}, {self.device})"
 
     def _repr_html_(self) -> str:
         """The generator in a notebook: a sheet of samples, except of one that makes images from images."""
@@ -127,7 +128,7 @@ class PretrainedGenerator:
         if file.exists():
             raise ConfigError(f"{file} exists already: give another file name, or delete the file.")
         if self.condition.needs_batch:
-            raise ConfigError(f"{self.path} has a generator that makes images from images: use gan_lab.export.")
+            raise ConfigError(f"{named(self.path)} has a generator that makes images from images: use gan_lab.export.")
         stored = replace(read_stored(self.path, self.weights), state=self.generator.state_dict())
         file.parent.mkdir(parents=True, exist_ok=True)
         write_export(file, stored.state, card_of(stored, self.sample(1), None, None), stored.others)
@@ -177,14 +178,16 @@ class PretrainedGenerator:
     def _inferred(self, method: str, samples: Tensor, labels: Tensor | None) -> Tensor:
         if self.inference is None:
             raise ConfigError(
-                f"{self.path} cannot encode images: choose a checkpoint of a model with an encoder, such as "
+                f"{named(self.path)} cannot encode images: choose a checkpoint of a model with an encoder, such as "
                 "model=bigan, without a condition or with labels."
             )
         samples, labels = self._on_device(samples, labels)
         try:
             return getattr(self.inference, method)(samples, labels).cpu()
         except (ValueError, RuntimeError) as error:
-            raise ConfigError(f"{self.path}: the encoder cannot take these samples: {first_line(error)}.") from error
+            raise ConfigError(
+                f"{named(self.path)}: the encoder cannot take these samples: {first_line(error)}."
+            ) from error
 
     @property
     def classes(self) -> list[str] | None:
@@ -231,8 +234,9 @@ class PretrainedGenerator:
         Raises:
             ConfigError: The condition does not fit the generator or the count, or an adjustment is not supported.
         """
-        if not isinstance(count, int) or count < 1:
-            raise ConfigError(f"count={count} is not allowed: it must be a whole number of at least 1.")
+        for key, value in {"count": count, "batch_size": batch_size}.items():
+            if not isinstance(value, int) or value < 1:
+                raise ConfigError(f"{key}={value} is not allowed: it must be a whole number of at least 1.")
         if not isinstance(seed, int):
             raise ConfigError(f"seed={seed} is not allowed: it must be a whole number.")
         adjusted = self.adjusted(truncation, truncation_form, batch_norm, seed, truncation_cutoff, noise)
@@ -359,7 +363,7 @@ class PretrainedGenerator:
         dim = self.config.latent.dim
         if not isinstance(latents, Tensor) or latents.dim() != 2 or latents.shape[1] != dim or not len(latents):
             shape = tuple(latents.shape) if isinstance(latents, Tensor) else type(latents).__name__
-            raise ConfigError(f"latents must be a tensor (n, {dim}) for {self.path}, not {shape}.")
+            raise ConfigError(f"latents must be a tensor (n, {dim}) for {named(self.path)}, not {shape}.")
         if difference := self.latent.mismatch(latents):
             warnings.warn(
                 f"These latents have {difference}: draw(n) of the generator gives latents that fit it.", stacklevel=2
@@ -404,7 +408,7 @@ class PretrainedGenerator:
 
     def _require_styles(self) -> None:
         if not has_styles(self.generator):
-            raise ConfigError(f"{self.path} has a generator without styles; architecture=stylegan2 has them.")
+            raise ConfigError(f"{named(self.path)} has a generator without styles; architecture=stylegan2 has them.")
 
     def _on_device(self, latents: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor | None]:
         return latents.to(self.device), None if condition is None else condition.to(self.device)
@@ -431,7 +435,7 @@ class PretrainedGenerator:
         try:
             return attention_maps(self.generator, pixel, *inputs).float().cpu()
         except ValueError as error:
-            raise ConfigError(f"{self.path}: {error}.") from error
+            raise ConfigError(f"{named(self.path)}: {error}.") from error
 
     def _condition(self, count: int, seed: int, condition: Given) -> Tensor | None:
         try:
@@ -441,7 +445,7 @@ class PretrainedGenerator:
                 return self.condition.sample(Noise(mix(seed, 1), count))
             return self.condition.parse(self._without_names(condition), count)
         except ValueError as error:
-            raise ConfigError(f"{self.path}: {error}.") from error
+            raise ConfigError(f"{named(self.path)}: {error}.") from error
 
     def _without_names(self, condition: Given) -> Given:
         """The condition, with numbers in the place of names of classes."""

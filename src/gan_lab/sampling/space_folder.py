@@ -19,12 +19,10 @@ from gan_lab.files import write_text
 from gan_lab.runs.remote import WEIGHTS
 from gan_lab.sampling.export_file import Stored
 from gan_lab.sampling.hub_folder import write_hub_folder
-from gan_lab.sampling.model_page import title
+from gan_lab.sampling.model_page import DISTRIBUTION, title
 
 PORT = 7860
 """Port of the page in the container, as hubs expect it."""
-
-DISTRIBUTION = "gan-lab-lightning"
 
 _DOCKERFILE = """\
 # The page of gan-lab explore. SPACE_HOST is the name under which the hub serves it.

@@ -9,6 +9,7 @@ from torch import Tensor
 from gan_lab.errors import ConfigError
 from gan_lab.gans.latents import LatentPrior
 from gan_lab.layers.style_mapping import has_styles, samples_of_styles
+from gan_lab.runs.remote import named
 from gan_lab.sampling.pretrained import Given, PretrainedGenerator
 
 
@@ -79,6 +80,6 @@ def space_named(name: str | None, loaded: PretrainedGenerator) -> Space:
     styles = has_styles(loaded.generator)
     if name in ("w", "w+") and not styles:
         raise ConfigError(
-            f"space={name} needs a generator with styles, and that of {loaded.path} has none; set space=z."
+            f"space={name} needs a generator with styles, and that of {named(loaded.path)} has none; set space=z."
         )
     return Space(loaded, name or ("w" if styles else "z"))

@@ -15,7 +15,7 @@ from gan_lab.errors import CheckpointError, ConfigError, EarlierVersionError, un
 from gan_lab.gans.conditions import Condition
 from gan_lab.gans.latents import LatentPrior
 from gan_lab.runs.checkpoints import TOO_OLD, find_checkpoint
-from gan_lab.runs.remote import local_path
+from gan_lab.runs.remote import local_path, named
 from gan_lab.sampling.export_file import SUFFIX, Stored, read_export
 
 WEIGHTS = {"ema": "averaged.", "raw": ""}
@@ -29,14 +29,14 @@ def network_of(stored: Stored, name: str, state: Mapping[str, Any]) -> nn.Module
         CheckpointError: The config cannot be used, or does not fit the weights.
     """
     for group in ("architecture", "wrapper"):
-        check_parts(OmegaConf.select(stored.config, f"{group}.{name}"), f"{group}.{name}", stored.file)
+        check_parts(OmegaConf.select(stored.config, f"{group}.{name}"), f"{group}.{name}", named(stored.file))
     if OmegaConf.select(stored.config, f"architecture.{name}") is None:
-        raise CheckpointError(f"{stored.file} has a config without architecture.{name}.")
+        raise CheckpointError(f"{named(stored.file)} has a config without architecture.{name}.")
     network = build_network(stored.config, name)
     try:
         network.load_state_dict(state)
     except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"{stored.file} does not fit the {name} that its own config describes.") from error
+        raise CheckpointError(f"{named(stored.file)} does not fit the {name} that its own config describes.") from error
     return network
 
 
@@ -61,12 +61,14 @@ def condition_of(stored: Stored) -> Condition:
     """
     node = stored.config.get("conditioning") or OmegaConf.create()
     if "_target_" not in node:
-        raise EarlierVersionError(f"{stored.file} {TOO_OLD}")
-    check_parts(node, "conditioning", stored.file)
+        raise EarlierVersionError(f"{named(stored.file)} {TOO_OLD}")
+    check_parts(node, "conditioning", named(stored.file))
     try:
         return cast(Condition, instantiate(node, "conditioning"))
     except ConfigError as error:
-        raise CheckpointError(f"{stored.file} has a config that cannot be used: {str(error).rstrip('.')}.") from error
+        raise CheckpointError(
+            f"{named(stored.file)} has a config that cannot be used: {str(error).rstrip('.')}."
+        ) from error
 
 
 def prior_of(stored: Stored) -> LatentPrior:
@@ -80,7 +82,9 @@ def prior_of(stored: Stored) -> LatentPrior:
         check_options(LatentPrior, options, "latent")
         return LatentPrior(**options)
     except (ConfigError, ValueError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{stored.file} has a config that cannot be used: {str(error).rstrip('.')}.") from error
+        raise CheckpointError(
+            f"{named(stored.file)} has a config that cannot be used: {str(error).rstrip('.')}."
+        ) from error
 
 
 def read_stored(path: str | Path, weights: str, network: str = "generator") -> Stored:

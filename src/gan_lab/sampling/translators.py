@@ -23,6 +23,7 @@ from gan_lab.gans.latents import LatentPrior
 from gan_lab.layers.evaluation_noise import EvaluationNoise
 from gan_lab.layers.per_image_batch_norm import PerImageBatchNorm2d
 from gan_lab.noise import Noise, mix
+from gan_lab.runs.remote import named
 from gan_lab.sampling.export_file import Stored
 from gan_lab.sampling.stored import condition_of, network_of, prior_of, read_stored
 
@@ -205,14 +206,14 @@ def translation_of(stored: Stored) -> Translation | None:
         if not (known and 0 <= found.background <= 255):
             raise ValueError("a direction or a filter is unknown")
     except (KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
-        raise CheckpointError(f"{stored.file} has a config whose translators cannot be used.") from error
+        raise CheckpointError(f"{named(stored.file)} has a config whose translators cannot be used.") from error
     return found
 
 
 def _of_run(stored: Stored) -> Translation:
     """The translators of a run: its algorithm names the networks, its data set the direction and the filters."""
     config = stored.config
-    check_parts(config.algorithm, "algorithm", stored.file)
+    check_parts(config.algorithm, "algorithm", named(stored.file))
     made = getattr(find_target(config.algorithm["_target_"], "algorithm"), "translators", {})
     data = config.get("dataset") or OmegaConf.create()
     forward = data.get("direction", "AtoB")
@@ -287,5 +288,7 @@ def _translator(
 def _source_channels(stored: Stored, name: str, options: Any) -> int:
     found = options.get("source_channels")
     if found not in (1, 3, 4):
-        raise CheckpointError(f"{stored.file} has architecture.{name}.source_channels={found}: it must be 1, 3 or 4.")
+        raise CheckpointError(
+            f"{named(stored.file)} has architecture.{name}.source_channels={found}: it must be 1, 3 or 4."
+        )
     return int(found)

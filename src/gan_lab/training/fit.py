@@ -312,7 +312,9 @@ def _log_end(experiment: Experiment, first_images: int) -> None:
     elif seen == first_images:
         done = f"Nothing was trained: budget.images={budget} is reached, with {seen:,} seen. "
     use = "translate source=<images>" if experiment.module.condition.needs_batch else "sample"
+    allowed = experiment.config.allow_targets  # own networks, without which the run cannot be loaded
+    own = f" allow_targets=[{','.join(allowed)}]" if allowed else ""
     log.info(
         f"{done}{folder} has report.html, samples/final.png, metrics.csv and checkpoints/last.ckpt. "
-        f"Next: open {shlex.quote(f'{folder}/report.html')}, or gan-lab {use} {to_paste('run', folder)}"
+        f"Next: open {shlex.quote(f'{folder}/report.html')}, or gan-lab {use} {to_paste('run', folder)}{own}"
     )

@@ -17,7 +17,7 @@ from gan_lab.errors import CheckpointError, ConfigError
 from gan_lab.files import refuse_links, relative_path, remove_temporary_files
 from gan_lab.ranks import is_first_process
 from gan_lab.runs.checkpoints import Checkpoint, find_checkpoint, newest_checkpoint
-from gan_lab.runs.remote import local_path
+from gan_lab.runs.remote import local_path, named
 from gan_lab.sampling.export_file import SUFFIX
 
 log = logging.getLogger(__name__)
@@ -77,14 +77,14 @@ def find_start(cfg: DictConfig) -> Start | None:
         CheckpointError: `resume` is not a checkpoint or a run, or all checkpoints of the run are damaged.
     """
     folder = Path(cfg.run.dir) / "checkpoints"
-    named = None if cfg.resume is None else _resumable(local_path(cfg.resume))
-    in_folder = named is not None and named.is_file() and named.resolve().parent == folder.resolve()
-    if named is not None and in_folder:
-        checkpoint: Checkpoint | None = find_checkpoint(named, for_training=True)
+    given = None if cfg.resume is None else _resumable(local_path(cfg.resume))
+    in_folder = given is not None and given.is_file() and given.resolve().parent == folder.resolve()
+    if given is not None and in_folder:
+        checkpoint: Checkpoint | None = find_checkpoint(given, for_training=True)
     else:
         checkpoint = newest_checkpoint(folder, *_copies(cfg), for_training=True)
-    if checkpoint is None and named is not None:
-        return Start.from_checkpoint(find_checkpoint(named, for_training=True), is_branch=True)
+    if checkpoint is None and given is not None:
+        return Start.from_checkpoint(find_checkpoint(given, for_training=True), is_branch=True)
     return None if checkpoint is None else Start.from_checkpoint(checkpoint)
 
 
@@ -96,8 +96,8 @@ def _resumable(path: Path) -> Path:
     """
     if path.is_file() and path.suffix == SUFFIX:
         raise CheckpointError(
-            f"resume={path} is an export, which contains the weights of one generator but not the training state: give "
-            "the run folder that it was exported from, or a .ckpt file."
+            f"resume={named(path)} is an export, which contains the weights of one generator but not the training "
+            "state: give the run folder that it was exported from, or a .ckpt file."
         )
     if (path / "multirun.yaml").is_file():
         raise CheckpointError(
