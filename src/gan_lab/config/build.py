@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from gan_lab.architectures.freezing import freeze_from_image
+from gan_lab.batch_loop import use_batch_loop
 from gan_lab.callbacks.budget import Budget
 from gan_lab.callbacks.checkpoints import AtomicCheckpointIO, Checkpoints
 from gan_lab.config.checks import budget_images, check_batch_division, check_values
@@ -469,6 +470,7 @@ def build_trainer(cfg: DictConfig) -> Trainer:
         trainer = make_trainer(**options)
         if trainer.world_size > 1 and cfg.trainer.get("strategy") == "auto":  # PyTorch's wrapper would fail
             trainer = make_trainer(**options, strategy=BY_PLAYER)
+        use_batch_loop(trainer)
         return trainer
     except (ValueError, TypeError, RuntimeError, MemoryError, MisconfigurationException) as error:
         settings = ", ".join(f"hardware.{name}={cfg.hardware[name]}" for name in HARDWARE)
