@@ -21,7 +21,7 @@ LAYERS = (
     {"architectures", "data", "metrics", "pages", "published"},
     {"runs"},
     {"gans", "loggers"},
-    {"callbacks", "analysis", "strategies"},
+    {"callbacks", "analysis", "batch_loop", "strategies"},
     {"config"},
     {"reports", "sampling"},
     {"explorer"},

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from typing import Any, Protocol, cast
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gan_lab.errors import NonFiniteError
+from gan_lab.gans.compilation import Compilation
 from gan_lab.layers.spectral_norm import power_iterations
 from gan_lab.layers.statistics import statistics_buffers
 from gan_lab.noise import Noise, mix, name_hash, reseed
@@ -108,6 +109,7 @@ class Phase:
         penalized: Add the player's penalties to this phase.
         observe: Scalars for the log, by key.
         adapt: Updates parts that adapt to the discriminator's outputs; returns scalars for the log, by key.
+        second_derivatives: Whether the loss needs second derivatives, which compiled networks do not have.
     """
 
     player: str
@@ -117,6 +119,7 @@ class Phase:
     penalized: bool = True
     observe: Callable[[Step], Mapping[str, Tensor]] | None = None
     adapt: Callable[[Step], Mapping[str, Tensor]] | None = None
+    second_derivatives: bool = False
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,11 @@ class Update:
     name: str
     gain: float = 1.0
     lazy: bool = False
+
+    @property
+    def second_derivatives(self) -> bool:
+        """Whether the update needs second derivatives, as gradient penalties do."""
+        return self.phase.second_derivatives or any(penalty.per_sample for penalty in self.penalties.values())
 
 
 def updates_of(phases: Sequence[Phase], players: Mapping[str, Player]) -> list[Update]:
@@ -170,7 +178,13 @@ def updates_of(phases: Sequence[Phase], players: Mapping[str, Player]) -> list[U
 
 
 class Algorithm(Protocol):
-    """What the runner needs from the module, besides the interface of a LightningModule."""
+    """What the runner needs from the module, besides the interface of a LightningModule.
+
+    Attributes:
+        compilation: Compiled networks, if any.
+    """
+
+    compilation: Compilation | None
 
     def batch_size(self, batch: Batch) -> int:
         """Number of real samples in a batch."""
@@ -311,7 +325,9 @@ class PhaseRunner:
         factor = update.gain / self.accumulate
         schedule = player.penalty_schedule
         penalty_factor = 1.0 if schedule is None else schedule(images_seen)
-        with self._others_frozen(name):
+        compilation = self.algorithm.compilation
+        compiled = nullcontext() if compilation is None else compilation.update(update.second_derivatives)
+        with self._others_frozen(name), compiled:
             for iterate in player.power_iterations:
                 iterate()
             optimizer.zero_grad()
