@@ -22,6 +22,7 @@ LAYERS = (
     {"runs"},
     {"gans", "loggers"},
     {"callbacks", "analysis", "batch_loop", "strategies"},
+    {"ensemble"},
     {"config"},
     {"reports", "sampling"},
     {"explorer"},

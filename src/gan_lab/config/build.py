@@ -35,6 +35,7 @@ from gan_lab.data.image_data import ImageData
 from gan_lab.errors import ConfigError, UserError, first_line
 from gan_lab.files import atomic_write, write_text
 from gan_lab.gans.base import AdversarialModule
+from gan_lab.gans.compilation import CUDA_GRAPHS
 from gan_lab.gans.parts import Parts
 from gan_lab.gans.phases import OptimizerFactory
 from gan_lab.optim.growth import Growth
@@ -181,6 +182,8 @@ def build_training(
     try:
         trainer = build_trainer(cfg)
         check_batch_division(cfg, trainer.world_size)
+        if cfg.hardware.compile:
+            module.compile_networks(trainer.strategy.root_device, graphs=cfg.hardware.compile == CUDA_GRAPHS)
     except UserError:
         if is_first_process():  # a refused run leaves everything as it was
             _restore(file, before)
