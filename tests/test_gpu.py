@@ -1,12 +1,14 @@
 """What differs on a CUDA device: precision, caches, sampling. Run with `make gpu`."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import gan_lab
 from gan_lab.config.compose import compose
+from gan_lab.gans.base import AdversarialModule
 from gan_lab.gans.catalog import CATALOG
 from gan_lab.training.fit import fit
 from tests.helpers.model_data import needs_sources, small_data
@@ -52,3 +54,37 @@ def test_a_checkpoint_resumes_exactly(tmp_path: Path) -> None:
     resumed = fit(compose(*settings, "budget.images=160", *second)).module
     for (key, a), (_, b) in zip(uninterrupted.named_parameters(), resumed.named_parameters(), strict=True):
         assert torch.allclose(a, b, atol=1e-5), key
+
+
+@pytest.mark.parametrize("value", ["true", "cudagraphs"])
+def test_compiled_networks_train_like_eager_ones(value: str, tmp_path: Path) -> None:
+    settings = ("model=gan", "architecture=mlp", "dataset=ring", "hardware=gpu", *SMALL[1:4])
+    eager, compiled = (
+        fit(compose(*settings, f"run.dir={tmp_path}/{each}", f"hardware.compile={each}")).module
+        for each in ("false", value)
+    )
+    for (key, a), (_, b) in zip(eager.named_parameters(), compiled.named_parameters(), strict=True):
+        assert torch.allclose(a, b, atol=1e-3), key
+
+
+def test_no_step_waits_for_the_device(monkeypatch, tmp_path: Path) -> None:
+    """From the third batch on, without the check for non-finite values, which reads one number in each update."""
+    step = AdversarialModule.training_step
+
+    def watched(module: AdversarialModule, batch: Any, batch_idx: int) -> None:
+        torch.cuda.set_sync_debug_mode("error" if module.batches_seen >= 2 else "default")
+        try:
+            step(module, batch, batch_idx)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    monkeypatch.setattr(AdversarialModule, "training_step", watched)
+    settings = (
+        "model=gan",
+        "architecture=mlp",
+        "dataset=ring",
+        "hardware=gpu",
+        "trouble.check_finite=false",
+        *SMALL[1:4],
+    )
+    assert fit(compose(*settings, f"run.dir={tmp_path}")).module.images_seen == 320

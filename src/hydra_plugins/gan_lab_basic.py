@@ -15,8 +15,9 @@ class CombinationSweeper(BasicSweeper):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Called by Hydra before `sweep`."""
         from gan_lab.sweeps.launcher import ComposedOnce, launcher_name, watched
+        from gan_lab.sweeps.signals import IN_THIS_PROCESS
 
-        if launcher_name(config) == "basic":  # the others send the context to their processes
+        if launcher_name(config) in IN_THIS_PROCESS:  # the others send the context to their processes
             loader: Any = ComposedOnce(hydra_context.config_loader)
             hydra_context = HydraContext(loader, hydra_context.callbacks)
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)

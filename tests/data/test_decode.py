@@ -217,3 +217,52 @@ def test_floats_of_an_unknown_range_are_refused(value: float, tmp_path: Path) ->
     Image.fromarray(pixels).save(tmp_path / "1.tif")
     with pytest.raises(DataError, match=r"1\.tif cannot be converted: its values are from"):
         Decoder(1, RESOLUTION)(read_image_folder(str(tmp_path)), 0)
+
+
+# --- JPEG files at a reduced size
+
+
+def photograph(width: int, height: int, **options) -> bytes:
+    """Waves of several lengths and some noise, as a JPEG file."""
+    y, x = np.mgrid[:height, :width] / 40
+    waves = [np.sin(x + k) + np.cos(2 * y * (k + 1)) for k in range(3)]
+    noise = np.random.default_rng(0).normal(0, 10, (height, width, 3))
+    pixels = (128 + 50 * np.stack(waves, 2) + noise).clip(0, 255).astype(np.uint8)
+    Image.fromarray(pixels).save(file := io.BytesIO(), options.pop("format", "JPEG"), quality=90, **options)
+    return file.getvalue()
+
+
+def encoded(*files: bytes) -> RawImages:
+    return RawImages(list(files), ["x"] * len(files))
+
+
+def test_reduced_sizes_are_at_least_what_is_enough():
+    raw = encoded(photograph(650, 520))
+    assert raw.load(0).size == (650, 520)
+    assert [raw.load(0, least).size for least in (520, 261, 260, 130, 65, 10)] == [
+        (650, 520), (650, 520), (325, 260), (163, 130), (82, 65), (82, 65),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+def test_reduced_is_lanczos_up_to_small_differences(fit):
+    raw = encoded(photograph(650, 520))
+    exact, reduced = (Decoder(3, 64, fit, filter=name)(raw, 0).float() for name in ("lanczos", "reduced"))
+    assert 0 < (exact - reduced).abs().mean() < 1.5 and exact.std() > 20
+
+
+def test_reduced_changes_only_large_jpeg_files():
+    raw = encoded(photograph(255, 255), photograph(650, 520, format="PNG"))
+    for position in range(2):
+        assert torch.equal(*(Decoder(3, 64, filter=name)(raw, position) for name in ("lanczos", "reduced")))
+
+
+def test_reduced_images_are_not_refused_as_too_small():
+    raw = encoded(photograph(650, 520, exif=_sideways()))
+    assert Decoder(3, 32, filter="reduced", min_resolution=500)(raw, 0).shape == (3, 32, 32)
+
+
+def _sideways() -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return exif

@@ -192,7 +192,7 @@ def test_the_box_filter_is_a_mean():
     assert np.abs(small.numpy() - means).max() < 0.67  # rows and columns are rounded one after the other
     assert not torch.equal(small, Decoder(3, 32)(read_raw(image), 0))
     with pytest.raises(
-        ConfigError, match=r"dataset.filter=none is not known; choose one of lanczos, bicubic, box, nearest"
+        ConfigError, match=r"dataset.filter=none is not known; choose one of lanczos, bicubic, box, nearest, reduced"
     ):
         Decoder(3, 32, filter="none")
 

@@ -231,3 +231,15 @@ def test_labels_of_stacked_digits() -> None:
     for image, label in zip(*joined(stacked_data(), 20), strict=True):
         red, green, blue = (known[tuple(channel.flatten().tolist())] for channel in image)
         assert label == red + 10 * green + 100 * blue
+
+
+def test_only_the_images_that_are_needed_are_decoded(monkeypatch) -> None:
+    """Commands often compare with some images of a large set; the chosen ones are those of the decoded set."""
+    decoded = []
+    original = Decoder.__call__
+    monkeypatch.setattr(Decoder, "__call__", lambda self, *image: decoded.append(image) or original(self, *image))
+    images, labels = joined(image_data(), count=4)
+    assert len(decoded) == 4
+    data = image_data()
+    data.train_dataloader()  # which decodes all
+    assert all(map(torch.equal, joined(data, count=4), (images, labels)))

@@ -17,7 +17,7 @@ import gan_lab
 from gan_lab.config.compose import compose
 from gan_lab.errors import UserError
 from gan_lab.explorer.answers import ACTIONS, Answer
-from gan_lab.explorer.session import Session, open_session
+from gan_lab.explorer.session import Session, first_count, open_session
 from gan_lab.training.fit import fit
 from tests.conftest import SMALL
 from tests.helpers.generators import write_generator
@@ -84,6 +84,11 @@ def options_of(command: str) -> list[str]:
 def assert_shows(images: list[str], wanted: torch.Tensor) -> None:
     found = torch.stack(list(map(pixels, images))).float() / 127.5 - 1
     assert (found - wanted).abs().max() <= 1 / 127
+
+
+def test_a_slow_generator_shows_fewer_samples_at_first(session: Session):
+    assert [first_count(seconds) for seconds in (0.001, 0.03, 0.04, 0.06, 0.1, 9)] == [16, 16, 9, 4, 4, 4]
+    assert ACTIONS["facts"](session, {})["count"] == session.count
 
 
 @pytest.mark.parametrize("settings", [{}, {"label": 7}, {"truncation": 0.5}, {"seed": -4, "weights": "raw"}])

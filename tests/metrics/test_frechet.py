@@ -157,3 +157,17 @@ def test_images_without_labels_are_refused(labels: Tensor | None, given: str) ->
         ValueError, match=rf"^ClassFrechetDistance needs a label for each of 4 images, but got {given}\.$"
     ):
         ClassFrechetDistance().update(normal(4, 2), labels=labels)
+
+
+def test_real_images_are_decomposed_once(monkeypatch) -> None:
+    decomposed, original = [], torch.linalg.eigh
+    monkeypatch.setattr(torch.linalg, "eigh", lambda matrix: decomposed.append(matrix) or original(matrix))
+    metric, sets = FrechetDistance(), [normal(50, 4, seed) for seed in range(4)]
+    metric.update(sets[0], real=True)
+    for generated in sets[1:3]:
+        metric.reset_generated()
+        metric.update(generated)
+        assert float(metric.compute()) == pytest.approx(distance(sets[0], generated))
+    assert len(decomposed) == 3 + 4  # and two for each `distance`
+    metric.update(sets[3], real=True)
+    assert float(metric.compute()) == pytest.approx(distance(torch.cat([sets[0], sets[3]]), sets[2]))

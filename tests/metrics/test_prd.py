@@ -125,3 +125,12 @@ def test_unequal_numbers_of_images_are_refused() -> None:
     sentence = r"needs equal numbers of generated and real images, but has 29 generated and 30 real ones\.$"
     with pytest.raises(ValueError, match=sentence):
         values(torch.randn(30, 2), torch.randn(29, 2))
+
+
+def test_number_of_threads_does_not_change_the_values(monkeypatch) -> None:
+    sets = blobs([30, 20, 10]) + 3 * torch.randn(60, 3), blobs([10, 20, 30]) + 3 * torch.randn(60, 3)
+    found = []
+    for threads in (1, 4):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        found.append(values(*sets, clusters=6, runs=6))
+    assert found[0] == found[1]

@@ -85,7 +85,7 @@ def _trial(cfg: DictConfig) -> float | None:
     """
     from gan_lab.sweeps import signals
 
-    in_worker = app.launcher() != "basic"
+    in_worker = app.launcher() not in signals.IN_THIS_PROCESS
     if in_worker:
         signals.listen()
     try:

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from gan_lab.architectures.freezing import freeze_from_image
+from gan_lab.batch_loop import use_batch_loop
 from gan_lab.callbacks.budget import Budget
 from gan_lab.callbacks.checkpoints import AtomicCheckpointIO, Checkpoints
 from gan_lab.config.checks import budget_images, check_batch_division, check_values
@@ -34,6 +35,7 @@ from gan_lab.data.image_data import ImageData
 from gan_lab.errors import ConfigError, UserError, first_line
 from gan_lab.files import atomic_write, write_text
 from gan_lab.gans.base import AdversarialModule
+from gan_lab.gans.compilation import CUDA_GRAPHS
 from gan_lab.gans.parts import Parts
 from gan_lab.gans.phases import OptimizerFactory
 from gan_lab.optim.growth import Growth
@@ -180,6 +182,8 @@ def build_training(
     try:
         trainer = build_trainer(cfg)
         check_batch_division(cfg, trainer.world_size)
+        if cfg.hardware.compile:
+            module.compile_networks(trainer.strategy.root_device, graphs=cfg.hardware.compile == CUDA_GRAPHS)
     except UserError:
         if is_first_process():  # a refused run leaves everything as it was
             _restore(file, before)
@@ -466,6 +470,7 @@ def build_trainer(cfg: DictConfig) -> Trainer:
         trainer = make_trainer(**options)
         if trainer.world_size > 1 and cfg.trainer.get("strategy") == "auto":  # PyTorch's wrapper would fail
             trainer = make_trainer(**options, strategy=BY_PLAYER)
+        use_batch_loop(trainer)
         return trainer
     except (ValueError, TypeError, RuntimeError, MemoryError, MisconfigurationException) as error:
         settings = ", ".join(f"hardware.{name}={cfg.hardware[name]}" for name in HARDWARE)

@@ -67,6 +67,7 @@ RULES = (  # values that no constructor checks
     Rule("hardware.num_nodes", lambda v: v >= 1, "at least 1"),
     Rule("hardware.num_workers", lambda v: v >= 0, "at least 0"),
     Choice("hardware.strategy", ("auto", "ddp_by_player", "ddp_find_unused_parameters_true")),
+    Rule("hardware.compile", lambda v: v in (False, True, "cudagraphs"), "false, true or cudagraphs"),
     Rule("hardware.float32_matmul_precision", lambda v: v in ("highest", "high", "medium"), "highest, high or medium"),
 )
 

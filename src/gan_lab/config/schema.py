@@ -85,6 +85,7 @@ class Hardware:
     num_workers: int = MISSING
     find_micro_batch: bool = MISSING
     float32_matmul_precision: str = MISSING
+    compile: Any = MISSING
 
 
 @dataclass

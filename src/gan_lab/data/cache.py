@@ -4,7 +4,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from gan_lab.data.decode import ImageDecoder
-from gan_lab.data.raw import RawImages, UnusableImage, counts_by_kind
+from gan_lab.data.decoding import CHUNK, Failures, decode_chunks
+from gan_lab.data.raw import RawImages, counts_by_kind
 from gan_lab.errors import DataError
 
 CACHES = ("auto", "device", "memory", "none")
 """Allowed values for where to keep decoded images; see `choose_cache`."""
 
-_CHUNK = 64  # images per task; a future for each image would cost as much as decoding a small one
 _PROGRESS_FROM = 5000  # images; smaller sets are decoded within seconds
 _NAMED_IN_WARNING = 5
 _UNKNOWN_MEMORY = 8 << 30  # bytes, if the operating system does not report it
@@ -70,7 +70,7 @@ def choose_cache(mode: str, nbytes: int, device: torch.device, processes: int = 
 
 
 def decode_all(raw: RawImages, decoder: ImageDecoder, on_error: str = "stop", progress: bool = True) -> DecodedImages:
-    """Decode every image, in several threads.
+    """Decode every image, on all cores.
 
     Args:
         raw: The images.
@@ -81,12 +81,13 @@ def decode_all(raw: RawImages, decoder: ImageDecoder, on_error: str = "stop", pr
     Raises:
         DataError: An image cannot be read and `on_error` is "stop", or no image can be read.
     """
-    images = torch.empty(len(raw), decoder.channels, decoder.resolution, decoder.resolution, dtype=torch.uint8)
-    failures: dict[int, UnusableImage] = {}
-    for found in _decode_chunks(raw, decoder, images, progress and len(raw) >= _PROGRESS_FROM):
-        if found and on_error == "stop":
-            raise next(iter(found.values()))
-        failures.update(found)
+    images, chunks = decode_chunks(raw, decoder)
+    failures: Failures = {}
+    with closing(chunks):
+        for found in _shown(chunks, len(raw), progress and len(raw) >= _PROGRESS_FROM):
+            if found and on_error == "stop":
+                raise next(iter(found.values()))
+            failures.update(found)
     if not failures:
         return DecodedImages(images, raw.labels)
     _report(raw, failures)
@@ -94,32 +95,17 @@ def decode_all(raw: RawImages, decoder: ImageDecoder, on_error: str = "stop", pr
     return DecodedImages(images[kept], None if raw.labels is None else raw.labels[kept])
 
 
-def _decode_chunks(
-    raw: RawImages, decoder: ImageDecoder, images: Tensor, progress: bool
-) -> Iterator[dict[int, UnusableImage]]:
-    """Fill `images`, and yield the errors of each chunk, in order, by position."""
+def _shown(found: Iterator[Failures], count: int, progress: bool) -> Iterator[Failures]:
+    """The errors of each chunk, with a progress bar."""
     from tqdm import tqdm
 
-    def decode(first: int) -> dict[int, UnusableImage]:
-        failures = {}
-        for position in range(first, min(first + _CHUNK, len(raw))):
-            try:
-                images[position] = decoder(raw, position)
-            except UnusableImage as error:
-                failures[position] = error
-        return failures
-
-    pool = ThreadPoolExecutor(min(32, max(2, os.cpu_count() or 1)))
-    try:
-        with tqdm(total=len(raw), desc="Decoding images", unit="image", disable=not progress, mininterval=1) as bar:
-            for number, failures in enumerate(pool.map(decode, range(0, len(raw), _CHUNK))):
-                bar.update(min(_CHUNK, len(raw) - number * _CHUNK))
-                yield failures
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with tqdm(total=count, desc="Decoding images", unit="image", disable=not progress, mininterval=1) as bar:
+        for number, failures in enumerate(found):
+            bar.update(min(CHUNK, count - number * CHUNK))
+            yield failures
 
 
-def _report(raw: RawImages, failures: dict[int, UnusableImage]) -> None:
+def _report(raw: RawImages, failures: Failures) -> None:
     """Log one warning about all skipped images, with the number of each kind; raise DataError if none is left."""
     first = next(iter(failures.values()))
     if len(failures) == len(raw):

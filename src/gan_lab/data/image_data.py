@@ -52,7 +52,8 @@ class ImageData(TrainingData):
         max_images: Train on this many images, chosen by the seed; None for all.
         budget_images: Default for the number of real images that a run sees; only stored here.
         exclude: A `duplicates.csv` of `gan-lab duplicates`: its images are excluded, before `max_images` applies.
-        filter: Filter for resizing: "lanczos", "bicubic", "nearest", or "box" for means of pixels.
+        filter: Filter for resizing: "lanczos", "bicubic", "nearest", "box" for means of pixels, or "reduced"; see
+            `Decoder`.
 
     Raises:
         ConfigError: A value is not allowed.
@@ -265,7 +266,8 @@ class ImageData(TrainingData):
 
     def reals(self, count: int | None, batch_size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
         """See `TrainingData.reals`."""
-        self._decode_for_evaluation()
+        if count is None or count >= len(self._raw):
+            self._decode_for_evaluation()  # else the others would be decoded in vain
         if count is not None and count > self.size:
             raise DataError(
                 f"evaluation.real_images={count}, but {self.source} has {self.size} images; give a smaller number, or "

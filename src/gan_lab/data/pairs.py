@@ -54,8 +54,8 @@ class SideBySide(RawPairs):
         found = super().headers(count)
         return [each and Header((each.size[0] // 2, each.size[1]), each.mode) for each in found]
 
-    def load(self, position: int) -> Image.Image:
-        """See `RawImages.load`; the half with the image to make."""
+    def load(self, position: int, least: int | None = None) -> Image.Image:
+        """See `RawImages.load`; the half with the image to make, in its complete size."""
         return self.load_pair(position)[1]
 
     def load_pair(self, position: int) -> tuple[Image.Image, Image.Image]:

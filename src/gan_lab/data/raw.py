@@ -118,14 +118,19 @@ class RawImages:
             found.append(header)
         return found
 
-    def load(self, position: int) -> Image.Image:
+    def load(self, position: int, least: int | None = None) -> Image.Image:
         """Read and decode one image, in its own mode and size.
+
+        Args:
+            position: Position of the image.
+            least: Pixels of the shorter side that are enough: a JPEG file that has at least twice as many is decoded
+                at 1/2, 1/4 or 1/8 of its size, which is faster. None for the complete size.
 
         Raises:
             UnusableImage: The item is missing, empty, truncated, damaged, too large or not an image.
         """
         try:
-            return _decode(self.items[position])
+            return _decode(self.items[position], least)
         except Exception as error:  # Pillow's decoders raise many types for damaged bytes
             kind = "cannot be read" if isinstance(error, OSError) and error.strerror else "cannot be decoded"
             raise UnusableImage(f"{self.name(position)} cannot be read: {_reason(error)}.", kind) from error
@@ -141,6 +146,10 @@ class UnusableImage(DataError):
     def __init__(self, message: str, kind: str) -> None:
         super().__init__(message)
         self.kind = kind
+
+    def __reduce__(self) -> tuple[type["UnusableImage"], tuple[str, str]]:
+        """For errors of worker processes."""
+        return type(self), (str(self), self.kind)
 
 
 def counts_by_kind(kinds: Mapping[str, int]) -> str:
@@ -169,8 +178,8 @@ def _header(item: Item) -> Header:
         return Header(image.size, image.mode)
 
 
-def _decode(item: Item) -> Image.Image:
-    """Decode one item; the file of a path is closed."""
+def _decode(item: Item, least: int | None = None) -> Image.Image:
+    """Decode one item, see `RawImages.load`; the file of a path is closed."""
     if isinstance(item, np.ndarray):
         return Image.fromarray(item)
     if isinstance(item, Path) and item.stat().st_size > MAX_FILE_BYTES:
@@ -179,6 +188,8 @@ def _decode(item: Item) -> Image.Image:
     if not encoded:
         raise ValueError("the file is empty")
     image = Image.open(BytesIO(encoded))
+    if least is not None and image.format == "JPEG":
+        image.draft(image.mode, (least, least))
     image.load()
     return image
 

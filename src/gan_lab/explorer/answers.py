@@ -53,6 +53,7 @@ def facts(session: Session, request: Request) -> Answer:
         "method": session.method,
         "resolution": session.resolution,
         "seed": session.seed,
+        "count": session.count,
         "most": MOST,
         "largest_upload": MAX_UPLOAD_BYTES,
         "other": str(session.generators[OTHER].run) if OTHER in session.generators else None,

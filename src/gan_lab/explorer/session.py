@@ -1,5 +1,6 @@
 """What an explorer shows: generators with the same latents, what each can do, and directions."""
 
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +22,12 @@ from gan_lab.sampling.latent_directions import find_directions
 from gan_lab.sampling.mixing import named_layers
 from gan_lab.sampling.pretrained import PretrainedGenerator, load
 from gan_lab.sampling.spaces import Space, space_named
+
+COUNTS = (16, 9, 4)
+"""Numbers of samples that are shown first, by decreasing preference."""
+
+ANSWER_SECONDS = 0.5
+"""Time that the first answer may take."""
 
 OTHER = "other"
 """Name of the generator of `other`; those of the run have the names of their weights."""
@@ -95,6 +102,7 @@ class Session:
         resolution: Size of the samples in pixels.
         channels: Their channels.
         seed: First seed.
+        count: Samples that are shown first: as many of `COUNTS` as take `ANSWER_SECONDS`.
     """
 
     generators: dict[str, Generator]
@@ -103,6 +111,7 @@ class Session:
     resolution: int
     channels: int
     seed: int
+    count: int
 
     @property
     def first(self) -> Generator:
@@ -237,12 +246,20 @@ def open_session(
         second = space_named(first.name, load(other, weights, device, allow_targets))
         _check_same_latents(first, second)
         spaces[OTHER] = other, weights, second
+    start = time.perf_counter()
+    first.generate(points, condition)  # again, since a first pass prepares kernels
+    count = first_count((time.perf_counter() - start) / len(points))
     if directions is None:
         found = _found(first, method, seed)
     else:
         found, method = read_directions(Path(directions), first.name, points.shape[1]), Path(directions).name
     generators = {name: _generator(*each, None if name == OTHER else layer) for name, each in spaces.items()}
-    return Session(generators, found, method, samples.shape[-1], samples.shape[1], seed)
+    return Session(generators, found, method, samples.shape[-1], samples.shape[1], seed, count)
+
+
+def first_count(seconds: float) -> int:
+    """Number of samples that are shown first, of a generator that takes so many seconds for one."""
+    return next((count for count in COUNTS if count * seconds <= ANSWER_SECONDS), COUNTS[-1])
 
 
 def _check_same_latents(first: Space, second: Space) -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from gan_lab.gans.compilation import Compilation, check_compiler
 from gan_lab.gans.conditions import Condition, Labels
 from gan_lab.gans.inference import Inference, has_condition
 from gan_lab.gans.latents import LatentPrior
@@ -56,6 +57,8 @@ class AdversarialModule(LightningModule):
     """Name of `shown_beside`, for the grids."""
     real_key = "image"
     """The key of the real samples in a batch."""
+    compilation: Compilation | None = None
+    """The players' networks, compiled, if `compile_networks` was called."""
     encoder_name: ClassVar[str | None] = None
     """Attribute of the network that maps samples to latents, if there is one; it must be averaged."""
 
@@ -113,6 +116,20 @@ class AdversarialModule(LightningModule):
         """
         self.averaged[name] = copy.deepcopy(network).requires_grad_(False).eval()
 
+    def compile_networks(self, device: torch.device, graphs: bool = False, backend: str = "inductor") -> None:
+        """Compile the networks of all players where updates need no second derivatives; see `Compilation`.
+
+        Args:
+            device: Where they are trained.
+            graphs: Whether to record CUDA graphs.
+            backend: Backend of torch.compile.
+
+        Raises:
+            ConfigError: The device has no compiler.
+        """
+        check_compiler(device)
+        self.compilation = Compilation((each.network for each in self.runner.players.values()), graphs, backend)
+
     @abstractmethod
     def players(self) -> Mapping[str, Player]:
         """The players, by name."""
@@ -161,7 +178,8 @@ class AdversarialModule(LightningModule):
 
     def progress(self) -> dict[str, float]:
         """Extra values about the progress of the run, for the log and the progress bar."""
-        return self.view.progress()
+        graphs = {} if self.compilation is None else {"compiled_graphs": float(self.compilation.compiled_graphs)}
+        return self.view.progress() | graphs
 
     def next_stage(self) -> Stage | None:
         """The stage of growing networks in the next batch; None if the networks do not grow."""

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from typing import Any, Protocol, cast
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gan_lab.errors import NonFiniteError
+from gan_lab.gans.compilation import Compilation
 from gan_lab.layers.spectral_norm import power_iterations
 from gan_lab.layers.statistics import statistics_buffers
 from gan_lab.noise import Noise, mix, name_hash, reseed
@@ -108,6 +109,7 @@ class Phase:
         penalized: Add the player's penalties to this phase.
         observe: Scalars for the log, by key.
         adapt: Updates parts that adapt to the discriminator's outputs; returns scalars for the log, by key.
+        second_derivatives: Whether the loss needs second derivatives, which compiled networks do not have.
     """
 
     player: str
@@ -117,6 +119,7 @@ class Phase:
     penalized: bool = True
     observe: Callable[[Step], Mapping[str, Tensor]] | None = None
     adapt: Callable[[Step], Mapping[str, Tensor]] | None = None
+    second_derivatives: bool = False
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,11 @@ class Update:
     name: str
     gain: float = 1.0
     lazy: bool = False
+
+    @property
+    def second_derivatives(self) -> bool:
+        """Whether the update needs second derivatives, as gradient penalties do."""
+        return self.phase.second_derivatives or any(penalty.per_sample for penalty in self.penalties.values())
 
 
 def updates_of(phases: Sequence[Phase], players: Mapping[str, Player]) -> list[Update]:
@@ -170,7 +178,13 @@ def updates_of(phases: Sequence[Phase], players: Mapping[str, Player]) -> list[U
 
 
 class Algorithm(Protocol):
-    """What the runner needs from the module, besides the interface of a LightningModule."""
+    """What the runner needs from the module, besides the interface of a LightningModule.
+
+    Attributes:
+        compilation: Compiled networks, if any.
+    """
+
+    compilation: Compilation | None
 
     def batch_size(self, batch: Batch) -> int:
         """Number of real samples in a batch."""
@@ -309,50 +323,69 @@ class PhaseRunner:
         optimizer = self._optimizer(name, counts_as_step)
         self._player, self._terms = player, {}
         factor = update.gain / self.accumulate
-        schedule = player.penalty_schedule
-        penalty_factor = 1.0 if schedule is None else schedule(images_seen)
-        with self._others_frozen(name):
+        weights = self.penalty_weights(update, images_seen)
+        compilation = self.algorithm.compilation
+        compiled = nullcontext() if compilation is None else compilation.update(update.second_derivatives)
+        with self._others_frozen(name), compiled:
             for iterate in player.power_iterations:
                 iterate()
             optimizer.zero_grad()
             for micro_batch, noise in self._micro_batches(batch, seed):
-                terms = self._terms_of(update, micro_batch, noise, penalty_factor)
+                terms, observations = self.terms_of(update, micro_batch, noise, weights)
                 total = reduce(torch.add, terms.values())
                 self.module.manual_backward(total if factor == 1 else total * factor)
+                for key, value in observations.items():
+                    self.record(key, value)
                 for term, value in terms.items():
                     self._terms.setdefault(term, []).append(value.detach())
                     self.record(f"{name}/{term}", value)
-            for setting, factor_of in player.schedules.items():
-                for group in optimizer.param_groups:
-                    set_setting(group, setting, group[f"initial_{setting}"] * factor_of(images_seen))
+            self.set_scheduled_settings(name, images_seen)
             optimizer.step()
             for constraint in player.constraints:
                 constraint(player.network)
 
-    def _terms_of(self, update: Update, micro_batch: Batch, noise: Noise, penalty_factor: float) -> Terms:
-        """The terms of an update on a micro-batch, by name; records the observations of its phase."""
+    def set_scheduled_settings(self, player: str, images_seen: int) -> None:
+        """Set the scheduled settings of a player's optimizer."""
+        for setting, factor_of in self.players[player].schedules.items():
+            for group in self.optimizer(player).param_groups:
+                set_setting(group, setting, group[f"initial_{setting}"] * factor_of(images_seen))
+
+    def penalty_weights(self, update: Update, images_seen: int) -> dict[str, float]:
+        """The weights of the penalties of an update, by name, with their schedule."""
+        schedule = self.players[update.phase.player].penalty_schedule
+        factor = 1.0 if schedule is None else schedule(images_seen)
+        return {name: factor * penalty.weight for name, penalty in update.penalties.items()}
+
+    def terms_of(
+        self, update: Update, micro_batch: Batch, noise: Noise, weights: Mapping[str, float | Tensor]
+    ) -> tuple[Terms, Terms]:
+        """The terms of an update on a micro-batch and the observations of its phase, by name.
+
+        Args:
+            update: The update.
+            micro_batch: A part of the batch.
+            noise: Its rows of the random stream of the update.
+            weights: The weights of the penalties, by name.
+        """
         step = update.phase.step(micro_batch, noise)
         terms = {} if update.lazy else update.phase.loss(step)
         if update.penalties:
-            terms |= self._penalties_of(update, step, penalty_factor)
-        if not update.lazy:
-            self._record_observations(update.phase, step)
-        return terms
+            terms |= self._penalties_of(update, step, weights)
+        return terms, {} if update.lazy else self._observations(update.phase, step)
 
-    def _penalties_of(self, update: Update, step: Step, factor: float) -> Terms:
-        """The weighted penalties of an update, by name; `factor` is the scheduled one on all weights."""
+    def _penalties_of(self, update: Update, step: Step, weights: Mapping[str, float | Tensor]) -> Terms:
+        """The weighted penalties of an update, by name."""
         # Squares of half-precision gradients overflow: penalties run without autocast, on float32 samples.
         with torch.autocast(self.module.device.type, enabled=False):
             return {
-                name: factor * penalty.weight * penalty(replace(step, noise=step.noise.child(f"penalty/{name}")))
+                name: weights[name] * penalty(replace(step, noise=step.noise.child(f"penalty/{name}")))
                 for name, penalty in update.penalties.items()
             }
 
     @torch.no_grad()
-    def _record_observations(self, phase: Phase, step: Step) -> None:
-        for function in (phase.observe, phase.adapt):
-            for key, value in (function(step) if function else {}).items():
-                self.record(key, value)
+    def _observations(self, phase: Phase, step: Step) -> Terms:
+        functions = [function for function in (phase.observe, phase.adapt) if function is not None]
+        return {key: value for function in functions for key, value in function(step).items()}
 
     def _optimizer(self, player: str, counts_as_step: bool) -> LightningOptimizer:
         optimizer = self._wrapped_optimizer(player)

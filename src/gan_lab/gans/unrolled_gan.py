@@ -1,5 +1,6 @@
 """Unrolled GAN: the generator is trained against the discriminator after K more steps."""
 
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -9,6 +10,7 @@ from torch.optim import Optimizer
 
 from gan_lab.gans.gan import GAN
 from gan_lab.gans.parts import Parts
+from gan_lab.gans.phases import Phase
 from gan_lab.optim.unroll import Weights, require_unrollable, unroll
 from gan_lab.step import DiscriminatorOutputs, Samples, Step
 
@@ -56,6 +58,10 @@ class UnrolledGAN(GAN):
         optimizers = super().configure_optimizers()
         require_unrollable(optimizers[list(self.runner.players).index("discriminator")])
         return optimizers
+
+    @property
+    def generator_phase(self) -> Phase:
+        return replace(super().generator_phase, second_derivatives=True)
 
     def generator_criterion(self, step: Step) -> Tensor:
         """f of the unrolled discriminator, eq. 8."""

@@ -4,7 +4,7 @@ import math
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gan_lab.metrics.features import FeatureMetric, in_order
 
@@ -24,9 +24,7 @@ def frechet_distance(mean_a: Tensor, covariance_a: Tensor, mean_b: Tensor, covar
     Returns:
         float64 scalar, at least 0.
     """
-    fidelity = torch.linalg.svdvals(_root(covariance_a).T @ _root(covariance_b)).sum()
-    traces = covariance_a.trace() + covariance_b.trace()
-    return ((mean_a - mean_b).square().sum() + traces - 2 * fidelity).clamp(min=0)
+    return _distance(mean_a, _root(covariance_a), mean_b, _root(covariance_b))
 
 
 def moments(features: Tensor) -> tuple[Tensor, Tensor]:
@@ -50,14 +48,23 @@ class FrechetDistance(FeatureMetric):
     higher_is_better = False
     real_kind: ClassVar[str] = "moments"
 
+    def __init__(self, extractor: nn.Module | None = None) -> None:
+        super().__init__(extractor)
+        self._known: tuple[Tensor, tuple[Tensor, Tensor]] | None = None  # sums of real images; their mean and root
+
     def compute(self) -> Tensor:
         """The distance, float64 scalar.
 
         Raises:
             ValueError: There are fewer than two real or generated images.
         """
-        real, generated = (_from_sums(_square(self._all(real, needed=2).sum(0))) for real in (True, False))
-        return frechet_distance(*real, *generated)
+        return _distance(*self._real(self._all(True, needed=2)), *_mean_and_root(self._all(False, needed=2)))
+
+    def _real(self, sums: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and root of the real images, computed again only if their sums are another tensor."""
+        if self._known is None or self._known[0] is not sums:
+            self._known = sums, _mean_and_root(sums)
+        return self._known[1]
 
     def _store(self, stored: list[Tensor], features: Tensor) -> None:
         sums = _sums(features).view(1, -1)  # one row: the state is gathered over processes as rows
@@ -156,6 +163,19 @@ def _from_sums(sums: Tensor) -> tuple[Tensor, Tensor]:
     count, total, outer = sums[0, 0], sums[0, 1:], sums[1:, 1:]
     mean = total / count
     return mean, (outer - total[:, None] * mean) / (count - 1)
+
+
+def _mean_and_root(sums: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (d,), and root (d, rank) of the covariance, from rows of sums, which are added."""
+    mean, covariance = _from_sums(_square(sums.sum(0)))
+    return mean, _root(covariance)
+
+
+def _distance(mean_a: Tensor, root_a: Tensor, mean_b: Tensor, root_b: Tensor) -> Tensor:
+    """`frechet_distance` with roots of the covariances, (d, rank)."""
+    fidelity = torch.linalg.svdvals(root_a.T @ root_b).sum()
+    traces = root_a.square().sum() + root_b.square().sum()
+    return ((mean_a - mean_b).square().sum() + traces - 2 * fidelity).clamp(min=0)
 
 
 def _square(row: Tensor) -> Tensor:

@@ -5,33 +5,27 @@ import math
 import torch
 from torch import Tensor, nn
 
-from gan_lab.metrics.features import FeatureMetric, Protocol, require, shuffled
+from gan_lab.metrics.features import Protocol, require, shuffled
+from gan_lab.metrics.pairwise import BLOCK, DEGREE, KernelMeans, PairwiseMetric, pairwise
 from gan_lab.noise import mix
 
-DEGREE = 3
-"""Degree of the polynomial kernel."""
 
-
-def polynomial_kernel(a: Tensor, b: Tensor) -> Tensor:
-    """Kernel matrix (a·b / d + 1)³, (n, m), of the rows of a (n, d) and b (m, d)."""
-    return (a @ b.T / a.shape[1] + 1) ** DEGREE
-
-
-def kernel_distance(a: Tensor, b: Tensor, chunk: int = 512) -> Tensor:
+def kernel_distance(a: Tensor, b: Tensor, block: int = BLOCK) -> Tensor:
     """Unbiased estimate of the squared maximum mean discrepancy over all pairs, as in KID (Bińkowski et al., 2018).
 
+    The kernel of two rows is (a·b / d + 1)³.
     Pairs of a row with itself are left out, so the mean is 0 for two sets from the same distribution, and about half of
     such values are negative.
 
     Args:
         a: Features (n, d), float64, n at least 2.
         b: Features (m, d), m at least 2.
-        chunk: Rows of the kernel matrix in memory at once.
+        block: Rows and columns of the kernel matrix in memory at once.
 
     Returns:
         float64 scalar.
     """
-    return _mean_off_diagonal(a, chunk) + _mean_off_diagonal(b, chunk) - 2 * _mean(a, b, chunk)
+    return _distance(*pairwise(a, b, [KernelMeans()], block=block)[0][KernelMeans()])
 
 
 def standard_error(a: Tensor, b: Tensor, blocks: int) -> Tensor:
@@ -51,7 +45,7 @@ def standard_error(a: Tensor, b: Tensor, blocks: int) -> Tensor:
     return torch.stack([kernel_distance(x, y) for x, y in pairs]).std() / math.sqrt(blocks)
 
 
-class KernelDistance(FeatureMetric):
+class KernelDistance(PairwiseMetric):
     """Squared maximum mean discrepancy of generated and real features with the kernel of KID (Bińkowski et al., 2018).
 
     KID is a mean over random subsets, usually of 1,000 images; here all pairs are used, which has the same expectation,
@@ -87,26 +81,23 @@ class KernelDistance(FeatureMetric):
         real = shuffled(self._all(real=True, needed=2), mix(self.seed, 0))
         generated = shuffled(self._all(real=False, needed=2), mix(self.seed, 1))
         return {
-            "distance": kernel_distance(real, generated),
+            "distance": _distance(*self.results()[KernelMeans()]),
             "standard_error": standard_error(real, generated, self.blocks),
         }
+
+    def needed(self, real: bool) -> int:
+        """See `PairwiseMetric.needed`."""
+        return 2
+
+    def requests(self) -> tuple[KernelMeans]:
+        """See `PairwiseMetric.requests`."""
+        return (KernelMeans(),)
 
     @property
     def protocol(self) -> Protocol:
         return super().protocol | {"kernel_degree": DEGREE, "blocks": self.blocks, "blocks_seed": self.seed}
 
 
-def _mean(a: Tensor, b: Tensor, chunk: int) -> Tensor:
-    """Mean of the kernel over all pairs of a row of `a` and a row of `b`."""
-    sums = [polynomial_kernel(rows, b).sum() for rows in a.split(chunk)]
-    return torch.stack(sums).sum() / (len(a) * len(b))
-
-
-def _mean_off_diagonal(a: Tensor, chunk: int) -> Tensor:
-    """Mean of the kernel over all pairs of two different rows."""
-    sums = []
-    for start in range(0, len(a), chunk):
-        kernel = polynomial_kernel(a[start : start + chunk], a)
-        kernel.diagonal(start).zero_()
-        sums.append(kernel.sum())
-    return torch.stack(sums).sum() / (len(a) * (len(a) - 1))
+def _distance(within_a: Tensor, within_b: Tensor, across: Tensor) -> Tensor:
+    """Squared maximum mean discrepancy from means of the kernel."""
+    return within_a + within_b - 2 * across

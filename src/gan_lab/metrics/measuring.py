@@ -20,6 +20,7 @@ from gan_lab.errors import ConfigError, DataError
 from gan_lab.files import atomic_write, open_to_append, read_text, set_aside, write_text
 from gan_lab.metrics.held_out import Translated
 from gan_lab.metrics.naming import values_by_log_key
+from gan_lab.metrics.pairwise import PairwiseMetric, compute_pairs
 from gan_lab.metrics.protocol import Measurement, MeasurementProtocol, read_results
 
 log = logging.getLogger(__name__)
@@ -45,8 +46,8 @@ def measure(
     Args:
         metrics: By name.
         chunks: Generated samples and their labels, or with their targets, in chunks.
-        seconds: Times are added to it: of generating the `samples`, of updating the metrics (`features`), and of
-            computing each metric, under its name.
+        seconds: Times are added to it: of generating the `samples`, of updating the metrics (`features`), of
+            distances and kernels of pairs of features (`pairs`), and of computing each metric, under its name.
 
     Returns:
         By metric and by log key without its prefix, such as `kl_symmetric_10k`, which ends with the number of samples.
@@ -63,6 +64,9 @@ def measure(
         with value_errors_as_config_errors(), _clock(seconds, "features"):
             for name, metric in metrics.items():
                 metric.update(chunk[0], **_extra_inputs(name, metric, chunk))
+    if pairwise := [metric for metric in metrics.values() if isinstance(metric, PairwiseMetric)]:
+        with value_errors_as_config_errors(), _clock(seconds, "pairs"):
+            compute_pairs(pairwise)
     found = {}
     for name, metric in metrics.items():
         with value_errors_as_config_errors(), _clock(seconds, name):

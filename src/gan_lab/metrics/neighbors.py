@@ -1,45 +1,12 @@
 """Fidelity and diversity from nearest neighbors: precision and recall, density and coverage."""
 
-from typing import NamedTuple
-
-import torch
 from torch import Tensor, nn
 
-from gan_lab.metrics.features import FeatureMetric, Protocol, in_order, require
+from gan_lab.metrics.features import Protocol, require
+from gan_lab.metrics.pairwise import BLOCK, Counts, InBalls, PairwiseMetric, pairwise
 
 
-class Balls(NamedTuple):
-    """A ball around each of n points; their union estimates the support of the distribution.
-
-    Attributes:
-        centers: (n, d), float64.
-        squares: Squared radii (n,).
-        rounding: Largest rounding error between two equal squared distances at the boundary of each ball, (n,).
-    """
-
-    centers: Tensor
-    squares: Tensor
-    rounding: Tensor
-
-
-def balls(points: Tensor, k: int, chunk: int = 512) -> Balls:
-    """Balls around points, each with the distance to the k-th nearest other point as radius.
-
-    Args:
-        points: (n, d), float64; n above k. Duplicates count as other points, so a radius may be 0.
-        k: Number of the neighbor that lies on the boundary.
-        chunk: Rows of distances in memory at once.
-    """
-    squares = torch.cat([_squared_distances(rows, points).kthvalue(k + 1, dim=1)[0] for rows in points.split(chunk)])
-    squares = squares.clamp(min=0)  # (n,); k + 1, since each point is the nearest to itself
-    norms = points.square().sum(1)
-    largest = (
-        norms + (norms.sqrt() + squares.sqrt()).square()
-    )  # sum of both squared norms if the other point is on the boundary
-    return Balls(points, squares, 4 * (points.shape[1] + 2) * torch.finfo(points.dtype).eps * largest)
-
-
-def precision_recall(real: Tensor, generated: Tensor, k: int = 3, chunk: int = 512) -> tuple[Tensor, Tensor]:
+def precision_recall(real: Tensor, generated: Tensor, k: int = 3, block: int = BLOCK) -> tuple[Tensor, Tensor]:
     """Improved precision and recall (Kynkäänniemi et al., 2019).
 
     Precision is the fraction of generated points in at least one ball that reaches from a real point to its k-th
@@ -49,17 +16,16 @@ def precision_recall(real: Tensor, generated: Tensor, k: int = 3, chunk: int = 5
         real: (n, d), float64, n above k.
         generated: (m, d), m above k.
         k: Number of the neighbor whose distance is the radius.
-        chunk: Rows of distances in memory at once.
+        block: Rows and columns of distances in memory at once.
 
     Returns:
         Two float64 scalars in [0, 1].
     """
-    real, generated = _centered(real, generated)
-    precision = _fraction_inside(balls(real, k, chunk), generated, chunk)
-    return precision, _fraction_inside(balls(generated, k, chunk), real, chunk)
+    results, _ = pairwise(real, generated, _precision_recall_requests(k), block=block)
+    return _precision_recall(*(results[each] for each in _precision_recall_requests(k)))
 
 
-def density_coverage(real: Tensor, generated: Tensor, k: int = 5, chunk: int = 512) -> tuple[Tensor, Tensor]:
+def density_coverage(real: Tensor, generated: Tensor, k: int = 5, block: int = BLOCK) -> tuple[Tensor, Tensor]:
     """Density and coverage (Naeem et al., 2020).
 
     Density is the mean number of real points' balls that contain a generated point, divided by k; outliers among the
@@ -70,23 +36,16 @@ def density_coverage(real: Tensor, generated: Tensor, k: int = 5, chunk: int = 5
         real: (n, d), float64, n above k.
         generated: (m, d), m at least 1.
         k: Number of the neighbor whose distance is the radius.
-        chunk: Rows of distances in memory at once.
+        block: Rows and columns of distances in memory at once.
 
     Returns:
         Two float64 scalars.
     """
-    real, generated = _centered(real, generated)
-    around = balls(real, k, chunk)
-    limits = around.squares - around.rounding
-    counts, covered = [], torch.zeros(len(real), dtype=torch.bool, device=real.device)
-    for rows in generated.split(chunk):
-        inside = _squared_distances(rows, around.centers) < limits  # (chunk, n)
-        counts.append(inside.sum())
-        covered |= inside.any(0)
-    return torch.stack(counts).sum().double() / (k * len(generated)), covered.double().mean()
+    request = _density_request(k)
+    return _density_coverage(pairwise(real, generated, [request], block=block)[0][request], k)
 
 
-class PrecisionRecall(FeatureMetric):
+class PrecisionRecall(PairwiseMetric):
     """Improved precision and recall of generated images (Kynkäänniemi et al., 2019); see `precision_recall`.
 
     The paper uses 50,000 real and generated images and k = 3. Both values depend on the number of images: identical
@@ -114,16 +73,24 @@ class PrecisionRecall(FeatureMetric):
         Raises:
             ValueError: There are fewer than k + 1 real or generated images.
         """
-        real, generated = (in_order(self._all(real, needed=self.k + 1)) for real in (True, False))
-        precision, recall = precision_recall(real, generated, self.k)
+        results = self.results()
+        precision, recall = _precision_recall(*(results[each] for each in self.requests()))
         return {"precision": precision, "recall": recall}
+
+    def needed(self, real: bool) -> int:
+        """See `PairwiseMetric.needed`."""
+        return self.k + 1
+
+    def requests(self) -> tuple[InBalls, InBalls]:
+        """See `PairwiseMetric.requests`."""
+        return _precision_recall_requests(self.k)
 
     @property
     def protocol(self) -> Protocol:
         return super().protocol | {"k": self.k}
 
 
-class DensityCoverage(FeatureMetric):
+class DensityCoverage(PairwiseMetric):
     """Density and coverage of generated images (Naeem et al., 2020); see `density_coverage`.
 
     For two sets from the same distribution the mean density is 1, and the mean coverage about 1 - 2^-k with equal
@@ -150,31 +117,34 @@ class DensityCoverage(FeatureMetric):
         Raises:
             ValueError: There are fewer than k + 1 real images, or there is no generated image.
         """
-        real, generated = self._all(real=True, needed=self.k + 1), self._all(real=False, needed=1)
-        density, coverage = density_coverage(in_order(real), in_order(generated), self.k)
+        density, coverage = _density_coverage(self.results()[_density_request(self.k)], self.k)
         return {"density": density, "coverage": coverage}
+
+    def needed(self, real: bool) -> int:
+        """See `PairwiseMetric.needed`."""
+        return self.k + 1 if real else 1
+
+    def requests(self) -> tuple[InBalls]:
+        """See `PairwiseMetric.requests`."""
+        return (_density_request(self.k),)
 
     @property
     def protocol(self) -> Protocol:
         return super().protocol | {"k": self.k}
 
 
-def _centered(real: Tensor, generated: Tensor) -> tuple[Tensor, Tensor]:
-    """Both sets minus the mean of the real points: the same distances, but smaller norms and rounding errors."""
-    return real - real.mean(0), generated - real.mean(0)
+def _precision_recall_requests(k: int) -> tuple[InBalls, InBalls]:
+    return InBalls(real=True, k=k, closed=True), InBalls(real=False, k=k, closed=True)
 
 
-def _fraction_inside(around: Balls, points: Tensor, chunk: int) -> Tensor:
-    """Fraction of points (m, d) in at least one ball, boundary included."""
-    limits = around.squares + around.rounding
-    inside = [(_squared_distances(rows, around.centers) <= limits).any(1) for rows in points.split(chunk)]
-    return torch.cat(inside).double().mean()
+def _density_request(k: int) -> InBalls:
+    return InBalls(real=True, k=k, closed=False)
 
 
-def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
-    """Squared distances (n, m) of rows a (n, d) and b (m, d) by a matrix product.
+def _precision_recall(in_real: Counts, in_generated: Counts) -> tuple[Tensor, Tensor]:
+    """Precision and recall from the counts in the balls of the real and of the generated points."""
+    return in_real.points.double().mean(), in_generated.points.double().mean()
 
-    This is far faster than differences, but less exact. The error is at most 2 (d + 2) eps (|a|² + |b|²);
-    `Balls.rounding` is twice that, to compare two such distances.
-    """
-    return a.square().sum(1)[:, None] - 2 * (a @ b.T) + b.square().sum(1)
+
+def _density_coverage(in_real: Counts, k: int) -> tuple[Tensor, Tensor]:
+    return in_real.pairs.double() / (k * len(in_real.points)), in_real.balls.double().mean()

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from sklearn.cluster import MiniBatchKMeans
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from gan_lab.metrics.features import FeatureMetric, Protocol, in_order, require
@@ -59,6 +61,8 @@ def cluster_fractions(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Fractions of both sets in the clusters that mini-batch k-means finds in their union, for each seed.
 
+    The runs of k-means are independent and use one thread each.
+
     Args:
         real: Features (n, d), float64.
         generated: Features (m, d).
@@ -70,11 +74,19 @@ def cluster_fractions(
     """
     union = in_order(torch.cat([real, generated])).cpu().numpy()
     sets = [features.cpu().numpy() for features in (real, generated)]
-    for seed in seeds:
+
+    def fractions(seed: int) -> tuple[Tensor, Tensor]:
         kmeans = MiniBatchKMeans(clusters, n_init=_STARTS, random_state=seed % 2**32).fit(union)
         counts = (np.bincount(kmeans.predict(features), minlength=clusters) for features in sets)
         of_real, of_generated = (torch.from_numpy(count / count.sum()) for count in counts)
-        yield of_real, of_generated
+        return of_real, of_generated
+
+    # A thread for each seed: threads within k-means wait for each other longer than they compute.
+    with (
+        threadpool_limits(1, user_api="blas"),
+        ThreadPoolExecutor(torch.get_num_threads(), initializer=threadpool_limits, initargs=(1, "openmp")) as pool,
+    ):
+        yield from pool.map(fractions, seeds)
 
 
 class PrecisionRecallCurve(FeatureMetric):

@@ -20,7 +20,7 @@ from gan_lab.progress import progress
 
 State = dict[str, Tensor]
 
-_VERSION = 1  # part of every cache file's name; increase it when the meaning of a state changes
+_VERSION = 2  # part of every cache file's name; increase it when the meaning of a state changes
 
 log = logging.getLogger(__name__)
 

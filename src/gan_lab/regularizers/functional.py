@@ -26,10 +26,22 @@ def input_gradient(critic: Critic, points: Tensor) -> Tensor:
     A row is the gradient of one sample, (n, features). If the critic gives n / m logits for packs of m consecutive
     samples, a row is the gradient of the pack, (n / m, m * features), and so is its norm.
     """
-    points = points.detach().requires_grad_()
-    logits = critic(points)
-    (gradient,) = torch.autograd.grad(logits.sum(), points, create_graph=True)
+    points = points.detach()
+    if is_vectorized(points):
+        gradient, logits = torch.func.grad(lambda x: _sum_and_value(critic(x)), has_aux=True)(points)
+    else:
+        logits = critic(points.requires_grad_())
+        (gradient,) = torch.autograd.grad(logits.sum(), points, create_graph=True)
     return gradient.reshape(len(logits), -1)
+
+
+def is_vectorized(x: Tensor) -> bool:
+    """Whether a tensor is an argument of a function that `torch.vmap` maps, where `torch.autograd` does not work."""
+    return torch._C._functorch.is_functorch_wrapped_tensor(x)
+
+
+def _sum_and_value(x: Tensor) -> tuple[Tensor, Tensor]:
+    return x.sum(), x
 
 
 def norm_penalty(critic: Critic, points: Tensor, target: float) -> Tensor:

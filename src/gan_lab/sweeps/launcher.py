@@ -23,7 +23,7 @@ from gan_lab.errors import ConfigError, TrainingError
 from gan_lab.interrupts import EXIT_STOPPED, release
 from gan_lab.runs.folder import find_runs, states_since
 from gan_lab.runs.state import FINISHED, RUNNING, STOPPED, is_dead, read_state
-from gan_lab.sweeps.signals import first_signal, is_stopping, stoppable, stoppable_workers
+from gan_lab.sweeps.signals import IN_THIS_PROCESS, first_signal, is_stopping, stoppable, stoppable_workers
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ class WatchedLauncher(Launcher):
         release()
         if self.name.startswith("submitit"):  # SLURM signals its jobs itself
             return self.launcher.launch(overrides, initial_job_idx=first)
-        with stoppable() if self.name == "basic" else stoppable_workers(self.folder):
+        with stoppable() if self.name in IN_THIS_PROCESS else stoppable_workers(self.folder):
             return self.launcher.launch(overrides, initial_job_idx=first)
 
     def _stopped(self) -> None:

@@ -17,6 +17,9 @@ from gan_lab.sweeps.trials import FORWARDED
 
 SIGNALS = {*FORWARDED, signal.SIGINT}
 
+IN_THIS_PROCESS = ("basic", "ensemble")
+"""Launchers whose runs train in the process of the sweep."""
+
 POLL_SECONDS = 0.5
 
 _received: list[int] = []  # signals to stop that this process received; 0 for another reason
@@ -25,6 +28,11 @@ _received: list[int] = []  # signals to stop that this process received; 0 for a
 def is_stopping() -> bool:
     """Whether this process must not start another run of its sweep."""
     return bool(_received)
+
+
+def stop_signal() -> int:
+    """Number of the first signal to stop that this process received; 0 if there was none."""
+    return next(iter(_received), 0)
 
 
 def first_signal() -> str:

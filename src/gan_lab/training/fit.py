@@ -27,6 +27,7 @@ from gan_lab.config.overrides import to_paste
 from gan_lab.config.targets import allowing
 from gan_lab.config.unused_keys import unused_keys
 from gan_lab.data.base import TrainingData
+from gan_lab.ensemble.members import current_member
 from gan_lab.errors import TrainingError, is_out_of_memory
 from gan_lab.files import relative_path, write_text
 from gan_lab.loggers.wandb_run import forget_run
@@ -121,6 +122,8 @@ def _build_experiment(
             logger.resume_from(-1 if start is None else start.images_seen, rows)
     for callback in _preemptions(experiment):
         callback.signals = signals
+    if (member := current_member()) is not None:
+        member.join(experiment.module, experiment.trainer)
     if changed:
         experiment.trainer.callbacks.append(NewSettings())  # type: ignore[attr-defined]
     _log_start(experiment, start, changed)

@@ -1,0 +1,75 @@
+"""Decoding in processes: the same images and errors as in threads."""
+
+import multiprocessing
+import os
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from gan_lab.data.cache import decode_all
+from gan_lab.data.decode import Decoder
+from gan_lab.data.raw import RawImages
+from gan_lab.errors import DataError
+
+COUNT = 300
+
+
+@pytest.fixture
+def in_processes(monkeypatch):
+    if multiprocessing.get_start_method() != "fork":
+        pytest.skip("processes do not start by fork")
+    monkeypatch.setattr("gan_lab.data.decoding.PROCESSES_FROM", 100)
+    monkeypatch.setattr("gan_lab.data.decoding._cores", lambda: 2)
+
+
+def images(damaged: tuple[int, ...] = ()) -> RawImages:
+    items = [np.full((2, 2), number % 251, np.uint8) for number in range(COUNT)]
+    for number in damaged:
+        items[number] = b"not an image"
+    return RawImages(items, [f"image {number}" for number in range(COUNT)], torch.arange(COUNT))
+
+
+@dataclass
+class Recorder:
+    """A decoder whose image is its own process."""
+
+    channels: int = 1
+    resolution: int = 8
+
+    def __call__(self, raw: RawImages, position: int) -> Tensor:
+        return torch.tensor([os.getpid()]).view(torch.uint8).repeat(8).view(1, 8, 8)
+
+
+class Killed(Recorder):
+    """A decoder that ends its process, as the system does without memory."""
+
+    def __call__(self, raw: RawImages, position: int) -> Tensor:
+        os._exit(1)
+
+
+def test_images_come_from_other_processes_which_end(in_processes) -> None:
+    found = decode_all(images(), Recorder()).images.view(torch.int64)
+    processes = set(found.flatten().tolist())
+    assert 1 <= len(processes) <= 2 and os.getpid() not in processes
+    assert not multiprocessing.active_children()
+
+
+def test_images_and_errors_are_those_of_threads(in_processes, monkeypatch, caplog) -> None:
+    damaged = images(damaged=(3, 70, 299))
+    found = decode_all(damaged, Decoder(1, 2), on_error="skip")
+    with pytest.raises(DataError, match=r"^image 3 cannot be read: it is not an image that Pillow can decode\.$"):
+        decode_all(damaged, Decoder(1, 2))
+    assert not multiprocessing.active_children()
+    monkeypatch.setattr("gan_lab.data.decoding.PROCESSES_FROM", COUNT + 1)
+    expected = decode_all(damaged, Decoder(1, 2), on_error="skip")
+    assert torch.equal(found.images, expected.images) and torch.equal(found.labels, expected.labels)
+    assert len(found.images) == COUNT - 3 and found.images[-1].unique().tolist() == [298 % 251]
+    assert caplog.messages[0] == caplog.messages[1]
+
+
+def test_an_ended_process_is_one_sentence(in_processes) -> None:
+    with pytest.raises(DataError, match=r"^The processes that decode images .* give dataset\.cache=none, "):
+        decode_all(images(), Killed())

@@ -1,0 +1,87 @@
+"""The loop over batches does what Lightning's own loop does."""
+
+from pathlib import Path
+
+import torch
+from lightning.pytorch import Callback
+
+from gan_lab.batch_loop import BatchLoop
+from gan_lab.config.build import build
+
+HOOKS = (
+    "on_train_epoch_start", "on_train_batch_start", "on_before_backward", "on_after_backward",
+    "on_before_optimizer_step", "on_train_batch_end", "on_train_epoch_end",
+)  # fmt: skip
+
+
+class Witness(Callback):
+    """Note every hook with Lightning's counters."""
+
+    def __init__(self) -> None:
+        self.seen = []
+        for hook in HOOKS:
+            setattr(self, hook, lambda trainer, module, *args, hook=hook: self._note(hook, trainer))
+
+    def _note(self, hook, trainer) -> None:
+        loop = trainer.fit_loop.epoch_loop
+        self.seen.append(
+            (hook, trainer.global_step, loop.batch_idx, loop.batch_progress.state_dict(), loop._batches_that_stepped)
+        )
+
+
+class Logs(Callback):
+    """Log a value by Lightning's `self.log`."""
+
+    def on_train_batch_end(self, trainer, module, *_) -> None:
+        module.log("seen", float(module.images_seen))
+
+
+def trained(cfg, own: bool, monkeypatch, *callbacks) -> tuple:
+    if not own:
+        monkeypatch.setattr("gan_lab.config.build.use_batch_loop", lambda trainer: None)
+    experiment = build(cfg)
+    monkeypatch.undo()
+    trainer = experiment.trainer
+    assert isinstance(trainer.fit_loop.epoch_loop, BatchLoop) == own
+    trainer.callbacks = [*callbacks, *trainer.callbacks]
+    trainer.fit(experiment.module, datamodule=experiment.data)
+    file = Path(cfg.run.dir) / ("own.ckpt" if own else "lightning.ckpt")
+    trainer.save_checkpoint(file)
+    return trainer, torch.load(file, weights_only=False)
+
+
+RING = (
+    "dataset=ring",
+    "architecture=mlp",
+    "model=gan",
+    "dataset.batches_per_epoch=3",
+    "budget.images=64",
+    "metrics=[]",
+)
+
+
+def test_hooks_counters_and_checkpoints_are_those_of_lightning(tiny, monkeypatch):
+    witnesses = Witness(), Witness()
+    (_, own), (_, other) = (
+        trained(tiny(*RING), own, monkeypatch, each) for own, each in zip((True, False), witnesses, strict=True)
+    )
+    assert witnesses[0].seen == witnesses[1].seen
+    assert len(witnesses[0].seen) == 8 * 8 + 3 * 2
+    assert own["loops"] == other["loops"] and own["global_step"] == other["global_step"] == 8
+    for name, value in own["state_dict"].items():
+        assert torch.equal(value, other["state_dict"][name]) if isinstance(value, torch.Tensor) else value
+
+
+def test_values_of_self_log_are_logged(tiny, monkeypatch):
+    own, other = (trained(tiny(*RING), own, monkeypatch, Logs())[0].logged_metrics for own in (True, False))
+    assert own == other == {"seen": torch.tensor(64.0)}
+
+
+def test_a_hook_can_end_an_epoch(tiny, monkeypatch):
+    class Second(Callback):
+        def on_train_batch_start(self, trainer, module, batch, number) -> None:
+            module.on_train_batch_start = lambda batch, number: -1 if number == 1 else None
+
+    own, other = (trained(tiny(*RING), own, monkeypatch, Second()) for own in (True, False))
+    assert own[0].current_epoch == other[0].current_epoch == 8
+    assert own[1]["loops"] == other[1]["loops"]
