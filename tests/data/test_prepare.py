@@ -46,9 +46,9 @@ def watched(photos: Path, act: Callable[[int], object]) -> RawImages:
     """The photos, with a call `act(position)` before each is decoded."""
 
     class Watched(RawImages):
-        def load(self, position: int) -> Image.Image:
+        def load(self, position: int, least: int | None = None) -> Image.Image:
             act(position)
-            return super().load(position)
+            return super().load(position, least)
 
     return Watched(**vars(read_image_folder(str(photos))))
 

@@ -23,7 +23,11 @@ def parse_yaml(text: str) -> Any:
         ValueError: A scalar is not valid, such as a date in month 13.
     """
     check_yaml(text)
-    return yaml.load(text, _FASTEST)
+    loader = _FASTEST(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 def check_yaml(text: str) -> None:
