@@ -47,7 +47,7 @@ def assert_equal_to_one(name: str, two_process_runs: Path, overrides: list[str])
             assert_same_extra_state(first[key], second[key], expected)
             continue
         assert torch.equal(first[key], second[key]), f"{key}: the two processes differ"
-        assert torch.allclose(first[key], expected, atol=2e-5, rtol=0), key
+        assert torch.allclose(first[key], expected, atol=1e-5, rtol=0), key
         compared += 1
     assert compared
 

@@ -39,8 +39,8 @@ UNCOUPLED = {
     "unrolled_gan": ("algorithm.unroll_steps=0",),
     "lapgan": ("architecture.discriminator.dropout=0",),
     "infogan": ("wrapper.discriminator.conditioning.norm=none",),
-    "dfm": ("architecture.denoiser.norm=none",),
-    "d2gan_dfm": ("architecture.denoiser.norm=none",),
+    "dfm": ("architecture.denoiser.norm=none", "optimizer=sgd", "lr=1e-2"),  # as for msg_gan
+    "d2gan_dfm": ("architecture.denoiser.norm=none", "optimizer=sgd", "lr=1e-2"),  # as for msg_gan
     # Feature matching has the means of the local half of a batch.
     "semi_supervised": (
         "architecture.discriminator.input_noise=0",
