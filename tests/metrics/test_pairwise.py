@@ -103,3 +103,10 @@ def test_blocks_do_not_change_the_values(block: int) -> None:
     torch.testing.assert_close(
         within.nearest, torch.cdist(sets[0], sets[0]).sort().values[:, 1:6] ** 2, rtol=1e-9, atol=0
     )
+
+
+def test_equal_points_are_in_closed_balls_of_radius_0_only() -> None:
+    closed, opened = (InBalls(real=True, k=1, closed=closed) for closed in (True, False))
+    found, _ = pairwise(torch.ones(5, 3).double(), torch.ones(4, 3).double(), [closed, opened])
+    assert found[closed].points.all() and found[closed].balls.all() and found[closed].pairs == 20
+    assert not found[opened].points.any() and not found[opened].balls.any() and found[opened].pairs == 0
