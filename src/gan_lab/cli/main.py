@@ -202,12 +202,13 @@ def _dispatch(name: str, arguments: list[str]) -> None:
         _become(module, arguments)
         return
     from gan_lab.cli import app
+    from gan_lab.cli.imports import import_heavy
     from gan_lab.config.early_checks import check_command
     from gan_lab.terminal import show
 
     def task(cfg: "DictConfig") -> None:
         check_command(name, cfg)  # before the import, which takes seconds
-        work = getattr(import_module(module), function)
+        work = getattr(import_heavy(module), function)
         raise_at_signals()
         found = work(cfg)
         for part in found if isinstance(found, Iterator) else [found]:

@@ -3,12 +3,12 @@
 import logging
 import os
 import sys
-from importlib import import_module
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from gan_lab.cli import app, joining
+from gan_lab.cli.imports import import_heavy
 from gan_lab.config.early_checks import check_command
 from gan_lab.config.messages import describe, reason
 from gan_lab.config.overrides import names_as_typed
@@ -19,6 +19,8 @@ from gan_lab.runs.new_folders import OF_A_RUN, remove_unused
 from gan_lab.terminal import show
 
 log = logging.getLogger(__name__)
+
+TRAINING = "gan_lab.training.fit"
 
 
 def main() -> None:
@@ -46,8 +48,7 @@ def train_here(cfg: DictConfig) -> None:
     Raises:
         SystemExit: The run was interrupted and can be resumed.
     """
-    from gan_lab.training.fit import fit
-
+    fit = import_heavy(TRAINING).fit
     try:
         experiment = fit(cfg)
     except Interrupted as signal:
@@ -115,7 +116,7 @@ def _objective(cfg: DictConfig) -> float | None:
             train_in_own_process(cfg)
             record_command(cfg)
         else:
-            import_module("gan_lab.training.fit")  # takes seconds, in which a signal may arrive
+            import_heavy(TRAINING)  # takes seconds, in which a signal may arrive
             if is_stopping():
                 raise SystemExit(EXIT_STOPPED)
             train_here(cfg)
