@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gan_lab.data.cache import decode_all
 from gan_lab.data.decode import Decoder
+from gan_lab.data.kept import sets_kept
 from gan_lab.data.raw import RawImages
 from gan_lab.errors import DataError
 
@@ -73,3 +74,49 @@ def test_images_and_errors_are_those_of_threads(in_processes, monkeypatch, caplo
 def test_an_ended_process_is_one_sentence(in_processes) -> None:
     with pytest.raises(DataError, match=r"^The processes that decode images .* give dataset\.cache=none, "):
         decode_all(images(), Killed())
+
+
+class Counting(Decoder):
+    """A decoder that counts the images that it converts."""
+
+    count = 0
+
+    def __call__(self, raw: RawImages, position: int) -> Tensor:
+        Counting.count += 1
+        return super().__call__(raw, position)
+
+
+def decoded(raw: RawImages, decoder: Decoder, **options: str) -> int:
+    """How many images were decoded, for the right result."""
+    before = Counting.count
+    found = decode_all(raw, decoder, **options)
+    count = Counting.count - before
+    plain = Decoder(1, decoder.resolution)
+    for image, position in zip(found.images, found.labels.tolist(), strict=True):
+        torch.testing.assert_close(image, plain(raw, position), rtol=0, atol=0)
+    return count
+
+
+def test_the_runs_of_a_sweep_decode_the_same_bytes_once():
+    with sets_kept():
+        assert decoded(images(), Counting(1, 2)) == COUNT
+        assert decoded(images(), Counting(1, 2)) == 0
+        assert decoded(images(), Counting(1, 3)) == COUNT
+        changed = images()
+        changed.items[7] = np.full((2, 2), 255, np.uint8)
+        assert decoded(changed, Counting(1, 2)) == COUNT
+        assert decoded(images(), Counting(1, 2)) == 0
+        assert decoded(images(damaged=(3,)), Counting(1, 2), on_error="skip") == COUNT
+        assert decoded(images(damaged=(3,)), Counting(1, 2), on_error="skip") == COUNT  # and warned about again
+    assert decoded(images(), Counting(1, 2)) == COUNT
+
+
+def test_sets_that_fill_more_than_a_quarter_of_the_memory_are_not_kept(monkeypatch):
+    size = COUNT * 4
+    monkeypatch.setattr("gan_lab.data.cache._memory_bytes", lambda: 4 * size)
+    with sets_kept():
+        assert decoded(images(), Counting(1, 2)) == COUNT
+        assert decoded(images(), Counting(1, 2)) == 0
+        monkeypatch.setattr("gan_lab.data.cache._memory_bytes", lambda: 4 * size - 4)
+        assert decoded(images(), Counting(1, 2)) == 0
+        assert decoded(images(), Counting(1, 2)) == COUNT

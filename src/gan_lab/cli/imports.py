@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 UNUSED = "scipy.signal"
-"""Half a second to import. torchmetrics only gives it an old name of a function for a package that few have."""
+"""Half a second to import. torchmetrics only gives it an old name of a function for another package."""
 
 
 def import_heavy(name: str) -> ModuleType:
@@ -36,8 +36,12 @@ def _unused_is_not_imported() -> Iterator[None]:
     def imported(attribute: str) -> Any:
         if attribute.startswith("__") and attribute != "__path__":  # read of all modules by `inspect`
             raise AttributeError(attribute)
-        del sys.modules[UNUSED]
+        remove()
         return getattr(import_module(UNUSED), attribute)
+
+    def remove() -> None:
+        if sys.modules.get(UNUSED) is stand_in:
+            del sys.modules[UNUSED]
 
     if UNUSED in sys.modules:
         yield
@@ -49,5 +53,4 @@ def _unused_is_not_imported() -> Iterator[None]:
     try:
         yield
     finally:
-        if sys.modules.get(UNUSED) is stand_in:
-            del sys.modules[UNUSED]
+        remove()

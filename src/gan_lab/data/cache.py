@@ -11,8 +11,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gan_lab.data.decode import ImageDecoder
+from gan_lab.data.content import fingerprint
+from gan_lab.data.decode import Decoder, ImageDecoder
 from gan_lab.data.decoding import CHUNK, Failures, decode_chunks
+from gan_lab.data.kept import kept_sets
 from gan_lab.data.raw import RawImages, counts_by_kind
 from gan_lab.errors import DataError
 
@@ -21,6 +23,7 @@ CACHES = ("auto", "device", "memory", "none")
 
 _PROGRESS_FROM = 5000  # images; smaller sets are decoded within seconds
 _NAMED_IN_WARNING = 5
+_OF_MEMORY = 0.25  # largest part of the main memory for decoded images
 _UNKNOWN_MEMORY = 8 << 30  # bytes, if the operating system does not report it
 
 _logger = logging.getLogger(__name__)
@@ -66,11 +69,11 @@ def choose_cache(mode: str, nbytes: int, device: torch.device, processes: int = 
         return mode
     if device.type == "cuda" and processes == 1 and nbytes <= 0.20 * torch.cuda.mem_get_info(device)[0]:
         return "device"
-    return "memory" if nbytes * processes <= 0.25 * _memory_bytes() else "none"
+    return "memory" if nbytes * processes <= _OF_MEMORY * _memory_bytes() else "none"
 
 
 def decode_all(raw: RawImages, decoder: ImageDecoder, on_error: str = "stop", progress: bool = True) -> DecodedImages:
-    """Decode every image, on all cores.
+    """Decode every image, on all cores. Inside `sets_kept` a set is decoded once, unless images of it are skipped.
 
     Args:
         raw: The images.
@@ -81,6 +84,19 @@ def decode_all(raw: RawImages, decoder: ImageDecoder, on_error: str = "stop", pr
     Raises:
         DataError: An image cannot be read and `on_error` is "stop", or no image can be read.
     """
+    kept = kept_sets.get()
+    if kept is None or type(raw) is not RawImages or not isinstance(decoder, Decoder):
+        return _decoded(raw, decoder, on_error, progress)
+    key = fingerprint(raw, decoder)
+    found = kept.pop(key, None) or _decoded(raw, decoder, on_error, progress)
+    if len(found.images) == len(raw):  # the others are decoded again, for the warning
+        kept[key] = found
+        while sum(each.images.nbytes for each in kept.values()) > _OF_MEMORY * _memory_bytes():
+            del kept[next(iter(kept))]
+    return found
+
+
+def _decoded(raw: RawImages, decoder: ImageDecoder, on_error: str, progress: bool) -> DecodedImages:
     images, chunks = decode_chunks(raw, decoder)
     failures: Failures = {}
     with closing(chunks):

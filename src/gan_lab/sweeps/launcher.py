@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 
 from gan_lab.config.notes import first_key, read_overrides
 from gan_lab.config.overrides import to_paste
+from gan_lab.data.kept import sets_kept
 from gan_lab.errors import ConfigError, TrainingError
 from gan_lab.interrupts import EXIT_STOPPED, release
 from gan_lab.runs.folder import find_runs, states_since
@@ -102,7 +103,7 @@ class WatchedLauncher(Launcher):
         release()
         if self.name.startswith("submitit"):  # SLURM signals its jobs itself
             return self.launcher.launch(overrides, initial_job_idx=first)
-        with stoppable() if self.name in IN_THIS_PROCESS else stoppable_workers(self.folder):
+        with stoppable() if self.name in IN_THIS_PROCESS else stoppable_workers(self.folder), sets_kept():
             return self.launcher.launch(overrides, initial_job_idx=first)
 
     def _stopped(self) -> None:

@@ -1,0 +1,49 @@
+"""Importing PyTorch and Lightning for a command: quick, and without traces for what is imported later."""
+
+import subprocess
+import sys
+
+CODE = """
+import gc, sys
+from gan_lab.cli.imports import import_heavy
+
+assert gc.get_freeze_count() == 0
+assert import_heavy("gan_lab.training.fit").fit.__name__ == "fit"
+assert gc.isenabled() and gc.get_freeze_count() > 100_000
+assert "torchmetrics" in sys.modules and "scipy.signal" not in sys.modules
+frozen = gc.get_freeze_count()
+import_heavy("gan_lab.commands.sample")
+assert gc.get_freeze_count() <= frozen  # objects of a command that runs are collected
+from scipy.signal import convolve
+import scipy.signal.windows
+assert scipy.signal.windows.hann(3).tolist() == [0, 1, 0] and convolve([1, 2], [3]).tolist() == [3, 6]
+"""
+
+NEEDED_MEANWHILE = """
+import sys, types
+from importlib.machinery import ModuleSpec
+from gan_lab.cli.imports import import_heavy
+
+class Needs:
+    def find_spec(self, name, path, target=None):
+        return ModuleSpec(name, self) if name == "needs_scipy" else None
+    def create_module(self, spec): pass
+    def exec_module(self, module):
+        exec("from scipy.signal import convolve; import scipy.signal.windows as w; found = w.hann(3)", module.__dict__)
+
+sys.meta_path.append(Needs())
+assert import_heavy("needs_scipy").found.tolist() == [0, 1, 0]
+assert sys.modules["scipy.signal"].__file__
+"""
+
+
+def run(code: str) -> None:
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_imported_objects_are_not_collected_and_scipy_signal_is_imported_when_it_is_used():
+    run(CODE)
+
+
+def test_a_module_that_uses_scipy_signal_gets_it():
+    run(NEEDED_MEANWHILE)
