@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
 
-from gan_lab.config.compose import compose
+from gan_lab.config.compose import compose, initialized
 from gan_lab.config.schema import CONF
+from gan_lab.config.values_of_runs import with_values_of_runs
 from gan_lab.training.fit import fit
 from tests.helpers.evaluation_runs import MEASURED, settings
 
@@ -52,6 +55,15 @@ def test_every_command_composes(row: dict[str, str]) -> None:
     (command,) = re.findall(r"^`(gan-lab .*)`$", row["command"])
     name, given = first_run(command)
     compose(*given, command=name)
+
+
+@pytest.mark.parametrize("command", [row["command"][1:-1] for row in rows() if " sweep=" in row["command"]])
+def test_every_sweep_begins(command: str) -> None:
+    """Hydra composes a config of the sweep itself, with the single values of the command."""
+    arguments = shlex.split(command.replace("<folder>", "x"))[2:]
+    with initialized():
+        loader = GlobalHydra.instance().config_loader()
+        loader.load_configuration("train", with_values_of_runs(arguments), RunMode.MULTIRUN)
 
 
 @pytest.mark.parametrize("row", rows(), ids=lambda row: row["command"][1:60])

@@ -1,5 +1,7 @@
 """`hydra/sweeper=basic`: all combinations of several values. In this package because Hydra searches it for plugins."""
 
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +14,8 @@ from omegaconf import DictConfig
 class CombinationSweeper(BasicSweeper):
     """Hydra's basic sweeper; runs of `gan-lab train` are stopped together by a signal and can be resumed."""
 
+    checking: Callable[[], AbstractContextManager[None]] = nullcontext
+
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Called by Hydra before `sweep`."""
         from gan_lab.sweeps.launcher import ComposedOnce, launcher_name, watched
@@ -20,9 +24,15 @@ class CombinationSweeper(BasicSweeper):
         if launcher_name(config) in IN_THIS_PROCESS:  # the others send the context to their processes
             loader: Any = ComposedOnce(hydra_context.config_loader)
             hydra_context = HydraContext(loader, hydra_context.callbacks)
+            self.checking = loader.checking
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
         assert self.launcher is not None
         self.launcher = watched(self.launcher, config)
+
+    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
+        """Called by Hydra before the runs of a batch."""
+        with self.checking():
+            super().validate_batch_is_legal(batch)
 
 
 @dataclass

@@ -21,6 +21,7 @@ from gan_lab.config.known_keys import check_keys
 from gan_lab.config.messages import describe
 from gan_lab.config.overrides import override
 from gan_lab.config.targets import allowing
+from gan_lab.config.values_of_runs import with_values_of_runs
 from gan_lab.errors import TrainingError, UserError
 from gan_lab.interrupts import Interrupted, received
 from gan_lab.ranks import rank
@@ -60,6 +61,8 @@ def run(command: str, task: Callable[[DictConfig], Any]) -> None:
         _refuse_unknown_flags(sys.argv[1:])
         use_config_folders(sys.argv[1:])
         check_choices(command, list(filter(_is_override, sys.argv[1:])))
+        if command == "train":
+            sys.argv[1:] = with_values_of_runs(sys.argv[1:])
         if {"-h", "--help"} & set(sys.argv[1:]):
             show(_help(command, sys.argv[1:]))
             return

@@ -7,7 +7,9 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -142,27 +144,35 @@ def launcher_name(config: DictConfig) -> str:
 class ComposedOnce:
     """Config loader that gives each config of the first runs, which Hydra composes to check it, to the run as well.
 
-    Composing a config takes longer than the rest of the start of a run in a process that runs already.
-
     Args:
         loader: Composes the configs.
     """
 
     def __init__(self, loader: ConfigLoader) -> None:
         self._loader = loader
-        self._checked: dict[tuple[str, ...], DictConfig] = {}
+        self._checked: deque[tuple[Sequence[str], DictConfig]] = deque()
+        self._checking = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loader, name)
 
+    @contextmanager
+    def checking(self) -> Iterator[None]:
+        """Keep the configs that are composed within the block, for the runs, which follow in the same order."""
+        self._checked.clear()
+        self._checking = True
+        try:
+            yield
+        finally:
+            self._checking = False
+
     def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
         """The config of a run with these overrides."""
-        key = tuple(sweep_overrides)
-        if key in self._checked:
-            return self._checked.pop(key)
+        if not self._checking and self._checked and self._checked[0][0] == sweep_overrides:
+            return self._checked.popleft()[1]
         config = self._loader.load_sweep_config(master_config, sweep_overrides)
-        if len(self._checked) < MAX_CHECKED:
-            self._checked[key] = config
+        if self._checking and len(self._checked) < MAX_CHECKED:
+            self._checked.append((sweep_overrides, config))
         return config
 
 
