@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from gan_lab.config.build import build
 from gan_lab.config.compose import compose
 from gan_lab.errors import ConfigError
 from gan_lab.gans.gan import GAN
@@ -20,6 +21,11 @@ from gan_lab.training.fit import fit
 from tests.helpers.points_gan import Discriminator, Generator, adam, make_gan, train
 
 CPU = torch.device("cpu")
+GROWING = (
+    "model=pggan", "growth=celebahq", "growth.hold_images=24", "growth.fade_images=32", "+growth.batch_sizes={16:4}",
+    "dataset=noise", "dataset.resolution=16", "dataset.reader.count=64", "width=8", "latent.dim=8", "batch_size=8",
+    "budget.images=160", "optimizer=sgd", "lr=1e-2", "metrics=[]", "logger=[]", "hardware=cpu",
+)  # fmt: skip
 FAST = "aot_eager"  # traces forward and backward as inductor does, but generates no code
 
 
@@ -95,6 +101,29 @@ def test_runs_with_generated_code_are_equal(tmp_path: Path) -> None:
     ]
     weights = (dict(run.named_parameters()) for run in runs)
     torch.testing.assert_close(*weights, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_growing_networks_are_compiled_again_in_each_stage(tmp_path: Path, monkeypatch, caplog) -> None:
+    """4, 8 and 16 pixels with fades between them, another size of batches at 16, and an eager penalty."""
+    torch_compile = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda function, **_: torch_compile(function, backend=FAST))
+    weights, graphs = [], []
+    for value in ("false", "true"):
+        experiment = build(compose(*GROWING, f"run.dir={tmp_path}/{value}", f"hardware.compile={value}"))
+        module, step = experiment.module, experiment.module.training_step
+
+        def counted(*args: Any, module: Any = module, step: Any = step) -> None:
+            step(*args)
+            graphs.append(module.progress().get("compiled_graphs"))
+
+        module.training_step = counted  # type: ignore[method-assign]
+        experiment.trainer.fit(module, datamodule=experiment.data)
+        weights.append(dict(module.named_parameters()))
+    torch.testing.assert_close(*weights, rtol=1e-4, atol=1e-6)
+    counts = [count for count in dict.fromkeys(graphs) if count is not None]
+    assert len(counts) == 3 and counts == sorted(counts) and counts[-1] <= 16  # once in each stage, none in the fades
+    assert "recompile_limit" not in caplog.text
 
 
 class Reads(TorchDispatchMode):

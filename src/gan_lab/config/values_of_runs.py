@@ -59,7 +59,7 @@ def _is_single_value(override: Override) -> bool:
 
 
 def _may_be_a_sweep(arguments: Sequence[str]) -> bool:
-    """Whether a flag, or a chosen sweep or experiment, may say that there are several runs; false if it is printed."""
+    """Whether a flag, or a chosen sweep or experiment, may ask for several runs; false if the config is printed."""
     if any(argument in ("-c", "--cfg", "-i", "--info") for argument in arguments):
         return False
     values = dict(argument.split("=", 1) for argument in arguments if "=" in argument)

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from gan_lab.errors import ConfigError
+from gan_lab.layers.growing import growing_networks
 
 CUDA_GRAPHS = "cudagraphs"
 """Value of `hardware.compile` that also records CUDA graphs."""
@@ -22,9 +23,10 @@ _METHODS = ("features", "head")
 class Compilation:
     """Networks whose calls are compiled inside `update`, and eager elsewhere: in grids, metrics and warnings.
 
-    Compiled networks have no second derivatives, so updates with a gradient penalty are eager as well. A call is
-    compiled again for inputs of another size, another stage of a growing network, and frozen weights; after 8 forms,
-    PyTorch's limit, extra ones are eager.
+    Compiled networks have no second derivatives, so updates with a gradient penalty are eager as well; and so are
+    those in a fade of growing networks, whose weight is a constant of the compiled code. A call is compiled again for
+    inputs of another size, another stage of a growing network, and frozen weights; after 8 forms, PyTorch's limit,
+    extra ones are eager.
 
     Args:
         networks: The networks; their parameters, names and states do not change.
@@ -39,6 +41,8 @@ class Compilation:
         self._active = False
         self._graphs = graphs
         self._before = _count()
+        networks = list(networks)
+        self._growing = [part for network in networks for part in growing_networks(network)]
         options: dict[str, Any] = {"mode": "reduce-overhead"} if graphs else {}
         for network in networks:
             for name in _METHODS if hasattr(network, "features") else ("forward",):
@@ -60,7 +64,8 @@ class Compilation:
         """
         if self._graphs:
             torch.compiler.cudagraph_mark_step_begin()
-        self._active = not second_derivatives
+        fading = any(network.stage.alpha < 1 for network in self._growing)
+        self._active = not second_derivatives and not fading
         try:
             yield
         finally:
