@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from lightning.pytorch import Callback
 
-from gan_lab.batch_loop import BatchLoop
+from gan_lab.batch_loop import OF_AN_UPDATE, BatchLoop
 from gan_lab.config.build import build
 
 HOOKS = (
@@ -85,3 +85,22 @@ def test_a_hook_can_end_an_epoch(tiny, monkeypatch):
     own, other = (trained(tiny(*RING), own, monkeypatch, Second()) for own in (True, False))
     assert own[0].current_epoch == other[0].current_epoch == 8
     assert own[1]["loops"] == other[1]["loops"]
+
+
+class Clips(Callback):
+    """Define one hook of an update."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.others = []
+
+    def on_after_backward(self, trainer, module) -> None:
+        self.count += 1
+        self.others.append(self.on_before_backward)
+
+
+def test_callbacks_are_called_for_the_hooks_that_they_define(tiny, monkeypatch):
+    clips = Clips()
+    trained(tiny(*RING, "batch_size=16"), True, monkeypatch, clips)
+    assert clips.count == 8 and clips.others == [None] * 8  # two updates for each batch
+    assert all(callable(clips.__getattribute__(hook)) and hook not in vars(clips) for hook in OF_AN_UPDATE)

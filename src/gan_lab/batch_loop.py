@@ -1,5 +1,7 @@
 """Lightning's loop over batches without what this package does not use, which takes long beside a small network."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from lightning.pytorch import Trainer
@@ -9,6 +11,9 @@ from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 from lightning.pytorch.trainer.call import _call_callback_hooks, _call_lightning_module_hook
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.model_helpers import is_overridden
+
+OF_AN_UPDATE = ("on_before_backward", "on_after_backward", "on_before_optimizer_step", "on_before_zero_grad")
+"""Hooks of callbacks that Lightning calls once or more for each batch."""
 
 
 def use_batch_loop(trainer: Trainer) -> None:
@@ -23,6 +28,11 @@ class BatchLoop(_TrainingEpochLoop):
     At every batch Lightning's own loop also inspects the signature of the training step, and searches for validation,
     schedulers of Lightning and values of `self.log`. Where one of them or several processes are used, it runs instead.
     """
+
+    def run(self, data_fetcher: Any) -> None:
+        """Called by Lightning for the batches of an epoch."""
+        with empty_hooks_skipped(self.trainer.callbacks):  # type: ignore[attr-defined]
+            super().run(data_fetcher)
 
     def on_run_start(self, data_fetcher: Any) -> None:
         """Called by Lightning before the batches of an epoch."""
@@ -82,3 +92,19 @@ class BatchLoop(_TrainingEpochLoop):
         self._save_loggers_on_train_batch_end()
         if self.trainer.received_sigterm and not self._is_training_done:
             raise SIGTERMException
+
+
+@contextmanager
+def empty_hooks_skipped(callbacks: Sequence[Callback]) -> Iterator[None]:
+    """Within the block, hooks of an update that a callback does not define are None, which Lightning skips.
+
+    For each of the others, it also takes the time for the profiler, and writes a name.
+    """
+    empty = [(each, hook) for each in callbacks for hook in OF_AN_UPDATE if not is_overridden(hook, each, Callback)]
+    for callback, hook in empty:
+        setattr(callback, hook, None)
+    try:
+        yield
+    finally:
+        for callback, hook in empty:
+            delattr(callback, hook)
