@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gan_lab.benchmark.bare import bare_loop, real_batches
 from gan_lab.benchmark.device_speed import DeviceSpeed, device_speed
+from gan_lab.benchmark.framed import Stopwatch, run_framed
 from gan_lab.benchmark.measure import Report, bench
 from gan_lab.benchmark.report import bench as benched
 from gan_lab.config import resolvers, schema
@@ -120,6 +121,19 @@ BENCH = (
     "bench.resolutions=null",
     "bench.tflops=null",
 )
+
+
+def test_a_measurement_has_complete_cycles_of_updates(tiny, monkeypatch) -> None:
+    """With five updates of the discriminator for one of the generator."""
+    experiment = build(tiny("model=gan", "n_critic=5", "budget.images=400"))
+    loop = bare(experiment)
+    assert loop is not None
+    loop.run(0.0, 2)
+    assert loop.step == 7
+    monkeypatch.setattr(Stopwatch, "on_train_batch_start", lambda self, *_: batches.append(self.batches), raising=False)
+    batches: list[int] = []
+    run_framed(experiment, 0.0, 2)
+    assert len(batches) == 7
 
 
 def test_networks_that_grow_are_measured_at_every_resolution(tiny_bench) -> None:

@@ -58,12 +58,12 @@ class BareLoop:
         self.step = 0
 
     def run(self, seconds: float, warmup: int) -> float:
-        """Train for about `seconds` after `warmup` batches; return real images per second."""
+        """Train for about `seconds` after `warmup` batches, at least one cycle; return real images per second."""
         for _ in range(warmup):
             self.train_step()
         synchronize(self.device)
-        start, steps = time.perf_counter(), 0
-        while time.perf_counter() - start < seconds:
+        start, steps, cycle = time.perf_counter(), 0, self.gan.runner.cycle
+        while steps == 0 or steps % cycle or time.perf_counter() - start < seconds:
             self.train_step()
             steps += 1
         synchronize(self.device)

@@ -1,6 +1,5 @@
 """Estimate of a training step's memory and operations, from fake tensors: without data or device, in seconds."""
 
-import math
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -83,8 +82,7 @@ def estimate(cfg: DictConfig) -> Estimate | None:
         loop = bare_loop(module, _batches(spec, images), images, CPU, precision)
         if loop is None:
             return None
-        intervals = [update.interval for update in module.runner.updates]
-        cycle = math.lcm(*intervals)  # batches after which every update has been made
+        cycle = module.runner.cycle
         with Meter() as meter:
             meter.add(*module.parameters(), *module.buffers())
             for _ in range(loop.gan.parts.n_critic):  # the optimizers allocate their moments

@@ -18,6 +18,8 @@ from gan_lab.gans.base import AdversarialModule
 class Stopwatch(Callback):
     """Callback that times the batches after a warmup and stops the Trainer after some seconds.
 
+    It stops after complete cycles of the updates, of which some may be made for every fifth or sixteenth batch only.
+
     Args:
         seconds: Length of the measurement.
         warmup: Batches before the measurement.
@@ -40,11 +42,14 @@ class Stopwatch(Callback):
             self.images = -seen
             if isinstance(profiler := cast(Any, trainer).profiler, PhaseProfiler):
                 profiler.seconds.clear()
-        elif self.batches > self.warmup and time.perf_counter() - self.start >= self.seconds:
+        elif self.batches > self.warmup and self._is_over(cast(AdversarialModule, module).runner.cycle):
             synchronize(module.device)
             self.elapsed = time.perf_counter() - self.start
             self.images += seen
             trainer.should_stop = True
+
+    def _is_over(self, cycle: int) -> bool:
+        return self.measured_batches % cycle == 0 and time.perf_counter() - self.start >= self.seconds
 
     @property
     def measured_batches(self) -> int:

@@ -252,6 +252,11 @@ class PhaseRunner:
                 self._update(update, batch, seed, images_seen, counts_as_step=position == 0)
         return self._record, {update.phase.player for update in due}
 
+    @property
+    def cycle(self) -> int:
+        """Batches after which every update has been made."""
+        return math.lcm(*(update.interval for update in self.updates))
+
     def record(self, key: str, value: Tensor) -> None:
         """Record a scalar for the log; the mean over all values of a key is logged."""
         self._record.setdefault(key, []).append(value.detach())
