@@ -8,6 +8,7 @@ from gan_lab.architectures.ali import ALIDiscriminator, ALIEncoder, ALIGenerator
 from gan_lab.architectures.bigan import BiGANDiscriminator, BiGANGenerator
 from gan_lab.architectures.encoding import Encoding
 from gan_lab.architectures.joint import WithLatents
+from gan_lab.architectures.mlp import MLPDiscriminator
 from gan_lab.config.build import build_network
 from gan_lab.config.compose import compose
 
@@ -87,7 +88,7 @@ def test_only_hidden_dropout_depends_on_the_mode() -> None:
 
 
 def test_a_stochastic_encoder_has_mean_and_standard_deviation() -> None:
-    network = Encoding(7, stochastic=True)(ALIEncoder(3, 32, 4)).eval()
+    network = Encoding(7, noise="output")(ALIEncoder(3, 32, 4)).eval()
     assert network.network.output.out_features == 14
     mean, again = network(IMAGES), network.sample(IMAGES, None, torch.zeros(2, 7))
     torch.testing.assert_close(mean, again)
@@ -95,11 +96,23 @@ def test_a_stochastic_encoder_has_mean_and_standard_deviation() -> None:
     torch.testing.assert_close(std, network.network.output(network.features(IMAGES))[:, 7:].exp())
 
 
+def test_an_encoder_with_noise_in_its_input() -> None:
+    encoding = Encoding(3, noise="input")
+    channels = encoding.network_kwargs({"channels": 2})["channels"]
+    torch.manual_seed(0)
+    inside = MLPDiscriminator(channels, None, 8)
+    network, points, noise = encoding(inside), torch.randn(5, 2), torch.randn(5, 3)
+    torch.testing.assert_close(network.sample(points, None, noise), inside(torch.cat([points, noise], 1)))
+    torch.testing.assert_close(network(points), inside(torch.cat([points, torch.zeros(5, 3)], 1)))
+    assert inside(torch.cat([points, noise], 1)).shape == (5, 3)
+
+
 @pytest.mark.parametrize(
     ("make", "text"),
     [
         (lambda: ALIGenerator(6, 3, 64), "resolution=64 is not allowed"),
         (lambda: ALIDiscriminator(3, 32, norm="batch"), "norm=batch is not allowed"),
+        (lambda: Encoding(5, noise="both"), "noise must be one of none, output, input, not 'both'"),
         (lambda: BiGANDiscriminator(5, 28, latent_dim=5), "latent_dim=5 is not allowed"),
     ],
 )

@@ -4,7 +4,7 @@ import pytest
 import torch
 from hydra.utils import instantiate
 
-from gan_lab.config.build import build_growth
+from gan_lab.config.build import build, build_growth
 from gan_lab.config.compose import compose
 
 
@@ -109,3 +109,19 @@ def test_d2gan_is_compared_with_gans_of_its_settings() -> None:
         assert all(cfg.optimizer[player].lr == 2e-4 for player in ("generator", "discriminator"))
         for name in ("generator", "discriminator"):
             assert cfg.architecture[name] == configs[0].architecture[name]
+
+
+def test_ali_on_points() -> None:
+    """Layers of the code: encoder 4-400-400-2 and decoder 2-400-400-400-400-2 with batch norm, maxout 4-3x200x5-1."""
+    experiment = build(compose("experiment=ali_ring", "budget.images=100", "hardware=cpu", "run.name=x"))
+    networks = (experiment.module.encoder, experiment.module.generator, experiment.module.discriminator)
+    found = [sum(parameter.numel() for parameter in network.parameters()) for network in networks]
+    width, maxout = 400, 200 * 5
+    hidden = width * width + 2 * width
+    assert found == [
+        4 * width + 2 * width + hidden + width * 2 + 2,
+        2 * width + 2 * width + 3 * hidden + width * 2 + 2,
+        4 * maxout + maxout + 2 * (200 * maxout + maxout) + 200 + 1,
+    ]
+    cfg = experiment.config
+    assert (cfg.lr, list(cfg.betas), cfg.batch_size, cfg.latent.dim) == (1e-4, [0.8, 0.999], 100, 2)

@@ -45,7 +45,7 @@ def make_bigan(norm: bool = False, encoder: nn.Module | None = None, **settings)
 
 def stochastic_encoder() -> nn.Module:
     torch.manual_seed(0)
-    return Encoding(3, stochastic=True)(MLPDiscriminator(2, None, 8))
+    return Encoding(3, noise="output")(MLPDiscriminator(2, None, 8))
 
 
 def test_one_batch_by_hand() -> None:

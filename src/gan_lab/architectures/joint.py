@@ -34,9 +34,14 @@ class WithLatents:
 class _Joint(Wrapped):
     def join(self, samples: Tensor, latents: Tensor) -> Tensor:
         """Pairs (n, C + latent_dim, ...) of samples (n, C, ...) and latents (n, latent_dim)."""
-        maps = latents.to(samples.dtype).view(*latents.shape, *[1] * (samples.dim() - 2))
-        return torch.cat([samples, maps.expand(-1, -1, *samples.shape[2:])], 1)
+        return beside(samples, latents)
 
     def auxiliary(self, features: Tensor) -> Tensor:
         """Class logits (n, num_classes) of features (n, d), if the wrapped network has a classifier."""
         return cast(Any, self.network).auxiliary(features)
+
+
+def beside(samples: Tensor, numbers: Tensor) -> Tensor:
+    """Samples (n, C, ...) with numbers (n, d) as d more coordinates of points, or as d constant maps of images."""
+    maps = numbers.to(samples.dtype).view(*numbers.shape, *[1] * (samples.dim() - 2))
+    return torch.cat([samples, maps.expand(-1, -1, *samples.shape[2:])], 1)
