@@ -94,6 +94,13 @@ def test_report_adds_up(overrides: list[str], capfd) -> None:
         assert phrase in text
 
 
+def test_an_algorithm_that_needs_its_penalties_is_measured_with_them(tiny_bench) -> None:
+    """The semi-supervised GAN of Salimans et al. (2016): its generator has no other loss than feature matching."""
+    semi_supervised = ("model=semi_supervised", "dataset.resolution=16", "algorithm.labeled.per_class=2")
+    measured = bench(tiny_bench(*semi_supervised, *BENCH))
+    assert measured.time_fractions["penalty"] == 0 and measured.images_per_second > 0
+
+
 def test_text_of_a_report() -> None:
     device = DeviceSpeed(convolution=4e11, matmul=8e11)
     measured = Report(500.0, 625.0, [0.8, 0.82, 0.79], {"data": 0.1, "discriminator": 0.9}, 2**30, device)

@@ -116,14 +116,22 @@ def _time_fractions(cfg: DictConfig, data: TrainingData) -> dict[str, float]:
     _, parts = run_framed(build(cfg, data), settings.seconds, settings.warmup_batches, profile=True)
     step = parts.pop("step")
     penalty = 0.0
-    if cfg.regularizer:
-        without = cfg.copy()
-        without.regularizer = {}
-        _, others = run_framed(build(without, data), settings.seconds, settings.warmup_batches, profile=True)
+    if cfg.regularizer and (without := _without_penalties(cfg, data)) is not None:
+        _, others = run_framed(without, settings.seconds, settings.warmup_batches, profile=True)
         penalty = max(parts["discriminator"] - others["discriminator"], 0.0)
     seconds = {**parts, "discriminator": parts["discriminator"] - penalty, "penalty": penalty}
     seconds["rest"] = max(step - sum(seconds.values()), 0.0)
     return {name: value / step for name, value in seconds.items()}
+
+
+def _without_penalties(cfg: DictConfig, data: TrainingData) -> Experiment | None:
+    """The same without penalties; None if the algorithm needs them, as a generator that only matches features does."""
+    without = cfg.copy()
+    without.regularizer = {}
+    try:
+        return build(without, data)
+    except ConfigError:
+        return None
 
 
 def _peak_memory() -> int:
