@@ -1,5 +1,6 @@
 """The benchmark measures two loops that do the same work."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -188,3 +189,15 @@ def test_bench_has_the_settings_of_train(override: str) -> None:
     settings = OmegaConf.to_container(ours)
     assert settings.pop("bench")
     assert settings == OmegaConf.to_container(theirs)
+
+
+def test_table_of_speeds() -> None:
+    """A row for each model and setting, also for those that cannot be measured."""
+    from tools.speed_table import COLUMNS, rows
+
+    head, first, second = rows(["dcgan", "unknown"], [8], ["cpu"], ["false"], [*TINY, *BENCH])
+    assert [row.count("|") for row in (*head.splitlines(), first, second)] == [len(COLUMNS) + 1] * 4
+    assert re.match(
+        r"\| `dcgan` \| 8 \| `cpu` \| false \| [\d,]+ \| [\d.]+ \([\d.]+ to [\d.]+\) \| [\d.]+ \| \d+% \|", first
+    )
+    assert second.startswith("| `unknown` | 8 | `cpu` | false | not measured: model=unknown is not known")
