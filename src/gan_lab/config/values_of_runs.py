@@ -25,14 +25,12 @@ def with_values_of_runs(arguments: Sequence[str]) -> list[str]:
     Hydra applies single values also to the config of the sweep, whose model and experiment are others than those of
     its runs, and refuses keys that are not there. Lists are only for the runs.
     """
+    if not _may_be_a_sweep(arguments):
+        return list(arguments)
     overrides = {argument: parsed for argument in arguments if (parsed := _parsed(argument))}
     singles = {argument: each.key_or_group for argument, each in overrides.items() if _is_single_value(each)}
-    if not singles or not _may_be_a_sweep(arguments):
-        return list(arguments)
-    choices_made = [
-        argument for argument, each in overrides.items() if _is_choice(each) and not each.is_sweep_override()
-    ]
-    config = _composed(choices_made, arguments)
+    chosen = [argument for argument, each in overrides.items() if _is_choice(each) and not each.is_sweep_override()]
+    config = _composed(chosen, arguments) if singles else None
     if config is None or not _is_basic_sweep(config, arguments):
         return list(arguments)
     known = OmegaConf.to_container(config, resolve=False)
@@ -68,13 +66,13 @@ def _may_be_a_sweep(arguments: Sequence[str]) -> bool:
     return several or bool(FLAGS & set(arguments) or {"sweep", "hydra.mode"} & values.keys())
 
 
-def _composed(choices_made: Sequence[str], arguments: Sequence[str]) -> DictConfig | None:
+def _composed(chosen: Sequence[str], arguments: Sequence[str]) -> DictConfig | None:
     """The config that Hydra composes before those of the runs; None if it does not compose, which Hydra reports."""
     folders = [f"file://{folder.absolute()}" for folder in config_folders(arguments)]
     path = [written("hydra.searchpath", folders)] if folders else []
     try:
         with initialized():
-            return hydra.compose("train", [*choices_made, *path], return_hydra_config=True)
+            return hydra.compose("train", [*chosen, *path], return_hydra_config=True)
     except (HydraException, OmegaConfBaseException):
         return None
 
