@@ -101,7 +101,7 @@ def test_signals_are_recorded_once_training_begins() -> None:
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-@pytest.mark.parametrize("moment", ["gan_lab.cli.train.import_module", "gan_lab.training.fit.build_data"])
+@pytest.mark.parametrize("moment", ["gan_lab.cli.train.import_heavy", "gan_lab.training.fit.build_data"])
 def test_a_sweep_whose_first_run_has_not_begun(
     moment: str, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,7 +41,7 @@ def first_run(command: str) -> tuple[str, list[str]]:
     """The command's name and the overrides of its first run, with x in place of `<folder>`."""
     program, name, *arguments = shlex.split(command)
     assert program == "gan-lab"
-    given = dict(argument.replace("<folder>", "x").split("=", 1) for argument in arguments)
+    given = dict(argument.replace("<folder>", "x").split("=", 1) for argument in arguments if argument != "-m")
     swept = {}
     if "sweep" in given:
         file = CONF / "sweep" / f"{given['sweep']}.yaml"
