@@ -12,7 +12,7 @@ from itertools import product
 
 import gan_lab
 from gan_lab.benchmark.report import BenchStage
-from gan_lab.errors import UserError
+from gan_lab.errors import TrainingError, UserError
 
 COLUMNS = ("model", "pixels", "hardware", "compiled", "images per second", "ratio to the bare loop", "memory, GiB",
            "of the convolutions' speed")  # fmt: skip
@@ -36,7 +36,7 @@ def rows(
         )
         try:
             cells = measured_cells(gan_lab.bench(*given, "dataset=noise", *settings).stages[-1])
-        except UserError as error:
+        except (UserError, TrainingError) as error:
             cells = [f"not measured: {error}", "", "", ""]
         yield f"| {' | '.join([f'`{model}`', str(resolution), f'`{kind}`', value, *cells])} |"
 

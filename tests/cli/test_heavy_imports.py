@@ -29,6 +29,7 @@ class Needs:
         return ModuleSpec(name, self) if name == "needs_scipy" else None
     def create_module(self, spec): pass
     def exec_module(self, module):
+        exec("import importlib.util; assert importlib.util.find_spec('scipy.signal')", {})
         exec("from scipy.signal import convolve; import scipy.signal.windows as w; found = w.hann(3)", module.__dict__)
 
 sys.meta_path.append(Needs())

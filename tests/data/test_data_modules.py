@@ -129,7 +129,7 @@ def test_the_set_is_read_and_decoded_once(tmp_path, monkeypatch):
     data.setup("fit")
     decode_all = cache.decode_all
     monkeypatch.setattr(
-        "gan_lab.data.image_data.decode_all", lambda *a, **k: calls.append("decoded") or decode_all(*a, **k)
+        "gan_lab.data.image_data.decode_once", lambda *a, **k: calls.append("decoded") or decode_all(*a, **k)
     )
     data.train_dataloader()
     data.setup("validate")

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
-from gan_lab.data.cache import decode_all
+from gan_lab.data.cache import decode_all, decode_once
 from gan_lab.data.decode import Decoder
-from gan_lab.data.kept import sets_kept
+from gan_lab.data.image_data import ImageData
+from gan_lab.data.image_folder import read_image_folder
+from gan_lab.data.kept import kept_sets, sets_kept
 from gan_lab.data.raw import RawImages
 from gan_lab.errors import DataError
 
@@ -89,7 +92,7 @@ class Counting(Decoder):
 def decoded(raw: RawImages, decoder: Decoder, **options: str) -> int:
     """How many images were decoded, for the right result."""
     before = Counting.count
-    found = decode_all(raw, decoder, **options)
+    found = decode_once(raw, decoder, **options)
     count = Counting.count - before
     plain = Decoder(1, decoder.resolution)
     for image, position in zip(found.images, found.labels.tolist(), strict=True):
@@ -120,3 +123,13 @@ def test_sets_that_fill_more_than_a_quarter_of_the_memory_are_not_kept(monkeypat
         monkeypatch.setattr("gan_lab.data.cache._memory_bytes", lambda: 4 * size - 4)
         assert decoded(images(), Counting(1, 2)) == 0
         assert decoded(images(), Counting(1, 2)) == COUNT
+
+
+def test_images_that_are_not_to_be_cached_are_not_kept(tmp_path):
+    """`dataset.cache=none` decodes them for each evaluation."""
+    for number in range(6):
+        Image.fromarray(np.full((2, 2), number, np.uint8)).save(tmp_path / f"{number}.png")
+    with sets_kept():
+        data = ImageData(str(tmp_path), read_image_folder, 2, 1, None, 2, cache="none")
+        assert sum(map(len, data.reals(None, 2))) == 6
+        assert kept_sets.get() == {}

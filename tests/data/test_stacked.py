@@ -82,7 +82,7 @@ def test_the_set_is_read_and_decoded_once(monkeypatch):
         return read_digits(source)
 
     monkeypatch.setattr(
-        "gan_lab.data.stacked.decode_all", lambda *a, **k: calls.append("decoded") or decode_all(*a, **k)
+        "gan_lab.data.stacked.decode_once", lambda *a, **k: calls.append("decoded") or decode_all(*a, **k)
     )
     data = stacked_data(reader=reader)
     data.prepare_data()

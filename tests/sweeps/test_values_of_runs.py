@@ -43,6 +43,7 @@ def test_an_unknown_key_is_refused_before_the_first_run(command, tmp_path):
         ("model=gan", "model=gan"),
         ("hydra/launcher=joblib", "hydra/launcher=joblib"),
         ("hydra.sweep.dir=x", "hydra.sweep.dir=x"),
+        ("hydra.swep.dir=x", "hydra.swep.dir=x"),
         ("run.root=x", "run.root=x"),
         ("--config-dir", "--config-dir"),
     ],
@@ -58,7 +59,15 @@ def test_a_key_of_the_model_of_the_sweep_is_left_alone():
 
 @pytest.mark.parametrize(
     "others",
-    [[], ["-m", "--cfg", "job"], ["-m", "hydra/sweeper=optuna"], ["sweep=search"], ["sweep=unknown"], ["-m", "loss=x"]],
+    [
+        [],
+        ["-m", "--cfg", "job"],
+        ["-m", "--help"],
+        ["-m", "hydra/sweeper=optuna"],
+        ["sweep=search"],
+        ["sweep=unknown"],
+        ["-m", "loss=x"],
+    ],
     ids=" ".join,
 )
 def test_one_run_searches_and_mistakes_are_left_alone(others):
@@ -68,3 +77,10 @@ def test_one_run_searches_and_mistakes_are_left_alone(others):
 @pytest.mark.parametrize("sweep", ["sweep=seeds", "experiment=d2gan_grid", "hydra.mode=MULTIRUN", "--multirun"])
 def test_every_way_to_begin_a_sweep(sweep):
     assert with_values_of_runs([sweep, "algorithm.unroll_steps=1"])[1] == "algorithm.unroll_steps=choice(1)"
+
+
+def test_a_file_that_is_not_text_is_left_to_hydra(tmp_path, command):
+    (tmp_path / "own/experiment").mkdir(parents=True)
+    (tmp_path / "own/experiment/latin.yaml").write_bytes(b"# @package _global_\nlr: 1  # \xe9\n")
+    outcome = command("train", "--config-dir=own", "experiment=latin", "-m", "seed=0,1", "algorithm.unroll_steps=1")
+    assert outcome.status == 2 and "Traceback" not in outcome.err and "utf-8" in outcome.err

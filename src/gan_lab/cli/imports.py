@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -34,7 +35,7 @@ def _unused_is_not_imported() -> Iterator[None]:
     """Replace `scipy.signal` within the block by a module that imports it when one of its names is read."""
 
     def imported(attribute: str) -> Any:
-        if attribute.startswith("__") and attribute != "__path__":  # read of all modules by `inspect`
+        if attribute.startswith("__") and attribute not in ("__path__", "__all__"):  # read by `inspect` of all modules
             raise AttributeError(attribute)
         remove()
         return getattr(import_module(UNUSED), attribute)
@@ -43,11 +44,12 @@ def _unused_is_not_imported() -> Iterator[None]:
         if sys.modules.get(UNUSED) is stand_in:
             del sys.modules[UNUSED]
 
-    if UNUSED in sys.modules:
+    if UNUSED in sys.modules or find_spec("scipy") is None:
         yield
         return
     stand_in: Any = ModuleType(UNUSED)
     stand_in.hamming = None
+    stand_in.__spec__ = find_spec(UNUSED)
     stand_in.__getattr__ = imported
     sys.modules[UNUSED] = stand_in
     try:

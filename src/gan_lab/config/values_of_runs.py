@@ -9,7 +9,6 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from gan_lab.config.compose import initialized
 from gan_lab.config.groups import choices, config_folders, groups
@@ -49,20 +48,24 @@ def _is_choice(override: Override) -> bool:
     return key in groups() or "/" in key or key == "hydra.mode"
 
 
+def _is_of_hydra(override: Override) -> bool:
+    return override.key_or_group.split(".")[0] == "hydra"
+
+
 def _is_single_value(override: Override) -> bool:
     others = override.is_sweep_override() or override.is_delete() or override.is_add() or override.is_force_add()
-    return (
-        not _is_choice(override) and not others and override.value() is not None and bool(override.get_value_string())
-    )
+    if others or _is_choice(override) or _is_of_hydra(override):
+        return False
+    return override.value() is not None and bool(override.get_value_string())
 
 
 def _may_be_a_sweep(arguments: Sequence[str]) -> bool:
     """Whether a flag, or a chosen sweep or experiment, may ask for several runs; false if the config is printed."""
-    if any(argument in ("-c", "--cfg", "-i", "--info") for argument in arguments):
+    if {"-c", "--cfg", "-i", "--info", "-h", "--help"} & set(arguments):
         return False
     values = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
     file = choices("experiment").get(values.get("experiment", ""))
-    several = file is not None and "MULTIRUN" in file.read_text(encoding="utf-8")
+    several = file is not None and b"MULTIRUN" in file.read_bytes()
     return several or bool(FLAGS & set(arguments) or {"sweep", "hydra.mode"} & values.keys())
 
 
@@ -73,7 +76,7 @@ def _composed(chosen: Sequence[str], arguments: Sequence[str]) -> DictConfig | N
     try:
         with initialized():
             return hydra.compose("train", [*chosen, *path], return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException):
+    except Exception:
         return None
 
 

@@ -72,8 +72,22 @@ def choose_cache(mode: str, nbytes: int, device: torch.device, processes: int = 
     return "memory" if nbytes * processes <= _OF_MEMORY * _memory_bytes() else "none"
 
 
+def decode_once(raw: RawImages, decoder: ImageDecoder, on_error: str = "stop", progress: bool = True) -> DecodedImages:
+    """`decode_all`, but inside `sets_kept` the same bytes are decoded once, unless some of the images are skipped."""
+    kept = kept_sets.get()
+    if kept is None or type(raw) is not RawImages or not isinstance(decoder, Decoder):
+        return decode_all(raw, decoder, on_error, progress)
+    key = fingerprint(raw, decoder)
+    found = kept.pop(key, None) or decode_all(raw, decoder, on_error, progress)
+    if len(found.images) == len(raw):  # the others are decoded again, for the warning
+        kept[key] = found
+        while sum(each.images.nbytes for each in kept.values()) > _OF_MEMORY * _memory_bytes():
+            del kept[next(iter(kept))]
+    return found
+
+
 def decode_all(raw: RawImages, decoder: ImageDecoder, on_error: str = "stop", progress: bool = True) -> DecodedImages:
-    """Decode every image, on all cores. Inside `sets_kept` a set is decoded once, unless images of it are skipped.
+    """Decode every image, on all cores.
 
     Args:
         raw: The images.
@@ -84,19 +98,6 @@ def decode_all(raw: RawImages, decoder: ImageDecoder, on_error: str = "stop", pr
     Raises:
         DataError: An image cannot be read and `on_error` is "stop", or no image can be read.
     """
-    kept = kept_sets.get()
-    if kept is None or type(raw) is not RawImages or not isinstance(decoder, Decoder):
-        return _decoded(raw, decoder, on_error, progress)
-    key = fingerprint(raw, decoder)
-    found = kept.pop(key, None) or _decoded(raw, decoder, on_error, progress)
-    if len(found.images) == len(raw):  # the others are decoded again, for the warning
-        kept[key] = found
-        while sum(each.images.nbytes for each in kept.values()) > _OF_MEMORY * _memory_bytes():
-            del kept[next(iter(kept))]
-    return found
-
-
-def _decoded(raw: RawImages, decoder: ImageDecoder, on_error: str, progress: bool) -> DecodedImages:
     images, chunks = decode_chunks(raw, decoder)
     failures: Failures = {}
     with closing(chunks):

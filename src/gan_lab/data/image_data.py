@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gan_lab.data.arguments import check_at_least, check_choice
 from gan_lab.data.base import REALS_SEED, REFERENCE, TrainingData
-from gan_lab.data.cache import CACHES, DecodedImages, cache_bytes, decode_all
+from gan_lab.data.cache import CACHES, DecodedImages, cache_bytes, decode_all, decode_once
 from gan_lab.data.content import DataContent, fingerprint, quick_hash
 from gan_lab.data.decode import Decoder, ImageDecoder, refused
 from gan_lab.data.exclude import read_excluded, without
@@ -313,7 +313,7 @@ class ImageData(TrainingData):
             chosen, order = order[: min(batch_size, left)], order[min(batch_size, left) :]
             try:
                 numbered = replace(self._raw.at(chosen), labels=chosen)
-                decoded = self._decode_all(numbered, self._decoder, progress=False)
+                decoded = self._decoded_by(decode_all, numbered, self._decoder, progress=False)
             except DataError:
                 if self.on_error == "stop":
                     raise
@@ -331,7 +331,7 @@ class ImageData(TrainingData):
         place = self._choose_cache(self.cache, cache_bytes(len(raw), decoder.channels, decoder.resolution))
         if place != "none" and self._decoded is None:
             numbered = replace(raw, labels=torch.arange(len(raw)))  # identify the images that were not skipped
-            decoded = self._decode_all(numbered, decoder, progress=processes.rank == 0)
+            decoded = self._decoded_by(decode_once, numbered, decoder, progress=processes.rank == 0)
             assert decoded.labels is not None
             self._positions = decoded.labels
             labels = None if raw.labels is None else raw.labels[self._positions]
@@ -343,9 +343,11 @@ class ImageData(TrainingData):
         """Decode the set as for batches, so that evaluations can use the cache."""
         self._decode()
 
-    def _decode_all(self, raw: RawImages, decoder: ImageDecoder, progress: bool) -> DecodedImages:
+    def _decoded_by(
+        self, decode: Callable[..., DecodedImages], raw: RawImages, decoder: ImageDecoder, progress: bool
+    ) -> DecodedImages:
         try:
-            return decode_all(raw, decoder, self.on_error, progress)
+            return decode(raw, decoder, self.on_error, progress)
         except DataError as error:
             raise refused(error) if self.on_error == "stop" else error from error
 

@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from gan_lab.data.cache import DecodedImages, cache_bytes, decode_all
+from gan_lab.data.cache import DecodedImages, cache_bytes, decode_once
 from gan_lab.data.content import DataContent, fingerprint, quick_hash
 from gan_lab.data.decode import Decoder
 from gan_lab.data.distribution_data import DistributionData
@@ -100,7 +100,7 @@ class StackedData(DistributionData):
     def distribution(self) -> DigitTriples:
         """Distribution of the digits, decoded at the first use; on the device if `choose_cache` allows it."""
         if self._digits is None:
-            self._digits = decode_all(self._raw, self._decoder, progress=self._processes.rank == 0)
+            self._digits = decode_once(self._raw, self._decoder, progress=self._processes.rank == 0)
         place = self._choose_cache("auto", cache_bytes(len(self._raw), 1, self._decoder.resolution))
         self._digits = self._digits.to(self._processes.device if place == "device" else "cpu")
         return DigitTriples(self._digits)
