@@ -358,6 +358,14 @@ def test_yaml_of_the_user(command: Command, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("text", ["", "lr: 1\n", "- lr\n"], ids=["empty", "settings", "list"])
+def test_an_experiment_without_the_line_of_its_package(text: str, command: Command, tmp_path: Path) -> None:
+    (tmp_path / "mine/experiment").mkdir(parents=True)
+    (tmp_path / "mine/experiment/own.yaml").write_text(text)
+    outcome = command("train", "--config-dir", "mine", "experiment=own")
+    assert_refused(outcome, "experiment=own: the first line of its file must be # @package _global_, and settings must")
+
+
 # -- data -------------------------------------------------------------------------------------------------------------
 
 

@@ -157,6 +157,12 @@ def _(error: MissingMandatoryValue, command: str, overrides: Sequence[str] = ())
 def _(error: Exception, command: str, overrides: Sequence[str] = ()) -> str:
     cause = error.__cause__ or error
     key, reason = getattr(cause, "full_key", None), str(cause).splitlines()[0].rstrip(".")
+    text = " ".join(str(error).split())
+    if misplaced := re.match(r"In '(\w+)/([\w./-]+)': .* Key '\1' not in", text):
+        return (
+            f"{misplaced[1]}={misplaced[2]}: the first line of its file must be # @package _global_, and settings must "
+            "follow."
+        )
     found = re.match("Could not override '([\\w./]+)'", str(error))
     if found or (key and "not in" in reason):
         wrong = found[1] if found else str(key)
@@ -166,7 +172,7 @@ def _(error: Exception, command: str, overrides: Sequence[str] = ()) -> str:
     if reason.startswith("Ambiguous value"):
         values = reason.split("'")[1]
         return f"{values} are several values: add -m to run once for each, or write [...] around them for a list."
-    return f"{key}: {reason}." if key else f"{' '.join(str(error).split()).rstrip('.')}."
+    return f"{key}: {reason}." if key else f"{text.rstrip('.')}."
 
 
 @describe.register
