@@ -9,13 +9,14 @@ Other arguments are settings of every benchmark. The images are random.
 import argparse
 from collections.abc import Iterator, Sequence
 from itertools import product
+from statistics import median
 
 import gan_lab
 from gan_lab.benchmark.report import BenchStage
 from gan_lab.errors import TrainingError, UserError
 
 COLUMNS = ("model", "pixels", "hardware", "compiled", "images per second", "ratio to the bare loop", "memory, GiB",
-           "of the convolutions' speed")  # fmt: skip
+           "of the convolutions' speed", "conditions")  # fmt: skip
 
 
 def rows(
@@ -35,9 +36,10 @@ def rows(
             f"hardware.compile={value}",
         )
         try:
-            cells = measured_cells(gan_lab.bench(*given, "dataset=noise", *settings).stages[-1])
+            found = gan_lab.bench(*given, "dataset=noise", *settings)
+            cells = [*measured_cells(found.stages[-1]), found.conditions]
         except (UserError, TrainingError) as error:
-            cells = [f"not measured: {error}", "", "", ""]
+            cells = [f"not measured: {error}", "", "", "", ""]
         yield f"| {' | '.join([f'`{model}`', str(resolution), f'`{kind}`', value, *cells])} |"
 
 
@@ -45,8 +47,8 @@ def measured_cells(stage: BenchStage) -> list[str]:
     """Speed, ratio, memory and fraction of the device's speed."""
     found, operations = stage.measured, stage.estimated and stage.estimated.operations
     assert found is not None
-    ratios = sorted(found.ratios)
-    ratio = f"{ratios[len(ratios) // 2]:.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f})" if ratios else ""
+    ratios = found.ratios
+    ratio = f"{median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})" if ratios else ""
     fraction = f"{found.images_per_second * operations / found.device.convolution:.0%}" if operations else ""
     return [f"{found.images_per_second:,.0f}", ratio, f"{found.peak_memory_bytes / 2**30:.1f}", fraction]
 
