@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 from lightning.pytorch import Callback
+from lightning.pytorch.plugins.precision import DoublePrecision, MixedPrecision
 
-from gan_lab.batch_loop import OF_AN_UPDATE, BatchLoop
-from gan_lab.config.build import build
+from gan_lab.batch_loop import BatchLoop
+from gan_lab.config.build import Experiment, build
+from gan_lab.hooks import use_direct_precision
 
 HOOKS = (
     "on_train_epoch_start", "on_train_batch_start", "on_before_backward", "on_after_backward",
@@ -36,11 +39,16 @@ class Logs(Callback):
         module.log("seen", float(module.images_seen))
 
 
+def build_with(cfg, own: bool, monkeypatch) -> Experiment:
+    if own:
+        return build(cfg)
+    with monkeypatch.context() as patch:
+        patch.setattr("gan_lab.config.build.use_batch_loop", lambda trainer: None)
+        return build(cfg)
+
+
 def trained(cfg, own: bool, monkeypatch, *callbacks) -> tuple:
-    if not own:
-        monkeypatch.setattr("gan_lab.config.build.use_batch_loop", lambda trainer: None)
-    experiment = build(cfg)
-    monkeypatch.undo()
+    experiment = build_with(cfg, own, monkeypatch)
     trainer = experiment.trainer
     assert isinstance(trainer.fit_loop.epoch_loop, BatchLoop) == own
     trainer.callbacks = [*callbacks, *trainer.callbacks]
@@ -92,15 +100,42 @@ class Clips(Callback):
 
     def __init__(self) -> None:
         self.count = 0
-        self.others = []
 
     def on_after_backward(self, trainer, module) -> None:
         self.count += 1
-        self.others.append(self.on_before_backward)
+        module.log("of_the_hook", 2.0)
 
 
-def test_callbacks_are_called_for_the_hooks_that_they_define(tiny, monkeypatch):
+def test_a_hook_of_an_update_is_called_where_it_is_defined_and_may_log(tiny, monkeypatch):
     clips = Clips()
-    trained(tiny(*RING, "batch_size=16"), True, monkeypatch, clips)
-    assert clips.count == 8 and clips.others == [None] * 8  # two updates for each batch
-    assert all(callable(clips.__getattribute__(hook)) and hook not in vars(clips) for hook in OF_AN_UPDATE)
+    calls = []
+    monkeypatch.setattr(Callback, "on_before_backward", lambda *_: calls.append("before"))
+    trainer, _ = trained(tiny(*RING, "batch_size=16"), True, monkeypatch, clips)
+    assert clips.count == 8 and not calls  # two updates for each batch; the empty hook of the base class is not called
+    assert trainer.logged_metrics == {"of_the_hook": 2.0}
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
+def test_half_precision_calls_the_same_hooks(precision: str, tiny, monkeypatch):
+    """16-mixed with its loss scaler, as on a GPU: on a CPU Lightning has none, so it is given one."""
+    counts = []
+    for own in (True, False):
+        witness = Witness()
+        experiment = build_with(tiny(*RING), own, monkeypatch)
+        trainer = experiment.trainer
+        scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10) if precision == "16-mixed" else None
+        trainer.strategy.precision_plugin = MixedPrecision(precision, "cpu", scaler)
+        if own:
+            use_direct_precision(trainer)
+            assert trainer.scaler is scaler and trainer.precision == precision
+        trainer.callbacks = [witness, *trainer.callbacks]
+        trainer.fit(experiment.module, datamodule=experiment.data)
+        counts.append(witness.seen)
+    assert counts[0] == counts[1] and len(counts[0]) == 8 * 8 + 3 * 2
+
+
+def test_other_precisions_stay(tiny, monkeypatch):
+    trainer = build_with(tiny(*RING), False, monkeypatch).trainer
+    trainer.strategy.precision_plugin = double = DoublePrecision()
+    use_direct_precision(trainer)
+    assert trainer.precision_plugin is double

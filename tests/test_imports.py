@@ -21,7 +21,7 @@ LAYERS = (
     {"architectures", "data", "metrics", "pages", "published"},
     {"runs"},
     {"gans", "loggers"},
-    {"callbacks", "analysis", "batch_loop", "strategies"},
+    {"callbacks", "analysis", "batch_loop", "hooks", "strategies"},
     {"ensemble"},
     {"config"},
     {"reports", "sampling"},

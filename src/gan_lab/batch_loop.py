@@ -1,7 +1,5 @@
 """Lightning's loop over batches without what this package does not use, which takes long beside a small network."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 from lightning.pytorch import Trainer
@@ -12,12 +10,12 @@ from lightning.pytorch.trainer.call import _call_callback_hooks, _call_lightning
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
-OF_AN_UPDATE = ("on_before_backward", "on_after_backward", "on_before_optimizer_step", "on_before_zero_grad")
-"""Hooks of callbacks that Lightning calls once or more for each batch."""
+from gan_lab.hooks import OF_AN_UPDATE, DefinedHooks, DirectPrecision, use_direct_precision
 
 
 def use_batch_loop(trainer: Trainer) -> None:
-    """Replace the trainer's loop over batches by `BatchLoop`."""
+    """Replace the trainer's loop over batches by `BatchLoop`, and its precision by one that calls hooks directly."""
+    use_direct_precision(trainer)
     loop = trainer.fit_loop.epoch_loop
     trainer.fit_loop.epoch_loop = BatchLoop(trainer, loop.min_steps, loop.max_steps)
 
@@ -29,16 +27,14 @@ class BatchLoop(_TrainingEpochLoop):
     schedulers of Lightning and values of `self.log`. Where one of them or several processes are used, it runs instead.
     """
 
-    def run(self, data_fetcher: Any) -> None:
-        """Called by Lightning for the batches of an epoch."""
-        with empty_hooks_skipped(self.trainer.callbacks):  # type: ignore[attr-defined]
-            super().run(data_fetcher)
-
     def on_run_start(self, data_fetcher: Any) -> None:
         """Called by Lightning before the batches of an epoch."""
         super().on_run_start(data_fetcher)
         trainer: Any = self.trainer
         module = trainer.lightning_module
+        self._hooks = DefinedHooks(trainer, (*OF_AN_UPDATE, "on_train_batch_end"))
+        if isinstance(trainer.precision_plugin, DirectPrecision):
+            trainer.precision_plugin.hooks = self._hooks
         self._is_plain = not (
             trainer.world_size > 1
             or trainer.enable_validation
@@ -76,8 +72,7 @@ class BatchLoop(_TrainingEpochLoop):
         module._current_fx_name = None
         self.manual_optimization.on_run_end()
         progress.increment_processed()
-        _call_callback_hooks(trainer, "on_train_batch_end", None, batch, number)
-        _call_lightning_module_hook(trainer, "on_train_batch_end", None, batch, number)
+        self._hooks.call("on_train_batch_end", None, batch, number)
         progress.increment_completed()
         if self._results:  # of `self.log`
             trainer._logger_connector.on_batch_end()
@@ -92,19 +87,3 @@ class BatchLoop(_TrainingEpochLoop):
         self._save_loggers_on_train_batch_end()
         if self.trainer.received_sigterm and not self._is_training_done:
             raise SIGTERMException
-
-
-@contextmanager
-def empty_hooks_skipped(callbacks: Sequence[Callback]) -> Iterator[None]:
-    """Within the block, hooks of an update that a callback does not define are None, which Lightning skips.
-
-    For each of the others, it also takes the time for the profiler, and writes a name.
-    """
-    empty = [(each, hook) for each in callbacks for hook in OF_AN_UPDATE if not is_overridden(hook, each, Callback)]
-    for callback, hook in empty:
-        setattr(callback, hook, None)
-    try:
-        yield
-    finally:
-        for callback, hook in empty:
-            delattr(callback, hook)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import hydra
 import pytest
@@ -132,16 +133,26 @@ BENCH = (
 
 
 def test_a_measurement_has_complete_cycles_of_updates(tiny, monkeypatch) -> None:
-    """With five updates of the discriminator for one of the generator."""
+    """With five updates of the discriminator for one of the generator, and pieces of one cycle."""
+    monkeypatch.setattr("gan_lab.benchmark.framed.PIECE_SECONDS", 0.0)
     experiment = build(tiny("model=gan", "n_critic=5", "budget.images=400"))
-    loop = bare(experiment)
+    loop = bare(build(tiny("model=gan", "n_critic=5", "budget.images=400")))
     assert loop is not None
-    loop.run(0.0, 2)
-    assert loop.step == 7
-    monkeypatch.setattr(Stopwatch, "on_train_batch_start", lambda self, *_: batches.append(self.batches), raising=False)
-    batches: list[int] = []
-    run_framed(experiment, 0.0, 2)
-    assert len(batches) == 7
+    turns = [("run", 0)]
+
+    def count(kind: str, batches: int = 1) -> None:
+        if turns[-1][0] == kind:
+            batches += turns.pop()[1]
+        turns.append((kind, batches))
+
+    clock = iter(range(1000))
+    monkeypatch.setattr("gan_lab.benchmark.framed.time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    train_step = loop.train_step
+    monkeypatch.setattr(loop, "train_step", lambda: count("bare") or train_step())
+    monkeypatch.setattr(Stopwatch, "on_train_batch_start", lambda *_: count("run"), raising=False)
+    run_framed(experiment, 3.0, 2, loop)
+    # Warmup; then a cycle, whose time is two ticks of this clock, and after it a batch that is not measured.
+    assert turns == [("run", 0), ("bare", 2), ("run", 7), ("bare", 6), ("run", 6), ("bare", 6)]
 
 
 def test_networks_that_grow_are_measured_at_every_resolution(tiny_bench) -> None:

@@ -57,17 +57,14 @@ class BareLoop:
         }
         self.step = 0
 
-    def run(self, seconds: float, warmup: int) -> float:
-        """Train for about `seconds` after `warmup` batches, at least one cycle; return real images per second."""
-        for _ in range(warmup):
+    def run(self, batches: int) -> float:
+        """Train on some batches; return the seconds that it took."""
+        synchronize(self.device)
+        start = time.perf_counter()
+        for _ in range(batches):
             self.train_step()
         synchronize(self.device)
-        start, steps, cycle = time.perf_counter(), 0, self.gan.runner.cycle
-        while steps == 0 or steps % cycle or time.perf_counter() - start < seconds:
-            self.train_step()
-            steps += 1
-        synchronize(self.device)
-        return steps * self.batch_size / (time.perf_counter() - start)
+        return time.perf_counter() - start
 
     def train_step(self) -> None:
         """One batch: an update of the discriminator and, when it is due, one of the generator; then lazy penalties."""

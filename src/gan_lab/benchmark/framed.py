@@ -2,59 +2,85 @@
 
 import time
 from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.profilers import Profiler
 
-from gan_lab.benchmark.bare import synchronize
+from gan_lab.benchmark.bare import BareLoop, synchronize
 from gan_lab.callbacks.budget import Budget
 from gan_lab.callbacks.profiling import part_of
 from gan_lab.config.build import Experiment
+from gan_lab.data.loaders import ResumableLoader
 from gan_lab.gans.base import AdversarialModule
+
+PIECE_SECONDS = 0.25
+"""Length of the pieces in which the framework and the bare loop alternate; a machine's speed changes within seconds."""
 
 
 class Stopwatch(Callback):
-    """Callback that times the batches after a warmup and stops the Trainer after some seconds.
+    """Callback that times pieces of a run in turn with a bare loop, and stops the Trainer after some seconds.
 
-    It stops after complete cycles of the updates, of which some may be made for every fifth or sixteenth batch only.
+    A piece has complete cycles of the updates, of which some may be made for every fifth or sixteenth batch only.
+    Afterwards the bare loop trains on as many batches.
 
     Args:
         seconds: Length of the measurement.
         warmup: Batches before the measurement.
+        bare: The bare loop; None to time the run alone, in one piece.
     """
 
-    def __init__(self, seconds: float, warmup: int) -> None:
+    def __init__(self, seconds: float, warmup: int, bare: BareLoop | None = None) -> None:
         self.seconds = seconds
         self.warmup = warmup
-        self.batches = 0
-        self.images = 0
-        self.start = 0.0
+        self.bare = bare
+        self.measured_batches = 0
         self.elapsed = 0.0
+        self.bare_elapsed = 0.0
+        self._left = warmup  # batches until the clock starts
+        self._piece = 0  # batches of the piece
+        self._start = 0.0
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        if self.bare is not None:
+            self.bare.run(self.warmup)
+        if not self._left:
+            self._begin(trainer, module)
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: object) -> None:
-        self.batches += 1
-        seen = cast(AdversarialModule, module).images_seen
-        if self.batches == self.warmup:
-            synchronize(module.device)
-            self.start = time.perf_counter()
-            self.images = -seen
-            if isinstance(profiler := cast(Any, trainer).profiler, PhaseProfiler):
-                profiler.seconds.clear()
-        elif self.batches > self.warmup and self._is_over(cast(AdversarialModule, module).runner.cycle):
-            synchronize(module.device)
-            self.elapsed = time.perf_counter() - self.start
-            self.images += seen
-            trainer.should_stop = True
+        if self._left:
+            self._left -= 1
+            if not self._left:
+                self._begin(trainer, module)
+            return
+        self._piece += 1
+        if self._is_over(cast(AdversarialModule, module).runner.cycle):
+            self._end(trainer, module)
+
+    def _begin(self, trainer: Trainer, module: LightningModule) -> None:
+        if isinstance(profiler := cast(Any, trainer).profiler, PhaseProfiler):
+            profiler.seconds.clear()
+        self._piece = 0
+        synchronize(module.device)
+        self._start = time.perf_counter()
 
     def _is_over(self, cycle: int) -> bool:
-        return self.measured_batches % cycle == 0 and time.perf_counter() - self.start >= self.seconds
+        seconds = self.seconds if self.bare is None else min(self.seconds, PIECE_SECONDS)
+        return self._piece % cycle == 0 and time.perf_counter() - self._start >= seconds
 
-    @property
-    def measured_batches(self) -> int:
-        """Number of batches in the time `elapsed`."""
-        return self.batches - self.warmup
+    def _end(self, trainer: Trainer, module: LightningModule) -> None:
+        synchronize(module.device)
+        self.elapsed += time.perf_counter() - self._start
+        self.measured_batches += self._piece
+        # Not measured: a batch for the caches, and those that other processes decoded in the turn of the other loop.
+        self._left = 1 + batches_ahead(cast(Any, trainer).train_dataloader)
+        if self.bare is not None:
+            self.bare.run(self._left)
+            self.bare_elapsed += self.bare.run(self._piece)
+        trainer.should_stop = self.elapsed >= self.seconds
 
 
 class PhaseProfiler(Profiler):
@@ -75,22 +101,44 @@ class PhaseProfiler(Profiler):
         self.seconds[action_name] += time.perf_counter() - self._started.pop(action_name)
 
 
+@dataclass(frozen=True)
+class Speed:
+    """Measured time of a batch.
+
+    Attributes:
+        seconds: Of a batch in the framework.
+        bare_seconds: Of a batch in the bare loop, in the same minute; None without one.
+        parts: Seconds of a batch by part; empty unless profiled.
+    """
+
+    seconds: float
+    bare_seconds: float | None
+    parts: Mapping[str, float]
+
+
 def run_framed(
-    experiment: Experiment, seconds: float, warmup: int, profile: bool = False
-) -> tuple[float, dict[str, float]]:
-    """Train for about `seconds`; return real images per second and, if profiled, seconds per batch by part."""
+    experiment: Experiment, seconds: float, warmup: int, bare: BareLoop | None = None, profile: bool = False
+) -> Speed:
+    """Train for about `seconds`, in turn with the bare loop if there is one."""
     trainer: Any = experiment.trainer
-    stopwatch = Stopwatch(seconds, warmup)
+    stopwatch = Stopwatch(seconds, warmup, bare)
     others = [callback for callback in trainer.callbacks if not isinstance(callback, Stopwatch | Budget)]
     trainer.callbacks = [*others, stopwatch]  # ends the run instead of the budget
     profiler = PhaseProfiler(trainer.strategy.root_device)
     if profile:
         trainer.profiler = profiler
     trainer.fit(experiment.module, datamodule=experiment.data)
-    parts = dict.fromkeys(("data", "discriminator", "generator", "ema", "logging"), 0.0)
+    parts = dict.fromkeys(("data", "discriminator", "generator", "ema", "logging"), 0.0) if profile else {}
+    batches = stopwatch.measured_batches
     for action, spent in profiler.seconds.items():
         if (part := part_of(action)) in parts:
-            parts[part] += spent
-    batches = stopwatch.measured_batches
-    per_batch = {name: value / batches for name, value in parts.items()} if profile else {}
-    return stopwatch.images / stopwatch.elapsed, per_batch | {"step": stopwatch.elapsed / batches}
+            parts[part] += spent / batches
+    bare_seconds = None if bare is None else stopwatch.bare_elapsed / batches
+    return Speed(stopwatch.elapsed / batches, bare_seconds, parts)
+
+
+def batches_ahead(loader: Any) -> int:
+    """Batches that processes of a loader decode before they are asked for, at most."""
+    if isinstance(loader, ResumableLoader):
+        return loader.batches_ahead
+    return getattr(loader, "num_workers", 0) * (getattr(loader, "prefetch_factor", None) or 0)

@@ -4,6 +4,7 @@ import resource
 import statistics
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +12,7 @@ from omegaconf import DictConfig, open_dict
 
 from gan_lab.benchmark.bare import BareLoop, bare_loop, real_batches
 from gan_lab.benchmark.device_speed import DeviceSpeed, device_speed
-from gan_lab.benchmark.framed import run_framed
+from gan_lab.benchmark.framed import Speed, run_framed
 from gan_lab.config.build import Experiment, build, build_module
 from gan_lab.data.base import TrainingData
 from gan_lab.errors import ConfigError
@@ -27,7 +28,7 @@ class Report:
     Attributes:
         images_per_second: Real images, median over the rounds.
         bare_images_per_second: The same for the bare loop; None if the algorithm has no bare loop.
-        ratios: Framework speed over bare speed in each round; both are measured one right after the other.
+        ratios: Framework speed over bare speed in each round; both are measured in turn, a quarter of a second each.
         time_fractions: Fraction of a step's time by part; `penalty` is the difference to a run without penalties.
         peak_memory_bytes: Peak memory of the GPU, or of the process on a CPU.
         device: Speed of the device in large operations.
@@ -72,13 +73,19 @@ def bench(cfg: DictConfig) -> Report:
     with tempfile.TemporaryDirectory() as folder:
         cfg = _without_rare_callbacks(cfg, folder)
         experiment = build(cfg)
-        framed, bare, ratios = _alternate(cfg, experiment.data)
+        rounds = list(_rounds(cfg, experiment.data))
         fractions = _time_fractions(cfg, experiment.data)
         memory = _peak_memory()  # before the large operations
         device = experiment.trainer.strategy.root_device
         speeds = device_speed(device, cfg.hardware.precision, cfg.bench.seconds / 4)
+    bare = [each.bare_seconds for each in rounds if each.bare_seconds is not None]
     return Report(
-        statistics.median(framed), statistics.median(bare) if bare else None, ratios, fractions, memory, speeds
+        statistics.median(cfg.batch_size / each.seconds for each in rounds),
+        statistics.median(cfg.batch_size / seconds for seconds in bare) if bare else None,
+        [seconds / each.seconds for seconds, each in zip(bare, rounds, strict=False)],
+        fractions,
+        memory,
+        speeds,
     )
 
 
@@ -91,16 +98,11 @@ def _without_rare_callbacks(cfg: DictConfig, folder: str) -> DictConfig:
     return cfg
 
 
-def _alternate(cfg: DictConfig, data: TrainingData) -> tuple[list[float], list[float], list[float]]:
-    """Images per second of the framework and of the bare loop in each round, and their ratios."""
-    framed, bare = [], []
-    settings = cfg.bench
-    for _ in range(settings.rounds):
+def _rounds(cfg: DictConfig, data: TrainingData) -> Iterator[Speed]:
+    """Speed of the framework and of the bare loop in each round."""
+    for _ in range(cfg.bench.rounds):
         experiment = build(cfg, data)
-        framed.append(run_framed(experiment, settings.seconds, settings.warmup_batches)[0])
-        if (loop := _bare_loop(experiment)) is not None:
-            bare.append(loop.run(settings.seconds, settings.warmup_batches))
-    return framed, bare, [ours / plain for ours, plain in zip(framed, bare, strict=False)]
+        yield run_framed(experiment, cfg.bench.seconds, cfg.bench.warmup_batches, _bare_loop(experiment))
 
 
 def _bare_loop(experiment: Experiment) -> BareLoop | None:
@@ -113,15 +115,15 @@ def _bare_loop(experiment: Experiment) -> BareLoop | None:
 def _time_fractions(cfg: DictConfig, data: TrainingData) -> dict[str, float]:
     """Fraction of a step's time by part."""
     settings = cfg.bench
-    _, parts = run_framed(build(cfg, data), settings.seconds, settings.warmup_batches, profile=True)
-    step = parts.pop("step")
+    speed = run_framed(build(cfg, data), settings.seconds, settings.warmup_batches, profile=True)
+    parts = speed.parts
     penalty = 0.0
     if cfg.regularizer and (without := _without_penalties(cfg, data)) is not None:
-        _, others = run_framed(without, settings.seconds, settings.warmup_batches, profile=True)
+        others = run_framed(without, settings.seconds, settings.warmup_batches, profile=True).parts
         penalty = max(parts["discriminator"] - others["discriminator"], 0.0)
     seconds = {**parts, "discriminator": parts["discriminator"] - penalty, "penalty": penalty}
-    seconds["rest"] = max(step - sum(seconds.values()), 0.0)
-    return {name: value / step for name, value in seconds.items()}
+    seconds["rest"] = max(speed.seconds - sum(seconds.values()), 0.0)
+    return {name: value / speed.seconds for name, value in seconds.items()}
 
 
 def _without_penalties(cfg: DictConfig, data: TrainingData) -> Experiment | None:

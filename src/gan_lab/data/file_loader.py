@@ -30,6 +30,10 @@ class _Decoded(TypedDict):
     error: str
 
 
+PREFETCHED = 4
+"""Batches that each worker process decodes before they are asked for."""
+
+
 class FileLoader(ResumableLoader):
     """Decodes the images of each batch on demand, in worker processes if there are any.
 
@@ -66,6 +70,11 @@ class FileLoader(ResumableLoader):
         self._dataset = _BatchDecoder(raw, labels, decoder, on_error)
         self._rest = _RestOfEpoch(sampler)
         self._loader: DataLoader[_Decoded] | None = None
+
+    @property
+    def batches_ahead(self) -> int:
+        """See `ResumableLoader.batches_ahead`."""
+        return PREFETCHED * self.num_workers
 
     def close(self) -> None:
         """End the worker processes, which otherwise wait for the next epoch; the next iteration starts new ones.
@@ -115,7 +124,7 @@ class FileLoader(ResumableLoader):
             collate_fn=_identity,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
-            prefetch_factor=4 if self.num_workers else None,
+            prefetch_factor=PREFETCHED if self.num_workers else None,
             pin_memory=self.pin_memory,
             worker_init_fn=ignore_job_signals if self.num_workers else None,
             generator=torch.Generator().manual_seed(0),  # keeps the worker seeds off the global random state

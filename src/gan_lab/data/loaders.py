@@ -40,6 +40,11 @@ class ResumableLoader(ABC):
     def _batches(self, start: int) -> Iterator[Batch]:
         """The batches of the sampler's epoch, starting with number `start`."""
 
+    @property
+    def batches_ahead(self) -> int:
+        """Largest number of batches that worker processes decode before they are asked for."""
+        return 0
+
     def close(self) -> None:
         """End worker processes; nothing by default."""
         return

@@ -201,8 +201,8 @@ class GAN(AdversarialModule):
         real, fake, boundary = step.real.logits, step.fake.logits, self.boundary
         values = {"logits/real": real.mean(), "logits/fake": fake.mean()}
         if boundary is not None:
-            values["accuracy/real"] = (real - boundary > 0).float().mean()
-            values["accuracy/fake"] = (fake < boundary).float().mean()
+            values["accuracy/real"] = (real > boundary).mean(dtype=torch.float)
+            values["accuracy/fake"] = (fake < boundary).mean(dtype=torch.float)
         return values
 
     def adapt(self, step: Step) -> dict[str, Tensor]:

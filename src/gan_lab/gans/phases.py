@@ -334,7 +334,8 @@ class PhaseRunner:
         with self._others_frozen(name), compiled:
             for iterate in player.power_iterations:
                 iterate()
-            optimizer.zero_grad()
+            for parameter in player.parameters:
+                parameter.grad = None
             for micro_batch, noise in self._micro_batches(batch, seed):
                 terms, observations = self.terms_of(update, micro_batch, noise, weights)
                 total = reduce(torch.add, terms.values())
