@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 CODE = """
 import gc, sys
 from gan_lab.cli.imports import import_heavy
@@ -37,6 +39,51 @@ assert import_heavy("needs_scipy").found.tolist() == [0, 1, 0]
 assert sys.modules["scipy.signal"].__file__
 """
 
+COMPILED_LATER = """
+import sys
+from gan_lab.cli.imports import import_heavy
+
+import_heavy("gan_lab.training.fit")
+import torch
+from lightning.fabric.wrappers import OptimizedModule
+
+assert isinstance(torch.optim.Adam(torch.nn.Linear(1, 1).parameters()), torch.optim.Optimizer)
+layer = torch.nn.Linear(2, 1)
+optimizer = torch.optim.Adam(layer.parameters())
+layer(torch.ones(1, 2)).sum().backward()
+optimizer.step()
+optimizer.zero_grad()
+
+@torch.compiler.disable
+def apart(x):
+    return x * 2
+
+assert apart(1) == 2 and not isinstance(layer, OptimizedModule)
+assert "torch._dynamo.eval_frame" not in sys.modules
+
+graphs = []
+compiled = torch.compile(lambda x: apart(x + 1) - 1, backend=lambda graph, _: graphs.append(graph) or graph.forward)
+assert compiled(torch.ones(2)).tolist() == [3, 3] and len(graphs) == 2  # before and after the function that is disabled
+assert isinstance(torch.compile(layer, backend="eager"), OptimizedModule) and not isinstance(layer, OptimizedModule)
+assert torch.optim.Optimizer.zero_grad.__wrapped__.__dynamo_disable is not torch.optim.Optimizer.zero_grad.__wrapped__
+optimizer.step()
+assert torch._dynamo is sys.modules["torch._dynamo"] and torch._dynamo.__file__
+"""
+
+MODULE_INSIDE = """
+import sys
+from gan_lab.cli.imports import import_heavy
+
+import_heavy("gan_lab.training.fit")
+from torch._dynamo.eval_frame import OptimizedModule
+import torch._dynamo.utils
+import torch._dynamo.backends.debugging
+
+assert OptimizedModule is torch._dynamo.eval_frame.OptimizedModule is torch._dynamo.OptimizedModule
+assert torch._dynamo.eval_frame.__spec__.origin.endswith("eval_frame.py")
+assert torch._dynamo.utils is sys.modules["torch._dynamo.utils"]
+"""
+
 
 def run(code: str) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
@@ -48,3 +95,8 @@ def test_imported_objects_are_not_collected_and_scipy_signal_is_imported_when_it
 
 def test_a_module_that_uses_scipy_signal_gets_it():
     run(NEEDED_MEANWHILE)
+
+
+@pytest.mark.parametrize("code", [COMPILED_LATER, MODULE_INSIDE])
+def test_the_front_of_the_compiler_is_imported_when_it_is_used(code: str):
+    run(code)

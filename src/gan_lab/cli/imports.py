@@ -2,19 +2,19 @@
 
 import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from importlib import import_module
 from importlib.util import find_spec
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
-UNUSED = "scipy.signal"
-"""Half a second to import. torchmetrics only gives it an old name of a function for another package."""
+from gan_lab.cli.deferred import Deferred, defer
 
 
 def import_heavy(name: str) -> ModuleType:
-    """The module `name`, imported in two thirds of the time.
+    """The module `name`, imported in half of the time.
 
     Garbage collection visits the objects of PyTorch's modules many times while they are imported and once more when
     the process exits, although they are needed until then. So it waits, and leaves them out afterwards.
@@ -32,27 +32,62 @@ def import_heavy(name: str) -> ModuleType:
 
 @contextmanager
 def _unused_is_not_imported() -> Iterator[None]:
-    """Replace `scipy.signal` within the block by a module that imports it when one of its names is read."""
+    """Defer modules that take long to import, and of which little is used.
 
-    def imported(attribute: str) -> Any:
-        if attribute.startswith("__") and attribute not in ("__path__", "__all__"):  # read by `inspect` of all modules
-            raise AttributeError(attribute)
-        remove()
-        return getattr(import_module(UNUSED), attribute)
+    scipy.signal takes half a second. torchmetrics only gives it an old name of a function for another package; it is
+    deferred within the block. torch._dynamo, the front of `torch.compile`, takes eight tenths. Lightning only asks
+    whether a module is compiled, and optimizers tell it what not to compile.
+    """
+    signal = None
+    if "scipy.signal" not in sys.modules and find_spec("scipy") is not None:
+        signal = defer(Deferred("scipy.signal", hamming=None))
+    import torch
 
-    def remove() -> None:
-        if sys.modules.get(UNUSED) is stand_in:
-            del sys.modules[UNUSED]
-
-    if UNUSED in sys.modules or find_spec("scipy") is None:
-        yield
-        return
-    stand_in: Any = ModuleType(UNUSED)
-    stand_in.hamming = None
-    stand_in.__spec__ = find_spec(UNUSED)
-    stand_in.__getattr__ = imported
-    sys.modules[UNUSED] = stand_in
+    if "torch._dynamo" not in sys.modules:
+        defer(_Dynamo())
+        torch._dynamo = sys.modules["torch._dynamo"]
     try:
         yield
     finally:
-        remove()
+        if signal is not None:
+            signal.remove()
+
+
+class _Dynamo(Deferred):
+    """torch._dynamo, deferred until something is compiled."""
+
+    def __init__(self) -> None:
+        super().__init__("torch._dynamo", graph_break=lambda *_: None)  # there is no graph yet
+        self.OptimizedModule = _OptimizedModule
+        self._when_imported: list[Callable[[Any], None]] = []
+
+    def disable(self, function: Any = None, recursive: bool = True, *, wrapping: bool = True, **options: Any) -> Any:
+        """The function, which is not compiled when dynamo comes."""
+        if not isinstance(function, FunctionType):
+            return self.imported().disable(function, recursive, wrapping=wrapping, **options)
+        called = [function]
+
+        @wraps(function)
+        def disabled(*arguments: Any, **keywords: Any) -> Any:
+            return called[0](*arguments, **keywords)
+
+        def disable(dynamo: Any) -> None:
+            called[0] = dynamo.disable(function, recursive, wrapping=wrapping, **options)
+
+        self._when_imported.append(disable)
+        return disabled
+
+    def _was_imported(self, module: Any) -> None:
+        for disable in self._when_imported:
+            disable(module)
+        self._when_imported.clear()
+
+
+class _CompiledModules(type):
+    def __instancecheck__(cls, instance: object) -> bool:
+        dynamo: Any = sys.modules["torch._dynamo"]
+        return not isinstance(dynamo, _Dynamo) and isinstance(instance, dynamo.OptimizedModule)
+
+
+class _OptimizedModule(metaclass=_CompiledModules):
+    """Class of compiled modules, of which there is none before dynamo was imported."""
