@@ -1,7 +1,7 @@
 """Modules that are imported at the first use of a name that is not given for them."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -14,32 +14,20 @@ class Deferred(ModuleType):
     """Stands for a module until one of its other names is read, or a module in it imported.
 
     Args:
-        name: The module's; the package that it is in is imported.
+        name: The module's.
         names: Names that can be read before the import, with their values.
     """
 
     def __init__(self, name: str, **names: Any) -> None:
         super().__init__(name)
-        self.__spec__ = find_spec(name)
-        self.__path__: list[str] = []
         vars(self).update(names)
 
     def imported(self) -> Any:
         """The module itself, which replaces this one."""
-        self.remove()
+        end_deferral(self.__name__)
         module = import_module(self.__name__)
         self._was_imported(module)
         return module
-
-    def remove(self) -> None:
-        """Leave the place to the module, which is then imported as usual."""
-        name = self.__name__
-        if sys.modules.get(name) is not self:
-            return
-        del sys.modules[name]
-        package, _, own = name.rpartition(".")
-        if vars(sys.modules[package]).get(own) is self:
-            delattr(sys.modules[package], own)
 
     def _was_imported(self, module: Any) -> None:
         """Called once the module was imported."""
@@ -50,29 +38,43 @@ class Deferred(ModuleType):
         return getattr(self.imported(), name)
 
 
-def defer(module: Deferred) -> Deferred:
-    """Put the module in the place of the one that it stands for."""
-    sys.modules[module.__name__] = module
+def defer(name: str, stand_in: Callable[[], Deferred]) -> None:
+    """From now on, an import of this module gives what `stand_in` returns."""
+    _FINDER.stand_ins[name] = stand_in
     if _FINDER not in sys.meta_path:
         sys.meta_path.insert(0, _FINDER)
-    return module
 
 
-class _Inside(MetaPathFinder):
-    """Finds modules in deferred packages, once these were imported."""
+def end_deferral(name: str) -> None:
+    """From now on, an import of this module imports it."""
+    _FINDER.stand_ins.pop(name, None)
+    if isinstance(stand_in := sys.modules.get(name), Deferred):
+        del sys.modules[name]
+        package, _, own = name.rpartition(".")
+        if vars(sys.modules[package]).get(own) is stand_in:
+            delattr(sys.modules[package], own)
+
+
+class _Finder(MetaPathFinder):
+    """Finds deferred modules, and modules in them, once these were imported."""
+
+    def __init__(self) -> None:
+        self.stand_ins: dict[str, Callable[[], Deferred]] = {}
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if name in self.stand_ins:
+            return ModuleSpec(name, _Given(self.stand_ins.pop(name)()), is_package=True)
         package = sys.modules.get(name.rpartition(".")[0])
         if not isinstance(package, Deferred):
             return None
         package.imported()
         if name in sys.modules:  # imported by its package, and not to be executed again
-            return ModuleSpec(name, _Imported(sys.modules[name]))
+            return ModuleSpec(name, _Given(sys.modules[name]))
         return find_spec(name)
 
 
-class _Imported(Loader):
-    """Gives a module that was imported already.
+class _Given(Loader):
+    """Gives a module that exists already.
 
     Python prefers the specification of a module that appears while it is searched for, so the module has none for a
     moment.
@@ -87,7 +89,8 @@ class _Imported(Loader):
         return self.module
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__spec__ = self.spec
+        if self.spec is not None:
+            module.__spec__ = self.spec
 
 
-_FINDER = _Inside()
+_FINDER = _Finder()

@@ -4,13 +4,13 @@ import gc
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
+from functools import partial, wraps
 from importlib import import_module
 from importlib.util import find_spec
 from types import FunctionType, ModuleType
 from typing import Any
 
-from gan_lab.cli.deferred import Deferred, defer
+from gan_lab.cli.deferred import Deferred, defer, end_deferral
 
 
 def import_heavy(name: str) -> ModuleType:
@@ -36,21 +36,15 @@ def _unused_is_not_imported() -> Iterator[None]:
 
     scipy.signal takes half a second. torchmetrics only gives it an old name of a function for another package; it is
     deferred within the block. torch._dynamo, the front of `torch.compile`, takes eight tenths. Lightning only asks
-    whether a module is compiled, and optimizers tell it what not to compile.
+    whether a module is compiled, and optimizers name what should not be compiled.
     """
-    signal = None
     if "scipy.signal" not in sys.modules and find_spec("scipy") is not None:
-        signal = defer(Deferred("scipy.signal", hamming=None))
-    import torch
-
-    if "torch._dynamo" not in sys.modules:
-        defer(_Dynamo())
-        torch._dynamo = sys.modules["torch._dynamo"]
+        defer("scipy.signal", partial(Deferred, "scipy.signal", hamming=None))
+    defer("torch._dynamo", _Dynamo)
     try:
         yield
     finally:
-        if signal is not None:
-            signal.remove()
+        end_deferral("scipy.signal")
 
 
 class _Dynamo(Deferred):
