@@ -66,6 +66,15 @@ def test_every_sweep_begins(command: str) -> None:
         loader.load_configuration("train", with_values_of_runs(arguments), RunMode.MULTIRUN)
 
 
+@pytest.mark.parametrize("sweep", sorted(CONF.glob("sweep/*.yaml")), ids=lambda file: file.stem)
+def test_a_figure_shows_all_evaluations(sweep: Path) -> None:
+    """Whatever the machine's speed, which decides by default how many evaluations a run has."""
+    text = sweep.read_text()
+    if "figure" in text:
+        experiment = yaml.safe_load(text)["hydra"]["sweeper"]["params"]["experiment"].split(",")[0]
+        assert compose(f"sweep={sweep.stem}", f"experiment={experiment}").evaluation.max_time_fraction == 1
+
+
 @pytest.mark.parametrize("row", rows(), ids=lambda row: row["command"][1:60])
 def test_every_row_has_a_verdict(row: dict[str, str]) -> None:
     """A verdict needs numbers of ours, and their seeds and hours."""
