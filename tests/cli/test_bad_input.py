@@ -366,6 +366,25 @@ def test_an_experiment_without_the_line_of_its_package(text: str, command: Comma
     assert_refused(outcome, "experiment=own: the first line of its file must be # @package _global_, and settings must")
 
 
+@pytest.mark.parametrize("flags", [["--config-dir", "{}"], ["hydra.searchpath=[file://{}]"]], ids=["flag", "override"])
+@pytest.mark.parametrize("more", [[], ["-m", "seed=0,1"]], ids=["run", "sweep"])
+def test_an_experiment_that_is_not_utf8(flags: list[str], more: list[str], command: Command, tmp_path: Path) -> None:
+    (tmp_path / "mine/experiment").mkdir(parents=True)
+    (tmp_path / "mine/experiment/another.yaml").write_bytes(b"# @package _global_\nlr: '\xfa'\n")
+    (tmp_path / "mine/experiment/own.yaml").write_bytes(b"# @package _global_\nrun:\n  name: caf\xe9\n")
+    given = [flag.format(tmp_path / "mine") for flag in flags]
+    outcome = command("train", *given, "experiment=own", *more)
+    assert_refused(outcome, "mine/experiment/own.yaml is not a text file in UTF-8: one of its bytes is 0xe9")
+
+
+@pytest.mark.parametrize("value", ["&x {b: *x}", "&x [1, *x]", "{c: &x {d: [{e: *x}]}}"])
+def test_a_value_that_contains_itself(value: str, command: Command, tmp_path: Path) -> None:
+    (tmp_path / "mine/experiment").mkdir(parents=True)
+    (tmp_path / "mine/experiment/own.yaml").write_text(f"# @package _global_\nlr: {value}\n")
+    outcome = command("train", "--config-dir", "mine", "experiment=own")
+    assert_refused(outcome, r"contains itself by an alias in \".*own.yaml\", line 2")
+
+
 # -- data -------------------------------------------------------------------------------------------------------------
 
 

@@ -71,7 +71,7 @@ def run(command: str, task: Callable[[DictConfig], Any]) -> None:
         except ValueError as error:  # raised by Hydra for flags that exclude each other
             if started or isinstance(error, OmegaConfBaseException):
                 raise
-            raise UserError(str(error)) from error
+            raise UserError(describe(error, command, list(filter(_is_override, sys.argv[1:]))) or str(error)) from error
 
 
 def _help(command: str, arguments: list[str]) -> str:

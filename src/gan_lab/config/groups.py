@@ -1,5 +1,6 @@
 """Config groups and their choices, from the files in `conf/`. Light to import: no torch."""
 
+import re
 from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
 from functools import cache
@@ -34,6 +35,9 @@ def default_choices(command: str) -> dict[str, object]:
     return {group: choice for group, choice in (of_train | own).items() if group != "local"}
 
 
+SEARCHED = r"file://([^],'\"]+)"
+"""A folder in the value of `hydra.searchpath`."""
+
 _user_folders: ContextVar[tuple[Path, ...]] = ContextVar("_user_folders", default=())
 
 
@@ -50,6 +54,12 @@ def config_folders(arguments: Sequence[str]) -> list[Path]:
         if flag in ("--config-dir", "-cd") and (equals or following):
             folders.append(Path(value if equals else following))
     return folders
+
+
+def user_files(overrides: Sequence[str]) -> list[Path]:
+    """The config files in the user's folders, also in those of `hydra.searchpath` in the overrides."""
+    searched = [path for each in overrides if "hydra.searchpath=" in each for path in re.findall(SEARCHED, each)]
+    return [file for folder in (*_user_folders.get(), *map(Path, searched)) for file in folder.rglob("*.yaml")]
 
 
 def choices(group: str) -> dict[str, Path]:

@@ -22,7 +22,7 @@ from omegaconf.errors import (
 from yaml import YAMLError
 
 from gan_lab.config import schema
-from gan_lab.config.groups import choices, groups, split_choice
+from gan_lab.config.groups import choices, groups, split_choice, user_files
 from gan_lab.config.known_keys import unknown_key
 from gan_lab.config.targets import allowed_values
 from gan_lab.errors import ConfigError, TrainingError, UserError, is_out_of_memory, unknown_choice
@@ -187,6 +187,15 @@ def _(error: InterpolationResolutionError, command: str, overrides: Sequence[str
 @describe.register
 def _(error: YAMLError, command: str, overrides: Sequence[str] = ()) -> str:
     return f"A config file is not valid YAML: {' '.join(str(error).split())}."
+
+
+@describe.register
+def _(error: UnicodeDecodeError, command: str, overrides: Sequence[str] = ()) -> str | None:
+    """The error does not name the file, so it is searched for among the user's."""
+    for file in user_files(overrides):
+        if error.object in file.read_bytes():
+            return f"{file} is not a text file in UTF-8: one of its bytes is 0x{error.object[error.start]:02x}."
+    return None
 
 
 @describe.register
