@@ -103,6 +103,13 @@ def test_an_algorithm_that_needs_its_penalties_is_measured_with_them(tiny_bench)
     assert measured.time_fractions["penalty"] == 0 and measured.images_per_second > 0
 
 
+def test_the_updates_of_every_player_are_a_part_of_the_time(tiny_bench) -> None:
+    """Also those that are not named generator and discriminator."""
+    fractions = bench(tiny_bench("model=lapgan", "dataset.resolution=16", *BENCH)).time_fractions
+    assert {name for name in fractions if "discriminator" in name} == {"discriminator_0", "discriminator_1"}
+    assert sum(fractions.values()) == pytest.approx(1, abs=0.05) and fractions["rest"] < 0.5
+
+
 def test_text_of_a_report() -> None:
     device = DeviceSpeed(convolution=4e11, matmul=8e11)
     measured = Report(500.0, 625.0, [0.8, 0.82, 0.79], {"data": 0.1, "discriminator": 0.9}, 2**30, device)

@@ -85,6 +85,16 @@ assert torch._dynamo.utils is sys.modules["torch._dynamo.utils"]
 """
 
 
+SETTINGS_INSIDE = """
+from gan_lab.cli.imports import import_heavy
+
+import_heavy("gan_lab.training.fit")
+import torch._dynamo.config
+
+assert torch._dynamo.config.recompile_limit > 0
+"""
+
+
 def run(code: str) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
@@ -97,6 +107,6 @@ def test_a_module_that_uses_scipy_signal_gets_it():
     run(NEEDED_MEANWHILE)
 
 
-@pytest.mark.parametrize("code", [COMPILED_LATER, MODULE_INSIDE])
+@pytest.mark.parametrize("code", [COMPILED_LATER, MODULE_INSIDE, SETTINGS_INSIDE])
 def test_the_front_of_the_compiler_is_imported_when_it_is_used(code: str):
     run(code)

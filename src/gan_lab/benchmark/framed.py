@@ -62,7 +62,7 @@ class Stopwatch(Callback):
 
     def _begin(self, trainer: Trainer, module: LightningModule) -> None:
         if isinstance(profiler := cast(Any, trainer).profiler, PhaseProfiler):
-            profiler.seconds.clear()
+            profiler.begin()
         self._piece = 0
         synchronize(module.device)
         self._start = time.perf_counter()
@@ -75,6 +75,8 @@ class Stopwatch(Callback):
         synchronize(module.device)
         self.elapsed += time.perf_counter() - self._start
         self.measured_batches += self._piece
+        if isinstance(profiler := cast(Any, trainer).profiler, PhaseProfiler):
+            profiler.end()
         # Not measured: a batch for the caches, and those that other processes decoded in the turn of the other loop.
         self._left = 1 + batches_ahead(cast(Any, trainer).train_dataloader)
         if self.bare is not None:
@@ -91,6 +93,16 @@ class PhaseProfiler(Profiler):
         self.device = device
         self.seconds: dict[str, float] = defaultdict(float)
         self._started: dict[str, float] = {}
+        self._is_measuring = False
+
+    def begin(self) -> None:
+        """Start to measure."""
+        self.seconds.clear()
+        self._is_measuring = True
+
+    def end(self) -> None:
+        """Keep what was measured; the run goes on with its last row of the log."""
+        self._is_measuring = False
 
     def start(self, action_name: str) -> None:
         synchronize(self.device)
@@ -98,7 +110,9 @@ class PhaseProfiler(Profiler):
 
     def stop(self, action_name: str) -> None:
         synchronize(self.device)
-        self.seconds[action_name] += time.perf_counter() - self._started.pop(action_name)
+        spent = time.perf_counter() - self._started.pop(action_name)
+        if self._is_measuring:
+            self.seconds[action_name] += spent
 
 
 @dataclass(frozen=True)
@@ -128,7 +142,8 @@ def run_framed(
     if profile:
         trainer.profiler = profiler
     trainer.fit(experiment.module, datamodule=experiment.data)
-    parts = dict.fromkeys(("data", "discriminator", "generator", "ema", "logging"), 0.0) if profile else {}
+    names = ("data", *experiment.module.runner.players, "ema", "logging")
+    parts = dict.fromkeys(names, 0.0) if profile else {}
     batches = stopwatch.measured_batches
     for action, spent in profiler.seconds.items():
         if (part := part_of(action)) in parts:

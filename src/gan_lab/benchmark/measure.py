@@ -115,13 +115,16 @@ def _bare_loop(experiment: Experiment) -> BareLoop | None:
 def _time_fractions(cfg: DictConfig, data: TrainingData) -> dict[str, float]:
     """Fraction of a step's time by part."""
     settings = cfg.bench
-    speed = run_framed(build(cfg, data), settings.seconds, settings.warmup_batches, profile=True)
-    parts = speed.parts
-    penalty = 0.0
-    if cfg.regularizer and (without := _without_penalties(cfg, data)) is not None:
+    experiment = build(cfg, data)
+    penalized = [name for name, player in experiment.module.runner.players.items() if player.penalties]
+    speed = run_framed(experiment, settings.seconds, settings.warmup_batches, profile=True)
+    seconds = {**speed.parts, "penalty": 0.0}
+    if penalized and (without := _without_penalties(cfg, data)) is not None:
         others = run_framed(without, settings.seconds, settings.warmup_batches, profile=True).parts
-        penalty = max(parts["discriminator"] - others["discriminator"], 0.0)
-    seconds = {**parts, "discriminator": parts["discriminator"] - penalty, "penalty": penalty}
+        for player in penalized:
+            spent = max(seconds[player] - others[player], 0.0)
+            seconds[player] -= spent
+            seconds["penalty"] += spent
     seconds["rest"] = max(speed.seconds - sum(seconds.values()), 0.0)
     return {name: value / speed.seconds for name, value in seconds.items()}
 

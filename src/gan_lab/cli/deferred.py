@@ -77,20 +77,19 @@ class _Given(Loader):
     """Gives a module that exists already.
 
     Python prefers the specification of a module that appears while it is searched for, so the module has none for a
-    moment.
+    moment. It may have none at all, and refuse attributes, as modules of settings do in PyTorch.
     """
 
     def __init__(self, module: ModuleType) -> None:
         self.module = module
-        self.spec = module.__spec__
-        module.__spec__ = None
+        self.spec = vars(module).pop("__spec__", None)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         return self.module
 
     def exec_module(self, module: ModuleType) -> None:
         if self.spec is not None:
-            module.__spec__ = self.spec
+            vars(module)["__spec__"] = self.spec
 
 
 _FINDER = _Finder()
