@@ -1,6 +1,8 @@
 """The loop over batches does what Lightning's own loop does."""
 
+from functools import wraps
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -9,7 +11,7 @@ from lightning.pytorch.plugins.precision import DoublePrecision, MixedPrecision
 
 from gan_lab.batch_loop import BatchLoop
 from gan_lab.config.build import Experiment, build
-from gan_lab.hooks import use_direct_precision
+from gan_lab.hooks import DirectMixedPrecision, use_direct_precision
 
 HOOKS = (
     "on_train_epoch_start", "on_train_batch_start", "on_before_backward", "on_after_backward",
@@ -113,6 +115,47 @@ def test_a_hook_of_an_update_is_called_where_it_is_defined_and_may_log(tiny, mon
     trainer, _ = trained(tiny(*RING, "batch_size=16"), True, monkeypatch, clips)
     assert clips.count == 8 and not calls  # two updates for each batch; the empty hook of the base class is not called
     assert trainer.logged_metrics == {"of_the_hook": 2.0}
+
+
+class Changes(Callback):
+    """Hooks that are set and removed, and callbacks that come and go, in an epoch."""
+
+    def __init__(self) -> None:
+        self.seen = []
+        self.on_train_batch_end = Mock(side_effect=lambda *_: self.seen.append("mock"))
+
+    def on_train_start(self, trainer, module) -> None:
+        module.manual_backward(module.generator(torch.zeros(2, module.latent.dim)).sum())
+
+    def on_train_batch_start(self, trainer, module, batch, number) -> None:
+        if number == 1:
+            module.on_after_backward = lambda: self.seen.append("module")
+            self.on_before_backward = wraps(Callback.on_before_backward)(lambda *_: self.seen.append("wrapped"))
+            trainer.callbacks.append(self.other(trainer))
+        if number == 2:
+            self.on_before_backward = None
+            del module.on_after_backward
+
+    def other(self, trainer) -> Callback:
+        changes = self
+
+        class Leaves(Callback):
+            def on_train_batch_end(self, *_) -> None:
+                changes.seen.append("leaves")
+                trainer.callbacks.remove(self)
+
+        return Leaves()
+
+
+def test_hooks_may_change_at_any_time(tiny, monkeypatch):
+    own, other = Changes(), Changes()
+    trained(tiny(*RING), True, monkeypatch, own)
+    trained(tiny(*RING), False, monkeypatch, other)
+    assert own.seen == other.seen and {"mock", "module", "wrapped", "leaves"} == set(own.seen)
+
+
+def test_the_scaler_of_a_checkpoint_has_the_name_that_lightning_gives_it():
+    assert DirectMixedPrecision.__qualname__ == MixedPrecision.__qualname__
 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])

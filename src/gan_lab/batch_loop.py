@@ -10,7 +10,7 @@ from lightning.pytorch.trainer.call import _call_callback_hooks, _call_lightning
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
-from gan_lab.hooks import OF_AN_UPDATE, DefinedHooks, DirectPrecision, use_direct_precision
+from gan_lab.hooks import call_hooks, use_direct_precision
 
 
 def use_batch_loop(trainer: Trainer) -> None:
@@ -32,9 +32,6 @@ class BatchLoop(_TrainingEpochLoop):
         super().on_run_start(data_fetcher)
         trainer: Any = self.trainer
         module = trainer.lightning_module
-        self._hooks = DefinedHooks(trainer, (*OF_AN_UPDATE, "on_train_batch_end"))
-        if isinstance(trainer.precision_plugin, DirectPrecision):
-            trainer.precision_plugin.hooks = self._hooks
         self._is_plain = not (
             trainer.world_size > 1
             or trainer.enable_validation
@@ -72,7 +69,7 @@ class BatchLoop(_TrainingEpochLoop):
         module._current_fx_name = None
         self.manual_optimization.on_run_end()
         progress.increment_processed()
-        self._hooks.call("on_train_batch_end", None, batch, number)
+        call_hooks(trainer, "on_train_batch_end", None, batch, number)
         progress.increment_completed()
         if self._results:  # of `self.log`
             trainer._logger_connector.on_batch_end()

@@ -1,77 +1,63 @@
-"""Calls of the hooks of callbacks and of the module without Lightning's search for them at every batch."""
+"""Calls of the hooks of callbacks and of the module that define them, and of no others.
 
-from collections.abc import Callable
-from functools import partial
+Lightning calls every hook of every callback, and for each it writes a message and a name for the profiler.
+"""
+
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.precision import MixedPrecision, Precision
-from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 
-OF_AN_UPDATE = ("on_before_backward", "on_after_backward", "on_before_optimizer_step")
-"""Hooks that Lightning calls for each update of a player."""
+
+def call_hooks(trainer: Any, name: str, *arguments: Any) -> None:
+    """Call a hook of the callbacks, then that of the module, as Lightning does."""
+    module = trainer.lightning_module
+    before = module._current_fx_name
+    module._current_fx_name = name  # for `self.log`
+    for callback in trainer.callbacks:
+        if is_defined(callback, name, Callback):
+            with trainer.profiler.profile(f"[Callback]{callback.state_key}.{name}"):
+                getattr(callback, name)(trainer, module, *arguments)
+    if is_defined(module, name, LightningModule):
+        with trainer.profiler.profile(f"[LightningModule]{type(module).__name__}.{name}"):
+            getattr(module, name)(*arguments)
+    module._current_fx_name = before
 
 
-class DefinedHooks:
-    """The hooks that the callbacks of a trainer and its module define.
-
-    Lightning calls every hook of every callback, and for each it writes a message and a name for the profiler.
-
-    Args:
-        trainer: With its callbacks; those that are added later are not called.
-        names: The hooks.
-    """
-
-    def __init__(self, trainer: Trainer, names: tuple[str, ...]) -> None:
-        self.trainer: Any = trainer
-        self.module = trainer.lightning_module
-        self._calls = {name: self._found(name) for name in names}
-
-    def _found(self, name: str) -> list[tuple[str, Callable[..., Any]]]:
-        callbacks = [each for each in self.trainer.callbacks if is_overridden(name, each, Callback)]
-        calls: list[tuple[str, Callable[..., Any]]] = [
-            (f"[Callback]{each.state_key}.{name}", partial(getattr(each, name), self.trainer, self.module))
-            for each in callbacks
-        ]
-        if is_overridden(name, self.module, LightningModule):
-            calls.append((f"[LightningModule]{type(self.module).__name__}.{name}", getattr(self.module, name)))
-        return calls
-
-    def call(self, name: str, *arguments: Any) -> None:
-        """Call a hook of the callbacks, then that of the module, as Lightning does."""
-        if not self._calls[name]:
-            return
-        before = self.module._current_fx_name
-        self.module._current_fx_name = name  # for `self.log`
-        for action, hook in self._calls[name]:
-            with self.trainer.profiler.profile(action):
-                hook(*arguments)
-        self.module._current_fx_name = before
+def is_defined(instance: object, name: str, base: type) -> bool:
+    """Whether the class of an object, or the object itself, has another hook than the empty one of the base class."""
+    if name in vars(instance):
+        return callable(getattr(instance, name))
+    return getattr(type(instance), name) is not getattr(base, name)
 
 
 class DirectPrecision(Precision):
-    """Precision whose hooks of an update are called by `DefinedHooks`."""
-
-    hooks: DefinedHooks
+    """Precision that calls the hooks of an update by `call_hooks`."""
 
     def pre_backward(self, tensor: Tensor, module: Any) -> Tensor:
         """Called by Lightning before the backward pass."""
-        self.hooks.call("on_before_backward", tensor)
+        call_hooks(module.trainer, "on_before_backward", tensor)
         return tensor
 
     def post_backward(self, tensor: Tensor, module: Any) -> Tensor:
         """Called by Lightning after the backward pass."""
-        self.hooks.call("on_after_backward")
+        call_hooks(module.trainer, "on_after_backward")
         return tensor.detach()
 
     def _after_closure(self, model: Any, optimizer: Any) -> None:
-        self.hooks.call("on_before_optimizer_step", optimizer)
+        trainer = model.trainer
+        call_hooks(trainer, "on_before_optimizer_step", optimizer)
+        algorithm = trainer.gradient_clip_algorithm
+        self._clip_gradients(model, optimizer, trainer.gradient_clip_val, gradient_clip_algorithm=algorithm)
 
 
 class DirectMixedPrecision(MixedPrecision, DirectPrecision):
     """The same in half precision, with its loss scaler."""
+
+
+DirectMixedPrecision.__qualname__ = MixedPrecision.__qualname__  # the key of the scaler's state in checkpoints
 
 
 def use_direct_precision(trainer: Trainer) -> None:

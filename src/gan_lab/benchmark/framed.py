@@ -30,7 +30,8 @@ class Stopwatch(Callback):
     Args:
         seconds: Length of the measurement.
         warmup: Batches before the measurement.
-        bare: The bare loop; None to time the run alone, in one piece.
+        bare: The bare loop; None to time the run alone, in one piece. If processes decode ahead, the turns are not short,
+            since what was decoded in the turn of the other loop is not measured.
     """
 
     def __init__(self, seconds: float, warmup: int, bare: BareLoop | None = None) -> None:
@@ -40,11 +41,13 @@ class Stopwatch(Callback):
         self.measured_batches = 0
         self.elapsed = 0.0
         self.bare_elapsed = 0.0
+        self._ahead = 0  # batches that processes decode before they are asked for
         self._left = warmup  # batches until the clock starts
         self._piece = 0  # batches of the piece
         self._start = 0.0
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self._ahead = batches_ahead(cast(Any, trainer).train_dataloader)
         if self.bare is not None:
             self.bare.run(self.warmup)
         if not self._left:
@@ -68,7 +71,8 @@ class Stopwatch(Callback):
         self._start = time.perf_counter()
 
     def _is_over(self, cycle: int) -> bool:
-        seconds = self.seconds if self.bare is None else min(self.seconds, PIECE_SECONDS)
+        alternates = self.bare is not None and not self._ahead
+        seconds = min(self.seconds, PIECE_SECONDS) if alternates else self.seconds
         return self._piece % cycle == 0 and time.perf_counter() - self._start >= seconds
 
     def _end(self, trainer: Trainer, module: LightningModule) -> None:
@@ -78,7 +82,7 @@ class Stopwatch(Callback):
         if isinstance(profiler := cast(Any, trainer).profiler, PhaseProfiler):
             profiler.end()
         # Not measured: a batch for the caches, and those that other processes decoded in the turn of the other loop.
-        self._left = 1 + batches_ahead(cast(Any, trainer).train_dataloader)
+        self._left = 1 + self._ahead
         if self.bare is not None:
             self.bare.run(self._left)
             self.bare_elapsed += self.bare.run(self._piece)

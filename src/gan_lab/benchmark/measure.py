@@ -73,9 +73,9 @@ def bench(cfg: DictConfig) -> Report:
     with tempfile.TemporaryDirectory() as folder:
         cfg = _without_rare_callbacks(cfg, folder)
         experiment = build(cfg)
-        rounds = list(_rounds(cfg, experiment.data))
         fractions = _time_fractions(cfg, experiment.data)
-        memory = _peak_memory()  # before the large operations
+        memory = _peak_memory()  # before the bare loop and the large operations
+        rounds = list(_rounds(cfg, experiment.data))
         device = experiment.trainer.strategy.root_device
         speeds = device_speed(device, cfg.hardware.precision, cfg.bench.seconds / 4)
     bare = [each.bare_seconds for each in rounds if each.bare_seconds is not None]

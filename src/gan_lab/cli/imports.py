@@ -51,22 +51,22 @@ class _Dynamo(Deferred):
     """torch._dynamo, deferred until something is compiled."""
 
     def __init__(self) -> None:
-        super().__init__("torch._dynamo", graph_break=lambda *_: None)  # there is no graph yet
+        super().__init__("torch._dynamo", graph_break=lambda *_, **__: None)  # there is no graph yet
         self.OptimizedModule = _OptimizedModule
         self._when_imported: list[Callable[[Any], None]] = []
 
-    def disable(self, function: Any = None, recursive: bool = True, *, wrapping: bool = True, **options: Any) -> Any:
+    def disable(self, fn: Any = None, recursive: bool = True, *, wrapping: bool = True, **options: Any) -> Any:
         """The function, which is not compiled when dynamo comes."""
-        if not isinstance(function, FunctionType):
-            return self.imported().disable(function, recursive, wrapping=wrapping, **options)
-        called = [function]
+        if not isinstance(fn, FunctionType):
+            return self.imported().disable(fn, recursive, wrapping=wrapping, **options)
+        called = [fn]
 
-        @wraps(function)
+        @wraps(fn)
         def disabled(*arguments: Any, **keywords: Any) -> Any:
             return called[0](*arguments, **keywords)
 
         def disable(dynamo: Any) -> None:
-            called[0] = dynamo.disable(function, recursive, wrapping=wrapping, **options)
+            called[0] = dynamo.disable(fn, recursive, wrapping=wrapping, **options)
 
         self._when_imported.append(disable)
         return disabled
@@ -79,8 +79,11 @@ class _Dynamo(Deferred):
 
 class _CompiledModules(type):
     def __instancecheck__(cls, instance: object) -> bool:
+        return cls.__subclasscheck__(type(instance))
+
+    def __subclasscheck__(cls, subclass: type) -> bool:
         dynamo: Any = sys.modules["torch._dynamo"]
-        return not isinstance(dynamo, _Dynamo) and isinstance(instance, dynamo.OptimizedModule)
+        return not isinstance(dynamo, _Dynamo) and issubclass(subclass, dynamo.OptimizedModule)
 
 
 class _OptimizedModule(metaclass=_CompiledModules):

@@ -1,7 +1,6 @@
 """What keeps a run from training in an ensemble."""
 
 from lightning.pytorch import Trainer
-from lightning.pytorch.plugins.precision import Precision
 from torch import nn
 from torch.optim import Adam
 
@@ -15,7 +14,7 @@ def obstacle(module: AdversarialModule, trainer: Trainer) -> str | None:
     """Why a run cannot train together with others, as a clause that names the key; None if it can."""
     if not isinstance(module, GAN):
         return f"algorithm={type(module).__name__} is not derived from GAN"
-    if trainer.world_size > 1 or type(trainer.precision_plugin) is not Precision:
+    if trainer.world_size > 1 or trainer.precision != "32-true":
         return "hardware.devices is not 1, or hardware.precision is not 32-true"
     if module.compilation is not None:
         return "hardware.compile is not false"

@@ -19,6 +19,7 @@ from gan_lab.layers.spectral_norm import power_iterations
 from gan_lab.layers.statistics import statistics_buffers
 from gan_lab.noise import Noise, mix, name_hash, reseed
 from gan_lab.optim.base import Schedule
+from gan_lab.optim.gradients import forget_gradients
 from gan_lab.optim.lazy import compensate, lazy_factor
 from gan_lab.optim.settings import get_setting, has_setting, set_setting
 from gan_lab.processes import mean_over_processes, union_over_processes
@@ -334,8 +335,7 @@ class PhaseRunner:
         with self._others_frozen(name), compiled:
             for iterate in player.power_iterations:
                 iterate()
-            for parameter in player.parameters:
-                parameter.grad = None
+            forget_gradients(optimizer.optimizer, player.parameters)
             for micro_batch, noise in self._micro_batches(batch, seed):
                 terms, observations = self.terms_of(update, micro_batch, noise, weights)
                 total = reduce(torch.add, terms.values())
