@@ -30,7 +30,7 @@ class Stopwatch(Callback):
     Args:
         seconds: Length of the measurement.
         warmup: Batches before the measurement.
-        bare: The bare loop; None to time the run alone, in one piece. If processes decode ahead, the turns are not short,
+        bare: The bare loop; None to time the run alone, in one piece. If processes decode ahead, its turns are long,
             since what was decoded in the turn of the other loop is not measured.
     """
 
