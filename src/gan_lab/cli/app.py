@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from gan_lab.cli.composing import compose_once
 from gan_lab.config import resolvers, schema
 from gan_lab.config.command_help import command_help
 from gan_lab.config.compose import initialized
@@ -55,6 +56,7 @@ def run(command: str, task: Callable[[DictConfig], Any]) -> None:
             check_keys(cfg)
             return task(cfg)
 
+    compose_once()
     application = hydra.main(config_path=str(schema.CONF), config_name=command, version_base="1.3")(job)
     # Hydra prints exceptions itself and exits; with HYDRA_FULL_ERROR=1 it raises them.
     with user_errors_reported(command, silent), _full_error("1"):
