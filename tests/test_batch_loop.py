@@ -122,7 +122,7 @@ class Changes(Callback):
 
     def __init__(self) -> None:
         self.seen = []
-        self.on_train_batch_end = Mock(side_effect=lambda *_: self.seen.append("mock"))
+        self.on_train_batch_end = Mock(wraps=lambda *_: self.seen.append("mock"))
 
     def on_train_start(self, trainer, module) -> None:
         module.manual_backward(module.generator(torch.zeros(2, module.latent.dim)).sum())

@@ -105,7 +105,7 @@ class PhaseProfiler(Profiler):
         self._is_measuring = True
 
     def end(self) -> None:
-        """Keep what was measured; the run goes on with its last row of the log."""
+        """Keep what was measured; the last row of the log, at the end of the run, is not a part of it."""
         self._is_measuring = False
 
     def start(self, action_name: str) -> None:
