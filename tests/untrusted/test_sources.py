@@ -51,7 +51,7 @@ def test_hydra_builds_in_one_place() -> None:
 
     assert files("utils.instantiate") == {"build.py"}
     assert files("get_method", "get_class", "get_object", "resolve_name") == {"targets.py"}
-    assert files("import_module") <= {"targets.py", "main.py", "imports.py", "remote.py", "__init__.py"}
+    assert files("import_module") <= {"targets.py", "main.py", "imports.py", "deferred.py", "remote.py", "__init__.py"}
 
 
 def test_texts_of_run_folders_are_read_in_one_place() -> None:

@@ -5,7 +5,7 @@ import errno
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from functools import singledispatch
 from typing import Any, get_type_hints
@@ -26,6 +26,7 @@ from gan_lab.config.groups import choices, groups, split_choice, user_files
 from gan_lab.config.known_keys import unknown_key
 from gan_lab.config.targets import allowed_values
 from gan_lab.errors import ConfigError, TrainingError, UserError, is_out_of_memory, unknown_choice
+from gan_lab.files import read_text
 from gan_lab.keys import entries
 from gan_lab.terminal import printable
 
@@ -193,8 +194,10 @@ def _(error: YAMLError, command: str, overrides: Sequence[str] = ()) -> str:
 def _(error: UnicodeDecodeError, command: str, overrides: Sequence[str] = ()) -> str | None:
     """The error does not name the file, so it is searched for among the user's."""
     for file in user_files(overrides):
-        if error.object in file.read_bytes():
-            return f"{file} is not a text file in UTF-8: one of its bytes is 0x{error.object[error.start]:02x}."
+        with suppress(OSError):
+            found = read_text(file, errors="surrogateescape").encode(errors="surrogateescape")
+            if error.object in found:
+                return f"{file} is not a text file in UTF-8: one of its bytes is 0x{error.object[error.start]:02x}."
     return None
 
 
