@@ -39,9 +39,8 @@ class OnceLoader(ConfigLoaderImpl):
         return super().load_configuration(config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
 
     def _of_a_run(self, config_name: str | None, overrides: list[str], from_shell: bool) -> DictConfig | None:
-        """The config of a single run; None for a sweep, and if it has a mistake, which Hydra then finds as usual."""
+        """The config of a single run; None if it has a mistake, as a key with several values, which Hydra then finds."""
         try:
-            cfg = super().load_configuration(config_name, overrides, RunMode.RUN, from_shell)
+            return super().load_configuration(config_name, overrides, RunMode.RUN, from_shell)
         except Exception:
             return None
-        return cfg if cfg.hydra.mode is None else None
