@@ -39,7 +39,7 @@ class OnceLoader(ConfigLoaderImpl):
         return super().load_configuration(config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
 
     def _of_a_run(self, config_name: str | None, overrides: list[str], from_shell: bool) -> DictConfig | None:
-        """The config of a single run; None if it has a mistake, as a key with several values, which Hydra then finds."""
+        """The config of a single run; None if it has a mistake, such as several values of a key: Hydra reports it."""
         try:
             return super().load_configuration(config_name, overrides, RunMode.RUN, from_shell)
         except Exception:
