@@ -62,7 +62,7 @@ def run(command: str, task: Callable[[DictConfig], Any]) -> None:
     with user_errors_reported(command, silent), _full_error("1"):
         _refuse_unknown_flags(sys.argv[1:])
         use_config_folders(sys.argv[1:])
-        check_choices(command, list(filter(_is_override, sys.argv[1:])))
+        check_choices(command, _overrides())
         if command == "train":
             sys.argv[1:] = with_values_of_runs(sys.argv[1:])
         if {"-h", "--help"} & set(sys.argv[1:]):
@@ -73,7 +73,7 @@ def run(command: str, task: Callable[[DictConfig], Any]) -> None:
         except ValueError as error:  # raised by Hydra for flags that exclude each other
             if started or isinstance(error, OmegaConfBaseException):
                 raise
-            raise UserError(describe(error, command, list(filter(_is_override, sys.argv[1:]))) or str(error)) from error
+            raise UserError(describe(error, command, _overrides()) or str(error)) from error
 
 
 def _help(command: str, arguments: list[str]) -> str:
@@ -122,6 +122,11 @@ def _refuse_unknown_flags(arguments: list[str]) -> None:
             )
 
 
+def _overrides() -> list[str]:
+    """The overrides of the command line, without flags."""
+    return list(filter(_is_override, sys.argv[1:]))
+
+
 def _is_override(override: str) -> bool:
     return not override.startswith("-") and ("=" in override or override.startswith("~"))
 
@@ -139,7 +144,7 @@ def user_errors_reported(command: str, silent: bool = False) -> Iterator[None]:
     except Exception as error:
         if interrupt := received():
             _end_interrupted(command, interrupt)
-        if silent or not (sentence := describe(error, command, list(filter(_is_override, sys.argv[1:])))):
+        if silent or not (sentence := describe(error, command, _overrides())):
             raise
         who = f" (process {rank()})" if rank() else ""
         show(f"gan-lab {command}{who}: {sentence}", sys.stderr)

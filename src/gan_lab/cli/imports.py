@@ -14,7 +14,7 @@ from gan_lab.cli.deferred import Deferred, defer, end_deferral
 
 
 def import_heavy(name: str) -> ModuleType:
-    """The module `name`, imported in half of the time.
+    """The module `name`, imported in less time than by Python alone.
 
     Garbage collection visits the objects of PyTorch's modules many times while they are imported and once more when
     the process exits, although they are needed until then. So it waits, and leaves them out afterwards.
