@@ -347,8 +347,11 @@ def gif_of(frames: Iterable[Image.Image], fps: float) -> bytes:
 
 def save_image(image: Image.Image, path: Path, durable: bool = True, **options: Any) -> None:
     """Write an image file atomically, in the format of its extension; the options are those of Pillow's `save`."""
+    extension = path.suffix.lower()
+    Image.preinit()  # PNG, GIF, JPEG, ...; all formats take long to import
+    formats = Image.EXTENSION if extension in Image.EXTENSION else Image.registered_extensions()
     with atomic_write(path, durable) as file:
-        image.save(file, Image.registered_extensions()[path.suffix.lower()], **options)
+        image.save(file, formats[extension], **options)
 
 
 def read_figure(file: Path) -> Image.Image | None:
