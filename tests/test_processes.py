@@ -63,7 +63,15 @@ def assert_same_extra_state(first: dict, second: dict, expected: dict) -> None:
 
 def test_command_line_starts_two_processes(tmp_path: Path) -> None:
     """The command of a user: a single run folder, written by one of the processes."""
-    command = [sys.executable, "-m", "gan_lab.cli.main", "train", "hardware=ddp_cpu", "debug=fast", "budget.images=64"]
+    command = [
+        sys.executable,
+        "-m",
+        "gan_lab.cli.program",
+        "train",
+        "hardware=ddp_cpu",
+        "debug=fast",
+        "budget.images=64",
+    ]
     settings = ["architecture.generator.width=8", "architecture.discriminator.width=8", "run.name=pair"]
     done = subprocess.run([*command, *settings], cwd=tmp_path, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
@@ -74,7 +82,15 @@ def test_command_line_starts_two_processes(tmp_path: Path) -> None:
 
 def test_both_processes_of_a_command_roll_back_and_end_with_a_message(tmp_path: Path) -> None:
     """Lightning starts the second process once, and not again after a rollback."""
-    command = [sys.executable, "-m", "gan_lab.cli.main", "train", "hardware=ddp_cpu", "debug=fast", "budget.images=64"]
+    command = [
+        sys.executable,
+        "-m",
+        "gan_lab.cli.program",
+        "train",
+        "hardware=ddp_cpu",
+        "debug=fast",
+        "budget.images=64",
+    ]
     overrides = [
         "width=8",
         "run.name=pair",

@@ -41,3 +41,7 @@ def _end_at_once() -> Iterator[None]:
             status.append(error.code or 0)
         raise
     status.append(0)
+
+
+if __name__ == "__main__":
+    main()
