@@ -15,6 +15,8 @@ from tests.helpers.distributed import run_in_two_processes
 from tests.helpers.models_in_two_processes import SYNCHRONIZED, overrides, synchronized
 from tests.helpers.representatives import MODELS
 
+TRAIN = [sys.executable, "-m", "gan_lab.cli.program", "train"]
+
 
 @pytest.fixture(scope="module")
 def two_process_runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:

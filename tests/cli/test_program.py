@@ -1,7 +1,6 @@
 """The process of the console script: it ends early, and nothing is lost."""
 
 import os
-import os
 import subprocess
 import sys
 
