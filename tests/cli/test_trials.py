@@ -50,6 +50,14 @@ def test_a_sweep_continues_after_a_refused_run(command, tmp_path: Path) -> None:
     assert "comparison.md" in outcome.out  # other callbacks had their turn
 
 
+@pytest.mark.parametrize("value", ["lr=1e-4,fast", "+fast=1,2", "architecture=mlp,fast"])
+def test_a_sweep_that_cannot_begin_leaves_no_folder(value: str, command, tmp_path: Path) -> None:
+    """Otherwise `gan-lab compare` would take it for the newest sweep."""
+    outcome = command("train", "-m", *RING, value)
+    assert outcome.status == 2 and "fast" in outcome.err
+    assert not list(tmp_path.rglob("multirun.yaml"))
+
+
 def test_a_crash_is_recorded_and_its_traceback_printed(command, tmp_path: Path, monkeypatch) -> None:
     real = fitting.fit
 

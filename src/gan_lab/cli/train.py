@@ -27,7 +27,12 @@ def main() -> None:
     """Entry point."""
     with app.user_errors_reported("train"):
         sys.argv[1:] = joining.with_shared_folder(with_overrides_of_run(names_as_typed(sys.argv[1:])))
-    app.run("train", train)
+    try:
+        app.run("train", train)
+    except SystemExit as end:
+        if end.code and is_first_process():  # for example a sweep with a value that no run can have
+            remove_unused()
+        raise
 
 
 def train(cfg: DictConfig) -> float | None:
