@@ -15,8 +15,6 @@ from tests.helpers.distributed import run_in_two_processes
 from tests.helpers.models_in_two_processes import SYNCHRONIZED, overrides, synchronized
 from tests.helpers.representatives import MODELS
 
-TRAIN = [sys.executable, "-m", "gan_lab.cli.program", "train"]
-
 
 @pytest.fixture(scope="module")
 def two_process_runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -65,15 +63,7 @@ def assert_same_extra_state(first: dict, second: dict, expected: dict) -> None:
 
 def test_command_line_starts_two_processes(tmp_path: Path) -> None:
     """The command of a user: a single run folder, written by one of the processes."""
-    command = [
-        sys.executable,
-        "-m",
-        "gan_lab.cli.program",
-        "train",
-        "hardware=ddp_cpu",
-        "debug=fast",
-        "budget.images=64",
-    ]
+    command = [sys.executable, "-m", "gan_lab.cli.main", "train", "hardware=ddp_cpu", "debug=fast", "budget.images=64"]
     settings = ["architecture.generator.width=8", "architecture.discriminator.width=8", "run.name=pair"]
     done = subprocess.run([*command, *settings], cwd=tmp_path, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
@@ -84,15 +74,7 @@ def test_command_line_starts_two_processes(tmp_path: Path) -> None:
 
 def test_both_processes_of_a_command_roll_back_and_end_with_a_message(tmp_path: Path) -> None:
     """Lightning starts the second process once, and not again after a rollback."""
-    command = [
-        sys.executable,
-        "-m",
-        "gan_lab.cli.program",
-        "train",
-        "hardware=ddp_cpu",
-        "debug=fast",
-        "budget.images=64",
-    ]
+    command = [sys.executable, "-m", "gan_lab.cli.main", "train", "hardware=ddp_cpu", "debug=fast", "budget.images=64"]
     overrides = [
         "width=8",
         "run.name=pair",

@@ -45,7 +45,7 @@ def test_contents(unpacked: Path) -> None:
     assert (unpacked / "gan_lab/py.typed").is_file()
     assert not list(unpacked.rglob("tests")) and not list(unpacked.rglob(".ruff_cache"))
     (entry_points,) = unpacked.glob("*.dist-info/entry_points.txt")
-    assert "gan-lab = gan_lab.cli.program:main" in entry_points.read_text()
+    assert "gan-lab = gan_lab.cli.main:main" in entry_points.read_text()
 
 
 def test_metadata(unpacked: Path) -> None:

@@ -281,3 +281,17 @@ def test_a_closed_pipe_is_not_an_error() -> None:
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
     assert done.stdout == "algorithm=\n"
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["list", "loss"]], ids=" ".join)
+def test_an_output_that_cannot_be_written(arguments: list[str], unbuffered: str) -> None:
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "gan_lab.cli.main", *arguments],
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered}, stdout=full, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    assert ended.returncode == 2
+    assert re.fullmatch(
+        r"gan-lab( list)?: The standard output cannot be written: No space left on device\.\n", ended.stderr
+    )

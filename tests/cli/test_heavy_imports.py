@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import zlib
+from pathlib import Path
 
 import pytest
 
@@ -94,6 +96,37 @@ import torch._dynamo.config
 assert torch._dynamo.config.recompile_limit > 0
 """
 
+PATCHED = """
+import sys
+from unittest.mock import patch
+from gan_lab.cli.imports import import_heavy
+
+import_heavy("gan_lab.training.fit")
+import torch
+
+stand_in = torch._dynamo
+with patch("torch._dynamo.reset", return_value=7):
+    assert torch._dynamo.reset() == sys.modules["torch._dynamo"].reset() == stand_in.reset() == 7
+assert torch._dynamo.reset() is None
+stand_in.own = 3
+assert torch._dynamo.own == 3 and "own" in dir(stand_in)
+del stand_in.own
+assert not hasattr(torch._dynamo, "own")
+"""
+
+OPEN_FILES = """
+import gzip, sys
+from gan_lab.cli.imports import import_heavy
+
+Step = import_heavy("gan_lab.step").Step
+Step.files = [open("text", "w"), open("bytes", "wb"), gzip.open("zipped", "wt"), open("closed", "w"), open("text")]
+Step.files[0].write("one")
+Step.files[1].write(b"two")
+Step.files[2].write("three")
+Step.files[3].close()
+"""
+"""A class of an imported module refers to files, and the collector leaves it out."""
+
 
 def run(code: str) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
@@ -107,6 +140,13 @@ def test_a_module_that_uses_scipy_signal_gets_it():
     run(NEEDED_MEANWHILE)
 
 
-@pytest.mark.parametrize("code", [COMPILED_LATER, MODULE_INSIDE, SETTINGS_INSIDE])
+@pytest.mark.parametrize("code", [COMPILED_LATER, MODULE_INSIDE, SETTINGS_INSIDE, PATCHED])
 def test_the_front_of_the_compiler_is_imported_when_it_is_used(code: str):
     run(code)
+
+
+def test_open_files_are_written_when_the_process_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    run(OPEN_FILES)
+    assert (tmp_path / "text").read_text() == "one" and (tmp_path / "bytes").read_bytes() == b"two"
+    assert zlib.decompressobj(wbits=31).decompress((tmp_path / "zipped").read_bytes()) == b"three"

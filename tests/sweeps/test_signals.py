@@ -201,7 +201,7 @@ def test_a_signal_to_the_command_reaches_its_workers(number: int, search: tuple[
         *signal_overrides(number, parent=True),
     ]
     outcome = subprocess.run(
-        [sys.executable, "-m", "gan_lab.cli.program", *arguments], cwd=tmp_path, capture_output=True, text=True,
+        [sys.executable, "-m", "gan_lab.cli.main", *arguments], cwd=tmp_path, capture_output=True, text=True,
         timeout=200,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(map(str, sys.path))},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background command ignores it

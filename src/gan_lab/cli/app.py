@@ -1,6 +1,5 @@
 """Hydra application of a command, with user errors reported in one sentence."""
 
-import gc
 import os
 import re
 import sys
@@ -49,7 +48,6 @@ def run(command: str, task: Callable[[DictConfig], Any]) -> None:
     def job(cfg: DictConfig) -> Any:
         nonlocal started
         started = True
-        gc.enable()
         with (
             _full_error(full_error),
             user_errors_reported(command, silent),

@@ -9,9 +9,12 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
+_OF_IMPORT = {"__spec__", "__loader__", "__package__", "__path__", "__file__", "__cached__"}
+"""Names that Python assigns to a module which it imports."""
+
 
 class Deferred(ModuleType):
-    """Stands for a module until one of its other names is read, or a module in it imported.
+    """Stands for a module until another of its names is read, one is assigned, or a module in it is imported.
 
     Args:
         name: The module's.
@@ -36,6 +39,18 @@ class Deferred(ModuleType):
         if name.startswith("__") and name != "__all__":  # read by `inspect` of all modules
             raise AttributeError(name)
         return getattr(self.imported(), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _OF_IMPORT:
+            super().__setattr__(name, value)
+        else:
+            setattr(self.imported(), name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self.imported(), name)
+
+    def __dir__(self) -> list[str]:
+        return dir(self.imported())
 
 
 def defer(name: str, stand_in: Callable[[], Deferred]) -> None:

@@ -1,9 +1,11 @@
 """Imports what needs PyTorch and Lightning, which is most of the time until a command begins."""
 
+import atexit
 import gc
+import io
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial, wraps
 from importlib import import_module
 from importlib.util import find_spec
@@ -11,6 +13,8 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from gan_lab.cli.deferred import Deferred, defer, end_deferral
+
+_FILE: Any = io.IOBase.__base__  # a base class of all files whose subclasses are found quickly
 
 
 def import_heavy(name: str) -> ModuleType:
@@ -28,6 +32,19 @@ def import_heavy(name: str) -> ModuleType:
     finally:
         gc.freeze()
         gc.enable()
+        atexit.register(_write_buffers)
+
+
+def _write_buffers() -> None:
+    """Write what is in the buffers of open files.
+
+    Python does it when it frees a file. A file is not freed, not even when the process exits, if an object refers to it
+    that the garbage collection leaves out.
+    """
+    for each in gc.get_objects():
+        if issubclass(type(each), _FILE):
+            with suppress(Exception):  # closed, or not open for writing
+                each.flush()
 
 
 @contextmanager
@@ -50,10 +67,15 @@ def _unused_is_not_imported() -> Iterator[None]:
 class _Dynamo(Deferred):
     """torch._dynamo, deferred until something is compiled."""
 
+    _when_imported: list[Callable[[Any], None]]
+
     def __init__(self) -> None:
-        super().__init__("torch._dynamo", graph_break=lambda *_, **__: None)  # there is no graph yet
-        self.OptimizedModule = _OptimizedModule
-        self._when_imported: list[Callable[[Any], None]] = []
+        super().__init__(
+            "torch._dynamo",
+            OptimizedModule=_OptimizedModule,
+            graph_break=lambda *_, **__: None,  # there is no graph yet
+            _when_imported=[],
+        )
 
     def disable(self, fn: Any = None, recursive: bool = True, *, wrapping: bool = True, **options: Any) -> Any:
         """The function, which is not compiled when dynamo comes."""

@@ -166,6 +166,14 @@ def main() -> None:
     prepare_streams()
     try:
         _main(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output has exited, as `head` does
+        pass
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        print(f"gan-lab: The standard output cannot be written: {error.strerror}.", file=sys.stderr)
+        raise SystemExit(2) from None
     finally:
         release()
         discard_unwritten_output()

@@ -55,13 +55,15 @@ def train_here(cfg: DictConfig) -> None:
     """
     fit = import_heavy(TRAINING).fit
     try:
-        experiment = fit(cfg)
+        # No variable for the experiment, so that its callbacks are freed when the process exits: functions that imports
+        # call may never be freed, nor those that call the import.
+        interrupted = fit(cfg).module.interrupted
     except Interrupted as signal:
         if is_first_process():
             show(f"gan-lab train: stopped by {signal} before it began.", sys.stderr)
             remove_unused()
         raise SystemExit(EXIT_STOPPED) from None
-    if experiment.module.interrupted and is_first_process():
+    if interrupted and is_first_process():
         raise SystemExit(EXIT_STOPPED)
 
 
