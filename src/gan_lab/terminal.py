@@ -7,8 +7,12 @@ import logging
 import os
 import re
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO
+
+OUTPUT = "The standard output"
+"""`filename` of errors of the standard output."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -24,12 +28,29 @@ def show(text: object, file: TextIO | None = None, flush: bool = False) -> None:
     Raises:
         OSError: It cannot be written; its `filename` is the name of the stream.
     """
-    try:
+    with _named():
         print(printable(str(text)), file=file or sys.stdout, flush=flush)
+
+
+def write_output() -> None:
+    """Write what was printed to the standard output and is in its buffer.
+
+    Raises:
+        OSError: As `show`.
+    """
+    with _named():
+        sys.stdout.flush()
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    """Give the errors of a stream its name, but for a closed pipe."""
+    try:
+        yield
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise OSError(error.errno, error.strerror, "The standard output") from error
+        raise OSError(error.errno, error.strerror, OUTPUT) from error
 
 
 class PrintableFormatter(logging.Formatter):

@@ -1,5 +1,6 @@
 """The commands, their flags, and completion by the shell."""
 
+import errno
 import os
 import re
 import shutil
@@ -295,3 +296,12 @@ def test_an_output_that_cannot_be_written(arguments: list[str], unbuffered: str)
     assert re.fullmatch(
         r"gan-lab( list)?: The standard output cannot be written: No space left on device\.\n", ended.stderr
     )
+
+
+def test_an_error_of_a_connection_is_not_one_of_the_output(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(cfg: object) -> None:
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+
+    monkeypatch.setattr("gan_lab.commands.list.choices", refused)
+    with pytest.raises(ConnectionRefusedError):
+        command("list", "loss")

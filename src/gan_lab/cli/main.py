@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from gan_lab.interrupts import EXIT_STOPPED, end_at_signals, raise_at_signals, release
 from gan_lab.runs.new_folders import remove_unused
-from gan_lab.terminal import discard_unwritten_output, prepare_streams
+from gan_lab.terminal import OUTPUT, discard_unwritten_output, prepare_streams, show, write_output
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -166,13 +166,13 @@ def main() -> None:
     prepare_streams()
     try:
         _main(sys.argv[1:])
-        sys.stdout.flush()
+        write_output()
     except BrokenPipeError:  # the reader of our output has exited, as `head` does
         pass
     except OSError as error:
-        if error.filename is not None:
+        if error.filename != OUTPUT:
             raise
-        print(f"gan-lab: The standard output cannot be written: {error.strerror}.", file=sys.stderr)
+        print(f"gan-lab: {OUTPUT} cannot be written: {error.strerror}.", file=sys.stderr)
         raise SystemExit(2) from None
     finally:
         release()
@@ -181,11 +181,11 @@ def main() -> None:
 
 def _main(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(HELP, end="")
+        show(HELP.rstrip("\n"))
     elif arguments[0] == "--version":
         from gan_lab.version import __version__
 
-        print(f"gan-lab {__version__}")
+        show(f"gan-lab {__version__}")
     elif arguments[0] in ("-sc", "--shell-completion", "--shell_completion"):
         _complete(arguments)
     elif arguments[0] in COMMANDS:
@@ -212,7 +212,6 @@ def _dispatch(name: str, arguments: list[str]) -> None:
     from gan_lab.cli import app
     from gan_lab.cli.imports import import_heavy
     from gan_lab.config.early_checks import check_command
-    from gan_lab.terminal import show
 
     def task(cfg: "DictConfig") -> None:
         check_command(name, cfg)  # before the import, which takes seconds

@@ -24,13 +24,13 @@ TRAINING = "gan_lab.training.fit"
 
 
 def main() -> None:
-    """Entry point."""
+    """Entry point. A command that ends before a run begins leaves no folder."""
     with app.user_errors_reported("train"):
         sys.argv[1:] = joining.with_shared_folder(with_overrides_of_run(names_as_typed(sys.argv[1:])))
     try:
         app.run("train", train)
     except SystemExit as end:
-        if end.code and is_first_process():  # for example a sweep with a value that no run can have
+        if end.code and is_first_process():
             remove_unused()
         raise
 
@@ -61,14 +61,13 @@ def train_here(cfg: DictConfig) -> None:
     except Interrupted as signal:
         if is_first_process():
             show(f"gan-lab train: stopped by {signal} before it began.", sys.stderr)
-            remove_unused()
         raise SystemExit(EXIT_STOPPED) from None
     if interrupted and is_first_process():
         raise SystemExit(EXIT_STOPPED)
 
 
 def _run(cfg: DictConfig) -> None:
-    """One run. A refused run leaves no folder; a failed one records why in its folder unless another run is there."""
+    """One run. If it fails, and was not refused before it began, its folder gets the reason, unless of another run."""
     from gan_lab.runs.state import note_failure, read_state
 
     folder = Path(cfg.run.dir)
@@ -76,10 +75,8 @@ def _run(cfg: DictConfig) -> None:
         check_command("train", cfg)  # before torch is imported, which takes seconds
         train_here(cfg)
     except Exception as error:
-        if describe(error, "train") and not any((folder / name).exists() for name in OF_A_RUN):
-            if is_first_process():
-                remove_unused()
-        elif read_state(folder).get("process") in (None, os.getpid()):
+        is_refused = describe(error, "train") and not any((folder / name).exists() for name in OF_A_RUN)
+        if not is_refused and read_state(folder).get("process") in (None, os.getpid()):
             note_failure(folder, reason(error, "train"))
         raise
 
