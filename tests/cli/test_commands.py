@@ -285,7 +285,9 @@ def test_a_closed_pipe_is_not_an_error() -> None:
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["list", "loss"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["list", "loss"], ["train", "--cfg", "job"]], ids=" ".join
+)
 def test_an_output_that_cannot_be_written(arguments: list[str], unbuffered: str) -> None:
     with open("/dev/full", "w") as full:
         ended = subprocess.run(
@@ -294,7 +296,8 @@ def test_an_output_that_cannot_be_written(arguments: list[str], unbuffered: str)
         )  # fmt: skip
     assert ended.returncode == 2
     assert re.fullmatch(
-        r"gan-lab( list)?: The standard output cannot be written: No space left on device\.\n", ended.stderr
+        r"gan-lab( \w+)?: The (standard|run folder or the) output cannot be written: No space left on device\.\n",
+        ended.stderr,
     )
 
 

@@ -113,7 +113,7 @@ def _(error: OSError, command: str, overrides: Sequence[str] = ()) -> str | None
     file = error.filename2 or error.filename  # of a rename, the second
     unreadable = file is not None and os.path.exists(file) and not os.access(file, os.R_OK)
     return (
-        f"{'The run folder' if file is None else file} cannot be {'read' if unreadable else 'written'}: "
+        f"{'The run folder or the output' if file is None else file} cannot be {'read' if unreadable else 'written'}: "
         f"{os.strerror(error.errno)}."
     )
 
