@@ -10,8 +10,8 @@ from PIL import Image
 
 import gan_lab
 from gan_lab.analysis.concepts import RULES
+from gan_lab.config.command_rules import PIXEL_RULES
 from gan_lab.config.compose import compose
-from gan_lab.config.early_checks import PIXEL_RULES
 from gan_lab.errors import UserError
 from gan_lab.gans.latents import LatentPrior
 from gan_lab.training.fit import fit

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from gan_lab.commands.outputs import folder_of_outputs, refuse_used_folder
-from gan_lab.config.early_checks import PROGRAMS
+from gan_lab.config.command_rules import PROGRAMS
 from gan_lab.config.overrides import to_paste
 from gan_lab.errors import ConfigError
 from gan_lab.figures import draw_by_class, draw_samples
