@@ -100,6 +100,32 @@ def test_wgan_gp_on_points(experiment: str, radius: float, std: float) -> None:
     assert max(x for center in mixture.centers for x in center) == pytest.approx(radius)
 
 
+@pytest.mark.parametrize("experiment", ["ring", "grid", "spiral"])
+def test_wgan_gp_on_points_begins_with_he_weights(experiment: str) -> None:
+    """tflib's Linear(initialization="he"): a standard deviation of sqrt(2 / inputs), 1 in the first layer."""
+    networks = compose(f"experiment=wgan_gp_{experiment}").architecture
+    torch.manual_seed(0)
+    for name in ("generator", "discriminator"):
+        network = instantiate(networks[name])
+        first, *hidden, _ = (layer.weight for layer in network.modules() if isinstance(layer, torch.nn.Linear))
+        assert first.std().item() == pytest.approx(1, rel=0.1)
+        for weight in hidden:
+            assert weight.std().item() == pytest.approx((2 / 512) ** 0.5, rel=0.02)
+
+
+def test_bigan_decays_weights_as_with_losses_of_twice_the_size() -> None:
+    """The code has half of our losses and adds 2.5e-5 times the weights to their gradient."""
+    optimizer = compose("experiment=bigan_mnist").optimizer
+    assert optimizer.generator.weight_decay == optimizer.discriminator.weight_decay == 2 * 2.5e-5
+
+
+@pytest.mark.parametrize(("experiment", "eps"), [("semi_supervised_mnist", 1e-4), ("biggan_cifar10", 1e-8)])
+def test_epsilon_of_adam(experiment: str, eps: float) -> None:
+    """Salimans et al. add 1e-8 below the root; BigGAN's PyTorch code has 1e-8, that of the paper 1e-6."""
+    optimizer = compose(f"experiment={experiment}").optimizer
+    assert optimizer.generator.eps == optimizer.discriminator.eps == eps
+
+
 def test_d2gan_is_compared_with_gans_of_its_settings() -> None:
     """Only losses and second discriminator differ."""
     configs = [compose("experiment=d2gan_ring", f"model={model}") for model in ("d2gan", "gan", "unrolled_gan")]

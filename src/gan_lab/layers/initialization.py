@@ -19,7 +19,8 @@ def initialize(module: nn.Module, scheme: str, scale: float) -> None:
     | `orthogonal` | scale times a matrix with orthonormal rows or columns | Saxe et al. (2014)                   |
     | `default`    | PyTorch's initialization; `scale` is not used  |                                             |
 
-    What WGAN-GP's code calls He initialization, std = sqrt(4/(fan_in+fan_out)), is `glorot` with scale sqrt(2).
+    What WGAN-GP's code calls He initialization of convolutions, std = sqrt(4/(fan_in+fan_out)), is `glorot` with scale
+    sqrt(2); that of its linear layers is `he`.
     Fans count the connections of one unit: a stride of s divides a convolution's fan_out by s^2, because each input
     reaches only this fraction of the taps, and likewise a transposed convolution's fan_in.
     Biases become 0. Gains of normalization layers become 1 and their shifts 0, except that `normal` draws batch-norm
