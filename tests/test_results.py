@@ -3,6 +3,7 @@
 import csv
 import re
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -55,6 +56,13 @@ def test_every_command_composes(row: dict[str, str]) -> None:
     (command,) = re.findall(r"^`(gan-lab .*)`$", row["command"])
     name, given = first_run(command)
     compose(*given, command=name)
+
+
+def test_a_shell_reads_every_command() -> None:
+    """Without quotes a shell does not take the parentheses of range(0,10)."""
+    commands = "\n".join(row["command"].strip("`").replace("<folder>", "x") for row in rows())
+    checked = subprocess.run(["bash", "-n", "-c", commands], capture_output=True, text=True)
+    assert (checked.returncode, checked.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("command", [row["command"][1:-1] for row in rows() if " sweep=" in row["command"]])
