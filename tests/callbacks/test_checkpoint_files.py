@@ -1,10 +1,13 @@
 """Which checkpoints are written and kept, and which one is read if some are damaged."""
 
 import errno
+import io
 import logging
 import os
 import random
 import shutil
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -47,8 +50,35 @@ def names(folder: Path) -> list[str]:
 
 def test_the_newest_are_kept_and_copied(run: Path) -> None:
     assert names(run / "checkpoints") == [*(f"images_00000000{n}.ckpt" for n in (48, 64, 80)), "last.ckpt"]
-    second = run.parent / "second" / "one" / "last.ckpt"
-    assert second.read_bytes() == (run / "checkpoints" / "last.ckpt").read_bytes()
+    assert copied(run).read_bytes() == (run / "checkpoints" / "last.ckpt").read_bytes()
+
+
+def copied(run: Path) -> Path:
+    return run.parent / "second" / run.parent.name / run.name / "last.ckpt"
+
+
+def test_a_copy_belongs_to_one_run(run: Path, tmp_path: Path) -> None:
+    """A run with folders of the same names neither uses nor replaces it; the first one resumes from it."""
+    content, copy_to = copied(run).read_bytes(), f"callbacks.checkpoints.copy_to={run.parent}/second"
+    other = tmp_path / run.parent.name / run.name
+    with pytest.raises(ConfigError) as refusal:
+        train(other, copy_to)
+    assert str(refusal.value) == (
+        f"callbacks.checkpoints.copy_to={run.parent}/second contains {copied(run)}, a copy of another run, {run}, "
+        f"which would be replaced: choose another folder; resume={copied(run)} resumes from it."
+    )
+    assert copied(run).read_bytes() == content and not (other / "checkpoints").exists()
+    assert train(tmp_path / "sweep" / run.name, copy_to).module.images_seen == 80  # the parent has another name
+    assert copied(run).read_bytes() == content
+
+
+def test_a_run_resumes_from_its_copy(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    copy_to = f"callbacks.checkpoints.copy_to={tmp_path}/second"
+    train(tmp_path / "one", copy_to)
+    shutil.rmtree(tmp_path / "one" / "checkpoints")
+    with caplog.at_level(logging.INFO):
+        assert train(tmp_path / "one", copy_to, "budget.images=88").module.images_seen == 88
+    assert f"Resuming from {copied(tmp_path / 'one')}, after 80 images." in caplog.text
 
 
 def cut(data: bytes) -> bytes:
@@ -61,7 +91,32 @@ def flip(data: bytes) -> bytes:
     return data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :]
 
 
-@pytest.mark.parametrize("damage", [cut, flip, lambda data: b""], ids=["cut short", "one bit", "empty"])
+def crafted(pickled: bytes) -> Callable[[bytes], bytes]:
+    """A valid archive of PyTorch with another pickle in it."""
+
+    def archive(data: bytes) -> bytes:
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as file:
+            file.writestr("archive/data.pkl", pickled)
+            file.writestr("archive/version", "3")
+        return buffer.getvalue()
+
+    return archive
+
+
+CRAFTED = {
+    "not iterable": b"\x80\x02ccollections\nOrderedDict\nK\x01\x85R.",
+    "empty stack": b"\x80\x02.",
+    "no mark": b"\x80\x02t.",
+    "no attribute": b"\x80\x02K\x01}b.",
+}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [cut, flip, lambda data: b"", *map(crafted, CRAFTED.values())],
+    ids=["cut short", "one bit", "empty", *CRAFTED],
+)
 def test_the_checkpoint_before_a_damaged_one_is_used(damage, copy: Path, caplog) -> None:
     newest = copy / "images_0000000080.ckpt"
     content = damage(newest.read_bytes())
@@ -98,7 +153,7 @@ def test_an_error_if_all_are_damaged_unless_there_is_a_copy(copy: Path, run: Pat
         CheckpointError, match=r"has no checkpoint that can be read: .* To train from scratch, give another run.name"
     ):
         newest_checkpoint(copy)
-    second = run.parent / "second" / "one"
+    second = copied(run).parent
     newest = newest_checkpoint(copy, second)
     assert newest is not None and newest.file == second / "last.ckpt"
 
@@ -159,7 +214,7 @@ def test_unknown_log_key_of_the_best_checkpoint(tmp_path: Path) -> None:
 def test_a_failing_copy_is_a_warning(tmp_path: Path, caplog) -> None:
     (tmp_path / "second").write_text("a file instead of a folder")
     module = train(tmp_path / "one", f"callbacks.checkpoints.copy_to={tmp_path}/second").module
-    assert module.images_seen == 80 and f"{tmp_path}/second/one/last.ckpt cannot be written" in caplog.text
+    assert module.images_seen == 80 and f"{copied(tmp_path / 'one')} cannot be written" in caplog.text
     assert (tmp_path / "one" / "checkpoints" / "last.ckpt").is_file()
 
 

@@ -303,6 +303,43 @@ def test_error_for_samples_that_a_metric_does_not_support(tmp_path: Path) -> Non
         fit(compose(*TINY, f"run.dir={tmp_path}", "dataset.resolution=8", "budget.images=8", "metrics=[ms_ssim]"))
 
 
+@pytest.mark.parametrize(
+    ("metric", "overrides", "sentence"),
+    [
+        ("gan_lab.metrics.prd.PrecisionRecallCurve", ["evaluation.samples=30"],
+         "PrecisionRecallCurve needs equal numbers of generated and real images, but has 30 generated and 1797 real "
+         "ones: change evaluation.samples=30 or evaluation.real_images=null, or leave the metric out."),
+        ("gan_lab.metrics.prd.PrecisionRecallCurve", ["evaluation.samples=10", "evaluation.real_images=10"],
+         "PrecisionRecallCurve needs at least 20 real images, but has 10: "),
+        ("gan_lab.metrics.neighbors.DensityCoverage", ["evaluation.samples=2", "evaluation.real_images=2"],
+         "DensityCoverage needs at least 6 real images, but has 2: change evaluation.samples=2 or "
+         "evaluation.real_images=2, or leave the metric out."),
+        ("gan_lab.metrics.neighbors.PrecisionRecall", ["evaluation.samples=3"],
+         "PrecisionRecall needs at least 4 generated images, but has 3: "),
+        ("gan_lab.metrics.frechet.FrechetDistance", ["evaluation.samples=1"],
+         "FrechetDistance needs at least 2 generated images, but has 1: "),
+        ("gan_lab.metrics.frechet.ClassFrechetDistance", ["evaluation.samples=12", "conditioning=concat"],
+         r"ClassFrechetDistance needs at least 2 generated images of each class, but has [01] of class \d: "),
+        ("gan_lab.metrics.frechet.ClassFrechetDistance", [],
+         "ClassFrechetDistance needs a label for each of 10000 images, but got none: "),
+    ],
+)  # fmt: skip
+def test_too_few_samples_are_refused_before_training(
+    metric: str, overrides: list[str], sentence: str, tmp_path: Path
+) -> None:
+    node = f"{{_target_: {metric}, extractor: {{_target_: tests.helpers.pixel_features.pixel_features}}}}"
+    data = (
+        "dataset.num_classes=10"
+        if "conditioning=concat" in overrides or "Class" in metric
+        else "dataset.num_classes=null"
+    )
+    settings = (*TINY, f"run.dir={tmp_path}", "dataset.resolution=8", "budget.images=32", "allow_targets=[tests]")
+    cfg = compose(*settings, data, f"+evaluation.metrics.own={node}", *overrides)
+    with pytest.raises(ConfigError, match=f"^{sentence}"):
+        fit(cfg)
+    assert not (tmp_path / "evaluations.csv").exists() and not (tmp_path / "samples" / "final.png").exists()
+
+
 def test_label_accuracy_needs_a_thousand_samples_and_ends_with_a_sentence(
     tiny, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -120,6 +120,9 @@ def test_list_and_help_show_the_users_choices(command: Command, tmp_path: Path) 
     for arguments in (("--config-dir", "mine"), ("--config-dir=mine",)):
         out = command("list", *arguments).out
         assert re.search(r"^  hinge +\S", out, re.MULTILINE) and out.count("Mine, scaled.") == 2
+    (tmp_path / "mine").rename(tmp_path / "group=mine")
+    assert command("list", "format=text", "--config-dir", "group=mine").out.count("Mine, scaled.") == 2
+    (tmp_path / "group=mine").rename(tmp_path / "mine")
     refused = command("train", "--config-dir", "mine", "loss=scale")
     assert refused.status == 2 and "did you mean scaled?" in refused.err
     assert "scaled" not in command("list").out

@@ -63,6 +63,41 @@ def test_modes_that_pillow_converts() -> None:
     assert images.shape == (2, 3, 8, 8)
 
 
+@pytest.mark.parametrize(
+    "mode", ["1", "L", "P", "I;16", "RGB", "RGBA", "LA", "PA", "CMYK", "YCbCr", "HSV", "La", "RGBa", "RGBX"]
+)
+def test_every_mode_of_pillow(mode: str) -> None:
+    image = Image.fromarray(RGB.permute(1, 2, 0).contiguous().numpy())
+    through = {"La": "LA", "RGBa": "RGBA", "I;16": "I"}.get(mode, "RGB" if mode != "PA" else "P")
+    image = image.convert(through).convert(mode) if mode != "I;16" else image.convert("I").convert("I;16")
+    with giving([image, image]):
+        images, _ = next(given_data(batch_size=2).reals(None, 2))
+    assert images.shape[2:] == (8, 8)
+    if mode in ("CMYK", "RGBX"):
+        assert (images[0] / 2 + 0.5 - UNIT).abs().max() < 0.01
+
+
+@pytest.mark.parametrize("mode", ["F", "I"])
+def test_modes_of_pillow_without_a_range(mode: str) -> None:
+    with pytest.raises(DataError, match=rf"a sample is a Pillow image of mode {mode}: convert it to L, RGB or RGBA"):
+        Given([Image.new(mode, (8, 8))])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda image: image.clone().requires_grad_(),
+        lambda image: image.to(torch.bfloat16),
+        lambda image: image.to(torch.float16),
+        lambda image: image.to_sparse(),
+    ],
+    ids=["requires grad", "bfloat16", "float16", "sparse"],
+)
+def test_tensors_of_all_kinds(change: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    (found,) = items(change(UNIT))
+    assert np.abs(found.transpose(2, 0, 1).astype(int) - RGB.numpy()).max() <= 1
+
+
 class Endless(IterableDataset):
     def __iter__(self) -> Iterator[torch.Tensor]:
         return iter([GRAY])
@@ -161,6 +196,30 @@ def test_other_labels_are_read(change: dict[str, Any]) -> None:
     dataset.__class__ = type("Changed", (Labeled,), {"__getitem__": lambda self, k: (GRAY, torch.tensor(values[k]))})
     vars(dataset).update(change)
     assert Given(dataset).labels.tolist() == values  # type: ignore[union-attr]
+
+
+def test_labels_of_a_wrapper_are_those_of_its_samples() -> None:
+    """It has the attributes of the data set below, as many wrappers do, and other samples."""
+
+    class Shuffled(Dataset):
+        def __init__(self, inner: Labeled) -> None:
+            self.inner = inner
+            self.order = [0, *reversed(range(1, len(inner)))]
+
+        def __len__(self) -> int:
+            return len(self.inner)
+
+        def __getitem__(self, position: int) -> tuple[torch.Tensor, int]:
+            return self.inner[self.order[position]]
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.__dict__["inner"], name)
+
+    dataset = Shuffled(Labeled())
+    given = Given(dataset)
+    assert given.labels is not None and given.labels.tolist() == [
+        label for _, label in map(dataset.__getitem__, range(30))
+    ]
 
 
 def test_labels_that_cannot_be_used() -> None:

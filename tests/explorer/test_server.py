@@ -22,6 +22,8 @@ from tests.conftest import SMALL
 
 JSON = {"Content-Type": "application/json"}
 
+VIEW = json.dumps({"weights": "ema", "amounts": [0] * 8, "dropped": []})
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -80,6 +82,21 @@ def test_the_page_loads_nothing_from_elsewhere(server: ExplorerServer) -> None:
     assert "default-src 'none'" in response.headers["Content-Security-Policy"]
 
 
+@pytest.mark.parametrize("path", ["/?__sign=abc", "/?"])
+def test_a_query_in_the_address(server: ExplorerServer, path: str) -> None:
+    """The hub shows the page of a private space with one."""
+    assert ask(server, path)[0].status == 200
+
+
+def test_head_has_no_content(server: ExplorerServer) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=60)
+    for path, status in (("/", 200), ("/nothing", 404)):
+        connection.request("HEAD", path)
+        response = connection.getresponse()
+        assert response.status == status and int(response.headers["Content-Length"]) > 0 and not response.read()
+    connection.close()
+
+
 def test_answers_are_those_of_the_functions(server: ExplorerServer) -> None:
     assert server.session is not None
     response, text = ask(server, "/api/facts", "{}")
@@ -102,6 +119,14 @@ def test_answers_are_those_of_the_functions(server: ExplorerServer) -> None:
         ("/api/sample", "[]", JSON, 400, "not a mapping in JSON"),
         ("/api/sample", "[" * 100_000, JSON, 400, "not a mapping in JSON"),
         ("/api/sample", "{}", JSON, 400, "view must be a mapping"),
+        ("/api/sample", '{"view": {"weights": []}}', JSON, 400, "weights must be one of"),
+        (
+            "/api/sample",
+            f'{{"view": {VIEW}, "count": 1, "seed": 0, "truncation": 1{400 * "0"}}}',
+            JSON,
+            400,
+            "truncation must be a number",
+        ),
         ("/api/sample", "{}", {"Content-Type": "text/plain"}, 415, "must be JSON"),
         ("/api/sample", "{}", JSON | {"Host": "elsewhere.example:7860"}, 403, "not one of the explorer's"),
         ("/", None, {"Host": "elsewhere.example"}, 403, "not one of the explorer's"),

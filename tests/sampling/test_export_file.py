@@ -20,7 +20,7 @@ import gan_lab
 from gan_lab.cli.main import main
 from gan_lab.commands.export import export
 from gan_lab.config.build import build_network
-from gan_lab.errors import CheckpointError
+from gan_lab.errors import CheckpointError, UserError
 from gan_lab.gans.catalog import CATALOG
 from gan_lab.sampling.card import shared_command
 from gan_lab.sampling.export_file import CARD, CARD_SHA256, read_card, sha256, write_export
@@ -386,3 +386,29 @@ def test_cards_of_others(entry: dict[str, Any] | None, tmp_path: Path) -> None:
     translator = write_translator(tmp_path / "translator.safetensors")
     page = gan_lab.export(translator, out=tmp_path / "y").file.with_name("README.md").read_text()
     assert "pipeline_tag: image-to-image" in page and "gan-lab translate run=model.safetensors" in page
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("images_seen", float("inf")), ("images_seen", None), ("config", 5), ("config.wrapper", None),
+        ("config.wrapper", 3), ("config.conditioning", -1), ("config.conditioning.num_classes", -1),
+        ("config.conditioning.num_classes", "x"), ("config.latent", None), ("config.latent.dim", -1),
+        ("config.latent.dim", None), ("config.architecture.generator", None), ("config.architecture", []),
+        ("config.architecture.generator.resolution", None), ("config.architecture.generator.width", -1),
+        ("state", None), ("networks", 3),
+    ],
+)  # fmt: skip
+def test_cards_whose_hash_is_right_and_values_are_not(place: str, value: Any, tmp_path: Path) -> None:
+    source = write_generator(tmp_path / "x.safetensors", "dataset.resolution=8", "conditioning=concat")
+    card, tensors = read_card(source)
+    *path, key = place.split(".")
+    node: dict[str, Any] = card
+    for name in path:
+        node = node[name]
+    node[key] = value
+    text = json.dumps(card)
+    metadata = {CARD: text, CARD_SHA256: hashlib.sha256(text.encode()).hexdigest()}
+    save_file(tensors, tmp_path / "y.safetensors", metadata=metadata)
+    with pytest.raises(UserError, match=r"\.$"):
+        gan_lab.load(tmp_path / "y.safetensors").sample(2)

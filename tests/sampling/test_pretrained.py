@@ -48,7 +48,7 @@ def test_samples_as_pillow_images(loaded: PretrainedGenerator) -> None:
             loaded.to_pil(wrong)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("key", "value"), [("count", 0), ("count", 2.0), ("batch_size", 0)])
+@pytest.mark.parametrize(("key", "value"), [("count", 0), ("count", 2.0), ("count", True), ("batch_size", 0)])
 def test_numbers_of_samples(loaded: PretrainedGenerator, key: str, value: Any) -> None:
     with pytest.raises(
         ConfigError, match=rf"^{key}={value} is not allowed: it must be a whole number of at least 1\.$"
@@ -94,6 +94,19 @@ def test_samples_of_something_else_do_not(prior: LatentPrior | TruncatedPrior, l
     assert prior.mismatch(latents)
 
 
+def test_values_of_another_type(loaded: PretrainedGenerator) -> None:
+    with pytest.raises(
+        ConfigError, match=r"^truncation=a is not allowed: it must be a number of at least 0, or None\."
+    ):
+        loaded.sample(2, truncation="a")  # type: ignore[arg-type]
+    with pytest.raises(
+        ConfigError, match=r"^path=None is not allowed: it must be the path of a file or of a run folder"
+    ):
+        gan_lab.load(None)  # type: ignore[arg-type]
+    latents = loaded.draw(2)[0]
+    assert torch.equal(loaded.generate(latents.double()), loaded.generate(latents))
+
+
 def test_saved_as_an_export(loaded: PretrainedGenerator, tmp_path: Path) -> None:
     file = loaded.save(tmp_path / "new/model.safetensors")
     assert torch.equal(gan_lab.load(file, device="cpu").sample(3), loaded.sample(3))
@@ -106,6 +119,8 @@ def test_saved_as_an_export(loaded: PretrainedGenerator, tmp_path: Path) -> None
 def test_the_discriminator_of_the_checkpoint(loaded: PretrainedGenerator, tmp_path: Path) -> None:
     assert loaded.discriminator.score(loaded.sample(3)).shape == (3,)
     assert loaded.discriminator is loaded.discriminator
+    with pytest.raises(ConfigError, match="the discriminator cannot take these samples"):
+        loaded.discriminator.score(torch.zeros(2, 3))
     exported = gan_lab.load(gan_lab.export(loaded.path, out=str(tmp_path / "model.safetensors")).file, device="cpu")
     with pytest.raises(CheckpointError, match="has no discriminator"):
         _ = exported.discriminator

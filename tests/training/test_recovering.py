@@ -130,6 +130,30 @@ def test_restart_without_a_checkpoint(tmp_path: Path, monkeypatch: pytest.Monkey
     assert any("resuming from 0 images" in record.message for record in caplog.records)
 
 
+def test_a_branch_goes_back_to_where_it_began(nan_loss, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Not to new weights, although it has no checkpoint of its own; and the advice names that checkpoint."""
+    first = fit(compose(*OVERRIDES, *RUN, "callbacks.budget.images=64", f"run.dir={tmp_path}/first"))
+    file = tmp_path / "first" / "checkpoints" / "images_0000000064.ckpt"
+    branch = (
+        *RUN,
+        "callbacks.checkpoints.every_images=1000",
+        f"resume={file}",
+        "callbacks.checkpoints.every_minutes=null",
+    )
+    with pytest.raises(TrainingError, match=rf"The last good checkpoint is {file}, after 64 images; set trouble"):
+        fit(compose(*OVERRIDES, *branch, f"run.dir={tmp_path}/second"))
+    caplog.clear()
+    nan_loss[0] = 0.6e-3
+    found = fit(compose(*OVERRIDES, *branch, "trouble.on_non_finite=rollback", f"run.dir={tmp_path}/third"))
+    assert "Rollback 1: resuming from 64 images with 0.5 times the learning rates." in caplog.text
+    assert found.module.images_seen == 160 and first.module.images_seen == 64
+    assert found.module.runner.optimizer("generator").param_groups[0]["lr"] == 0.5e-3
+    manually = ("lr=0.5e-3", "allow_changes=true", f"run.dir={tmp_path}/fourth")
+    other = fit(compose(*OVERRIDES, *branch, *manually))
+    for (key, a), (_, b) in zip(found.module.named_parameters(), other.module.named_parameters(), strict=True):
+        assert torch.equal(a, b), key
+
+
 def test_error_message_of_the_command(nan_loss, command) -> None:
     outcome = command("train", *OVERRIDES, *RUN, "run.name=x")
     assert outcome.status == 1 and "Traceback" not in outcome.err

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import pickle
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 
@@ -46,8 +44,8 @@ class Checkpoints(Callback):
         keep: Number of the newest numbered checkpoints to keep; at least 1.
         best: Log key of `train_log`; the checkpoint with its best value is kept as `best.ckpt`. None for none.
         best_mode: `min` or `max`: which value is the best.
-        copy_to: A second folder, preferably on another disk: `<copy_to>/<name of the run folder>/last.ckpt` is a copy
-            of the newest checkpoint. If it cannot be written, the run logs a warning and continues.
+        copy_to: A second folder, preferably on another disk: the newest checkpoint is copied to `last.ckpt` in its
+            folder `copy_folder`. If it cannot be written, the run logs a warning and continues.
 
     Raises:
         ConfigError: A value is not allowed; at the start of training: the folder contains checkpoints of another run.
@@ -191,8 +189,31 @@ class _BestValue:
 
 
 def copy_folder(copy_to: str, run: Path) -> Path:
-    """Folder in `copy_to` with the copy of the newest checkpoint of a run."""
-    return Path(copy_to) / run.resolve().name
+    """Folder with the copy of the newest checkpoint of a run: `<copy_to>/<parent of the run folder>/<run folder>`.
+
+    The runs of all sweeps have the names 0, 1, 2, ...; their parents are different.
+    """
+    folder = run.resolve()
+    return Path(copy_to) / folder.parent.name / folder.name
+
+
+def refuse_copy_of_another_run(copy: Path, run: Path) -> None:
+    """Refuse to use the folder of a copy that belongs to another run, which would be read and replaced.
+
+    Args:
+        copy: See `copy_folder`.
+        run: The run folder.
+
+    Raises:
+        ConfigError: It contains a checkpoint of another run.
+    """
+    file = copy / "last.ckpt"
+    writer = _run_folder_of(file)
+    if writer not in (None, run.resolve()):
+        raise ConfigError(
+            f"callbacks.checkpoints.copy_to={copy.parent.parent} contains {file}, a copy of another run, {writer}, "
+            f"which would be replaced: choose another folder; resume={file} resumes from it."
+        )
 
 
 def _refuse_checkpoints_of_another_run(folder: Path, run: Path) -> None:
@@ -220,7 +241,7 @@ def _run_folder_of(file: Path) -> Path | None:
     try:
         checkpoint = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
         return Path(parse_yaml(checkpoint["gan_lab"]["config"])["run"]["dir"]).resolve()
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError, TypeError, yaml.YAMLError):
+    except Exception:  # what the reader of a damaged file raises is not known
         return None
 
 

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger
+from torch import Tensor
 from torchmetrics import Metric
 
 from gan_lab.callbacks.base import Callback
@@ -23,6 +24,7 @@ from gan_lab.metrics.held_out import TRAIN, HeldOutTargets, Translated
 from gan_lab.metrics.measuring import (
     Labeled,
     append_records,
+    check_counts,
     forget_records,
     forget_results,
     measure,
@@ -146,6 +148,7 @@ class Evaluation(Callback):
             self._real = load_or_compute_real_statistics(
                 self.metrics, self._reals(trainer.datamodule, module), self.real_images, self.batch_size
             )
+            check_counts(self.metrics, self.samples, self._labels(module), self.real_images)
         self._time.start()
 
     def _reals(self, data: Any, module: AdversarialModule) -> Any:
@@ -246,6 +249,12 @@ class Evaluation(Callback):
             version=__version__,
             options={} if self._targets is None else self._targets.protocol,
         )
+
+    def _labels(self, module: AdversarialModule) -> Tensor | None:
+        """Labels of the samples, the same at each evaluation; None if they have none."""
+        if self._targets is not None:
+            return None
+        return module.sample_inputs(self.samples, module.seed, EVALUATED_LATENTS)[1]
 
     def _samples(self, module: AdversarialModule, average: bool) -> Iterator[Labeled | Translated]:
         key = (module.seed, EVALUATED_LATENTS)

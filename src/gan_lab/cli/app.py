@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn, cast
 
@@ -31,6 +31,8 @@ from gan_lab.terminal import discard_unwritten_output, show
 EXIT_FAILURE = 1
 EXIT_USER_ERROR = 2
 
+_FLAGS_WITH_VALUES = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--package", "-p")
+
 
 def run(command: str, task: Callable[[DictConfig], Any]) -> None:
     """Run `task` as the Hydra application `gan-lab <command>` on `sys.argv`.
@@ -40,7 +42,7 @@ def run(command: str, task: Callable[[DictConfig], Any]) -> None:
     """
     resolvers.register()
     # Flags may be anywhere, but Hydra expects them first.
-    sys.argv[1:] = sorted(with_dataset_keys(command, sys.argv[1:]), key=_is_override)
+    sys.argv[1:] = sorted(with_dataset_keys(command, _with_values(sys.argv[1:])), key=_is_override)
     full_error = os.environ.get("HYDRA_FULL_ERROR")
     silent = full_error == "1"
     started = False
@@ -125,6 +127,17 @@ def _refuse_unknown_flags(arguments: list[str]) -> None:
 def _overrides() -> list[str]:
     """The overrides of the command line, without flags."""
     return list(filter(_is_override, sys.argv[1:]))
+
+
+def _with_values(arguments: Sequence[str]) -> list[str]:
+    """Arguments with each flag and its value as one: a value with an equal sign would look like an override."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1] in _FLAGS_WITH_VALUES and not argument.startswith("-"):
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
 
 
 def _is_override(override: str) -> bool:

@@ -52,7 +52,9 @@ class Given:
         self._lock = Lock()
         _check_sequence(dataset, self.name)
         positions = range(0, len(dataset), -(-len(dataset) // TRIED))
-        images = [_image(self.read(position), self.name) for position in positions]
+        samples = [self.read(position) for position in positions]
+        images = [_image(sample, self.name) for sample in samples]
+        self.tried_labels = {position: _label(sample) for position, sample in zip(positions, samples, strict=True)}
         self.low = -1.0 if min(map(_lowest, images)) < 0 else 0.0
         try:
             self.tried = [_item(image, self.low) for image in images]
@@ -106,16 +108,19 @@ class Given:
     def labels(self) -> Tensor | None:
         """Labels of all samples, int64 (n,); None if the samples have none.
 
-        They are `targets` of the data set if it has them, as those of torchvision do; else all samples are read.
+        They are `targets` of the data set, as those of torchvision have, if they are the labels of all samples that
+        are tried; else all samples are read.
 
         Raises:
             DataError: A label is not a whole number.
         """
-        first = _label(self.read(0))
-        if first is None:
+        if self.tried_labels[0] is None:
             return None
         targets = _targets(self.dataset)
-        if targets is None or _number(targets[0], self.name) != _number(first, self.name):
+        if targets is None or any(
+            _number(targets[position], self.name) != _number(label, self.name)
+            for position, label in self.tried_labels.items()
+        ):
             targets = [_label(self.read(position)) for position in range(len(self))]
         return torch.tensor([_number(label, self.name) for label in targets], dtype=torch.int64)
 
@@ -289,7 +294,7 @@ def _number(label: Any, name: str) -> int:
 
 def _lowest(image: Any) -> float:
     """Smallest value of a floating-point image; 0 for others."""
-    array = image.numpy() if isinstance(image, Tensor) else image
+    array = _array(image) if isinstance(image, Tensor) else image
     return float(array.min()) if isinstance(array, np.ndarray) and array.dtype.kind == "f" and array.size else 0.0
 
 
@@ -306,10 +311,8 @@ def _item(image: Any, low: float) -> bytes | np.ndarray:
     if isinstance(image, Image.Image):
         if image.mode in ("L", "RGB", "RGBA"):
             return np.asarray(image)
-        buffer = BytesIO()
-        image.save(buffer, "PNG", compress_level=1)
-        return buffer.getvalue()
-    array = image.detach().cpu().numpy() if isinstance(image, Tensor) else image
+        return _png(image)
+    array = _array(image) if isinstance(image, Tensor) else image
     if not isinstance(array, np.ndarray):
         raise DataError(f"a sample is {type(image).__name__}, and it must be {_FORMS}")
     if array.ndim == 3:
@@ -329,6 +332,31 @@ def _item(image: Any, low: float) -> bytes | np.ndarray:
         )
     unit = (array.astype(np.float64) - low) / (1 - low)
     return np.ascontiguousarray(np.round(255 * unit.clip(0, 1)).astype(np.uint8))
+
+
+def _array(image: Tensor) -> np.ndarray:
+    """A tensor of any device as an array; bfloat16, which NumPy lacks, as float32."""
+    dense = image.detach().to_dense() if image.layout != torch.strided else image.detach()
+    return (dense.float() if dense.dtype == torch.bfloat16 else dense).cpu().numpy()
+
+
+def _png(image: Image.Image) -> bytes:
+    """Bytes of a PNG file; modes that it lacks are converted to RGB, or with transparency to RGBA.
+
+    Raises:
+        DataError: Pillow does not convert the mode, or the range of its values is unknown.
+    """
+    if image.mode not in ("1", "P", "LA", "I;16"):
+        try:
+            if image.mode in ("I", "F"):
+                raise ValueError("range unknown")
+            image = image.convert("LA") if image.mode == "La" else image  # which has no way to RGBA
+            image = image.convert("RGBA" if image.mode in ("LA", "PA", "RGBa") else "RGB")
+        except ValueError as error:
+            raise DataError(f"a sample is a Pillow image of mode {image.mode}: convert it to L, RGB or RGBA") from error
+    buffer = BytesIO()
+    image.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
 
 
 def _equal(a: bytes | np.ndarray, b: bytes | np.ndarray) -> bool:

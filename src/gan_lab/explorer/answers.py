@@ -262,14 +262,14 @@ def _shown(session: Session, tiles: Tiles, view: View) -> Answer:
 def _view(session: Session, request: Request) -> View:
     given = mapping(request, "view")
     name = given.get("weights")
-    if name not in session.generators:
+    if not isinstance(name, str) or name not in session.generators:
         raise ConfigError(f"weights must be one of {', '.join(session.generators)}.")
     shown = session.generators[name]
     count = 0 if session.directions is None else len(session.directions.vectors)
     amounts = torch.tensor(numbers(given, "amounts", count, -20, 20))
     maps = 0 if shown.layer is None else shown.layer.channels
     resolution = given.get("resolution")
-    if resolution is not None and resolution not in shown.resolutions:
+    if resolution is not None and resolution not in list(shown.resolutions):
         raise ConfigError(f"resolution must be one of {', '.join(map(str, shown.resolutions))}, or left out.")
     return View(name, amounts, integers(given, "dropped", 0, maps - 1, maps), resolution)
 

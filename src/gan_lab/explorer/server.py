@@ -91,10 +91,14 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if not self._is_addressed():
             self._send_error(HTTPStatus.FORBIDDEN, "This name is not one of the explorer's.")
-        elif self.path == "/":
+        elif self.path.partition("?")[0] == "/":  # the hub adds a query to the address
             self._send(HTTPStatus.OK, "text/html; charset=utf-8", page_text("explorer.html", {}))
         else:
             self._send_error(HTTPStatus.NOT_FOUND, "There is no such page.")
+
+    def do_HEAD(self) -> None:
+        """What `do_GET` answers, without its content: proxies ask in this way whether the page is there."""
+        self.do_GET()
 
     def do_POST(self) -> None:
         body = self._body()
@@ -171,4 +175,5 @@ class _Handler(BaseHTTPRequestHandler):
         if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()
-        self.wfile.write(content)
+        if self.command != "HEAD":
+            self.wfile.write(content)

@@ -63,8 +63,12 @@ class FeatureDiversity(FeatureMetric):
         Raises:
             ValueError: There are fewer than two generated images.
         """
-        sets = {"generated": self._all(real=False, needed=2), "real": self._all(real=True, needed=0)}
+        sets = {"generated": self._all(real=False), "real": self._all(real=True)}
         return {name: mean_pairwise_distance(shuffled(rows, self.seed), self.pairs) for name, rows in sets.items()}
+
+    def needed(self, real: bool) -> int:
+        """See `FeatureMetric.needed`."""
+        return 0 if real else 2
 
     @property
     def protocol(self) -> Protocol:

@@ -182,16 +182,37 @@ class FeatureMetric(ExtractorMetric):
         """Number of features of each image in the joined state."""
         return rows.shape[1]
 
-    def _all(self, real: bool, needed: int) -> Tensor:
+    def needed(self, real: bool) -> int:
+        """Smallest number of real or of generated images."""
+        return 2
+
+    def check_counts(self, generated: int, labels: Tensor | None) -> None:
+        """Check, before they exist, that `compute` works with so many generated images beside the real ones.
+
+        Args:
+            generated: Number of generated images.
+            labels: Their labels, integers (generated,), if they have any.
+
+        Raises:
+            ValueError: There are too few real or generated images.
+        """
+        self._require(True, self._count(_joined(self.real)))
+        self._require(False, generated)
+
+    def _require(self, real: bool, count: int) -> None:
+        if count < self.needed(real):
+            raise ValueError(
+                f"{type(self).__name__} needs at least {self.needed(real)} {_which(real)} images, but has {count}."
+            )
+
+    def _all(self, real: bool) -> Tensor:
         """Joined state of all real or all generated images.
 
         Raises:
             ValueError: There are fewer images than needed.
         """
         rows = _joined(self._stored(real))
-        count = self._count(rows)
-        if count < needed:
-            raise ValueError(f"{type(self).__name__} needs at least {needed} {_which(real)} images, but has {count}.")
+        self._require(real, self._count(rows))
         return rows
 
 

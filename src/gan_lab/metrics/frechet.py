@@ -58,7 +58,7 @@ class FrechetDistance(FeatureMetric):
         Raises:
             ValueError: There are fewer than two real or generated images.
         """
-        return _distance(*self._real(self._all(True, needed=2)), *_mean_and_root(self._all(False, needed=2)))
+        return _distance(*self._real(self._all(True)), *_mean_and_root(self._all(False)))
 
     def _real(self, sums: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and root of the real images, computed again only if their sums are another tensor."""
@@ -104,11 +104,17 @@ class ClassFrechetDistance(FeatureMetric):
             ValueError: Labels are missing or of the wrong shape, or the features have the wrong shape or are not
                 finite.
         """
-        if labels is None or labels.shape != (len(images),):
-            given = "none" if labels is None else str(tuple(labels.shape))
-            raise ValueError(f"ClassFrechetDistance needs a label for each of {len(images)} images, but got {given}.")
+        labels = _require_labels(labels, len(images))
         features = self._features(images, real)
         self._store(self._stored(real), torch.cat([labels.to(features)[:, None], features], dim=1))
+
+    def check_counts(self, generated: int, labels: Tensor | None) -> None:
+        """See `FeatureMetric.check_counts`; each class needs two images."""
+        super().check_counts(generated, labels)
+        real = self._all(True)[:, 0].long()
+        labels = _require_labels(labels, generated).to(real)
+        for label in torch.cat([real, labels]).unique():
+            _require_two(real=int((real == label).sum()), generated=int((labels == label).sum()), label=int(label))
 
     def compute(self) -> dict[str, Tensor]:
         """Scalars `mean` and `worst`, float64, and `worst_class`, int64, the label with the worst distance.
@@ -116,7 +122,7 @@ class ClassFrechetDistance(FeatureMetric):
         Raises:
             ValueError: A class has fewer than two real or generated images.
         """
-        real, generated = (in_order(self._all(real, needed=2)) for real in (True, False))
+        real, generated = (in_order(self._all(real)) for real in (True, False))
         classes = torch.cat([real[:, 0], generated[:, 0]]).unique()
         distances = torch.stack([_class_distance(real, generated, label) for label in classes])
         worst = distances.argmax()
@@ -126,15 +132,25 @@ class ClassFrechetDistance(FeatureMetric):
         return rows.shape[1] - 1
 
 
+def _require_labels(labels: Tensor | None, images: int) -> Tensor:
+    if labels is None or labels.shape != (images,):
+        given = "none" if labels is None else str(tuple(labels.shape))
+        raise ValueError(f"ClassFrechetDistance needs a label for each of {images} images, but got {given}.")
+    return labels
+
+
+def _require_two(real: int, generated: int, label: int) -> None:
+    for which, count in {"real": real, "generated": generated}.items():
+        if count < 2:
+            raise ValueError(
+                f"ClassFrechetDistance needs at least 2 {which} images of each class, but has {count} of class {label}."
+            )
+
+
 def _class_distance(real: Tensor, generated: Tensor, label: Tensor) -> Tensor:
     """Distance between the real and the generated rows (label, features) with this label."""
     sets = {"real": real[real[:, 0] == label, 1:], "generated": generated[generated[:, 0] == label, 1:]}
-    for which, features in sets.items():
-        if len(features) < 2:
-            raise ValueError(
-                f"ClassFrechetDistance needs at least 2 {which} images of each class, but has {len(features)} of class "
-                f"{int(label)}."
-            )
+    _require_two(len(sets["real"]), len(sets["generated"]), int(label))
     real, generated = sets.values()
     if len(real) < real.shape[1] and len(generated) < real.shape[1]:
         return _low_rank_distance(real, generated)

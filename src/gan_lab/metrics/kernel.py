@@ -78,16 +78,12 @@ class KernelDistance(PairwiseMetric):
         Raises:
             ValueError: There are fewer than two real or generated images.
         """
-        real = shuffled(self._all(real=True, needed=2), mix(self.seed, 0))
-        generated = shuffled(self._all(real=False, needed=2), mix(self.seed, 1))
+        real = shuffled(self._all(real=True), mix(self.seed, 0))
+        generated = shuffled(self._all(real=False), mix(self.seed, 1))
         return {
             "distance": _distance(*self.results()[KernelMeans()]),
             "standard_error": standard_error(real, generated, self.blocks),
         }
-
-    def needed(self, real: bool) -> int:
-        """See `PairwiseMetric.needed`."""
-        return 2
 
     def requests(self) -> tuple[KernelMeans]:
         """See `PairwiseMetric.requests`."""

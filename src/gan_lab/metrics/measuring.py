@@ -109,6 +109,30 @@ def _clock(seconds: dict[str, float], name: str) -> Iterator[None]:
     seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - start
 
 
+def check_counts(metrics: Mapping[str, Metric], samples: int, labels: Tensor | None, real_images: int | None) -> None:
+    """Check, before there are samples, that metrics work with their number, beside the real images that they have.
+
+    Args:
+        metrics: By name, with their real statistics.
+        samples: Number of samples.
+        labels: Labels of the samples, int64 (samples,), if there are any.
+        real_images: Value of `evaluation.real_images`, for the message.
+
+    Raises:
+        ConfigError: There are too few samples or real images for a metric.
+    """
+    for metric in metrics.values():
+        if check := getattr(metric, "check_counts", None):
+            try:
+                check(samples, labels)
+            except ValueError as error:
+                real = "null" if real_images is None else real_images
+                raise ConfigError(
+                    f"{str(error).rstrip('.')}: change evaluation.samples={samples} or "
+                    f"evaluation.real_images={real}, or leave the metric out."
+                ) from error
+
+
 @contextmanager
 def value_errors_as_config_errors() -> Iterator[None]:
     """Turn a ValueError of a metric, such as too few samples, into a ConfigError.

@@ -78,7 +78,7 @@ class PrecisionRecall(PairwiseMetric):
         return {"precision": precision, "recall": recall}
 
     def needed(self, real: bool) -> int:
-        """See `PairwiseMetric.needed`."""
+        """See `FeatureMetric.needed`."""
         return self.k + 1
 
     def requests(self) -> tuple[InBalls, InBalls]:
@@ -121,7 +121,7 @@ class DensityCoverage(PairwiseMetric):
         return {"density": density, "coverage": coverage}
 
     def needed(self, real: bool) -> int:
-        """See `PairwiseMetric.needed`."""
+        """See `FeatureMetric.needed`."""
         return self.k + 1 if real else 1
 
     def requests(self) -> tuple[InBalls]:

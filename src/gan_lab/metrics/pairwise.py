@@ -123,10 +123,6 @@ class PairwiseMetric(FeatureMetric):
         self._within_real: Within | None = None
 
     @abstractmethod
-    def needed(self, real: bool) -> int:
-        """Smallest number of real or of generated images."""
-
-    @abstractmethod
     def requests(self) -> tuple[Request, ...]:
         """What `compute` needs of the pairs."""
 
@@ -194,7 +190,7 @@ def compute_pairs(metrics: Iterable[PairwiseMetric]) -> None:
 def _features(metrics: Collection[PairwiseMetric], real: bool) -> Tensor:
     """The real or generated features of metrics that have the same ones, checked to be enough for all of them."""
     strictest = max(metrics, key=lambda metric: metric.needed(real))
-    return strictest._all(real, strictest.needed(real))
+    return strictest._all(real)
 
 
 class _Points(NamedTuple):

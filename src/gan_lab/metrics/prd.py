@@ -89,6 +89,14 @@ def cluster_fractions(
         yield from pool.map(fractions, seeds)
 
 
+def _require_equal(real: int, generated: int) -> None:
+    if real != generated:
+        raise ValueError(
+            "PrecisionRecallCurve needs equal numbers of generated and real images, but has "
+            f"{generated} generated and {real} real ones."
+        )
+
+
 class PrecisionRecallCurve(FeatureMetric):
     """Summary (F_8, F_1/8) of the precision-recall curve of generated images (Sajjadi et al., 2018).
 
@@ -122,18 +130,23 @@ class PrecisionRecallCurve(FeatureMetric):
         curve = self.curve()
         return {"f8": max_f_score(curve, BETA), "f_eighth": max_f_score(curve, 1 / BETA)}
 
+    def needed(self, real: bool) -> int:
+        """See `FeatureMetric.needed`."""
+        return self.clusters
+
+    def check_counts(self, generated: int, labels: Tensor | None) -> None:
+        """See `FeatureMetric.check_counts`; the two numbers must be equal."""
+        super().check_counts(generated, labels)
+        _require_equal(len(self._all(real=True)), generated)
+
     def curve(self) -> Curve:
         """Mean curve of this process's images.
 
         Raises:
             ValueError: The numbers of real and generated images differ, or are below the number of clusters.
         """
-        real, generated = (in_order(self._all(real, needed=self.clusters)) for real in (True, False))
-        if len(real) != len(generated):
-            raise ValueError(
-                "PrecisionRecallCurve needs equal numbers of generated and real images, but has "
-                f"{len(generated)} generated and {len(real)} real ones."
-            )
+        real, generated = (in_order(self._all(real)) for real in (True, False))
+        _require_equal(len(real), len(generated))
         seeds = (mix(self.seed, run) for run in range(self.runs))
         curves = [prd_curve(*pair) for pair in cluster_fractions(real, generated, self.clusters, seeds)]
         return Curve(*(torch.stack(parts).mean(0) for parts in zip(*curves, strict=True)))

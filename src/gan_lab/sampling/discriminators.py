@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from gan_lab.architectures.base import Discriminator
 from gan_lab.config.build import build_network
 from gan_lab.config.targets import allowing
-from gan_lab.errors import CheckpointError
+from gan_lab.errors import CheckpointError, ConfigError, first_line, is_out_of_memory
 from gan_lab.runs.remote import local_path, named
 from gan_lab.sampling.export_file import SUFFIX, Stored, read_export
 from gan_lab.sampling.stored import encoder_name, network_of, read_stored
@@ -42,15 +42,26 @@ class PretrainedDiscriminator:
         return next(iter(self.network.state_dict().values())).device
 
     @torch.no_grad()
-    def score(self, samples: Tensor, condition: Tensor | None = None) -> Tensor:
+    def score(self, samples: Tensor, condition: Tensor | Sequence[int] | int | None = None) -> Tensor:
         """Logits (n, ...) on the network's device: high for what it takes for real.
 
         Args:
             samples: (n, ...) on any device; images in [-1, 1].
-            condition: With n rows, or None.
+            condition: With n rows; a label for each sample, or one for all; or None.
+
+        Raises:
+            ConfigError: The samples or the condition do not fit the network.
         """
-        given = None if condition is None else condition.to(self.device)
-        return cast(Tensor, self.network(samples.to(self.device), given))
+        try:
+            given = None if condition is None else torch.as_tensor(condition, device=self.device)
+            given = given.expand(len(samples)) if given is not None and given.dim() == 0 else given
+            return cast(Tensor, self.network(samples.to(self.device), given))
+        except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+            if is_out_of_memory(error):
+                raise
+            raise ConfigError(
+                f"{named(self.path)}: the {self.name} cannot take these samples: {first_line(error)}."
+            ) from error
 
     def untrained(self, seed: int = 0) -> nn.Module:
         """The same network with new random weights: what every result about a trained one is compared with.

@@ -103,7 +103,7 @@ def read_export(file: Path, weights: str | None = None) -> Stored:
         others = {str(name): _part(tensors, f"{name}.") for name in card.get("networks", [DISCRIMINATOR[:-1]])}
         of_others = {f"{name}.{key}" for name, part in others.items() for key in part}
         everything = {key: value for key, value in tensors.items() if key not in of_others} | state
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(f"{named(file)} has a card that cannot be used: {error} is missing or wrong.") from error
     if sha256(tensors) != digest:
         raise CheckpointError(f"{named(file)} is damaged: its tensors do not match the SHA-256 in its card.")

@@ -1,7 +1,9 @@
 """Pretrained generators: loading from a checkpoint or an export, and sampling without the data set."""
 
+import os
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from html import escape
@@ -15,7 +17,7 @@ from torch import Tensor, nn
 
 from gan_lab.config.targets import allowing
 from gan_lab.data.content import recorded_classes
-from gan_lab.errors import ConfigError, first_line, unknown_choice
+from gan_lab.errors import CheckpointError, ConfigError, UserError, first_line, is_out_of_memory, unknown_choice
 from gan_lab.figures import draw_samples, png_address, to_image, to_uint8
 from gan_lab.gans.conditions import Condition
 from gan_lab.gans.inference import Inference, has_condition
@@ -235,9 +237,9 @@ class PretrainedGenerator:
             ConfigError: The condition does not fit the generator or the count, or an adjustment is not supported.
         """
         for key, value in {"count": count, "batch_size": batch_size}.items():
-            if not isinstance(value, int) or value < 1:
+            if not _is_integer(value) or value < 1:
                 raise ConfigError(f"{key}={value} is not allowed: it must be a whole number of at least 1.")
-        if not isinstance(seed, int):
+        if not _is_integer(seed):
             raise ConfigError(f"seed={seed} is not allowed: it must be a whole number.")
         adjusted = self.adjusted(truncation, truncation_form, batch_norm, seed, truncation_cutoff, noise)
         return torch.cat([samples.cpu() for samples, _ in adjusted.chunks(count, seed, condition, batch_size)])
@@ -269,6 +271,8 @@ class PretrainedGenerator:
         for key, value, choices in (("batch_norm", batch_norm, BATCH_NORMS), ("noise", noise, SAMPLE_NOISES)):
             if value not in choices:
                 raise ConfigError(unknown_choice(key, value, choices))
+        if truncation is not None and (isinstance(truncation, bool) or not isinstance(truncation, int | float)):
+            raise ConfigError(f"truncation={truncation} is not allowed: it must be a number of at least 0, or None.")
         try:
             adjusted = self._truncated(truncation, truncation_form, truncation_cutoff)
             generator = adjusted.generator
@@ -351,7 +355,7 @@ class PretrainedGenerator:
         """Samples of latents of your own; warns of latents that cannot be a sample of the prior.
 
         Args:
-            latents: (n, dim) on any device, as from `draw`.
+            latents: (n, dim) on any device and of any dtype, as from `draw`.
             condition: See `sample`; None to sample it from its prior.
 
         Returns:
@@ -368,7 +372,7 @@ class PretrainedGenerator:
             warnings.warn(
                 f"These latents have {difference}: draw(n) of the generator gives latents that fit it.", stacklevel=2
             )
-        return self.samples_of(latents, self._condition(len(latents), 0, condition))
+        return self.samples_of(latents.float(), self._condition(len(latents), 0, condition))
 
     @torch.no_grad()
     def samples_of(self, latents: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -458,6 +462,25 @@ class PretrainedGenerator:
         return condition
 
 
+@contextmanager
+def _of_foreign_config(file: Path, allow_targets: Sequence[str]) -> Iterator[None]:
+    """Convert what the parts of a foreign config raise into a `CheckpointError`; not the errors of a user's classes."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if allow_targets or is_out_of_memory(error):
+            raise
+        raise CheckpointError(
+            f"{named(file)} cannot be used: its config does not describe a generator: {first_line(error)}."
+        ) from error
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def load(
     path: str | Path,
     weights: str = "ema",
@@ -478,8 +501,10 @@ def load(
     Raises:
         UserError: The file is missing or cannot be used, or its config names a target that is not allowed.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise ConfigError(f"path={path} is not allowed: it must be the path of a file or of a run folder.")
     stored = read_stored(path, weights)
-    with allowing(allow_targets):
+    with allowing(allow_targets), _of_foreign_config(stored.file, allow_targets):
         generator, encoder = network_of(stored, "generator", stored.state), encoder_of(stored)
         latent, condition = prior_of(stored), condition_of(stored)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")

@@ -153,6 +153,7 @@ def _train_with_recovery(
 ) -> Experiment:
     """Train; after a failure, roll back or use smaller micro-batches if the settings allow it."""
     learning_rates = RollbackLearningRates(cfg.trouble.rollback.lr_factor)
+    begin = start
     while True:
         experiment = build(cfg, start)
         experiment.trainer.callbacks.append(learning_rates)  # type: ignore[attr-defined]
@@ -160,7 +161,7 @@ def _train_with_recovery(
             _train(experiment, start, state)
             return experiment
         except TrainingError as error:
-            start = rollback_start(error, cfg, learning_rates.rollbacks)
+            start = rollback_start(error, cfg, learning_rates.rollbacks, begin)
             learning_rates.rollbacks += 1
         except UnfitCheckpoint as error:
             start = earlier_start(error, cfg, cast(Start, start))

@@ -18,13 +18,14 @@ from gan_lab.training.resuming import Start
 log = logging.getLogger(__name__)
 
 
-def rollback_start(error: TrainingError, cfg: DictConfig, rollbacks: int) -> Start | None:
+def rollback_start(error: TrainingError, cfg: DictConfig, rollbacks: int, begin: Start | None) -> Start | None:
     """Checkpoint to roll back to; None to restart from scratch.
 
     Args:
         error: The error that ended the run.
         cfg: Resolved config of the run.
         rollbacks: Number of earlier rollbacks.
+        begin: Where the run began, which may be a checkpoint of another run; used if it has no earlier one of its own.
 
     Raises:
         TrainingError: Rollback is not enabled, its limit is reached, or all checkpoints are from the collapse. The
@@ -33,7 +34,11 @@ def rollback_start(error: TrainingError, cfg: DictConfig, rollbacks: int) -> Sta
     collapsed = isinstance(error, CollapseError)
     key = "on_collapse" if collapsed else "on_non_finite"
     files = numbered_checkpoints(Path(cfg.run.dir) / "checkpoints")[::-1]
-    start = _newest_valid(files, error.healthy_at if isinstance(error, CollapseError) else None)
+    healthy_at = error.healthy_at if isinstance(error, CollapseError) else None
+    start = _newest_valid(files, healthy_at)
+    if start is None and begin is not None and begin.file not in files:
+        files.append(begin.file)
+        start = _newest_valid([begin.file], healthy_at, begin.is_branch)
     none_good = bool(files) and start is None
     if cfg.trouble[key] == "rollback" and rollbacks < cfg.trouble.rollback.times and not none_good:
         return start
@@ -103,7 +108,7 @@ def smaller_micro_batches(cfg: DictConfig, processes: int) -> DictConfig:
     )
 
 
-def _newest_valid(files: Iterable[Path], limit: int | None) -> Start | None:
+def _newest_valid(files: Iterable[Path], limit: int | None, is_branch: bool = False) -> Start | None:
     """First valid checkpoint in `files` with at most `limit` images seen; None for no limit."""
     for file in files:
         try:
@@ -111,5 +116,5 @@ def _newest_valid(files: Iterable[Path], limit: int | None) -> Start | None:
         except CheckpointError:
             continue
         if limit is None or checkpoint.images_seen <= limit:
-            return Start.from_checkpoint(checkpoint)
+            return Start.from_checkpoint(checkpoint, is_branch)
     return None

@@ -11,7 +11,7 @@ from typing import Any, cast
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
-from gan_lab.callbacks.checkpoints import copy_folder
+from gan_lab.callbacks.checkpoints import copy_folder, refuse_copy_of_another_run
 from gan_lab.config.untrusted import foreign_config
 from gan_lab.errors import CheckpointError, ConfigError
 from gan_lab.files import refuse_links, relative_path, remove_temporary_files
@@ -75,6 +75,7 @@ def find_start(cfg: DictConfig) -> Start | None:
 
     Raises:
         CheckpointError: `resume` is not a checkpoint or a run, or all checkpoints of the run are damaged.
+        ConfigError: `copy_to` contains the copy of another run.
     """
     folder = Path(cfg.run.dir) / "checkpoints"
     given = None if cfg.resume is None else _resumable(local_path(cfg.resume))
@@ -109,7 +110,11 @@ def _resumable(path: Path) -> Path:
 
 def _copies(cfg: DictConfig) -> list[Path]:
     copy_to = OmegaConf.select(cfg, "callbacks.checkpoints.copy_to")
-    return [] if copy_to is None else [copy_folder(copy_to, Path(cfg.run.dir))]
+    if copy_to is None:
+        return []
+    copy = copy_folder(copy_to, Path(cfg.run.dir))
+    refuse_copy_of_another_run(copy, Path(cfg.run.dir))
+    return [copy]
 
 
 @contextmanager
