@@ -152,12 +152,30 @@ def test_a_finished_set_is_neither_repeated_nor_overwritten(photos: Path, tmp_pa
     for change in ({"resolutions": [8]}, {"channels": 1}, {"resolution": 8}):
         with pytest.raises(DataError, match=other):
             made(photos, out, **change)
+    (photos / "dogs").rename(photos / "dragons")  # the same images and numbers of labels
+    with pytest.raises(DataError, match=other):
+        made(photos, out)
+    (photos / "dragons").rename(photos / "dogs")
     noise_file(photos / "cats" / "01.png", seed=1001)
     with pytest.raises(DataError, match=other):
         made(photos, out)
     with pytest.raises(DataError, match="photos exists and is not a prepared data set; give another name"):
         made(photos, photos)
     assert contents(out) == before
+
+
+def test_one_call_at_a_time_writes_a_set(photos: Path, tmp_path: Path) -> None:
+    """Another one is refused, which the first, here in the middle of its images, does not notice."""
+    out, refused = tmp_path / "sets" / "out", []
+
+    def prepare_too(position: int) -> None:
+        if position == COUNT // 2:
+            with pytest.raises(DataError, match=r"out=.*out is being written by another process: wait until it has"):
+                made(photos, out)
+            refused.append(position)
+
+    made(photos, out, watched(photos, prepare_too))
+    assert refused and [file.name for file in out.parent.iterdir()] == ["out"]
 
 
 def test_unreadable_images(photos: Path, tmp_path: Path) -> None:

@@ -4,11 +4,13 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 from gan_lab.data.content import fingerprint
@@ -50,7 +52,8 @@ def prepare(
         largest_block: Largest number of images between two progress records, at least 1; fewer if they are large.
 
     Raises:
-        DataError: The folder has other contents, an image cannot be read and `on_error` is "stop", or no image can.
+        DataError: The folder has other contents or is being written by another process, an image cannot be read and
+            `on_error` is "stop", or no image can.
         OSError: The disk is full or cannot be written.
     """
     pyramid = Pyramid(
@@ -64,9 +67,33 @@ def prepare(
     )
     if _is_complete(folder, pyramid):
         return read_description(str(folder))
-    writer = _PyramidWriter.resume_or_start(folder.with_name(f"{folder.name}.unfinished"), pyramid)
-    writer.write_images(raw, decoder, on_error, largest_block)
-    return writer.finish(raw, folder)
+    with _locked(folder):
+        writer = _PyramidWriter.resume_or_start(folder.with_name(f"{folder.name}.unfinished"), pyramid)
+        writer.write_images(raw, decoder, on_error, largest_block)
+        return writer.finish(raw, folder)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Lock the folder of a pyramid for this process.
+
+    Raises:
+        DataError: Another process is writing it.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    file = folder.with_name(f".{folder.name}.lock")
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise DataError(f"out={folder} is being written by another process: wait until it has ended.") from None
+    except NotImplementedError:  # a file system without locks
+        pass
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+        lock.release()
 
 
 def _is_complete(folder: Path, pyramid: Pyramid) -> bool:

@@ -59,8 +59,8 @@ class Pyramid:
         return (self.count, self.channels, resolution, resolution)
 
     def has_same_content(self, other: "Pyramid") -> bool:
-        """Whether both have the same images and settings; the path of the source does not matter."""
-        ours, theirs = ((p.content, p.decoder, p.resolutions, p.count, p.version) for p in (self, other))
+        """Whether both have the same images, classes and settings; the path of the source does not matter."""
+        ours, theirs = ((p.content, p.decoder, p.resolutions, p.count, p.classes, p.version) for p in (self, other))
         return ours == theirs
 
     def write(self, file: Path) -> None:
