@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gan_lab.runs.state import note_failure, read_state
+from gan_lab.runs.state import RUNNING, RunState, is_dead, note_failure, read_state
 
 
 @pytest.mark.parametrize("state", ["finished", "stopped", "failed"])
@@ -34,3 +34,15 @@ def test_a_run_that_failed(before: dict, tmp_path: Path) -> None:
     note_failure(tmp_path, "the reason")
     found = read_state(tmp_path)
     assert (found["state"], found["reason"], "refused" in found) == ("failed", "the reason", False)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the system does not show when processes began")
+def test_another_process_may_have_the_number_of_a_dead_one(tmp_path: Path) -> None:
+    """As after a restart of a container, in which numbers are small and begin again."""
+    RunState(tmp_path).write(RUNNING, 8, 64)
+    state = read_state(tmp_path)
+    assert state["process"] == os.getpid() and not is_dead(state)
+    assert is_dead(state | {"process_start": state["process_start"] + "0"})
+    assert not is_dead(state | {"process_start": None})
+    parent = state | {"process": os.getppid()}  # runs, but began at another time
+    assert is_dead(parent) and not is_dead(parent | {"process_start": None})

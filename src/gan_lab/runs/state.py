@@ -30,7 +30,10 @@ def read_state(path: Path) -> dict[str, Any]:
 
 
 def is_dead(state: Mapping[str, Any]) -> bool:
-    """True if the process of the run was on this host and has exited; False if it runs, or ran on another host."""
+    """True if the process of the run was on this host and has exited; False if it runs, or ran on another host.
+
+    Another process may have its number by now, as after a restart of the machine or of a container.
+    """
     if state.get("host") != socket.gethostname() or not _is_process(state.get("process")):
         return False
     try:
@@ -39,7 +42,18 @@ def is_dead(state: Mapping[str, Any]) -> bool:
         return True
     except PermissionError:
         pass
-    return False
+    start = _start_of(state["process"])
+    return start is not None and state.get("process_start") not in (None, start)
+
+
+def _start_of(process: int) -> str | None:
+    """Boot of the machine, and ticks from it to the start of a process; None where the system has no such files."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        columns = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return f"{boot} {columns[19]}"  # the 22nd column; the second is a name in parentheses
 
 
 def _is_process(number: Any) -> bool:
@@ -73,7 +87,7 @@ class RunState:
             {
                 "state": state, "reason": reason, "images_seen": images_seen, "budget_images": budget,
                 "training_seconds": round(self._earlier + time.monotonic() - self._begin, 1),
-                "time": _now(), "host": socket.gethostname(), "process": os.getpid(),
+                **_writer(),
             },
         )  # fmt: skip
 
@@ -89,7 +103,7 @@ def note_failure(folder: Path, reason: str) -> None:
     if state == RUNNING and process != os.getpid() and not is_dead(before):
         return
     had_ended = state == FINISHED or (state in (STOPPED, FAILED) and process != os.getpid())
-    failure = {"state": FAILED, "reason": reason, "time": _now(), "host": socket.gethostname(), "process": os.getpid()}
+    failure = {"state": FAILED, "reason": reason, **_writer()}
     entries = {"refused": reason} if had_ended else failure
     with suppress(OSError):  # for example a full disk, which may be the reason
         _write(folder, before | entries)
@@ -99,6 +113,12 @@ def _write(folder: Path, entries: Mapping[str, Any]) -> None:
     """Write `state.json`, only in the first process."""
     if is_first_process():
         write_text(folder / "state.json", json.dumps(entries, indent=2) + "\n")
+
+
+def _writer() -> dict[str, Any]:
+    """Entries about the time and this process."""
+    process = os.getpid()
+    return {"time": _now(), "host": socket.gethostname(), "process": process, "process_start": _start_of(process)}
 
 
 def _now() -> str:
