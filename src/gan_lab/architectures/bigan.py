@@ -14,8 +14,8 @@ SLOPE = 0.2
 class BiGANGenerator(nn.Module):
     """Generator of BiGAN's permutation-invariant MNIST runs, from the authors' code.
 
-    Two hidden layers of `width` ReLU units with a norm, and tanh on [-1, 1] in place of the code's sigmoid on [0, 1].
-    The latents are inputs of the second hidden layer, too. No layer has a bias, and batch norms have no gain and shift.
+    Two hidden layers of `width` ReLU units with a norm, and a sigmoid, scaled from the code's [0, 1] to [-1, 1]. The
+    latents are inputs of the second hidden layer, too. No layer has a bias, and batch norms have no gain and shift.
 
     Args:
         latent_dim: Size of a latent.
@@ -54,14 +54,14 @@ class BiGANGenerator(nn.Module):
         x = F.relu(self.first_norm(self.first(latents)))  # (n, width)
         x = F.relu(self.second_norm(self.second(torch.cat([x, latents.to(x.dtype)], 1))))  # (n, width)
         x = self.output(x)  # (n, C H W) or (n, channels)
-        return x if len(self.shape) == 1 else torch.tanh(x).unflatten(1, self.shape)  # (n, C, H, W)
+        return x if len(self.shape) == 1 else (2 * torch.sigmoid(x) - 1).unflatten(1, self.shape)  # (n, C, H, W)
 
 
 class BiGANDiscriminator(Discriminator):
     """Discriminator, and with the wrapper `Encoding` encoder, of BiGAN's permutation-invariant MNIST runs.
 
-    Two hidden layers of `width` leaky ReLU units of slope 0.2, the second with a norm, from the authors' code. The
-    discriminator's latents are inputs of the second layer. No layer has a bias, and batch norms have no gain and shift.
+    Two hidden layers of `width` leaky ReLU units of slope 0.2, the second with a norm, from the authors' code. Images
+    are scaled to its [0, 1], in which the black border of digits is no input to any unit. The discriminator's latents are inputs of the second layer. No layer has a bias, and batch norms have no gain and shift.
 
     Args:
         channels: Channels of the images, or coordinates of points; with latents those of `WithLatents` included.
@@ -88,6 +88,7 @@ class BiGANDiscriminator(Discriminator):
     ) -> None:
         super().__init__()
         self.sizes = sizes_of_pair(channels, latent_dim)
+        self.is_of_images = resolution is not None
         pixels = 1 if resolution is None else resolution**2
         self.first = nn.Linear(self.sizes[0] * pixels, width, bias=False)
         self.second = nn.Linear(width + self.sizes[1], width, bias=False)
@@ -98,6 +99,7 @@ class BiGANDiscriminator(Discriminator):
     def features(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Last hidden layer (n, width) of images (n, channels, H, W) in [-1, 1], or points (n, channels)."""
         samples, latents = split_pair(x, self.sizes)
+        samples = (samples + 1) / 2 if self.is_of_images else samples
         x = F.leaky_relu(self.first(samples.flatten(1)), SLOPE)  # (n, width)
         x = self.second_norm(self.second(torch.cat([x, latents.to(x.dtype)], 1)))  # (n, width)
         return F.leaky_relu(x, SLOPE)
