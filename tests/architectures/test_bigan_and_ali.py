@@ -73,6 +73,23 @@ def test_latents_are_the_last_channels_of_a_pair(family: type[nn.Module]) -> Non
     assert (first.in_channels if isinstance(first, nn.Conv2d) else first.in_features) in (3, 3 * 32 * 32)
 
 
+def test_bigans_range_is_that_of_the_code() -> None:
+    """A sigmoid, and inputs in [0, 1]: black pixels, -1 here, give no gradient to the first layer."""
+    torch.manual_seed(0)
+    generator, discriminator = BiGANGenerator(5, 1, 8, 16).eval(), BiGANDiscriminator(1, 8, 16).eval()
+    hidden: list[torch.Tensor] = []
+    generator.output.register_forward_hook(lambda module, inputs, output: hidden.append(output))
+    images = generator(torch.randn(4, 5))
+    torch.testing.assert_close((images + 1) / 2, hidden[0].sigmoid().view(4, 1, 8, 8))
+    images = -torch.ones(4, 1, 8, 8)
+    images[:, :, 3] = 1.0
+    discriminator(images).sum().backward()
+    slope = discriminator.first.weight.grad
+    assert slope is not None
+    reached = (slope != 0).any(0).view(8, 8)
+    assert reached[3].all() and not reached[:3].any() and not reached[4:].any()
+
+
 def test_bigans_networks_of_points() -> None:
     network = BiGANDiscriminator(2 + 3, None, 8, latent_dim=3)
     assert network(torch.randn(4, 5)).shape == (4,)

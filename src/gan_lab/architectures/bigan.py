@@ -61,7 +61,8 @@ class BiGANDiscriminator(Discriminator):
     """Discriminator, and with the wrapper `Encoding` encoder, of BiGAN's permutation-invariant MNIST runs.
 
     Two hidden layers of `width` leaky ReLU units of slope 0.2, the second with a norm, from the authors' code. Images
-    are scaled to its [0, 1], in which the black border of digits is no input to any unit. The discriminator's latents are inputs of the second layer. No layer has a bias, and batch norms have no gain and shift.
+    are scaled to its [0, 1], in which the black border of digits adds nothing to any unit. The discriminator's latents
+    are inputs of the second layer. No layer has a bias, and batch norms have no gain and shift.
 
     Args:
         channels: Channels of the images, or coordinates of points; with latents those of `WithLatents` included.
