@@ -1,9 +1,12 @@
 """When a run is evaluated, and which checkpoint is kept as the best."""
 
+import itertools
 import json
 import logging
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +15,10 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from gan_lab.callbacks.evaluation import Evaluation
+from gan_lab.config.compose import compose
 from gan_lab.errors import ConfigError
+from gan_lab.training.fit import fit
+from tests.conftest import TINY
 from tests.helpers.evaluation_runs import Lower, Scripted, Silent, evaluated, seen_by
 
 pytestmark = pytest.mark.filterwarnings("ignore:Found .* in eval mode", "ignore:Experiment logs directory")
@@ -105,6 +111,58 @@ def test_the_best_checkpoint_is_kept(key: str, metrics: dict[str, Metric], at: i
     evaluated(tmp_path, metrics, best=f"eval/{key}")
     assert best_at(tmp_path) == at
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["best.ckpt"]
+
+
+def trained(folder: Path, *more: str) -> Any:
+    """A run with checkpoints that is evaluated at its end, and each time with a better value."""
+    settings = [each for each in TINY if each != "~callbacks.checkpoints"]
+    node = "{_target_: tests.callbacks.test_evaluation_times.Growing}"
+    return fit(
+        compose(
+            *settings, "dataset.resolution=8", f"+evaluation.metrics.x={node}", "evaluation.samples=16",
+            "evaluation.best=eval/x_16", "evaluation.max_time_fraction=1", "evaluation.every_images=100000",
+            "callbacks.checkpoints.every_images=16", "callbacks.checkpoints.keep=9", "allow_targets=[tests]",
+            f"run.dir={folder}", *more,
+        )
+    )  # fmt: skip
+
+
+class Growing(Metric):
+    """Higher at each evaluation than at all earlier ones of this process."""
+
+    higher_is_better = True
+    numbers = itertools.count()
+
+    def update(self, samples: Tensor) -> None: ...
+
+    def compute(self) -> Tensor:
+        return torch.tensor(float(next(self.numbers)))
+
+
+def test_the_best_value_at_the_end_is_in_the_last_checkpoint(tmp_path: Path) -> None:
+    """So a run that is continued does not replace best.ckpt by a worse one; and both resume in the same place."""
+    trained(tmp_path, "budget.images=32")
+    last, best = (torch.load(tmp_path / f"checkpoints/{name}.ckpt", weights_only=True) for name in ("last", "best"))
+    value = json.loads((tmp_path / "results.json").read_text())["eval/x_16"]["value"]
+    states = [state for name, state in last["callbacks"].items() if name.startswith("Evaluation")]
+    assert states == [{"evaluated_at": 32, "eval/x_16": pytest.approx(value)}]
+    assert best["loops"] == last["loops"]
+    shutil.copytree(tmp_path / "checkpoints", tmp_path / "copy" / "checkpoints")
+    for name in ("last", "best"):
+        more = ("budget.images=64", f"resume={tmp_path}/copy/checkpoints/{name}.ckpt", f"run.dir={tmp_path}/{name}")
+        trained(tmp_path / name, *more)
+    a, b = (torch.load(tmp_path / name / "checkpoints/last.ckpt", weights_only=True) for name in ("last", "best"))
+    assert all(
+        torch.equal(a["state_dict"][key], b["state_dict"][key]) for key in a["state_dict"] if key != "_extra_state"
+    )
+
+
+def test_the_best_of_dropped_weights_is_set_aside(tmp_path: Path) -> None:
+    trained(tmp_path, "budget.images=64", "evaluation.every_images=16")
+    assert best_at(tmp_path) == 64
+    first = tmp_path / "checkpoints" / "images_0000000016.ckpt"
+    trained(tmp_path, "budget.images=32", "evaluation.every_images=16", f"resume={first}")
+    assert best_at(tmp_path) == 32 and (tmp_path / "checkpoints/best.ckpt.aside").is_file()
 
 
 def test_no_best_checkpoint_if_all_values_are_nan(tmp_path: Path) -> None:

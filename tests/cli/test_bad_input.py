@@ -243,6 +243,7 @@ def test_no_gpu(command: Command) -> None:
         "export run=hf:x": "hf:x is not the name of a model: write hf:<user>/<name>",
         "push": "repo .*value",
         "push repo=x": "repo=x is not allowed: it must be <user>/<name>",
+        "push repo=.x/y": "repo=.x/y is not allowed: it must be <user>/<name>",
         "push repo=me/x": "run=latest finds no run",
         "push repo=me/x run=y": "y does not exist: give a checkpoint file or a run folder",
         "push repo=me/x license=A": "license=A is not allowed: it must be an identifier of the hub such as mit",

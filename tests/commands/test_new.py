@@ -76,6 +76,7 @@ def test_the_printed_command_trains(kind: str, command: Command) -> None:
         ("loss", "name has no value yet"),
         ("los mine", "kind=los is not known"),
         ("loss My-Loss", "name=My-Loss is not allowed: it must be a name in Python of lower-case letters"),
+        ("loss nan", "name=nan is not allowed: it must be a name in Python of lower-case letters"),
         ("loss class", "name=class is not allowed: it must be a name"),
         ("loss 3d", "name=3d is not allowed: it must be a name"),
         ("loss hinge", "name=hinge is not allowed: gan_lab has loss=hinge already"),

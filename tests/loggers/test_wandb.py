@@ -340,6 +340,38 @@ def test_the_best_values_of_a_resumed_run(tmp_path: Path) -> None:
     }
 
 
+def test_the_history_of_dropped_weights(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It cannot be deleted: a warning names it, and its best values are not those of the run."""
+    run = SimpleNamespace(
+        id="1", summary={}, finish=lambda: None, log=lambda row: None, define_metric=lambda *_, **__: None
+    )
+    logger = ResumedRun(run, str(tmp_path), "project", 1)  # type: ignore[arg-type]
+    for seen, value in ((100, 3.0), (200, 2.0)):
+        logger.log_metrics({"progress/images_seen": seen, "eval/fd": value})
+        logger.log_best({"eval/fd": value}, {"eval/fd": False}, seen)
+    logger = ResumedRun(run, str(tmp_path), "project", 1)  # type: ignore[arg-type]
+    logger.leave_history(200)
+    assert not caplog.records
+    logger.leave_history(100)
+    assert "those after 100 images, up to 200, are of weights that the run has dropped" in caplog.text
+    logger.log_best({"eval/fd": 2.5}, {"eval/fd": False}, 200)
+    assert run.summary == {"best/fd": 2.5, "best/fd_images": 200}
+
+
+def test_a_run_that_returns_with_other_settings_reports_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from gan_lab.config.compose import compose
+    from gan_lab.training.fit import fit
+
+    every = ("callbacks.checkpoints.every_images=16", "callbacks.checkpoints.keep=9")
+    overrides = [*TRAIN, "logger=[wandb]", f"run.dir={tmp_path}/run", *every]
+    fit(compose(*overrides))
+    first = f"resume={tmp_path}/run/checkpoints/images_0000000016.ckpt"
+    fit(compose(*overrides, first))
+    assert "W&B cannot delete rows" not in caplog.text  # the rows are the same again
+    fit(compose(*overrides, first, "lr=1e-5", "allow_changes=true"))
+    assert "W&B cannot delete rows: those after 16 images, up to 48" in caplog.text
+
+
 def test_an_unreachable_server_does_not_fail_a_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """An error of a logger at the end is logged and the run is finished; loggers without `finish` are supported."""
     from gan_lab.config.compose import compose

@@ -21,7 +21,7 @@ from gan_lab.reports.compare import compare_runs
 from gan_lab.reports.comparison import compare
 from gan_lab.reports.listing import list_runs
 from gan_lab.reports.run_page import write_report
-from gan_lab.reports.tables import cell, mean_and_sd
+from gan_lab.reports.tables import aligned, cell, mean_and_sd
 from gan_lab.runs.folder import find_runs, read_finished
 from gan_lab.runs.latest import newest_sweep
 
@@ -504,3 +504,9 @@ def test_without_an_evaluation_the_images_are_first(make: Make, tmp_path: Path) 
     assert text.index("Samples of the averaged") < text.index(">Numbers<") and text.index("What differs") < text.index(
         "Samples of"
     )
+
+
+def test_texts_in_a_table_of_markdown() -> None:
+    """Names from files begin neither another cell nor another row nor a tag of HTML."""
+    head, _, row = aligned([["name", "value"], ["a|b<svg onload=x>\nc", "1"]])
+    assert row == r"| a\|b\<svg onload=x> c | 1     |" and head.count("|") == 3

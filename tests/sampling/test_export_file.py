@@ -193,6 +193,25 @@ def test_paths_in_a_command_are_left_out() -> None:
     assert shared_command(given) == """gan-lab train model=gan dataset.source=photos "+a.b=['b','d']" lr=1e-3 e=a/b"""
 
 
+@pytest.mark.parametrize(
+    ("override", "shared"),
+    [
+        ("dataset.source=secret_client/photos", "dataset.source=photos"),
+        ("dataset.source='/home/a, b/photos'", "dataset.source=photos"),
+        ("dataset.source=../../home/alice/photos.zip", "dataset.source=photos.zip"),
+        ("+dataset.test.source=a/b", "+dataset.test.source=b"),
+        ("initialize=private/run/last.ckpt", "initialize=last.ckpt"),
+        ("lr=../x/y", "lr=y"),
+        ("dataset.source=ylecun/mnist", "dataset.source=ylecun/mnist"),
+        ("experiment=ring/gan", "experiment=ring/gan"),
+    ],
+)
+def test_folders_of_every_kind_of_path(override: str, shared: str) -> None:
+    """Also of relative paths, which have the form of a name on the hub; that name stays."""
+    command = shared_command([override], hub="ylecun/mnist")
+    assert command.removeprefix("gan-lab train ").replace("'", "") == shared
+
+
 def test_tensors_of_all_kinds(tmp_path: Path) -> None:
     """Tensors with common memory, strided, in another memory format, 0-dimensional, empty, bool, integer, half."""
     weight = torch.randn(4, 6)

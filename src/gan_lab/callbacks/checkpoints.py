@@ -13,6 +13,7 @@ from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 
 from gan_lab.callbacks.base import Callback
+from gan_lab.callbacks.best import ASIDE, set_aside_later_best
 from gan_lab.callbacks.every import Every
 from gan_lab.errors import CheckpointError, ConfigError
 from gan_lab.files import atomic_write, copy_file, link_file, relative_path, remove_temporary_files
@@ -25,15 +26,13 @@ from gan_lab.runs.plain_yaml import parse_yaml
 
 log = logging.getLogger(__name__)
 
-ASIDE = ".aside"
-"""Suffix of checkpoints that are later than the one that the run was resumed from."""
-
 
 class Checkpoints(Callback):
     """Write `images_<images seen>.ckpt` and `last.ckpt` at intervals of images and of time, and at the end.
 
     A checkpoint contains the resolved config as YAML text under `gan_lab.config`, so that it can be loaded on its own.
-    If a run is resumed from a checkpoint that is not its newest, `.aside` is appended to the names of the later ones.
+    If a run is resumed from a checkpoint that is not its newest, `.aside` is appended to the names of the later ones,
+    also of `best.ckpt`.
 
     Args:
         folder: Folder of the checkpoints.
@@ -91,6 +90,8 @@ class Checkpoints(Callback):
         self._every.start(module.images_seen)
         self._saved_time = time.monotonic()
         _refuse_checkpoints_of_another_run(self.folder, self.config_file.parent)
+        if set_aside_later_best(trainer, self.folder / "best.ckpt", module.images_seen) and self._best is not None:
+            self._best.value = None
         if trainer.is_global_zero:
             self._set_aside_later(module.images_seen)
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from gan_lab.callbacks.base import Callback
+from gan_lab.callbacks.best import set_aside_later_best
 from gan_lab.callbacks.every import Every
 from gan_lab.callbacks.sampling import sample_in_chunks, translate_held_out
 from gan_lab.errors import ConfigError
@@ -27,6 +28,7 @@ from gan_lab.metrics.measuring import (
     check_counts,
     forget_records,
     forget_results,
+    has_records,
     measure,
     measurements,
     to_device,
@@ -46,6 +48,9 @@ from gan_lab.metrics.real_statistics import load_or_compute_real_statistics
 from gan_lab.version import __version__
 
 log = logging.getLogger(__name__)
+
+LAST = "evaluated_at"
+"""Key of the images seen at the newest evaluation in the callback's state."""
 
 EVALUATED_LATENTS = 0x4556414C
 """Key of the fixed latents: an arbitrary constant."""
@@ -115,16 +120,20 @@ class Evaluation(Callback):
         self._every = Every(every_images or budget_images // times)
         self._time = _TimeBudget(max_time_fraction)
         self._first = self._last = -1  # images seen at the start, and at the newest evaluation
+        self._logged = -1  # images seen at the newest evaluation before the run was resumed
         self._real: dict[str, str | None] = {}  # entries of the protocol about the real samples
         self._records: dict[str, Measurement] = {}
         self._skipped = 0
+        self._is_repeated = False  # the evaluation at the start of a resumed run is in its log already
         self._targets: HeldOutTargets | None = None  # of translations
         self._copies: dict[str, dict[str, float]] | None = None  # values of their sources
 
     def state_dict(self) -> dict[str, Any]:
-        return {} if self._best is None else {self._best.key: self._best.value}
+        best = {} if self._best is None else {self._best.key: self._best.value}
+        return {LAST: self._last} | best
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._logged = state.get(LAST, -1)
         if self._best is not None and self._best_file.is_file():
             self._best.value = state.get(self._best.key)
 
@@ -132,8 +141,13 @@ class Evaluation(Callback):
         if trainer.is_global_zero:
             forget_results(self.folder / "results.json", module.images_seen)
             forget_records(self.folder / "evaluations.csv", module.images_seen)
+            self._is_repeated = self._logged == module.images_seen and has_records(
+                self.folder / "evaluations.csv", module.images_seen
+            )
         if not self.metrics:
             return
+        if self._best is not None and set_aside_later_best(trainer, self._best_file, module.images_seen):
+            self._best.value = None
         self._first = module.images_seen
         self._every.start(module.images_seen)
         if module.condition.needs_batch:
@@ -164,14 +178,19 @@ class Evaluation(Callback):
         return self._targets
 
     def on_train_batch_end(self, trainer: Any, module: AdversarialModule, *_: object) -> None:
-        # The clock of the first process decides for all.
-        if not (self.metrics and self._every.due(module.images_seen)):
+        if not self.metrics:
             return
-        if trainer.strategy.broadcast(self._time.allows_another()):
+        is_due = self._every.due(module.images_seen)
+        if trainer.should_stop and not module.interrupted:
+            # The end is always evaluated; here and not in on_train_end, so that the checkpoint of this batch contains
+            # the best value, and best.ckpt does not count the epoch as complete.
             self._evaluate(trainer, module)
             return
-        if module.images_seen >= self._budget_images:
-            return  # the end of the run is always evaluated
+        if not is_due:
+            return
+        if trainer.strategy.broadcast(self._time.allows_another()):  # the clock of the first process decides for all
+            self._evaluate(trainer, module)
+            return
         if trainer.is_global_zero and self._skipped == 0:
             log.info(self._time.explanation())
         self._skipped += 1
@@ -181,7 +200,7 @@ class Evaluation(Callback):
             return
         if module.interrupted:
             return
-        if module.images_seen != self._last:
+        if module.images_seen != self._last:  # a callback after this one has ended the run
             self._evaluate(trainer, module)
         if trainer.is_global_zero:
             write_results(self.folder / "results.json", self._records)
@@ -275,7 +294,8 @@ class Evaluation(Callback):
         row |= {"eval/seconds": self._time.last, "progress/images_seen": module.images_seen}
         protocol_logged = self._last >= 0
         for logger in trainer.loggers:
-            logger.log_metrics(row, step=module.images_seen)
+            if not (self._is_repeated and module.images_seen == self._first):
+                logger.log_metrics(row, step=module.images_seen)
             # CSVLogger would write a third file with the same protocol.
             if not (protocol_logged or isinstance(logger, CSVLogger)):
                 logger.log_hyperparams({"protocol": _protocols(self._records)})

@@ -78,7 +78,7 @@ def new(cfg: DictConfig) -> NewPart:
 
 
 def _check_name(name: str, group: str) -> None:
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name) or name in ("nan", "inf"):
         raise ConfigError(
             f"name={name} is not allowed: it must be a name in Python of lower-case letters, digits and _, as in "
             "my_part."

@@ -53,7 +53,7 @@ def _check_program(cfg: DictConfig) -> None:
 
 
 def _check_repo(cfg: DictConfig) -> None:
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", cfg.repo):
+    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", cfg.repo):
         raise ConfigError(f"repo={cfg.repo} is not allowed: it must be <user>/<name>.")
 
 

@@ -103,6 +103,22 @@ class ResumedRun(WandbLogger):
         self._seen = seen
         self._save()
 
+    def leave_history(self, images_seen: int) -> None:
+        """Report that W&B has rows of weights which the run has dropped to continue differently, and forget their best.
+
+        Args:
+            images_seen: Where the run resumes, with other settings than those of the later rows.
+        """
+        if images_seen >= self._seen:
+            return
+        log.warning(
+            "W&B cannot delete rows: those after %d images, up to %d, are of weights that the run has dropped, and the "
+            "run's new rows begin after them. metrics.csv has the run's own rows only.", images_seen, self._seen,
+        )  # fmt: skip
+        later = {name for name in self._best if self._best.get(f"{name}_images", 0) > images_seen}
+        self._best = {k: v for k, v in self._best.items() if k.removesuffix("_images") not in later}
+        self._save()
+
     def _hide(self, metrics: Mapping[str, Any]) -> None:
         """Keep the fractions of the time from a panel each; they can be shown in one panel of their own."""
         for key in set(metrics) - self._hidden:

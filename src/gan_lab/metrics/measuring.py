@@ -197,6 +197,14 @@ def _last_byte(file: Path) -> bytes:
         return content.read()
 
 
+def has_records(file: Path, images_seen: int) -> bool:
+    """Whether the CSV file, which may be missing, has measurements at this point."""
+    try:
+        return any(line.startswith(f"{images_seen},") for line in read_text(file).split("\n"))
+    except FileNotFoundError:
+        return False
+
+
 def forget_records(file: Path, images_seen: int, again: Collection[tuple[str, str]] = ()) -> None:
     """Drop the lines after the point from which a run resumes, since the run will write them again.
 

@@ -6,6 +6,9 @@ from html import escape
 
 Table = list[list[str]]
 
+_MARKDOWN = str.maketrans({"|": "\\|", "<": "\\<", "\n": " "})
+"""Characters of texts that would begin another cell, a tag of HTML, or another row."""
+
 
 def mean_and_sd(values: Sequence[float]) -> tuple[float, float | None]:
     """Mean and standard deviation (of a sample: n - 1) of at least one number; the deviation of one is None."""
@@ -31,7 +34,8 @@ def upright(table: Table) -> Table:
 
 
 def aligned(table: Table) -> list[str]:
-    """Markdown lines of a table with aligned columns; the first row is the header."""
+    """Markdown lines of a table with aligned columns, with texts as they are; the first row is the header."""
+    table = [[text.translate(_MARKDOWN) for text in row] for row in table]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = [
         "| " + " | ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) + " |" for row in table

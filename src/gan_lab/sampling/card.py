@@ -39,8 +39,11 @@ OF_THE_FILE = ("state", "networks", "sha256")
 NOT_IN_COMMAND = ("run.", "hydra.", "logger", "resume", "time_limit", "allow_targets", "callbacks.checkpoints.copy_to")
 """Beginnings of overrides that concern the machine of a run, and not what it trained."""
 
-_FOLDERS = re.compile(r"(?<![\w.-])[~/][^\[\]{},'\"]*/")
-"""The folders of an absolute path in an override."""
+_FOLDERS = re.compile(r"(?<![\w.-])(?:[~/]|\.\.?/)[^\[\]{},'\"]*/")
+"""The folders of a path in an override that begins with `/`, `~`, `./` or `../`."""
+
+_PLACES = re.compile(r"[+~]*(?:.*\.)?(?:source|folder|file|path|initialize)=")
+"""Beginning of an override whose value is a path, or the name of a data set on the hub."""
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +71,7 @@ def card_of(stored: Stored, sample: Tensor, translation: Translation | None, lic
         "dataset": choices.get("dataset"),
         "data": _data(stored.config, choices.get("dataset")),
         "classes": recorded_classes(stored.config),
-        "command": None if run is None else shared_command(run.overrides),
+        "command": None if run is None else shared_command(run.overrides, _hub(stored.config)),
         "license": license,
         "weights": stored.weights,
         "images_seen": stored.images_seen,
@@ -115,20 +118,43 @@ def _data(config: DictConfig, choice: str | None) -> dict[str, Any]:
     folder = OmegaConf.select(config, "dataset.reader._target_") == "gan_lab.data.image_folder.read_image_folder"
     published = PUBLISHED.get(str(OmegaConf.select(config, "dataset.reader.published")))
     source = OmegaConf.select(config, "dataset.source")
-    of_hub = published is not None and re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)) and not Path(str(source)).exists()
     name = None if source is None else Path(str(source)).name
     return {
         "name": name if folder else (choice or name) if published is None else published.title,
-        "hub": str(source) if of_hub else None,
+        "hub": _hub(config),
         "images": OmegaConf.select(config, "data_content.images"),
         "license": None if published is None else published.license,
     }
 
 
-def shared_command(overrides: list[str]) -> str:
-    """The command of a run as others may read it: without its own folders, and with the last parts of other paths."""
+def _hub(config: DictConfig) -> str | None:
+    """Name of the training data on the hub; None if they are from elsewhere."""
+    published = PUBLISHED.get(str(OmegaConf.select(config, "dataset.reader.published")))
+    source = str(OmegaConf.select(config, "dataset.source"))
+    of_hub = published is not None and re.fullmatch(r"[\w.-]+/[\w.-]+", source) and not Path(source).exists()
+    return source if of_hub else None
+
+
+def shared_command(overrides: list[str], hub: str | None = None) -> str:
+    """The command of a run as others may read it: without its own folders, and with the last parts of other paths.
+
+    Args:
+        overrides: Of the run.
+        hub: Name of the training data on the hub, which stays.
+    """
     kept = [each for each in overrides if not each.lstrip("+~").startswith(NOT_IN_COMMAND)]
-    return command_to_paste(["gan-lab", "train", *(_FOLDERS.sub("", each) for each in kept)])
+    return command_to_paste(["gan-lab", "train", *(_shared_override(each, hub) for each in kept)])
+
+
+def _shared_override(override: str, hub: str | None) -> str:
+    key, _, value = override.partition("=")
+    if not _PLACES.match(override):
+        return _FOLDERS.sub("", override)
+    if value.strip("'\"") == hub:
+        return override
+    if value[:1] in ("'", '"'):  # one path, which may contain any character
+        return f"{key}={value[0]}{value.rpartition('/')[2]}"
+    return f"{key}=" + re.sub(r"[^\[\]{},'\"]*/", "", value)
 
 
 def _needed(config: DictConfig, translation: Translation | None) -> dict[str, Any]:

@@ -173,5 +173,6 @@ def _source(card: Card) -> Card:
 def _table(head: list[str], rows: list[list[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(
-        "| " + " | ".join(cell.replace("|", r"\|").replace("\n", " ") for cell in row) + " |" for row in lines
+        "| " + " | ".join(cell.replace("|", r"\|").replace("<", r"\<").replace("\n", " ") for cell in row) + " |"
+        for row in lines
     )

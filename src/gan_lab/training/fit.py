@@ -30,7 +30,7 @@ from gan_lab.data.base import TrainingData
 from gan_lab.ensemble.members import current_member
 from gan_lab.errors import TrainingError, is_out_of_memory
 from gan_lab.files import relative_path, write_text
-from gan_lab.loggers.wandb_run import forget_run
+from gan_lab.loggers.wandb_run import ResumedRun, forget_run
 from gan_lab.ranks import is_first_process
 from gan_lab.reports.run_page import report_ended_run
 from gan_lab.runs.folder import INITIALIZATION, RunFolder
@@ -156,6 +156,10 @@ def _train_with_recovery(
     begin = start
     while True:
         experiment = build(cfg, start)
+        if start is not None and (learning_rates.rollbacks or _has_new_settings(experiment)):
+            for logger in experiment.trainer.loggers:
+                if isinstance(logger, ResumedRun):
+                    logger.leave_history(start.images_seen)
         experiment.trainer.callbacks.append(learning_rates)  # type: ignore[attr-defined]
         try:
             _train(experiment, start, state)
@@ -211,6 +215,10 @@ def _train(experiment: Experiment, start: Start | None, state: RunState) -> None
 
 def _preemptions(experiment: Experiment) -> list[Preemption]:
     return [callback for callback in experiment.trainer.callbacks if isinstance(callback, Preemption)]  # type: ignore[attr-defined]
+
+
+def _has_new_settings(experiment: Experiment) -> bool:
+    return any(isinstance(callback, NewSettings) for callback in experiment.trainer.callbacks)  # type: ignore[attr-defined]
 
 
 def _finish_logger(logger: object) -> None:
