@@ -157,6 +157,21 @@ def test_the_best_value_at_the_end_is_in_the_last_checkpoint(tmp_path: Path) -> 
     )
 
 
+class Failing(Growing):
+    """Cannot be computed."""
+
+    def compute(self) -> Tensor:
+        raise ValueError("nothing to measure")
+
+
+def test_an_error_of_the_last_evaluation_loses_no_training(tmp_path: Path) -> None:
+    node = "{_target_: tests.callbacks.test_evaluation_times.Failing}"
+    with pytest.raises(ConfigError, match="nothing to measure"):
+        trained(tmp_path, "budget.images=40", f"evaluation.metrics.x={node}", "evaluation.best=null")
+    last = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert last["state_dict"]["_extra_state"]["images_seen"] == 40
+
+
 def test_the_best_of_dropped_weights_is_set_aside(tmp_path: Path) -> None:
     trained(tmp_path, "budget.images=64", "evaluation.every_images=16")
     assert best_at(tmp_path) == 64

@@ -124,6 +124,7 @@ class Evaluation(Callback):
         self._real: dict[str, str | None] = {}  # entries of the protocol about the real samples
         self._records: dict[str, Measurement] = {}
         self._skipped = 0
+        self._error: ConfigError | None = None  # of the evaluation at the end
         self._is_repeated = False  # the evaluation at the start of a resumed run is in its log already
         self._targets: HeldOutTargets | None = None  # of translations
         self._copies: dict[str, dict[str, float]] | None = None  # values of their sources
@@ -184,7 +185,10 @@ class Evaluation(Callback):
         if trainer.should_stop and not module.interrupted:
             # The end is always evaluated; here and not in on_train_end, so that the checkpoint of this batch contains
             # the best value, and best.ckpt does not count the epoch as complete.
-            self._evaluate(trainer, module)
+            try:
+                self._evaluate(trainer, module)
+            except ConfigError as error:
+                self._error = error  # raised in on_train_end, after that checkpoint was written
             return
         if not is_due:
             return
@@ -200,6 +204,8 @@ class Evaluation(Callback):
             return
         if module.interrupted:
             return
+        if self._error is not None:
+            raise self._error
         if module.images_seen != self._last:  # a callback after this one has ended the run
             self._evaluate(trainer, module)
         if trainer.is_global_zero:
