@@ -486,6 +486,14 @@ def test_what_differs_is_printed(make: Make, tmp_path: Path) -> None:
     assert "x" * 39 + "…" in text and "x" * 40 not in text
 
 
+def test_a_seed_that_was_run_twice_is_named(make: Make, tmp_path: Path) -> None:
+    """Its deviation is none over seeds; another choice of the labels is another run."""
+    for name, seed, labels in (("a", 0, 0), ("b", 0, 0), ("c", 1, 0), ("d", 0, 1)):
+        make(name, {"seed": seed, "algorithm": {"labeled": {"seed": labels}}})
+    remarks = compare(tmp_path, METRICS).remarks()
+    assert [each for each in remarks if "seed" in each] == ["The same seed, so no other result: a, b."]
+
+
 def test_values_of_different_losses_do_not_rank_runs(make: Make, tmp_path: Path) -> None:
     for k, loss in enumerate(("hinge", "minimax")):
         make(str(k), {"loss": {"_target_": f"x.{loss}"}}, choices={"loss": loss})

@@ -158,8 +158,18 @@ class Comparison:
             left_out.append(f"Values of different losses ({', '.join(losses)}) do not rank the runs.")
         if self.without:
             left_out.append(f"Without results.json, so from the end of metrics.csv: {', '.join(self.without)}.")
+        left_out += [f"The same seed, so no other result: {', '.join(names)}." for names in self.repeated()]
         left_out += [f"Evaluated {origin}: {_abbreviated(names)}." for origin, names in self.origins().items()]
         return [*left_out, *(f"Measured differently: {difference}." for difference in self.mixed)]
+
+    def repeated(self) -> list[list[str]]:
+        """Names of runs of a group that have the same seeds, so that the deviation is not over seeds."""
+        found: dict[tuple[int, frozenset[tuple[str, str]]], list[str]] = defaultdict(list)
+        for number, group in enumerate(self.groups):
+            for name, run in zip(group.run_names, group.runs, strict=True):
+                if run.seed != "-":
+                    found[number, frozenset(run.seeds.items())].append(name)
+        return [names for names in found.values() if len(names) > 1]
 
     def origins(self) -> dict[str, list[str]]:
         """Names of the runs by what their evaluations are of, as `at 50,000 images against faces`."""

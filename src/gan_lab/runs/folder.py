@@ -160,6 +160,11 @@ class RunFolder:
         """Seed of the run; `-` if unknown."""
         return self._flat.get("seed", "-")
 
+    @property
+    def seeds(self) -> Settings:
+        """All seeds of the config: that of the run, and others such as that of the choice of labels."""
+        return {key: value for key, value in self._flat.items() if key.rpartition(".")[2] == "seed"}
+
     @cached_property
     def _flat(self) -> Settings:
         return {key: "null" if value is None else str(value) for key, value in leaves(self.config)}
