@@ -49,8 +49,8 @@ def is_dead(state: Mapping[str, Any]) -> bool:
 def _start_of(process: int) -> str | None:
     """Boot of the machine, and ticks from it to the start of a process; None where the system has no such files."""
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        columns = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        boot = read_text(Path("/proc/sys/kernel/random/boot_id")).strip()
+        columns = read_text(Path(f"/proc/{process}/stat")).rpartition(")")[2].split()
     except OSError:
         return None
     return f"{boot} {columns[19]}"  # the 22nd column; the second is a name in parentheses
