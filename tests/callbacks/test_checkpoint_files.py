@@ -104,6 +104,17 @@ def crafted(pickled: bytes) -> Callable[[bytes], bytes]:
     return archive
 
 
+def test_out_of_memory_does_not_mean_damage(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No earlier checkpoint is used for it."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("torch.load", fail)
+    with pytest.raises(MemoryError):
+        find_checkpoint(copy.parent)
+
+
 CRAFTED = {
     "not iterable": b"\x80\x02ccollections\nOrderedDict\nK\x01\x85R.",
     "empty stack": b"\x80\x02.",

@@ -8,10 +8,12 @@ import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from PIL import Image
 
 from gan_lab.data.decode import Decoder
@@ -176,6 +178,24 @@ def test_one_call_at_a_time_writes_a_set(photos: Path, tmp_path: Path) -> None:
 
     made(photos, out, watched(photos, prepare_too))
     assert refused and [file.name for file in out.parent.iterdir()] == ["out"]
+
+
+def test_a_set_that_another_call_has_just_completed(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the first check and the lock: it is neither decoded again nor an error."""
+    out, noted, complete = tmp_path / "out", [], []
+
+    class Late(FileLock):
+        def acquire(self, *args: Any, **kwargs: Any) -> Any:
+            if not complete:
+                complete.append(True)
+                made(photos, out)
+            return super().acquire(*args, **kwargs)
+
+    monkeypatch.setattr("gan_lab.data.prepare.FileLock", Late)
+    assert made(photos, out, watched(photos, noted.append)).count == COUNT
+    assert noted == [] and [file.name for file in tmp_path.glob("*out*")] == ["out"]
 
 
 def test_unreadable_images(photos: Path, tmp_path: Path) -> None:

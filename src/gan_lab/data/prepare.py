@@ -68,6 +68,8 @@ def prepare(
     if _is_complete(folder, pyramid):
         return read_description(str(folder))
     with _locked(folder):
+        if _is_complete(folder, pyramid):  # another process has written it in the meantime
+            return read_description(str(folder))
         writer = _PyramidWriter.resume_or_start(folder.with_name(f"{folder.name}.unfinished"), pyramid)
         writer.write_images(raw, decoder, on_error, largest_block)
         return writer.finish(raw, folder)

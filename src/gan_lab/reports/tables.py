@@ -34,7 +34,7 @@ def upright(table: Table) -> Table:
 
 
 def aligned(table: Table) -> list[str]:
-    """Markdown lines of a table with aligned columns, with texts as they are; the first row is the header."""
+    """Markdown lines of a table with aligned columns and escaped texts; the first row is the header."""
     table = [[text.translate(_MARKDOWN) for text in row] for row in table]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = [

@@ -199,6 +199,8 @@ def read_archive(file: Path) -> Any:
         return torch.load(file, map_location="cpu", weights_only=True)
     except PermissionError as error:
         raise CheckpointError(f"{file} cannot be read: {error.strerror}.") from error
+    except MemoryError:  # nothing is wrong with the file
+        raise
     except Exception as error:  # what the reader of a crafted file raises is not known
         raise CheckpointError(f"{file} cannot be read: it is incomplete, damaged, or not a checkpoint.") from error
 
