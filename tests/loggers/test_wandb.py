@@ -16,9 +16,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import wandb
 import yaml
 
-import wandb
 from gan_lab.callbacks.warning_log import WarningLog
 from gan_lab.errors import ConfigError
 from gan_lab.loggers import wandb as ours
