@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gan_lab.runs.folder import RunFolder, find_runs
+from gan_lab.runs.folder import RunFolder
+from gan_lab.runs.search import find_runs
 
 OF_THIS_MACHINE = ("run.", "hydra.", "logger", "callbacks.progress", "dataset.source", "sweep=")
 PROTOCOL = ("weights", "images_seen", "ideal_value", "value", "version", "real_source", "seed")

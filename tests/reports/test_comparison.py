@@ -22,8 +22,9 @@ from gan_lab.reports.comparison import compare
 from gan_lab.reports.listing import list_runs
 from gan_lab.reports.run_page import write_report
 from gan_lab.reports.tables import aligned, cell, mean_and_sd
-from gan_lab.runs.folder import find_runs, read_finished
+from gan_lab.runs.folder import read_finished
 from gan_lab.runs.latest import newest_sweep
+from gan_lab.runs.search import find_runs
 
 METRICS = ["eval/*", "train/*/adversarial"]
 

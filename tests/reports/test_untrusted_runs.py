@@ -16,7 +16,8 @@ from gan_lab.reports.compare import compare_runs
 from gan_lab.reports.comparison import compare
 from gan_lab.reports.listing import list_runs
 from gan_lab.reports.run_page import write_report
-from gan_lab.runs.folder import RunFolder, find_runs
+from gan_lab.runs.folder import RunFolder
+from gan_lab.runs.search import find_runs
 from tests.cli.test_trials import RING
 
 ROWS = "progress/images_seen,eval/kl_10k\n100,1.0\n"
@@ -146,7 +147,7 @@ def test_a_log_above_the_limit_is_named(tmp_path: Path, monkeypatch: pytest.Monk
     write(tmp_path, GOOD, ROWS, "{}")
     monkeypatch.setattr("gan_lab.files.MAX_TEXT_BYTES", 20)
     assert "metrics.csv cannot be read: it has 0 MB, more than the limit of 0 MB" in RunFolder(tmp_path).damage
-    monkeypatch.setattr("gan_lab.runs.folder.MAX_COLUMNS", 1)
+    monkeypatch.setattr("gan_lab.runs.run_files.MAX_COLUMNS", 1)
     monkeypatch.setattr("gan_lab.files.MAX_TEXT_BYTES", 10_000)
     assert RunFolder(tmp_path).damage == ["metrics.csv has 2 columns, more than the limit of 1"]
 

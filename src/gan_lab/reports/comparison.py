@@ -16,7 +16,9 @@ from gan_lab.files import refuse_link_out
 from gan_lab.metrics.protocol import differences
 from gan_lab.reports.tables import Table, aligned, cell, mean_and_sd, plain, upright
 from gan_lab.reports.verdict import parameters
-from gan_lab.runs.folder import PATHS_OF_DATA, RunFolder, find_runs, is_of_training, read_finished
+from gan_lab.runs.folder import RunFolder, read_finished
+from gan_lab.runs.search import find_runs
+from gan_lab.runs.training_keys import PATHS_OF_DATA, is_of_training
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,9 @@ from gan_lab.durations import duration
 from gan_lab.errors import ConfigError
 from gan_lab.files import refuse_link_out, refuse_links
 from gan_lab.reports.objective import objective_key, objective_mode
-from gan_lab.runs.folder import RunFolder, find_runs
+from gan_lab.runs.folder import RunFolder
 from gan_lab.runs.latest import RUNS, check_directory
+from gan_lab.runs.search import find_runs
 from gan_lab.runs.state import FAILED
 
 

@@ -30,7 +30,8 @@ from gan_lab.reports.comparison import (
 )
 from gan_lab.reports.run_page import REPORT
 from gan_lab.reports.tables import cell, mean_and_sd, upright
-from gan_lab.runs.folder import RunFolder, is_of_training
+from gan_lab.runs.folder import RunFolder
+from gan_lab.runs.training_keys import is_of_training
 
 SWEEP = "sweep.html"
 

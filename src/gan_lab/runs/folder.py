@@ -1,60 +1,32 @@
 """Reader of run folders: config, metrics, results, state and warnings of a run, complete or not."""
 
-import csv
-import json
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from gan_lab.durations import duration
 from gan_lab.errors import DataError
-from gan_lab.files import leads_out, read_text, refuse_links
+from gan_lab.files import refuse_links
 from gan_lab.keys import leaves
 from gan_lab.metrics.naming import PREFIXES, weights_of
 from gan_lab.metrics.protocol import Measurement
 from gan_lab.runs import findings
 from gan_lab.runs.findings import Finding
-from gan_lab.runs.plain_yaml import parse_yaml
-from gan_lab.runs.state import FAILED, FINISHED, RUNNING, STOPPED, is_dead, read_state
+from gan_lab.runs.run_files import Row, RunFiles, json_of, mapping_of, number_of
+from gan_lab.runs.state import FAILED, FINISHED, RUNNING, STOPPED, is_dead
+from gan_lab.runs.training_keys import is_of_training
 
 Settings = dict[str, str]
 """Values of a config as text, by dotted key."""
 
-Row = dict[str, float]
-"""Values of one row of the log, by log key."""
-
 INITIALIZATION = "initialize.json"
 """File with what a run took from the weights that `initialize` names."""
 
-NOT_OF_TRAINING = (
-    "run.", "resume", "allow_changes", "allow_targets", "time_limit", "logger", "metrics", "extractor", "evaluation.",
-    "objective.", "callbacks.checkpoints.", "callbacks.environment.", "callbacks.evaluation.", "callbacks.preemption.",
-    "callbacks.progress.", "callbacks.sample_grids.", "callbacks.stage_grids.", "callbacks.train_log.",
-    "callbacks.warnings.", "hardware.accelerator", "hardware.devices", "hardware.num_nodes", "hardware.strategy",
-    "hardware.num_workers", "hardware.find_micro_batch", "trainer.accelerator", "trainer.devices", "trainer.num_nodes",
-    "trainer.strategy", "trainer.profiler", "trainer.detect_anomaly", "dataset.num_workers", "dataset.cache",
-    "dataset.budget_images", "budget.kimg", "budget.epochs",
-)  # fmt: skip
-"""Prefixes of keys that only affect where a run is stored, shown, measured and computed; protocols are compared
-separately, and the budget in images."""
-
-GROUPS_BY_KEY = ("hardware", "callbacks", "evaluation", "debug", "local")
-"""Groups whose choices are not compared, but some of the keys that they set."""
-
-PATHS_OF_DATA = ("dataset.source", "dataset.exclude")
-"""Keys that identify a data set only if its content is unknown."""
-
-MAX_COLUMNS = 2_000
-"""Most columns of a log that are read: runs log some dozens of values."""
-
 SILENT_SECONDS = 300
 """A run without `state.json` counts as running if it wrote a file within this time."""
-
 
 LISTED_CLASSES = 20
 """Largest number of classes that are listed by name."""
@@ -86,19 +58,20 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.damage: list[str] = []
-        self.text = self._text("config.yaml")
-        self.config = self._mapping("config.yaml")
-        self.rows = self._rows("metrics.csv")
-        self.results = self._measurements(self._mapping("results.json"), "results.json")
-        self.state = self._mapping("state.json")
+        self._files = RunFiles(path)
+        self.damage = self._files.damage
+        self.text = self._files.text("config.yaml")
+        self.config = self._files.mapping("config.yaml")
+        self.rows = self._files.rows("metrics.csv")
+        self.results = self._files.measurements(self._files.mapping("results.json"), "results.json")
+        self.state = self._files.mapping("state.json")
         self.results = {key: each for key, each in self.results.items() if not self._is_stale(each)}
-        overrides = self._parsed(".hydra/overrides.yaml")
+        overrides = self._files.parsed(".hydra/overrides.yaml")
         self.overrides = [str(override) for override in overrides] if isinstance(overrides, list) else []
-        notes = _dict(self._mapping(".hydra/hydra.yaml").get("hydra"))
+        notes = mapping_of(self._files.mapping(".hydra/hydra.yaml").get("hydra"))
         self.choices = {
             group: str(choice)
-            for group, choice in _dict(_dict(notes.get("runtime")).get("choices")).items()
+            for group, choice in mapping_of(mapping_of(notes.get("runtime")).get("choices")).items()
             if choice and group != "local" and not group.startswith("hydra/")
         }
         if not isinstance(self.config.get("budget", {}), dict) or not isinstance(self._budget, int | None):
@@ -111,11 +84,14 @@ class RunFolder:
     @property
     def name(self) -> str:
         """Name of the run; by default that of its folder."""
-        return str(_dict(self.config.get("run")).get("name") or self.path.resolve().name)
+        return str(mapping_of(self.config.get("run")).get("name") or self.path.resolve().name)
 
     def data(self) -> str:
         """Source, number of images and names of the classes, as far as they are recorded, as text."""
-        source, content = _dict(self.config.get("dataset")).get("source"), _dict(self.config.get("data_content"))
+        source, content = (
+            mapping_of(self.config.get("dataset")).get("source"),
+            mapping_of(self.config.get("data_content")),
+        )
         images, classes = content.get("images"), content.get("classes")
         parts = [str(source)] if source else []
         parts += [f"{images:,} images"] if isinstance(images, int) else []
@@ -126,11 +102,11 @@ class RunFolder:
 
     def initialization(self) -> str:
         """What the run took from another one at its start, as text; empty for a run with random weights."""
-        return str(self._mapping(INITIALIZATION).get("summary") or "")
+        return str(self._files.mapping(INITIALIZATION).get("summary") or "")
 
     @property
     def _budget(self) -> Any:
-        return _dict(self.config.get("budget")).get("images") or self.state.get("budget_images")
+        return mapping_of(self.config.get("budget")).get("images") or self.state.get("budget_images")
 
     @property
     def budget(self) -> int:
@@ -146,13 +122,13 @@ class RunFolder:
     @cached_property
     def settings(self) -> Settings:
         """The resolved config of the training, without the seed and without paths of the run."""
-        folder = str(_dict(self.config.get("run")).get("dir"))
+        folder = str(mapping_of(self.config.get("run")).get("dir"))
         return {key: value for key, value in self._flat.items() if is_of_training(key) and folder not in value}
 
     @property
     def content_hash(self) -> str | None:
         """Content hash of the data set; None if unknown."""
-        found = _dict(self.config.get("data_content")).get("hash")
+        found = mapping_of(self.config.get("data_content")).get("hash")
         return found if isinstance(found, str) else None
 
     @property
@@ -192,10 +168,12 @@ class RunFolder:
         """The newest measurement of each key, from `results.json` or `evaluations.csv`; raw generator last."""
         found: dict[str, Any] = {}
         for key, _, protocol, line in self._evaluations:
-            numbers = {"value": _float(line.get("value")), "ideal_value": _float(line.get("ideal_value"))}
+            numbers = {"value": number_of(line.get("value")), "ideal_value": number_of(line.get("ideal_value"))}
             found[key] = protocol | numbers
         during = {
-            k: each for k, each in self._measurements(found, "evaluations.csv").items() if not self._is_stale(each)
+            k: each
+            for k, each in self._files.measurements(found, "evaluations.csv").items()
+            if not self._is_stale(each)
         }
         newest = during | {k: each for k, each in self.results.items() if _seen(each) >= _seen(during.get(k))}
         return {key: newest[key] for key in raw_last([*self.results, *during])}
@@ -203,12 +181,12 @@ class RunFolder:
     @cached_property
     def _evaluations(self) -> list[tuple[str, float | None, dict[str, Any], dict[str, str]]]:
         """Log key, images seen, protocol and line of each measurement in `evaluations.csv`."""
-        lines = [line for line in self._lines("evaluations.csv") if line.get("key") and line.get("protocol")]
+        lines = [line for line in self._files.lines("evaluations.csv") if line.get("key") and line.get("protocol")]
         return [
             (
                 PREFIXES.get(str(line.get("weights")), PREFIXES["ema"]) + line["key"],
-                _float(line.get("images_seen")),
-                _dict(_json(line["protocol"])),
+                number_of(line.get("images_seen")),
+                mapping_of(json_of(line["protocol"])),
                 line,
             )
             for line in lines
@@ -253,7 +231,7 @@ class RunFolder:
         return self._against_source(self._sources.get((key, seen)))
 
     def _against_source(self, source: str | None) -> list[str]:
-        source = source or _dict(self.config.get("dataset")).get("source")
+        source = source or mapping_of(self.config.get("dataset")).get("source")
         return [f"against {Path(source).name}"] if isinstance(source, str) else []
 
     def _is_lost(self, seen: float) -> bool:
@@ -325,13 +303,13 @@ class RunFolder:
     @cached_property
     def warnings(self) -> list[dict[str, Any]]:
         """Records of `warnings.jsonl`."""
-        lines = self._text("warnings.jsonl").splitlines()
-        return [warning for line in lines if (warning := _dict(_json(line)))]
+        lines = self._files.text("warnings.jsonl").splitlines()
+        return [warning for line in lines if (warning := mapping_of(json_of(line)))]
 
     @cached_property
     def starts(self) -> list[dict[str, Any]]:
         """Records of `environment.json`, one for each start of the run."""
-        starts = _json(self._text("environment.json"))
+        starts = json_of(self._files.text("environment.json"))
         return [start for start in starts if isinstance(start, dict)] if isinstance(starts, list) else []
 
     def sample_images(self, kind: str = "ema") -> dict[int, Path]:
@@ -376,98 +354,6 @@ class RunFolder:
             return RUNNING, ""
         return (STOPPED, "") if self.budget else (FAILED, "its settings were invalid, or it has not started")
 
-    # -- files
-
-    def _text(self, name: str) -> str:
-        """Contents of a regular file; empty if it is missing, unreadable or too large."""
-        try:
-            return read_text(self.path / name)
-        except FileNotFoundError:
-            return ""
-        except OSError as error:
-            self.damage.append(f"{name} cannot be read: {error.strerror}")
-            return ""
-
-    def _lines(self, name: str) -> list[dict[str, str]]:
-        """Lines of a CSV file by column, without empty cells and without an incomplete last line."""
-        lines = self._text(name).splitlines(keepends=True)
-        if lines and lines[0].count(",") >= MAX_COLUMNS:
-            self.damage.append(
-                f"{name} has {lines[0].count(',') + 1:,} columns, more than the limit of {MAX_COLUMNS:,}"
-            )
-            return []
-        found = []
-        try:
-            for row in csv.DictReader(lines if lines and lines[-1].endswith("\n") else lines[:-1]):
-                found.append({key: text for key, text in row.items() if key and isinstance(text, str) and text})
-        except csv.Error as error:  # for example a field of more than 131,072 characters
-            self.damage.append(f"{name} is damaged after {len(found):,} rows: {error}")
-        return found
-
-    def _parsed(self, name: str) -> Any:
-        """Contents of a YAML or JSON file; None if it is missing or damaged."""
-        text = self._text(name)
-        try:
-            return (json.loads(text) if name.endswith(".json") else parse_yaml(text)) if text else None
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            self.damage.append(f"{name}: {' '.join(str(error).split())}")
-            return None
-
-    def _mapping(self, name: str) -> dict[str, Any]:
-        found = self._parsed(name)
-        if not isinstance(found, dict | None):
-            self.damage.append(f"{name} is not a mapping")
-        return _dict(found)
-
-    def _measurements(self, records: dict[str, Any], name: str) -> dict[str, Measurement]:
-        """Valid measurements of a file; invalid ones are added to `damage`."""
-        found = {}
-        for key, record in records.items():
-            try:
-                found[key] = Measurement.from_json(record, f"{key} of {name}")
-            except DataError as error:
-                self.damage.append(str(error).rstrip("."))
-        return found
-
-    def _rows(self, name: str) -> list[Row]:
-        rows = []
-        for texts in self._lines(name):
-            invalid = {key: text for key, text in texts.items() if _float(text) is None}
-            self.damage += [f"{name} has {key}={text}, which is not a number" for key, text in invalid.items()]
-            row = {key: float(text) for key, text in texts.items() if key not in invalid}
-            if math.isfinite(row.get("progress/images_seen", math.nan)):
-                rows.append(row)
-        return rows
-
-
-def find_runs(folder: Path) -> list[Path]:
-    """Run folders in or below `folder`, by number or name, links last; includes those of jobs that never started.
-
-    A folder to which several links lead, or which contains a link to itself, is entered once. A link that leads out of
-    `folder` is listed but not entered: `refuse_link_out` refuses it.
-    """
-    return list(_runs_below(folder, folder, set()))
-
-
-def _runs_below(folder: Path, root: Path, entered: set[Path]) -> Iterator[Path]:
-    if leads_out(folder, root):
-        yield folder
-        return
-    home = folder.resolve()
-    if home in entered:
-        return
-    entered.add(home)
-    if (folder / "config.yaml").is_file() or (folder / ".hydra").is_dir():
-        yield folder
-        return
-    children = [child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")]
-    for child in sorted(children, key=_order):
-        yield from _runs_below(child, root, entered)
-
-
-def _order(folder: Path) -> tuple[bool, int, str]:
-    return folder.is_symlink(), len(folder.name) if folder.name.isdigit() else 0, folder.name
-
 
 def read_finished(path: Path) -> RunFolder:
     """Read the folder of a run that reached its budget.
@@ -495,13 +381,6 @@ def read_finished(path: Path) -> RunFolder:
     return run
 
 
-def states_since(root: Path, start: float) -> dict[Path, dict[str, Any]]:
-    """States of the runs in or below a folder that were written since `start` (seconds since 1970), by run folder."""
-    files = {run: run / "state.json" for run in find_runs(root)}
-    # File systems have coarse time stamps.
-    return {run: read_state(run) for run, file in files.items() if file.is_file() and file.stat().st_mtime >= start - 1}
-
-
 def _seen(measured: Measurement | None) -> int:
     """Images seen by the weights that were measured; 0 if unknown."""
     return 0 if measured is None else measured.protocol.images_seen or 0
@@ -510,26 +389,3 @@ def _seen(measured: Measurement | None) -> int:
 def raw_last(keys: Iterable[str]) -> list[str]:
     """Log keys with those of the raw generator, and of untranslated images, at the end."""
     return sorted(keys, key=lambda key: list(PREFIXES).index(weights_of(key)))
-
-
-def is_of_training(key: str) -> bool:
-    """Whether a key, or a group, is a property of the training, other than its seed."""
-    return not key.startswith(NOT_OF_TRAINING) and key not in GROUPS_BY_KEY and key.rpartition(".")[2] != "seed"
-
-
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _float(text: Any) -> float | None:
-    try:
-        return float(text) if isinstance(text, str) and text else None
-    except ValueError:
-        return None

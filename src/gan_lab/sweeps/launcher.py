@@ -24,7 +24,7 @@ from gan_lab.config.overrides import to_paste
 from gan_lab.data.kept import sets_kept
 from gan_lab.errors import ConfigError, TrainingError
 from gan_lab.interrupts import EXIT_STOPPED, release
-from gan_lab.runs.folder import find_runs, states_since
+from gan_lab.runs.search import find_runs, states_since
 from gan_lab.runs.state import FINISHED, RUNNING, STOPPED, is_dead, read_state
 from gan_lab.sweeps.signals import IN_THIS_PROCESS, first_signal, is_stopping, stoppable, stoppable_workers
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gan_lab.runs.folder import states_since
+from gan_lab.runs.search import states_since
 from gan_lab.runs.state import RUNNING, is_dead
 from gan_lab.sweeps.trials import FORWARDED
 

@@ -17,8 +17,8 @@ from gan_lab.errors import UserError
 from gan_lab.files import write_text
 from gan_lab.interrupts import EXIT_STOPPED
 from gan_lab.keys import leaves
-from gan_lab.runs.folder import find_runs, states_since
 from gan_lab.runs.new_folders import note_if_new
+from gan_lab.runs.search import find_runs, states_since
 from gan_lab.runs.state import FAILED, read_state
 from gan_lab.terminal import show
 

@@ -17,7 +17,7 @@ from gan_lab.errors import CheckpointError, ConfigError
 from gan_lab.files import read_text, relative_path
 from gan_lab.gans.base import AdversarialModule
 from gan_lab.keys import leaves
-from gan_lab.runs.folder import PATHS_OF_DATA
+from gan_lab.runs.training_keys import PATHS_OF_DATA
 from gan_lab.training.resuming import Start
 
 MAY_CHANGE = (
