@@ -88,10 +88,8 @@ class RunFolder:
 
     def data(self) -> str:
         """Source, number of images and names of the classes, as far as they are recorded, as text."""
-        source, content = (
-            mapping_of(self.config.get("dataset")).get("source"),
-            mapping_of(self.config.get("data_content")),
-        )
+        source = mapping_of(self.config.get("dataset")).get("source")
+        content = mapping_of(self.config.get("data_content"))
         images, classes = content.get("images"), content.get("classes")
         parts = [str(source)] if source else []
         parts += [f"{images:,} images"] if isinstance(images, int) else []
@@ -170,11 +168,8 @@ class RunFolder:
         for key, _, protocol, line in self._evaluations:
             numbers = {"value": number_of(line.get("value")), "ideal_value": number_of(line.get("ideal_value"))}
             found[key] = protocol | numbers
-        during = {
-            k: each
-            for k, each in self._files.measurements(found, "evaluations.csv").items()
-            if not self._is_stale(each)
-        }
+        during = self._files.measurements(found, "evaluations.csv")
+        during = {key: each for key, each in during.items() if not self._is_stale(each)}
         newest = during | {k: each for k, each in self.results.items() if _seen(each) >= _seen(during.get(k))}
         return {key: newest[key] for key in raw_last([*self.results, *during])}
 
