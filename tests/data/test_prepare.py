@@ -1,5 +1,6 @@
 """Prepared pyramids: pixels, resume after an interruption, and the data module."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -16,6 +17,7 @@ import torch
 from filelock import FileLock
 from PIL import Image
 
+from gan_lab.config.messages import describe
 from gan_lab.data.decode import Decoder
 from gan_lab.data.image_data import ImageData
 from gan_lab.data.image_folder import read_image_folder
@@ -381,3 +383,22 @@ def test_a_damaged_record_of_progress_is_named(photos: Path, tmp_path: Path) -> 
         (folder / "progress.json").write_bytes(content)
         with pytest.raises(DataError, match=r"progress.json is damaged; delete \S+out.unfinished\.$"):
             made(photos, tmp_path / "out")
+
+
+def test_a_full_disk_names_the_folder_and_the_next_call_continues(photos: Path, tmp_path: Path, monkeypatch) -> None:
+    left, sync = tmp_path / "out.unfinished", os.fsync
+
+    def sync_until_full(file: int) -> None:
+        progress = left / "progress.json"
+        if progress.exists() and json.loads(progress.read_text())["done"] == 16:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync(file)
+
+    with monkeypatch.context() as patch, pytest.raises(OSError) as full:
+        patch.setattr(os, "fsync", sync_until_full)
+        made(photos, tmp_path / "out", **BLOCK)
+    assert describe(full.value, "prepare") == f"{left} cannot be written: No space left on device."
+
+    decoded: list[int] = []
+    assert made(photos, tmp_path / "out", watched(photos, decoded.append), **BLOCK).count == COUNT
+    assert sorted(decoded) == list(range(16, COUNT))

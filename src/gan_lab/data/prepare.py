@@ -70,9 +70,14 @@ def prepare(
     with _locked(folder):
         if _is_complete(folder, pyramid):  # another process has written it in the meantime
             return read_description(str(folder))
-        writer = _PyramidWriter.resume_or_start(folder.with_name(f"{folder.name}.unfinished"), pyramid)
-        writer.write_images(raw, decoder, on_error, largest_block)
-        return writer.finish(raw, folder)
+        unfinished = folder.with_name(f"{folder.name}.unfinished")
+        try:
+            writer = _PyramidWriter.resume_or_start(unfinished, pyramid)
+            writer.write_images(raw, decoder, on_error, largest_block)
+            return writer.finish(raw, folder)
+        except OSError as error:
+            error.filename = error.filename or str(unfinished)  # a failed write has none
+            raise
 
 
 @contextmanager
