@@ -222,6 +222,12 @@ def test_unknown_log_key_of_the_best_checkpoint(tmp_path: Path) -> None:
         train(tmp_path, "callbacks.checkpoints.best=train/x", "callbacks.train_log.every_batches=2")
 
 
+def test_a_run_that_ends_before_its_first_row_has_no_best_checkpoint(tmp_path: Path, caplog) -> None:
+    train(tmp_path, "callbacks.checkpoints.best=train/generator/adversarial", "callbacks.train_log.every_batches=50")
+    assert not (tmp_path / "checkpoints/best.ckpt").exists()
+    assert "There is no best.ckpt" in caplog.text and "best=train/generator/adversarial" in caplog.text
+
+
 def test_a_failing_copy_is_a_warning(tmp_path: Path, caplog) -> None:
     (tmp_path / "second").write_text("a file instead of a folder")
     module = train(tmp_path / "one", f"callbacks.checkpoints.copy_to={tmp_path}/second").module

@@ -310,7 +310,7 @@ def test_error_for_samples_that_a_metric_does_not_support(tmp_path: Path) -> Non
          "PrecisionRecallCurve needs equal numbers of generated and real images, but has 30 generated and 1797 real "
          "ones: change evaluation.samples=30 or evaluation.real_images=null, or leave the metric out."),
         ("gan_lab.metrics.prd.PrecisionRecallCurve", ["evaluation.samples=10", "evaluation.real_images=10"],
-         "PrecisionRecallCurve needs at least 20 real images, but has 10: "),
+         "PrecisionRecallCurve needs at least 20 generated images, but has 10: "),
         ("gan_lab.metrics.neighbors.DensityCoverage", ["evaluation.samples=2", "evaluation.real_images=2"],
          "DensityCoverage needs at least 6 real images, but has 2: change evaluation.samples=2 or "
          "evaluation.real_images=2, or leave the metric out."),

@@ -30,6 +30,7 @@ CONFIG = {
     "model=dcgn": "model=dcgn is not known: did you mean dcgan",
     "experiment=ring/d2gn": "experiment=ring/d2gn is not known: did you mean ring/d2gan",
     "loss=null": "loss=null is not known: choose from .*hinge",
+    "debug=null": r"debug=null is not known: choose from anomaly, .*profile\. ~debug chooses none\.$",
     "regularizer=null": r"regularizer=null is not known: choose from .*r1.*, \[\]",
     "regularizer=[1,2]": r"regularizer=\[1,2\] is not known: choose from .*r1",
     "wrapper=null": "wrapper is not a key .*did you mean wrapper/discriminator or wrapper/generator",

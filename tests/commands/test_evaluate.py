@@ -409,6 +409,7 @@ def test_the_best_checkpoint_of_training_is_measured(command: Command, tmp_path:
         "gan-lab train: evaluation.best=eval/nothing is not measured: it must be eval/ or eval/raw/, then ms_ssim, "
         "then the name of the value if a metric has several, and _20 at the end."
     )
+    assert not (tmp_path / "runs/one").exists()
     ok(command("train", *overrides, *more, "evaluation.best=eval/ms_ssim_20", "run.name=two"))
     ok(command("evaluate", *QUICK, "metrics=[ms_ssim]", "run=runs/two/checkpoints/best.ckpt", "out=best"))
     assert numbers(tmp_path / "best")["eval/ms_ssim_20"]["images_seen"] in (8, 16)

@@ -56,6 +56,37 @@ def test_the_same_command_resumes_and_a_finished_run_is_not_trained(command: Cal
     assert alone.status == 0 and "is finished, with 96 images seen. Nothing was trained" in alone.err
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message", "images"),
+    [
+        ("evaluation.best=eval/nothing metrics=[ms_ssim]", "evaluation.best=eval/nothing is not measured", 32),
+        ("metrics=[pr] extractor=digits evaluation.samples=2", "needs at least 4 generated images, but has 2", 32),
+        (
+            "callbacks.checkpoints.best=train/nothing callbacks.train_log.every_batches=1",
+            "callbacks.checkpoints.best=train/nothing is not logged",
+            40,
+        ),
+    ],
+)
+def test_settings_that_end_a_resumed_run_are_not_repeated(
+    wrong: str, message: str, images: int, command: Callable, tmp_path: Path
+) -> None:
+    run = tmp_path / "runs/one"
+    assert command("train", *ONE, "budget.images=32").status == 0
+    records = [run / "config.yaml", *sorted((run / ".hydra").glob("*.yaml"))]
+    before, state = [file.read_bytes() for file in records], json.loads((run / "state.json").read_text())
+
+    outcome = command("train", "resume=runs/one", "budget.images=64", *wrong.split())
+    assert outcome.status == 2 and message in outcome.err and "Traceback" not in outcome.err
+    assert [file.read_bytes() for file in records] == before
+    after = json.loads((run / "state.json").read_text())
+    assert after["images_seen"] == images
+    if images == 32:
+        assert message in after.pop("refused") and after == state
+    longer = command("train", "resume=runs/one", "budget.images=64")
+    assert longer.status == 0 and "64 of 64 images seen" in longer.err
+
+
 def test_changed_settings_reach_the_optimizers(tmp_path: Path, caplog) -> None:
     overrides = (*ONE, f"run.dir={tmp_path}")
     fit(compose(*overrides, "budget.images=16"))

@@ -15,6 +15,17 @@ class Callback(_Base):
     `trainer` is untyped as well: Lightning's type has no `datamodule`, `callbacks` and `profiler`.
     """
 
+    def check(self, module: Any, data: Any) -> None:
+        """Refuse a run that this callback would end later; called before anything of the run is recorded.
+
+        Args:
+            module: The algorithm.
+            data: Its data.
+
+        Raises:
+            ConfigError: A setting does not fit the run.
+        """
+
     if TYPE_CHECKING:  # at run time they are not defined, and not called
 
         def on_fit_start(self, trainer: Any, module: Any) -> None: ...

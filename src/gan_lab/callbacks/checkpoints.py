@@ -107,6 +107,12 @@ class Checkpoints(Callback):
     def on_train_end(self, trainer: Trainer, module: AdversarialModule) -> None:
         if module.images_seen != self._saved_images and not module.interrupted:  # not ended by the budget
             self._save(trainer, module)
+        if self._best is not None and self._best.value is None and not module.interrupted and trainer.is_global_zero:
+            log.warning(
+                "There is no best.ckpt: before the end no row of the log had a number for "
+                "callbacks.checkpoints.best=%s; callbacks.train_log.every_batches is the number of batches between "
+                "rows.", self._best.key,
+            )  # fmt: skip
 
     def _is_time_due(self) -> bool:
         if self._every_seconds is None:

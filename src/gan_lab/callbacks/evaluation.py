@@ -26,6 +26,7 @@ from gan_lab.metrics.measuring import (
     Labeled,
     append_records,
     check_counts,
+    check_samples,
     forget_records,
     forget_results,
     has_records,
@@ -138,6 +139,16 @@ class Evaluation(Callback):
         if self._best is not None and self._best_file.is_file():
             self._best.value = state.get(self._best.key)
 
+    def check(self, module: AdversarialModule, data: Any) -> None:
+        """See `Callback.check`: `best` must be the key of a metric, and the metrics need enough samples."""
+        if not self.metrics:
+            return
+        if module.condition.needs_batch:
+            self.samples = min(self.samples, data.held_out_size)
+        if self._best is not None:
+            self._best.check(self.metrics, self.samples)
+        check_samples(self.metrics, self.samples, self.real_images)
+
     def on_train_start(self, trainer: Any, module: AdversarialModule) -> None:
         if trainer.is_global_zero:
             forget_results(self.folder / "results.json", module.images_seen)
@@ -149,17 +160,14 @@ class Evaluation(Callback):
             return
         if self._best is not None and set_aside_later_best(trainer, self._best_file, module.images_seen):
             self._best.value = None
+        self.check(module, trainer.datamodule)  # for a trainer that was not built from a config
         self._first = module.images_seen
         self._every.start(module.images_seen)
-        if module.condition.needs_batch:
-            self.samples = min(self.samples, trainer.datamodule.held_out_size)
         # In all processes: these may refuse the run.
         give_encoder(self.metrics, module.inference())
         self._use_classifier(module, average=True)
         if trainer.is_global_zero:
             to_device(self.metrics, module.device)
-            if self._best is not None:
-                self._best.check(self.metrics, self.samples)
             self._real = load_or_compute_real_statistics(
                 self.metrics, self._reals(trainer.datamodule, module), self.real_images, self.batch_size
             )

@@ -18,6 +18,7 @@ from torch import nn
 
 from gan_lab.architectures.freezing import freeze_from_image
 from gan_lab.batch_loop import use_batch_loop
+from gan_lab.callbacks.base import Callback
 from gan_lab.callbacks.budget import Budget
 from gan_lab.callbacks.checkpoints import AtomicCheckpointIO, Checkpoints
 from gan_lab.config.checks import budget_images, check_batch_division, check_values
@@ -182,6 +183,9 @@ def build_training(
     try:
         trainer = build_trainer(cfg)
         check_batch_division(cfg, trainer.world_size)
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, Callback):
+                callback.check(module, data)
         if cfg.hardware.compile:
             module.compile_networks(trainer.strategy.root_device, graphs=cfg.hardware.compile == CUDA_GRAPHS)
     except UserError:

@@ -94,8 +94,10 @@ def check_choices(command: str, overrides: Sequence[str]) -> None:
             continue
         names = value if isinstance(value, list) else [value]
         if not all(isinstance(name, str) and name for name in names):
-            none = ["[]"] if value is None and isinstance(default_choices(command)[group], list) else []
-            raise ConfigError(unknown_choice(group, override.get_value_string(), [*choices(group), *none]))
+            default = default_choices(command)[group]
+            none = ["[]"] if value is None and isinstance(default, list) else []
+            message = unknown_choice(group, override.get_value_string(), [*choices(group), *none])
+            raise ConfigError(f"{message} ~{group} chooses none." if value is None and default is None else message)
 
 
 def with_dataset_keys(command: str, overrides: Sequence[str]) -> list[str]:

@@ -197,7 +197,15 @@ class FeatureMetric(ExtractorMetric):
             ValueError: There are too few real or generated images.
         """
         self._require(True, self._count(_joined(self.real)))
-        self._require(False, generated)
+        self.check_generated(generated)
+
+    def check_generated(self, count: int) -> None:
+        """Check, before there are real or generated images, that so many generated ones are enough.
+
+        Raises:
+            ValueError: They are too few.
+        """
+        self._require(False, count)
 
     def _require(self, real: bool, count: int) -> None:
         if count < self.needed(real):

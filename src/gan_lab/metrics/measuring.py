@@ -109,6 +109,23 @@ def _clock(seconds: dict[str, float], name: str) -> Iterator[None]:
     seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - start
 
 
+def check_samples(metrics: Mapping[str, Metric], samples: int, real_images: int | None) -> None:
+    """Check, before there is anything else, that metrics work with a number of samples.
+
+    Args:
+        metrics: By name.
+        samples: Number of samples.
+        real_images: Value of `evaluation.real_images`, for the message.
+
+    Raises:
+        ConfigError: There are too few samples for a metric.
+    """
+    for metric in metrics.values():
+        if check := getattr(metric, "check_generated", None):
+            with _named_counts(samples, real_images):
+                check(samples)
+
+
 def check_counts(metrics: Mapping[str, Metric], samples: int, labels: Tensor | None, real_images: int | None) -> None:
     """Check, before there are samples, that metrics work with their number, beside the real images that they have.
 
@@ -123,14 +140,21 @@ def check_counts(metrics: Mapping[str, Metric], samples: int, labels: Tensor | N
     """
     for metric in metrics.values():
         if check := getattr(metric, "check_counts", None):
-            try:
+            with _named_counts(samples, real_images):
                 check(samples, labels)
-            except ValueError as error:
-                real = "null" if real_images is None else real_images
-                raise ConfigError(
-                    f"{str(error).rstrip('.')}: change evaluation.samples={samples} or "
-                    f"evaluation.real_images={real}, or leave the metric out."
-                ) from error
+
+
+@contextmanager
+def _named_counts(samples: int, real_images: int | None) -> Iterator[None]:
+    """Turn a ValueError about numbers of images into a ConfigError that names the keys."""
+    try:
+        yield
+    except ValueError as error:
+        real = "null" if real_images is None else real_images
+        raise ConfigError(
+            f"{str(error).rstrip('.')}: change evaluation.samples={samples} or evaluation.real_images={real}, or "
+            "leave the metric out."
+        ) from error
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import os
 import shlex
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -35,6 +35,7 @@ from gan_lab.ranks import is_first_process
 from gan_lab.reports.run_page import report_ended_run
 from gan_lab.runs.folder import INITIALIZATION, RunFolder
 from gan_lab.runs.state import FAILED, FINISHED, RUNNING, STOPPED, RunState
+from gan_lab.training.accepting import unusable_settings_undone
 from gan_lab.training.changes import FROM_SCRATCH, check_budget, check_changes, hardware_change, load_weights, more_than
 from gan_lab.training.initializing import WeightFile, random_frozen_tensors
 from gan_lab.training.recovering import earlier_start, rollback_start, smaller_micro_batches
@@ -74,7 +75,9 @@ def fit(cfg: DictConfig) -> Experiment:
             return _finished(resolved, data, start, more_than(start.images_seen, cfg))
         signals.begin_training()
         build = partial(_build_experiment, data=data, changed=changed, signals=signals, command=command)
-        experiment = _train_with_recovery(resolved, start, state, build)
+        folder = Path(resolved.run.dir)
+        with nullcontext() if start is None else unusable_settings_undone(folder, start.images_seen):
+            experiment = _train_with_recovery(resolved, start, state, build)
     for callback in _preemptions(experiment):
         if experiment.module.interrupted:
             callback.after_training(experiment.module.interrupted)
