@@ -246,6 +246,21 @@ def test_micro_batches_that_fit_are_found_and_saved(small_memory, tmp_path: Path
         assert torch.equal(a, b), key
 
 
+def test_memory_of_an_evaluation_is_not_a_matter_of_micro_batches(monkeypatch: pytest.MonkeyPatch, command) -> None:
+    def measure(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr("gan_lab.callbacks.evaluation.measure", measure)
+    more = ("metrics=[ms_ssim]", "dataset.resolution=16", "evaluation.samples=20", "hardware.find_micro_batch=true")
+    outcome = command("train", *OVERRIDES, *SHORT, *more, "run.name=x")
+    assert outcome.status == 1 and "Traceback" not in outcome.err and "accumulate=" not in outcome.err
+    assert (
+        "The memory is too small outside of a training step: set a smaller evaluation.batch_size (now 512), "
+        "evaluation.samples (now 20) or network; the same command with run.dir=runs/x then resumes from the last "
+        "checkpoint." in outcome.err
+    )
+
+
 def test_error_if_one_image_is_too_much(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def discriminator_step(self, batch, noise):
         raise torch.OutOfMemoryError("CUDA out of memory.")

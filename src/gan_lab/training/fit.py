@@ -38,7 +38,7 @@ from gan_lab.runs.state import FAILED, FINISHED, RUNNING, STOPPED, RunState
 from gan_lab.training.accepting import unusable_settings_undone
 from gan_lab.training.changes import FROM_SCRATCH, check_budget, check_changes, hardware_change, load_weights, more_than
 from gan_lab.training.initializing import WeightFile, random_frozen_tensors
-from gan_lab.training.recovering import earlier_start, rollback_start, smaller_micro_batches
+from gan_lab.training.recovering import earlier_start, is_of_a_step, memory_error, rollback_start, smaller_micro_batches
 from gan_lab.training.restoring import UnfitCheckpoint, restoring
 from gan_lab.training.resuming import Start, find_start, lock_run_folder
 
@@ -175,6 +175,8 @@ def _train_with_recovery(
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
+            if not is_of_a_step(error):
+                raise memory_error(cfg) from error
             cfg = smaller_micro_batches(cfg, experiment.trainer.world_size)
             start = find_start(cfg)
             log.warning("Out of memory: resuming with accumulate=%d.", cfg.accumulate)

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from traceback import walk_tb
 
 from omegaconf import DictConfig
 
@@ -71,6 +72,25 @@ def earlier_start(error: CheckpointError, cfg: DictConfig, start: Start) -> Star
         raise error
     log.warning("%s Using an earlier one.", error)
     return earlier
+
+
+def is_of_a_step(error: BaseException) -> bool:
+    """Whether an error arose in a training step, and not in an evaluation, a figure or a checkpoint."""
+    return any(frame.f_code.co_name == "training_step" for frame, _ in walk_tb(error.__traceback__))
+
+
+def memory_error(cfg: DictConfig) -> TrainingError:
+    """The error of a run whose memory is too small for something other than its training steps.
+
+    Args:
+        cfg: The resolved config of the run.
+    """
+    numbers = cfg.evaluation
+    return TrainingError(
+        "The memory is too small outside of a training step: set a smaller evaluation.batch_size "
+        f"(now {numbers.batch_size}), evaluation.samples (now {numbers.samples}) or network; the same command with "
+        f"{to_paste('run.dir', relative_path(cfg.run.dir))} then resumes from the last checkpoint."
+    )
 
 
 def smaller_micro_batches(cfg: DictConfig, processes: int) -> DictConfig:
