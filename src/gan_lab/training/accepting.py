@@ -20,7 +20,7 @@ RECORDS = ("config.yaml", *(str(NOTES.with_name(name)) for name in ("overrides.y
 def unusable_settings_undone(folder: Path, images_seen: int) -> Iterator[None]:
     """Put the settings of a resumed run back if new ones end it: `resume=` would repeat them, and fail again.
 
-    A run that was not trained further has its earlier state again, with the reason as `refused`.
+    A run that was not trained in between has its earlier state again, with the reason as `refused`.
 
     Args:
         folder: The run folder.
