@@ -10,6 +10,15 @@ _OUT_OF_MEMORY = (
     "could not create a memory",
 )
 
+_LOST_CONNECTION = (
+    "Connection reset by peer",  # gloo
+    "Connection closed by peer",
+    "Broken pipe",
+    "remote process exited",  # NCCL
+    "ncclRemoteError",
+    "NCCL communicator was aborted",
+)
+
 
 class UserError(Exception):
     """Invalid input from the user. The message is one sentence that names the key or file and what is allowed."""
@@ -37,6 +46,10 @@ class TrainingError(Exception):
 
 class NonFiniteError(TrainingError):
     """A loss term or gradient is infinite or NaN. No weights were updated with it."""
+
+
+class LostProcessError(TrainingError):
+    """Another process of the run ended without reporting an error."""
 
 
 class CollapseError(TrainingError):
@@ -77,3 +90,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(sign in text for sign in _OUT_OF_MEMORY)
     )
+
+
+def is_lost_connection(error: BaseException) -> bool:
+    """Whether an error of a collective operation means that another process of the run ended."""
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _LOST_CONNECTION)

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from gan_lab.config.compose import compose
-from gan_lab.errors import TrainingError
+from gan_lab.errors import LostProcessError, TrainingError
 from gan_lab.gans.gan import GAN
 from gan_lab.runs.state import read_state
 from gan_lab.training.fit import fit
+from gan_lab.training.recovering import lost_process_reported
 from tests.conftest import TINY
 from tests.helpers.distributed import run_in_two_processes
 
@@ -270,3 +271,48 @@ def test_error_if_one_image_is_too_much(monkeypatch: pytest.MonkeyPatch, tmp_pat
         TrainingError, match=r"too small for 1 images at a time .*, the smallest micro-batch: set a smaller width"
     ):
         fit(compose(*OVERRIDES, *SHORT, "hardware.find_micro_batch=true", f"run.dir={tmp_path}"))
+
+
+LOST = (
+    "[gloo/transport/tcp/pair.cc:537] Read error [127.0.0.1]:5304: Connection reset by peer. This is typically caused",
+    "[gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:5304",
+    "[gloo/transport/tcp/pair.cc:301] Write error: Broken pipe",
+    "NCCL error: remote process exited or there was a network error",
+    "ncclRemoteError: A call failed possibly due to a network error",
+    "NCCL communicator was aborted on rank 1.",
+)
+
+
+@pytest.mark.parametrize("text", LOST)
+def test_a_killed_process_is_reported_by_the_others(text: str, tmp_path: Path) -> None:
+    with (
+        pytest.raises(LostProcessError, match=r"Another process of this run ended .*: there is no checkpoint yet"),
+        lost_process_reported(tmp_path, 2),
+    ):
+        raise RuntimeError(text)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").touch()
+    with (
+        pytest.raises(LostProcessError, match=f"with gan-lab train resume={tmp_path}\\.$"),
+        lost_process_reported(tmp_path, 2),
+    ):
+        raise RuntimeError(text)
+
+
+@pytest.mark.parametrize(("text", "processes"), [(LOST[0], 1), ("shapes cannot be multiplied", 2)])
+def test_other_runtime_errors_are_not_those_of_a_killed_process(text: str, processes: int, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=text[-10:]), lost_process_reported(tmp_path, processes):
+        raise RuntimeError(text)
+
+
+def test_the_reason_of_a_run_whose_other_process_was_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Also with rollback, which would wait for the killed process."""
+
+    def lost(self: GAN, step: object) -> None:
+        raise RuntimeError(LOST[0])
+
+    monkeypatch.setattr(GAN, "discriminator_loss", lost)
+    monkeypatch.setattr("lightning.pytorch.Trainer.world_size", 2)
+    with pytest.raises(LostProcessError):
+        fit(compose(*OVERRIDES, *RUN, "trouble.on_non_finite=rollback", f"run.dir={tmp_path}"))
+    assert read_state(tmp_path)["reason"].startswith("Another process of this run ended (connection closed)")

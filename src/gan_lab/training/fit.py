@@ -28,7 +28,7 @@ from gan_lab.config.targets import allowing
 from gan_lab.config.unused_keys import unused_keys
 from gan_lab.data.base import TrainingData
 from gan_lab.ensemble.members import current_member
-from gan_lab.errors import TrainingError, is_out_of_memory
+from gan_lab.errors import LostProcessError, TrainingError, is_out_of_memory
 from gan_lab.files import relative_path, write_text
 from gan_lab.loggers.wandb_run import ResumedRun, forget_run
 from gan_lab.ranks import is_first_process
@@ -38,7 +38,14 @@ from gan_lab.runs.state import FAILED, FINISHED, RUNNING, STOPPED, RunState
 from gan_lab.training.accepting import unusable_settings_undone
 from gan_lab.training.changes import FROM_SCRATCH, check_budget, check_changes, hardware_change, load_weights, more_than
 from gan_lab.training.initializing import WeightFile, random_frozen_tensors
-from gan_lab.training.recovering import earlier_start, is_of_a_step, memory_error, rollback_start, smaller_micro_batches
+from gan_lab.training.recovering import (
+    earlier_start,
+    is_of_a_step,
+    lost_process_reported,
+    memory_error,
+    rollback_start,
+    smaller_micro_batches,
+)
 from gan_lab.training.restoring import UnfitCheckpoint, restoring
 from gan_lab.training.resuming import Start, find_start, lock_run_folder
 
@@ -167,6 +174,8 @@ def _train_with_recovery(
         try:
             _train(experiment, start, state)
             return experiment
+        except LostProcessError:  # a rollback would wait for this process
+            raise
         except TrainingError as error:
             start = rollback_start(error, cfg, learning_rates.rollbacks, begin)
             learning_rates.rollbacks += 1
@@ -192,7 +201,7 @@ def _train(experiment: Experiment, start: Start | None, state: RunState) -> None
     if start is not None:
         cast(AtomicCheckpointIO, trainer.strategy.checkpoint_io).preloaded = start.checkpoint
     try:
-        with restoring(trainer, start):
+        with restoring(trainer, start), lost_process_reported(Path(experiment.config.run.dir), trainer.world_size):
             trainer.fit(
                 module,
                 datamodule=experiment.data,

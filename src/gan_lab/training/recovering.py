@@ -1,8 +1,8 @@
 """Recovery from non-finite values, collapse and out-of-memory: rollback, smaller micro-batches, or an error."""
 
 import logging
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from traceback import walk_tb
 
@@ -10,7 +10,14 @@ from omegaconf import DictConfig
 
 from gan_lab.config.checks import check_batch_division
 from gan_lab.config.overrides import to_paste
-from gan_lab.errors import CheckpointError, CollapseError, ConfigError, TrainingError
+from gan_lab.errors import (
+    CheckpointError,
+    CollapseError,
+    ConfigError,
+    LostProcessError,
+    TrainingError,
+    is_lost_connection,
+)
 from gan_lab.files import relative_path
 from gan_lab.runs.checkpoints import Checkpoint, numbered_checkpoints
 from gan_lab.strategies import BY_PLAYER
@@ -126,6 +133,32 @@ def smaller_micro_batches(cfg: DictConfig, processes: int) -> DictConfig:
     raise TrainingError(
         f"{problem}, the smallest micro-batch: set a smaller width or resolution, or hardware.precision=bf16-mixed."
     )
+
+
+@contextmanager
+def lost_process_reported(folder: Path, processes: int) -> Iterator[None]:
+    """Turn errors of connections to other processes into an error that names how to resume the run.
+
+    Args:
+        folder: The run folder.
+        processes: Number of processes of the run; with one, all errors pass unchanged.
+
+    Raises:
+        LostProcessError: Another process ended, for example because the system killed it.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if processes == 1 or not is_lost_connection(error):
+            raise
+        path = relative_path(folder)
+        action = "there is no checkpoint yet, and the same command starts the run again"
+        if (folder / "checkpoints" / "last.ckpt").is_file():
+            action = f"the run resumes from its last checkpoint with gan-lab train {to_paste('resume', path)}"
+        raise LostProcessError(
+            "Another process of this run ended (connection closed), for example killed for lack of memory, unless it "
+            f"reported another error: {action}."
+        ) from error
 
 
 def _newest_valid(files: Iterable[Path], limit: int | None, is_branch: bool = False) -> Start | None:
