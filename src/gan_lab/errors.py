@@ -73,8 +73,13 @@ def unknown_choice(key: str, value: object, options: Iterable[str]) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text without a mark at its end; the name of its class if it has no text."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".:! ")
+    """The first line of an error's text without a mark at its end; the name of its class if it has no text.
+
+    The text of a KeyError is only the key, so the class precedes it.
+    """
+    name = type(error).__name__
+    line = next(iter(str(error).strip().splitlines()), name).rstrip(".:! ")
+    return f"{name}: {line}" if type(error) is KeyError and line != name else line
 
 
 def original(error: BaseException) -> BaseException:

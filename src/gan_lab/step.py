@@ -8,6 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from gan_lab.errors import ConfigError
 from gan_lab.noise import Noise
 
 
@@ -115,10 +116,18 @@ class DiscriminatorOutputs:
 
     def _features(self, points: Tensor) -> Tensor:
         # A penalty turns autocast off; then half-precision features would not match the head's dtype.
-        return _widen(cast(Any, self.network).features(self.view(points), self.condition))
+        return self._widened("features", cast(Any, self.network).features(self.view(points), self.condition))
 
     def _head(self, features: Tensor) -> Tensor:
-        return _widen(cast(Any, self.network).head(features, self.condition))
+        return self._widened("head", cast(Any, self.network).head(features, self.condition))
+
+    def _widened(self, method: str, output: object) -> Tensor:
+        if not isinstance(output, Tensor):
+            raise ConfigError(
+                f"architecture.discriminator is a {type(self.network).__name__} whose {method} returned a "
+                f"{type(output).__name__}: it must return a tensor (n, ...)."
+            )
+        return _widen(output)
 
 
 def _widen(x: Tensor) -> Tensor:

@@ -91,3 +91,81 @@ def test_a_module_beside_the_user_and_a_part_without_its_protocol(command: Calla
     outcome = command("train", "loss._target_=users_empty_loss.Empty", "allow_targets=[users_empty_loss]")
     assert outcome.status == 2 and "Traceback" not in outcome.err
     assert re.search("loss is a Empty without boundary, discriminator, generator: derive the class", outcome.err)
+
+
+@pytest.mark.parametrize(
+    ("generator", "found"),
+    [
+        (lambda fake, real=None: None, "returned a NoneType"),
+        (lambda fake, real=None: 0.5, "returned a float"),
+        (lambda fake, real=None: fake.detach().mean(), "returned a tensor without a gradient"),
+        (lambda fake, real=None: fake.square(), r"returned a tensor of shape \(4,\)"),
+        (lambda: None, r"fails with TypeError \(.* takes 0 positional arguments but 1 was given\)"),
+    ],
+)
+def test_a_loss_that_does_not_return_a_scalar(generator: Callable, found: str) -> None:
+    loss = Square()
+    loss.generator = generator  # type: ignore[method-assign]
+    message = (
+        rf"loss is a Square whose generator\(fake_logits\) {found}: it must take logits \(n,\) and return a scalar"
+    )
+    with pytest.raises(ConfigError, match=message):
+        check_loss(loss)
+
+
+OWN = """
+from gan_lab.architectures.mlp import MLPDiscriminator, MLPGenerator
+
+class NoSamples(MLPGenerator):
+    def forward(self, latents, labels=None):
+        return None
+
+class Pair(MLPGenerator):
+    def forward(self, latents, labels=None):
+        return super().forward(latents, labels), 1
+
+class NoFeatures(MLPDiscriminator):
+    def features(self, x, labels=None):
+        return None
+
+class Nothing:
+    pass
+
+class NoKey:
+    def __init__(self):
+        {}["nokey"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (
+            "architecture.generator._target_=users_parts.NoSamples",
+            r"architecture.generator is a NoSamples that returned a NoneType: its forward must return .* \(n, 2\)",
+        ),
+        (
+            "architecture.generator._target_=users_parts.Pair",
+            "architecture.generator is a Pair that returned a tuple: its forward must return",
+        ),
+        (
+            "architecture.discriminator._target_=users_parts.NoFeatures",
+            "architecture.discriminator is a NoFeatures whose features returned a NoneType: it must return a tensor",
+        ),
+        (
+            "+callbacks.mine._target_=users_parts.Nothing",
+            "callbacks.mine is a Nothing, which is not a callback: derive the class from lightning.pytorch.Callback",
+        ),
+        (
+            "+evaluation.metrics.mine._target_=users_parts.Nothing",
+            "evaluation.metrics.mine is a Nothing, which is not a metric: derive the class from torchmetrics.Metric",
+        ),
+        ("+callbacks.mine._target_=users_parts.NoKey", "callbacks.mine cannot be built: KeyError: 'nokey'"),
+    ],
+)
+def test_own_parts_of_a_wrong_kind(overrides: str, sentence: str, command: Callable, tmp_path: Path) -> None:
+    (tmp_path / "users_parts.py").write_text(OWN)
+    settings = ["dataset=ring", "architecture=mlp", "hardware=cpu", "allow_targets=[users_parts]"]
+    outcome = command("train", *settings, *overrides.split())
+    assert outcome.status == 2 and "Traceback" not in outcome.err
+    assert re.search(sentence, outcome.err), outcome.err

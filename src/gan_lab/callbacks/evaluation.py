@@ -26,6 +26,7 @@ from gan_lab.metrics.measuring import (
     Labeled,
     append_records,
     check_counts,
+    check_metrics,
     check_samples,
     forget_records,
     forget_results,
@@ -109,6 +110,7 @@ class Evaluation(Callback):
         if not 0 < max_time_fraction <= 1:
             raise ConfigError(f"evaluation.max_time_fraction={max_time_fraction} is not allowed: it must be in (0, 1].")
         self.metrics = {name: metric for name, metric in metrics.items() if metric is not None}
+        check_metrics(self.metrics)
         if best is not None and not self.metrics:
             raise ConfigError(f"evaluation.best={best} needs a metric: choose one with metrics=[...].")
         self.folder = Path(folder)

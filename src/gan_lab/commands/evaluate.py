@@ -34,7 +34,15 @@ from gan_lab.files import set_aside
 from gan_lab.gans.inference import Inference
 from gan_lab.metrics.encoders import give_encoder
 from gan_lab.metrics.held_out import HeldOutTargets, Translated
-from gan_lab.metrics.measuring import Labeled, append_records, measure, measurements, to_device, write_results
+from gan_lab.metrics.measuring import (
+    Labeled,
+    append_records,
+    check_metrics,
+    measure,
+    measurements,
+    to_device,
+    write_results,
+)
 from gan_lab.metrics.naming import PREFIXES
 from gan_lab.metrics.protocol import Measurement, MeasurementProtocol, common_entries, format_entries, read_results
 from gan_lab.metrics.real_statistics import load_or_compute_real_statistics
@@ -148,6 +156,7 @@ def _metrics(
     check_size(complete.get("dataset") or OmegaConf.create(), *size)
     check_extractor(complete, complete.get("dataset"))
     metrics: dict[str, Metric] = instantiate_each(complete.evaluation.metrics, "evaluation.metrics")
+    check_metrics(metrics)
     to_device(metrics, device)
     give_encoder(metrics, inference)
     has_real = bool(complete.get("dataset"))

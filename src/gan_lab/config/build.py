@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import hydra.utils
+import lightning.pytorch
 import torch
 from hydra.errors import InstantiationException
 from lightning.pytorch import Trainer, seed_everything
@@ -25,6 +26,7 @@ from gan_lab.config.checks import budget_images, check_batch_division, check_val
 from gan_lab.config.default_extractor import check_extractor, with_default_extractor
 from gan_lab.config.interfaces import (
     check_augmentation,
+    check_callback,
     check_data,
     check_discriminator,
     check_loss,
@@ -233,7 +235,7 @@ def _check_components(cfg: DictConfig, data: TrainingData) -> None:
         _check_pairs(module, data)
         pack = OmegaConf.select(cfg, "wrapper.discriminator.packing.size") or 1
         _check_shapes(module, data.spec.shape, SHAPE_SAMPLES * pack)
-        instantiate_each(cfg.callbacks, "callbacks")
+        build_callbacks(cfg)
 
 
 def _check_pairs(module: AdversarialModule, data: TrainingData) -> None:
@@ -264,6 +266,12 @@ def _check_shapes(module: AdversarialModule, shape: tuple[int, ...], count: int)
     given = f"latent.dim={module.latent.dim}"
     with _misfits("generator", given):
         samples = module.generate(latents, condition)
+    if not isinstance(samples, torch.Tensor):
+        raise ConfigError(
+            f"architecture.generator is a {type(module.generator).__name__} that returned a "
+            f"{type(samples).__name__}: its forward must return the samples as a tensor (n, "
+            f"{', '.join(map(str, shape))})."
+        )
     if samples.shape[1:] != shape:
         raise ConfigError(
             f"architecture.generator makes samples of {_by(samples.shape[1:])}, and the data set has {_by(shape)}."
@@ -458,9 +466,21 @@ def _check_sizes(kwargs: Any, key: str) -> None:
             raise ConfigError(f"{key}.{name}={kwargs[name]} is not allowed: it must be at least 1.")
 
 
+def build_callbacks(cfg: DictConfig) -> list[lightning.pytorch.Callback]:
+    """The callbacks of a resolved config.
+
+    Raises:
+        ConfigError: One cannot be built, or is not a callback of Lightning.
+    """
+    callbacks = instantiate_each(cfg.callbacks, "callbacks")
+    for name, callback in callbacks.items():
+        check_callback(callback, f"callbacks.{name}")
+    return list(callbacks.values())
+
+
 def build_trainer(cfg: DictConfig) -> Trainer:
     """The trainer of a resolved config with its callbacks and loggers."""
-    callbacks = list(instantiate_each(cfg.callbacks, "callbacks").values())
+    callbacks = build_callbacks(cfg)
     if not any(
         isinstance(callback, Budget) for callback in callbacks
     ):  # ~callbacks.budget: else the run would never end

@@ -3,10 +3,13 @@
 from collections.abc import Iterable
 from typing import Any
 
+import torch
+from lightning.pytorch import Callback
+
 from gan_lab.architectures.base import Discriminator
 from gan_lab.augment.base import Augmentation
 from gan_lab.data.base import TrainingData
-from gan_lab.errors import ConfigError
+from gan_lab.errors import ConfigError, first_line
 from gan_lab.losses.base import AdversarialLoss, Loss
 from gan_lab.regularizers.base import CheckedPenalty, Constraint, Penalty, Selection
 
@@ -18,10 +21,33 @@ def check_loss(component: Any) -> None:
     """Refuse a loss that lacks a part of `AdversarialLoss`; one of several discriminators has methods of its own.
 
     Raises:
-        ConfigError: Names what is missing.
+        ConfigError: Names what is missing, or the method that does not return a scalar with a gradient.
     """
     if getattr(component, "discriminators", 1) == 1:
         _check(component, "loss", AdversarialLoss, Loss)
+        _try_loss(component, "discriminator", "real_logits", "fake_logits")
+        _try_loss(component, "generator", "fake_logits", *(["real_logits"] if component.relative else []))
+
+
+def _try_loss(loss: Any, method: str, *names: str) -> None:
+    """Call a method of a loss with a few logits.
+
+    Raises:
+        ConfigError: It fails, or does not return a scalar tensor with a gradient.
+    """
+    logits = {name: torch.linspace(-1, 1, 4).requires_grad_() for name in names}
+    where = f"loss is a {type(loss).__name__} whose {method}({', '.join(names)})"
+    allowed = "it must take logits (n,) and return a scalar tensor with a gradient, such as a mean over the samples"
+    try:
+        with torch.random.fork_rng(devices=[]):
+            value = getattr(loss, method)(*logits.values())
+    except Exception as error:
+        raise ConfigError(f"{where} fails with {type(error).__name__} ({first_line(error)}): {allowed}.") from error
+    if not isinstance(value, torch.Tensor):
+        raise ConfigError(f"{where} returned a {type(value).__name__}: {allowed}.")
+    if value.dim() or not value.requires_grad:
+        found = f"of shape {tuple(value.shape)}" if value.dim() else "without a gradient"
+        raise ConfigError(f"{where} returned a tensor {found}: {allowed}.")
 
 
 def check_augmentation(component: Any) -> None:
@@ -61,6 +87,19 @@ def check_data(component: Any) -> None:
         ConfigError: Names what is missing.
     """
     _check(component, "dataset", TrainingData, TrainingData)
+
+
+def check_callback(component: Any, key: str) -> None:
+    """Refuse a callback that Lightning cannot call.
+
+    Raises:
+        ConfigError: Names the base class.
+    """
+    if not isinstance(component, Callback):
+        raise ConfigError(
+            f"{key} is a {type(component).__name__}, which is not a callback: derive the class from "
+            "lightning.pytorch.Callback."
+        )
 
 
 def _check(component: Any, key: str, interface: type, base: type) -> None:

@@ -198,6 +198,20 @@ def measurements(
     return found
 
 
+def check_metrics(metrics: Mapping[str, object]) -> None:
+    """Refuse what is not a metric of torchmetrics.
+
+    Raises:
+        ConfigError: Names the key and the base class.
+    """
+    for name, metric in metrics.items():
+        if not isinstance(metric, Metric):
+            raise ConfigError(
+                f"evaluation.metrics.{name} is a {type(metric).__name__}, which is not a metric: derive the class from "
+                "torchmetrics.Metric."
+            )
+
+
 def append_records(file: Path, images_seen: int, weights: str, found: Mapping[str, Measurement]) -> None:
     """Append a line for each measurement to a CSV file, with the protocol as JSON in the last column."""
     end = _last_byte(file)
