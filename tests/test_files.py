@@ -151,3 +151,13 @@ os._exit(0)
     with atomic_write(tmp_path / "state.json"):  # as of another command that runs now
         remove_temporary_files(tmp_path)
     assert {file for file in tmp_path.rglob("*") if file.is_file()} == {*kept, tmp_path / "state.json"}
+
+
+def test_an_error_names_the_file_and_not_its_temporary_name(tmp_path: Path, monkeypatch) -> None:
+    def refuse(file: Path, *_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(file))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(PermissionError) as error, atomic_write(tmp_path / "state.json"):
+        pass
+    assert error.value.filename == str(tmp_path / "state.json")

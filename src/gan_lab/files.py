@@ -49,7 +49,8 @@ def atomic_write(file: Path, durable: bool = True) -> Iterator[BinaryIO]:
                 os.fsync(target.fileno())
         _rename(temporary, file, durable)
     except OSError as error:
-        error.filename = error.filename or str(file)  # a failed write has none
+        if error.filename in (None, str(temporary)):  # a failed write has none; a user has not seen the temporary name
+            error.filename = str(file)
         raise
     finally:
         temporary.unlink(missing_ok=True)

@@ -174,6 +174,8 @@ def test_networks_that_grow_are_measured_at_every_resolution(tiny_bench) -> None
     assert [line for line in chosen if "pixels" in line] == ["8 x 8 pixels"]
     with pytest.raises(ConfigError, match=r"bench.resolutions=\[64\] is not allowed: .*\[4, 8, 16\]"):
         str(benched(tiny_bench(*overrides, *BENCH, "bench.resolutions=[64]"))).splitlines()
+    with pytest.raises(ConfigError, match=r"bench.resolutions=\[\] is not allowed: choose from \[4, 8, 16\], or null"):
+        str(benched(tiny_bench(*overrides, *BENCH, "bench.resolutions=[]")))
 
 
 def test_without_rounds_nothing_is_read_and_many_devices_are_estimated(tiny_bench) -> None:

@@ -1,7 +1,9 @@
 """`gan-lab evaluate`: numbers of a run and of a folder of images, and what it refuses."""
 
 import csv
+import errno
 import json
+import os
 import re
 import shutil
 import sys
@@ -98,6 +100,16 @@ def test_numbers_are_those_of_fresh_samples(command: Command, run: Path) -> None
     assert {key: found["eval/swd_mean_20"][key] for key in ("seed", "swd_seed", "samples", "images", "weights")} == {
         "seed": 3, "swd_seed": 0, "samples": 20, "images": 20, "weights": "ema",
     }  # fmt: skip
+
+
+def test_numbers_that_cannot_be_written_are_shown(command: Command, run: Path, monkeypatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "runs/one/evaluations.csv")
+
+    monkeypatch.setattr("gan_lab.commands.evaluate.append_records", full)
+    outcome = command("evaluate", *QUICK, "metrics=[ms_ssim]")
+    assert outcome.status == 2 and "Measured, but not written:" in outcome.err and "| ms_ssim_20 " in outcome.err
+    assert "runs/one/evaluations.csv cannot be written: No space left on device." in outcome.err
 
 
 def test_results_are_merged(command: Command, run: Path, tmp_path: Path) -> None:

@@ -90,7 +90,9 @@ def report(cfg: DictConfig) -> Iterator[str | BenchStage]:
         yield _stage(cfg, None)
         return
     resolutions = [growth.first << k for k in range(growth.doublings + 1)]
-    chosen = cfg.bench.resolutions or resolutions
+    chosen = resolutions if cfg.bench.resolutions is None else cfg.bench.resolutions
+    if not chosen:
+        raise ConfigError(f"bench.resolutions=[] is not allowed: choose from {resolutions}, or null for all.")
     if unknown := [resolution for resolution in chosen if resolution not in resolutions]:
         raise ConfigError(f"bench.resolutions={unknown} is not allowed: the networks grow through {resolutions}.")
     for resolution in chosen:

@@ -295,6 +295,15 @@ def _decoded(raw: RawImages, batch_size: int) -> Iterator[Labeled]:
 
 
 def _write(found: dict[str, Measurement], folder: Path, protocol: MeasurementProtocol) -> None:
+    """Write the numbers; if the folder does not allow it, show them: they may have taken hours."""
+    try:
+        _write_files(found, folder, protocol)
+    except OSError:
+        log.warning("\n".join(["Measured, but not written:", *_table(found)]))
+        raise
+
+
+def _write_files(found: dict[str, Measurement], folder: Path, protocol: MeasurementProtocol) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     append_records(folder / "evaluations.csv", protocol.images_seen or 0, str(protocol.weights), found)
     file = folder / "results.json"
