@@ -22,7 +22,7 @@ from gan_lab.batch_loop import use_batch_loop
 from gan_lab.callbacks.base import Callback
 from gan_lab.callbacks.budget import Budget
 from gan_lab.callbacks.checkpoints import AtomicCheckpointIO, Checkpoints
-from gan_lab.config.checks import budget_images, check_batch_division, check_values
+from gan_lab.config.checks import HARDWARE, budget_images, check_batch_division, check_values
 from gan_lab.config.default_extractor import check_extractor, with_default_extractor
 from gan_lab.config.interfaces import (
     check_augmentation,
@@ -50,9 +50,6 @@ SIZES = {"width", "max_width", "channels", "latent_dim", "resolution", "pieces"}
 
 SHAPE_SAMPLES = 4
 """Samples, or packs of them, that the networks are tried with before a run."""
-
-HARDWARE = ("accelerator", "devices", "num_nodes", "strategy", "precision")
-"""The keys of `hardware` that Lightning checks, each against the others and against the machine."""
 
 
 @dataclass(repr=False)
@@ -494,8 +491,15 @@ def build_trainer(cfg: DictConfig) -> Trainer:
         trainer = make_trainer(**options)
         if trainer.world_size > 1 and cfg.trainer.get("strategy") == "auto":  # PyTorch's wrapper would fail
             trainer = make_trainer(**options, strategy=BY_PLAYER)
-        use_batch_loop(trainer)
-        return trainer
     except (ValueError, TypeError, RuntimeError, MemoryError, MisconfigurationException) as error:
-        settings = ", ".join(f"hardware.{name}={cfg.hardware[name]}" for name in HARDWARE)
+        values = {f"hardware.{name}": cfg.hardware[name] for name in HARDWARE}
+        chosen = {key: value for key, value in values.items() if value not in ("auto", 1, "32-true")} or values
+        settings = ", ".join(f"{key}={value}" for key, value in chosen.items())
         raise ConfigError(f"{settings} cannot be used: {first_line(error)}.") from error
+    if trainer.precision != cfg.hardware.precision:  # Lightning takes another one with a warning
+        raise ConfigError(
+            f"hardware.precision={cfg.hardware.precision} needs a GPU: choose bf16-mixed or 32-true for "
+            f"{trainer.strategy.root_device.type}."
+        )
+    use_batch_loop(trainer)
+    return trainer

@@ -66,6 +66,8 @@ RULES = (  # values that no constructor checks
     Rule("objective.mode", lambda v: v in (None, "min", "max"), "min, max, or null for the metric's own direction"),
     Rule("hardware.num_nodes", lambda v: v >= 1, "at least 1"),
     Rule("hardware.num_workers", lambda v: v >= 0, "at least 0"),
+    Choice("hardware.precision", ("32-true", "bf16-mixed", "16-mixed")),
+    Rule("trainer.use_distributed_sampler", lambda v: not v, "false, since the loaders know their rank"),
     Choice("hardware.strategy", ("auto", "ddp_by_player", "ddp_find_unused_parameters_true")),
     Rule("hardware.compile", lambda v: v in (False, True, "cudagraphs"), "false, true or cudagraphs"),
     Rule("hardware.float32_matmul_precision", lambda v: v in ("highest", "high", "medium"), "highest, high or medium"),
@@ -93,6 +95,9 @@ LENGTHS = (
     "fast_dev_run",
 )  # fmt: skip
 """Options of Lightning's Trainer that set the length of a run; -1 is none."""
+
+HARDWARE = ("accelerator", "devices", "num_nodes", "strategy", "precision")
+"""The keys of `hardware` that are options of Lightning's Trainer."""
 
 BENCH_RULES = (  # values that no constructor checks
     Rule("bench.seconds", lambda v: v > 0, "greater than 0"),
@@ -138,6 +143,7 @@ def check_values(cfg: DictConfig) -> None:
         if key in cfg.trainer:
             raise ConfigError(f"trainer.{key} does not work with several optimizers: use {ours} instead.")
     _check_length(cfg)
+    _check_hardware(cfg)
     _check_best(cfg)
 
 
@@ -148,6 +154,17 @@ def _check_length(cfg: DictConfig) -> None:
             raise ConfigError(
                 f"trainer.{key}={cfg.trainer[key]} is not allowed, since the budget is the length of a run: set "
                 "budget.images, budget.epochs or time_limit instead."
+            )
+
+
+def _check_hardware(cfg: DictConfig) -> None:
+    """Refuse options of the Trainer that are not those of `hardware`, which batches, estimates and names follow."""
+    for name in HARDWARE:
+        given, ours = cfg.trainer.get(name), cfg.hardware[name]
+        if given != ours:
+            raise ConfigError(
+                f"trainer.{name}={given} is not allowed, since hardware.{name}={ours} is in use elsewhere: set "
+                f"hardware.{name} instead."
             )
 
 
