@@ -17,6 +17,16 @@ ONE_BATCH = (
     "run.dir=run",
 )  # fmt: skip
 
+ONCE = """
+import os, signal
+from lightning.pytorch import Callback
+
+class Once(Callback):
+    def on_train_batch_end(self, trainer, module, *_):
+        if module.images_seen == 8:
+            os.kill(os.getpid(), signal.SIGTERM)
+"""
+
 Command = Callable[..., Outcome]
 
 
@@ -57,6 +67,26 @@ def test_all_kinds_together(command: Command) -> None:
     assert all(run_tests(f"parts.test_{name}") for name in ("my_part", "my_penalty", "my_architecture", "my_dataset"))
     assert "A loss of your own" in command("list", "loss", "--config-dir", "parts/conf").out
     assert "MyPart(Loss)" in Path("parts/my_part.py").read_text()
+
+
+def test_printed_commands_repeat_what_own_parts_need(command: Command) -> None:
+    """A stopped run, and an exported generator, with a folder of configs and a package of one's own."""
+    for kind in ("loss", "architecture"):
+        assert command("new", kind, f"my_{kind}", "package=parts").status == 0
+    own = ["--config-dir", "parts/conf", "loss=my_loss", "architecture=my_architecture", "allow_targets=[parts]"]
+    Path("parts/ending.py").write_text(ONCE)
+    stop = ("+callbacks.once._target_=parts.ending.Once", "budget.images=24")
+    stopped = command("train", *own, "conditioning=none", *ONE_BATCH, *stop)
+    assert stopped.status == 75, stopped.err
+    resumed = shlex.split(stopped.err.rstrip().rpartition("To resume: gan-lab ")[2])
+    assert resumed == ["train", "--config-dir", "parts/conf", "resume=run", "allow_targets=[parts]"]
+    assert "give --config-dir as before" in command("train", "resume=run").err
+    finished = command(*resumed)
+    assert finished.status == 0 and "24 of 24 images" in finished.err, finished.err
+    exported = command("export", "run=run", "out=own.safetensors", "allow_targets=[parts]")
+    assert exported.status == 0, exported.err
+    sample = shlex.split(exported.out.rstrip().rpartition("Next: gan-lab ")[2])
+    assert command(*sample, "count=2", "device=cpu").status == 0
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 """`gan-lab export`: writes the generator of a run, or its translators, for others."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gan_lab.commands.outputs import folder_of_outputs, refuse_used_folder
 from gan_lab.config.command_rules import PROGRAMS
-from gan_lab.config.overrides import to_paste
+from gan_lab.config.overrides import allowing_again, to_paste
 from gan_lab.errors import ConfigError
 from gan_lab.figures import draw_by_class, draw_samples
 from gan_lab.files import write_text
@@ -47,6 +47,7 @@ class Exported:
         folder: The folder for the Hugging Face hub; None for a single file.
         program: The program in the file; None for weights.
         is_space: Whether the folder contains the page of `gan-lab explore`.
+        allowed: The `allow_targets` without which the generator cannot be loaded.
     """
 
     file: Path
@@ -56,10 +57,11 @@ class Exported:
     folder: Path | None = None
     program: Program | None = None
     is_space: bool = False
+    allowed: Sequence[str] = ()
 
     def __str__(self) -> str:
         weights = self.card["weights"]
-        option = f" weights={weights}" if weights != "ema" else ""
+        option = (f" weights={weights}" if weights != "ema" else "") + allowing_again(self.allowed)
         what = f"The {weights} generator of {named(self.checkpoint)} after {self.card['images_seen']:,} images is in"
         if self.program is not None:
             return f"{what} {self.file}, {_about(self.program)}. Its inputs and card are in {self.card_file}."
@@ -108,6 +110,10 @@ def export(cfg: DictConfig) -> Exported:
     Raises:
         UserError: The run or the output cannot be used.
     """
+    return replace(_write(cfg), allowed=cfg.allow_targets)
+
+
+def _write(cfg: DictConfig) -> Exported:
     path = run_named(cfg.run)
     out = None if cfg.out is None else Path(cfg.out)
     if out is not None:

@@ -1,6 +1,7 @@
 """Config groups and their choices, from the files in `conf/`. Light to import: no torch."""
 
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
 from functools import cache
@@ -54,6 +55,11 @@ def config_folders(arguments: Sequence[str]) -> list[Path]:
         if flag in ("--config-dir", "-cd") and (equals or following):
             folders.append(Path(value if equals else following))
     return folders
+
+
+def flags_of_config_folders() -> str:
+    """The flags `--config-dir` of this command for another one in a message, each with a space behind it."""
+    return "".join(f"--config-dir {shlex.quote(str(folder))} " for folder in _user_folders.get())
 
 
 def user_files(overrides: Sequence[str]) -> list[Path]:

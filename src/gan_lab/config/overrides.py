@@ -83,6 +83,12 @@ def to_paste(key: str, value: str | PathLike[str]) -> str:
     return _quoted(override(key, text))
 
 
+def allowing_again(targets: Iterable[str]) -> str:
+    """The end of a command in a message that needs the `allow_targets` of this one; empty without any."""
+    allowed = ",".join(targets)
+    return f" allow_targets=[{allowed}]" if allowed else ""
+
+
 def command_to_paste(arguments: Iterable[str]) -> str:
     """A command as a line for a shell, with Hydra's quotes only around values that need them."""
     return " ".join(map(_argument_to_paste, arguments))

@@ -168,7 +168,10 @@ def _problem_of_choice(key: str, choice: Any, folders: Sequence[Path]) -> str | 
     if not homes:
         return "it names a file" if "/" in choice or ".." in choice else None
     if not _CHOICE.fullmatch(choice) or not any((home / f"{choice}.yaml").is_file() for home in homes):
-        return f"conf/{key} and the folders of --config-dir have no such file"
+        return (
+            f"conf/{key} and the folders of --config-dir have no such file. If it is in a folder of your own, give "
+            "--config-dir as before"
+        )
     return None
 
 

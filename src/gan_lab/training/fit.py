@@ -5,7 +5,7 @@ import logging
 import os
 import shlex
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
@@ -21,9 +21,10 @@ from gan_lab.callbacks.preemption import Preemption, StopSignals
 from gan_lab.callbacks.rollback_learning_rates import RollbackLearningRates
 from gan_lab.config.build import Experiment, build_data, build_growth, build_module, build_trainer, build_training
 from gan_lab.config.compose import command_of
+from gan_lab.config.groups import flags_of_config_folders
 from gan_lab.config.messages import reason
 from gan_lab.config.notes import NOTES, Command, record_command
-from gan_lab.config.overrides import to_paste
+from gan_lab.config.overrides import allowing_again, to_paste
 from gan_lab.config.targets import allowing
 from gan_lab.config.unused_keys import unused_keys
 from gan_lab.data.base import TrainingData
@@ -314,12 +315,13 @@ def _log_waiting(trainer: Trainer) -> None:
     )
 
 
-def _stop(folder: str, seen: int) -> str:
+def _stop(folder: str, seen: int, allowed: Sequence[str]) -> str:
     """Where an interrupted run stopped, and how to resume it; a signal may come before the first checkpoint."""
     if not Path(folder, "checkpoints", "last.ckpt").is_file():
         return f"after {seen:,} images, and {folder} has no checkpoint yet: the same command starts it again."
     has_record = Path(folder, NOTES).is_file()
-    command = f"gan-lab train {to_paste('resume', folder)}" if has_record else "gan_lab.fit with the same config"
+    own = flags_of_config_folders(), to_paste("resume", folder), allowing_again(allowed)
+    command = "gan-lab train {}{}{}".format(*own) if has_record else "gan_lab.fit with the same config"
     return f"after {seen:,} images with the checkpoint {folder}/checkpoints/last.ckpt. To resume: {command}"
 
 
@@ -329,7 +331,8 @@ def _log_end(experiment: Experiment, first_images: int) -> None:
         return
     folder = relative_path(experiment.config.run.dir)
     if experiment.module.interrupted:
-        log.info(f"{experiment.module.interrupted}: stopped {_stop(folder, experiment.module.images_seen)}")
+        stop = _stop(folder, experiment.module.images_seen, experiment.config.allow_targets)
+        log.info(f"{experiment.module.interrupted}: stopped {stop}")
         return
     seen, budget = experiment.module.images_seen, experiment.config.budget.images
     done = f"Done: {RunFolder(Path(experiment.config.run.dir)).summary()}. "
@@ -338,8 +341,7 @@ def _log_end(experiment: Experiment, first_images: int) -> None:
     elif seen == first_images:
         done = f"Nothing was trained: budget.images={budget} is reached, with {seen:,} seen. "
     use = "translate source=<images>" if experiment.module.condition.needs_batch else "sample"
-    allowed = experiment.config.allow_targets  # own networks, without which the run cannot be loaded
-    own = f" allow_targets=[{','.join(allowed)}]" if allowed else ""
+    own = allowing_again(experiment.config.allow_targets)  # own networks, without which the run cannot be loaded
     log.info(
         f"{done}{folder} has report.html, samples/final.png, metrics.csv and checkpoints/last.ckpt. "
         f"Next: open {shlex.quote(f'{folder}/report.html')}, or gan-lab {use} {to_paste('run', folder)}{own}"
