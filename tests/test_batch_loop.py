@@ -1,5 +1,6 @@
 """The loop over batches does what Lightning's own loop does."""
 
+import csv
 from functools import wraps
 from pathlib import Path
 from unittest.mock import Mock
@@ -7,6 +8,8 @@ from unittest.mock import Mock
 import pytest
 import torch
 from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import LearningRateMonitor
+from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 from lightning.pytorch.plugins.precision import DoublePrecision, MixedPrecision
 
 from gan_lab.batch_loop import BatchLoop
@@ -29,9 +32,7 @@ class Witness(Callback):
 
     def _note(self, hook, trainer) -> None:
         loop = trainer.fit_loop.epoch_loop
-        self.seen.append(
-            (hook, trainer.global_step, loop.batch_idx, loop.batch_progress.state_dict(), loop._batches_that_stepped)
-        )
+        self.seen.append((hook, trainer.global_step, loop.batch_idx, loop.batch_progress.state_dict()))
 
 
 class Logs(Callback):
@@ -60,6 +61,13 @@ def trained(cfg, own: bool, monkeypatch, *callbacks) -> tuple:
     return trainer, torch.load(file, weights_only=False)
 
 
+def loops(checkpoint: dict) -> dict:
+    """The counters in a checkpoint, but for the step of logs: images here, batches in Lightning's own loop."""
+    counters = checkpoint["loops"]
+    counters["fit_loop"]["epoch_loop.state_dict"].pop("_batches_that_stepped")
+    return counters
+
+
 RING = (
     "dataset=ring",
     "architecture=mlp",
@@ -77,7 +85,7 @@ def test_hooks_counters_and_checkpoints_are_those_of_lightning(tiny, monkeypatch
     )
     assert witnesses[0].seen == witnesses[1].seen
     assert len(witnesses[0].seen) == 8 * 8 + 3 * 2
-    assert own["loops"] == other["loops"] and own["global_step"] == other["global_step"] == 8
+    assert loops(own) == loops(other) and own["global_step"] == other["global_step"] == 8
     for name, value in own["state_dict"].items():
         assert torch.equal(value, other["state_dict"][name]) if isinstance(value, torch.Tensor) else value
 
@@ -87,6 +95,31 @@ def test_values_of_self_log_are_logged(tiny, monkeypatch):
     assert own == other == {"seen": torch.tensor(64.0)}
 
 
+@pytest.mark.parametrize("world", [1, 2])
+def test_the_step_of_what_lightning_logs_is_images(world: int, tiny, monkeypatch):
+    """As of all other rows, and every `trainer.log_every_n_steps` batches; so also in Lightning's own loop."""
+    if world == 2:  # which runs then: as with several processes
+        monkeypatch.setattr(BatchLoop, "on_run_start", lambda loop, data: _start_of_lightning(loop, data))
+    batches = (
+        "batch_size=16",
+        "budget.images=96",
+        "trainer.log_every_n_steps=2",
+        "callbacks.train_log.every_batches=2",
+    )
+    cfg = tiny(*RING, *batches, "logger=[csv]")
+    trained(cfg, True, monkeypatch, Logs(), LearningRateMonitor())
+    rows = list(csv.DictReader(Path(cfg.run.dir, "metrics.csv").read_text().splitlines()))
+    seen = {row["step"]: row["seen"] for row in rows if row["seen"]}
+    assert seen == {"32": "32.0", "64": "64.0", "96": "96.0"}
+    rate = next(key for key in rows[0] if key.startswith("lr-"))
+    assert {row["step"] for row in rows if row[rate]} == {"0", "16", "48", "80"}  # before a batch, and of each epoch
+
+
+def _start_of_lightning(loop: BatchLoop, data: object) -> None:
+    _TrainingEpochLoop.on_run_start(loop, data)
+    loop._is_plain = False
+
+
 def test_a_hook_can_end_an_epoch(tiny, monkeypatch):
     class Second(Callback):
         def on_train_batch_start(self, trainer, module, batch, number) -> None:
@@ -94,7 +127,7 @@ def test_a_hook_can_end_an_epoch(tiny, monkeypatch):
 
     own, other = (trained(tiny(*RING), own, monkeypatch, Second()) for own in (True, False))
     assert own[0].current_epoch == other[0].current_epoch == 8
-    assert own[1]["loops"] == other[1]["loops"]
+    assert loops(own[1]) == loops(other[1])
 
 
 class Clips(Callback):

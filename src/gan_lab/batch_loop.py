@@ -7,6 +7,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loops.fetchers import _DataLoaderIterDataFetcher
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 from lightning.pytorch.trainer.call import _call_callback_hooks, _call_lightning_module_hook
+from lightning.pytorch.trainer.connectors.logger_connector.logger_connector import _LoggerConnector
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
@@ -18,6 +19,18 @@ def use_batch_loop(trainer: Trainer) -> None:
     use_direct_precision(trainer)
     loop = trainer.fit_loop.epoch_loop
     trainer.fit_loop.epoch_loop = BatchLoop(trainer, loop.min_steps, loop.max_steps)
+    trainer._logger_connector = _LogConnector(trainer)
+
+
+class _LogConnector(_LoggerConnector):
+    """Decides by the number of the batch which values of `self.log` and of Lightning's callbacks are logged."""
+
+    @property
+    def should_update_logs(self) -> bool:
+        """Whether this batch is one of every `trainer.log_every_n_steps`, or the last one."""
+        trainer = self.trainer
+        number, every = trainer.fit_loop.epoch_loop.batch_progress.total.ready, trainer.log_every_n_steps
+        return every > 0 and (number % every == 0 or trainer.should_stop)
 
 
 class BatchLoop(_TrainingEpochLoop):
@@ -26,6 +39,15 @@ class BatchLoop(_TrainingEpochLoop):
     At every batch Lightning's own loop also inspects the signature of the training step, and searches for validation,
     schedulers of Lightning and values of `self.log`. Where one of them or several processes are used, it runs instead.
     """
+
+    @property
+    def _batches_that_stepped(self) -> int:
+        """The step of what Lightning logs: images seen, as of all other rows of the log."""
+        return getattr(self.trainer.lightning_module, "images_seen", 0)
+
+    @_batches_that_stepped.setter
+    def _batches_that_stepped(self, count: int) -> None:
+        """Lightning counts batches here."""
 
     def on_run_start(self, data_fetcher: Any) -> None:
         """Called by Lightning before the batches of an epoch."""
@@ -80,7 +102,6 @@ class BatchLoop(_TrainingEpochLoop):
         if self.restarting or not self._is_plain:
             super().on_advance_end(data_fetcher)
             return
-        self._batches_that_stepped += 1
         self._save_loggers_on_train_batch_end()
         if self.trainer.received_sigterm and not self._is_training_done:
             raise SIGTERMException
