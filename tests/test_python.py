@@ -1,14 +1,18 @@
 """The commands as functions: all of them are there, return the printed data, and raise the command's errors."""
 
 import inspect
+import os
+import random
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hydra import compose as hydra_compose
@@ -221,6 +225,38 @@ def test_mistakes_of_a_training() -> None:
         gan_lab.compose("lrr=1")
     with pytest.raises(UserError, match=r"dataset\.source has no value yet"):
         gan_lab.fit(gan_lab.compose(*SMALL, dataset="image_folder"))
+
+
+@pytest.mark.parametrize("given", [None, {"model": "dcgan"}])
+def test_what_is_not_a_config_or_an_override(given: object) -> None:
+    kind = type(given).__name__
+    with pytest.raises(ConfigError, match=f"gan_lab.fit takes a config of gan_lab.compose, not a {kind}"):
+        gan_lab.fit(given)
+    with pytest.raises(ConfigError, match=f"gan_lab.compose takes overrides as texts, .* not a {kind}"):
+        gan_lab.compose(given)
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["done", "error"])
+def test_a_training_leaves_the_state_of_the_process(
+    fails: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Random numbers of a notebook go on, and its settings of torch neither change nor reach the training."""
+    monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
+    best = {"evaluation.best": "eval/none"} if fails else {}  # refused after the networks have been made
+    cfg = gan_lab.compose(*SMALL, "dataset.max_images=16", **{"run.dir": tmp_path / "run"}, **best)
+    before = random_states()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.no_grad(), pytest.raises(UserError) if fails else nullcontext():
+            assert next(gan_lab.fit(cfg).module.parameters()).dtype == torch.float32
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert random_states() == before and "PL_GLOBAL_SEED" not in os.environ
+
+
+def random_states() -> tuple[object, ...]:
+    return random.getstate(), str(np.random.get_state()), torch.get_rng_state().tolist()
 
 
 # -- Hydra's own way

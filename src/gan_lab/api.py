@@ -59,6 +59,8 @@ GIVEN_DATA = "gan_lab.data.given.given_data"
 def fit(config: DictConfig, data: Any = None) -> "Experiment":
     """Train what a composed `train` config describes, or resume the run in its folder; see `gan_lab.training.fit.fit`.
 
+    Random states of the process are afterwards what they were before.
+
     Args:
         config: Of `compose`, or of Hydra's own.
         data: For a config of `dataset=python`: a `torch.utils.data.Dataset`, or a LightningDataModule, of whose
@@ -70,8 +72,11 @@ def fit(config: DictConfig, data: Any = None) -> "Experiment":
         TrainingError: The training collapsed, or a number is not finite.
     """
     from gan_lab.training.fit import fit as train
+    from gan_lab.training.isolation import isolated
 
-    with mistakes_raised("train"):
+    with mistakes_raised("train"), isolated():
+        if not isinstance(config, DictConfig):
+            raise ConfigError(f"gan_lab.fit takes a config of gan_lab.compose, not a {type(config).__name__}.")
         if data is not None and OmegaConf.select(config, "dataset._target_") != GIVEN_DATA:
             raise ConfigError('data= needs a config of dataset=python: gan_lab.compose("dataset=python", ...).')
         return _with_data(data, train, config)

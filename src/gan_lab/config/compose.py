@@ -14,7 +14,7 @@ from gan_lab.config.messages import mistakes_raised
 from gan_lab.config.notes import OF_ONE_COMMAND, Command
 from gan_lab.config.overrides import names_as_typed, override, overrides_between
 from gan_lab.config.resumed_overrides import with_overrides_of_run
-from gan_lab.errors import UserError
+from gan_lab.errors import ConfigError, UserError
 
 _NAMED = ("run.name", "out")
 """Keys whose defaults contain choices of config groups."""
@@ -34,6 +34,12 @@ def compose(*overrides: str, command: str = "train", **settings: Any) -> DictCon
     Raises:
         UserError: A key, a choice or a value is not allowed.
     """
+    for each in overrides:
+        if not isinstance(each, str):
+            raise ConfigError(
+                f"gan_lab.compose takes overrides as texts, such as 'model=wgan_gp', or by name, as in "
+                f"model='wgan_gp', not a {type(each).__name__}."
+            )
     given = names_as_typed([*overrides, *(override(key, value) for key, value in settings.items())])
     return _composed(with_overrides_of_run(given) if command == "train" else with_dataset_keys(command, given), command)
 
