@@ -28,7 +28,7 @@ class _LogConnector(_LoggerConnector):
     @property
     def should_update_logs(self) -> bool:
         """Whether this batch is one of every `trainer.log_every_n_steps`, or the last one."""
-        trainer = self.trainer
+        trainer: Any = self.trainer
         number, every = trainer.fit_loop.epoch_loop.batch_progress.total.ready, trainer.log_every_n_steps
         return every > 0 and (number % every == 0 or trainer.should_stop)
 

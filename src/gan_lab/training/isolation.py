@@ -27,7 +27,9 @@ def isolated() -> Iterator[None]:
         with torch.random.fork_rng(devices), torch.inference_mode(False), torch.enable_grad():
             yield
     finally:
-        random.setstate(python), np.random.set_state(numpy), torch.set_default_dtype(dtype)
+        random.setstate(python)
+        np.random.set_state(numpy)
+        torch.set_default_dtype(dtype)
         for name, value in variables.items():
             os.environ.pop(name, None)
             if value is not None:
