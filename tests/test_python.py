@@ -246,6 +246,8 @@ def test_a_training_leaves_the_state_of_the_process(
     if fails:  # after the networks have been made
         monkeypatch.setattr("gan_lab.config.build.build_trainer", Mock(side_effect=ConfigError("none")))
     cfg = gan_lab.compose(*SMALL, "dataset.max_images=16", **{"run.dir": tmp_path / "run"})
+    for seed in (random.seed, np.random.seed, torch.manual_seed):
+        seed(cfg.seed + 1)
     before = random_states()
     torch.set_default_dtype(torch.float64)
     try:
