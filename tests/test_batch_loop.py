@@ -111,8 +111,8 @@ def test_the_step_of_what_lightning_logs_is_images(world: int, tiny, monkeypatch
     rows = list(csv.DictReader(Path(cfg.run.dir, "metrics.csv").read_text().splitlines()))
     seen = {row["step"]: row["seen"] for row in rows if row["seen"]}
     assert seen == {"32": "32.0", "64": "64.0", "96": "96.0"}
-    rate = next(key for key in rows[0] if key.startswith("lr-"))
-    assert {row["step"] for row in rows if row[rate]} == {"0", "16", "48", "80"}  # before a batch, and of each epoch
+    column = next(key for key in rows[0] if key.startswith("lr-"))
+    assert {row["step"] for row in rows if row[column]} == {"0", "16", "48", "80"}  # before a batch, and of each epoch
 
 
 def _start_of_lightning(loop: BatchLoop, data: object) -> None:

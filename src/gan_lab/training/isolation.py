@@ -1,4 +1,4 @@
-"""What a training changes for the whole process, set back for the program that called it."""
+"""What a training changes in its process, restored for the program that called it."""
 
 import os
 import random
