@@ -128,6 +128,8 @@ CONFIG = {
     "~dataset.resolution": "dataset.resolution is missing",
     "regularizer=[r1] regularizer.r1=3": "regularizer.r1=3 .*_target_",
     "loss._target_=nothing.Here": r"loss._target_=nothing.Here is not allowed: .*add allow_targets=\[nothing.Here\]",
+    "loss._target_=os.system": "loss._target_=os.system is not allowed: .* and a list of Lightning's.$",
+    "augment=ada augment.p=2": r"^gan-lab train: augment.p must be in \[0, 1\], not 2.$",
     "loss._target_=nothing.Here allow_targets=[nothing]": "loss._target_=nothing.Here cannot be imported",
     "loss._target_=Hinge": "loss._target_=Hinge is not allowed: write package.module.Name",
     "loss._target_=gan_lab.losses.adversarial._hidden": "is not allowed: a name that begins with _ is private",

@@ -65,3 +65,6 @@ def test_a_given_folder_with_files_is_refused(tmp_path: Path) -> None:
         refuse_used_folder(tmp_path)
     with pytest.raises(ConfigError, match="is not a directory"):
         refuse_used_folder(tmp_path / "file")
+    with pytest.raises(ConfigError, match=r"sheet\.PNG is the name of a file: give a new folder"):
+        refuse_used_folder(tmp_path / "sheet.PNG")
+    refuse_used_folder(tmp_path / "psi_0.7")

@@ -7,6 +7,9 @@ from typing import Any
 from gan_lab.errors import ConfigError
 from gan_lab.runs.remote import is_export_folder, name_of_copy
 
+OF_FILES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".csv", ".json", ".html", ".zip")
+"""Ends of names that are not those of folders."""
+
 MOST_LABELS = 5
 """Number of labels in a name; more are counted."""
 
@@ -56,7 +59,7 @@ def folder_of_outputs(source: Path) -> Path:
 
 
 def refuse_used_folder(out: Path, key: str = "out") -> None:
-    """Refuse a folder for new files, the value of a key, that contains others, and a path that is not a folder.
+    """Refuse a folder for new files, the value of a key, that contains others, and a path that is or names a file.
 
     Raises:
         ConfigError: Names the folder.
@@ -65,6 +68,8 @@ def refuse_used_folder(out: Path, key: str = "out") -> None:
         raise ConfigError(f"{key}={out} contains files already, and would mix them with new ones: give another folder.")
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{key}={out} is not a directory: give a new folder.")
+    if out.suffix.lower() in OF_FILES and not out.exists():
+        raise ConfigError(f"{key}={out} is the name of a file: give a new folder, which may get several files.")
 
 
 def _label_names(labels: Any) -> str:

@@ -107,7 +107,8 @@ def instantiate_each(nodes: Any, key: str) -> dict[str, Any]:
 def _sentence(key: str, error: BaseException, options: Mapping[str, Any] | None = None) -> str:
     """An error of a constructor with the key of the component; the options if the error does not name one."""
     text = first_line(error)
-    names_its_keys = isinstance(error, ValueError) and re.search(r"\w=", text)  # as error messages of gan_lab do
+    # as error messages of gan_lab do
+    names_its_keys = isinstance(error, ValueError) and (re.search(r"\w=", text) or text.startswith(f"{key}."))
     if names_its_keys and key.startswith("regularizer.") and re.match(r"\w+=", text):
         return f"{key}.{text}."  # a regularizer does not know the name that a config gives it
     if names_its_keys:

@@ -272,9 +272,15 @@ def _is_class_of_family(found: Any, module: str) -> bool:
 def _not_allowed(target: str, key: str) -> ConfigError:
     return ConfigError(
         f"{key}._target_={target} is not allowed: configs may name the targets of the files in conf/, the classes of "
-        "gan_lab's losses, networks, data, metrics and callbacks, torch.nn, torch.optim, and a list of Lightning's; "
-        f"for your own code, add allow_targets=[{target}]."
+        "gan_lab's losses, networks, data, metrics and callbacks, torch.nn, torch.optim, and a list of "
+        f"Lightning's{how_to_allow(target)}."
     )
+
+
+def how_to_allow(target: str) -> str:
+    """The end of a refusal that names the option for own code; empty for Python's own functions, such as os.system."""
+    is_of_python = target.partition(".")[0] in sys.stdlib_module_names
+    return "" if is_of_python else f"; for your own code, add allow_targets=[{target}]"
 
 
 def _is_special_key(name: str) -> bool:

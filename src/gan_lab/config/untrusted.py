@@ -7,7 +7,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gan_lab.config.targets import is_allowed_by_user, is_within, shipped_targets
+from gan_lab.config.targets import how_to_allow, is_allowed_by_user, is_within, shipped_targets
 from gan_lab.errors import CheckpointError
 from gan_lab.keys import entries
 from gan_lab.runs.plain_yaml import check_yaml
@@ -77,6 +77,6 @@ def check_parts(node: Any, key: str, origin: object) -> None:
         ours = isinstance(value, str) and value in shipped_targets() and is_within(value, [package])
         if last == "_target_" and not ours and not is_allowed_by_user(str(value)):
             raise CheckpointError(
-                f"{origin} asks for {name}={value}, which is not part of {package} {__version__}: for your own code, "
-                f"add allow_targets=[{value}]."
+                f"{origin} asks for {name}={value}, which is not part of {package} "
+                f"{__version__}{how_to_allow(str(value))}."
             )
