@@ -110,7 +110,7 @@ def export(cfg: DictConfig) -> Exported:
     Raises:
         UserError: The run or the output cannot be used.
     """
-    return replace(_write(cfg), allowed=cfg.allow_targets)
+    return replace(_write(cfg), allowed=cfg.get("allow_targets", ()))
 
 
 def _write(cfg: DictConfig) -> Exported:
