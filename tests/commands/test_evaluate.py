@@ -425,3 +425,43 @@ def test_the_best_checkpoint_of_training_is_measured(command: Command, tmp_path:
     ok(command("train", *overrides, *more, "evaluation.best=eval/ms_ssim_20", "run.name=two"))
     ok(command("evaluate", *QUICK, "metrics=[ms_ssim]", "run=runs/two/checkpoints/best.ckpt", "out=best"))
     assert numbers(tmp_path / "best")["eval/ms_ssim_20"]["images_seen"] in (8, 16)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Twelve gray images of the classes ant, bee and cow."""
+    for value, name in enumerate(("ant", "bee", "cow") * 4):
+        (tmp_path / "photos" / name).mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), 20 * value).save(tmp_path / "photos" / name / f"{value}.png")
+    return tmp_path / "photos"
+
+
+def test_data_that_have_changed_since_the_training(photos: Path, command: Command) -> None:
+    """Other images are a warning, other labels a refusal where classes are compared, also of a data set with a name."""
+    data = ("dataset=image_folder", f"dataset.source={photos}", "dataset.channels=1", "dataset.num_classes=3")
+    small = ("dataset.resolution=8", "conditioning=concat", "run.dir=run", "budget.images=16")
+    fit(compose(*(each for each in TINY if not re.search("dataset|checkpoints", each)), *data, *small))
+    extractor = "{_target_:tests.helpers.pixel_features.pixel_features}"
+    of_classes = ("metrics=[fd_class]", f"evaluation.metrics.fd_class.extractor={extractor}")
+    number = ("evaluate", "run=run", *QUICK[:2], "evaluation.samples=12")
+
+    unchanged = command(*number, *of_classes)
+    assert unchanged.status == 0 and "have changed" not in unchanged.err, unchanged.err
+    before = Path("run/results.json").read_text()
+    (photos / "ant").rename(photos / "zebra")
+    shifted = "label 0 was ant and is now bee"
+    for dataset in ((), (*data, "dataset.resolution=8")):
+        refused = command(*number, *of_classes, *dataset)
+        assert refused.status == 2 and "fd_class compares classes, and the run was trained with" in refused.err
+        assert shifted in refused.err and Path("run/results.json").read_text() == before
+    plain = command(*number, *PIXELS.split())
+    assert plain.status == 0 and "The data of the run have changed: it was trained with" in plain.err
+    assert shifted in plain.err and "have changed" not in command(*number, *PIXELS.split(), *data).err
+
+    (photos / "zebra").rename(photos / "ant")
+    (photos / "ant" / "0.png").unlink()
+    fewer = command(*number, *of_classes)
+    assert fewer.status == 0 and "it was trained with 12 images (now 11)" in fewer.err
+    arguments = ("memorization", "run=run", "device=cpu", "samples=8", "count=2", "nearest=2", QUICK[0])
+    copies = command(*arguments, "+extractor._target_=tests.helpers.pixel_features.pixel_features")
+    assert copies.status == 0 and "it was trained with 12 images (now 11)" in copies.err, copies.err

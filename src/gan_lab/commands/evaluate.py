@@ -16,6 +16,7 @@ from torchmetrics import Metric
 from gan_lab.commands.inputs import (
     HINT,
     RealImages,
+    Trained,
     check_size,
     device_named,
     sampling_protocol,
@@ -161,9 +162,9 @@ def _metrics(
     give_encoder(metrics, inference)
     has_real = bool(complete.get("dataset"))
     comparing = {k: metric for k, metric in metrics.items() if has_real or not hasattr(metric, "real_is_optional")}
-    real = load_or_compute_real_statistics(
-        comparing, targets or RealImages(complete, HINT), cfg.evaluation.real_images, cfg.evaluation.batch_size
-    )
+    labels_for = " and ".join(name for name, metric in comparing.items() if getattr(metric, "takes_labels", False))
+    images = targets or RealImages(complete, HINT, Trained.of(cfg, run, labels_for))
+    real = load_or_compute_real_statistics(comparing, images, cfg.evaluation.real_images, cfg.evaluation.batch_size)
     return metrics, real
 
 
@@ -212,7 +213,8 @@ def _translations(
     cfg: DictConfig, loaded: PretrainedGenerator, path: Path, protocol: MeasurementProtocol
 ) -> EvaluationInput:
     """Translations of the held-out images of the run's data set."""
-    data, batch_size = RealImages(with_data_of(cfg, loaded.config), HINT).data, cfg.evaluation.batch_size
+    images = RealImages(with_data_of(cfg, loaded.config), HINT, Trained.of(cfg, loaded.config))
+    data, batch_size = images.data, cfg.evaluation.batch_size
     targets = HeldOutTargets(data, min(cfg.evaluation.samples, data.held_out_size), batch_size)
     protocol = replace(protocol, samples=targets.count, options=targets.protocol)
     return EvaluationInput(

@@ -1,7 +1,9 @@
 """Inputs of the measuring commands: device, config with the run's data set, real images, protocol."""
 
 import difflib
+import logging
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -14,11 +16,14 @@ from gan_lab.config.default_extractor import with_default_extractor
 from gan_lab.config.known_keys import unknown_key
 from gan_lab.config.untrusted import check_parts
 from gan_lab.data.base import TrainingData
-from gan_lab.errors import ConfigError, first_line
+from gan_lab.data.content import DataContent, changed_data, changes_labels, recorded_content
+from gan_lab.errors import ConfigError, DataError, first_line
 from gan_lab.metrics.measuring import Labeled
 from gan_lab.metrics.protocol import MeasurementProtocol
 from gan_lab.sampling.pretrained import PretrainedGenerator
 from gan_lab.version import __version__
+
+log = logging.getLogger(__name__)
 
 
 def device_named(name: str | None) -> torch.device:
@@ -80,17 +85,59 @@ def size_of_samples(run: DictConfig) -> tuple[int | None, int | None]:
     return network.get("channels"), network.get("resolution")
 
 
+@dataclass(frozen=True)
+class Trained:
+    """What a command knows about the data that a run was trained with.
+
+    Attributes:
+        content: Their recorded content; None if it is unknown.
+        is_repeated: Whether the command reads these data, perhaps at a new place, and not others that it names.
+        labels_for: What compares the labels of the samples with those of the data, for messages; empty if nothing does.
+    """
+
+    content: DataContent | None = None
+    is_repeated: bool = True
+    labels_for: str = ""
+
+    @classmethod
+    def of(cls, cfg: DictConfig, run: DictConfig, labels_for: str = "") -> "Trained":
+        """Of a run, for the config of a command."""
+        given = cfg.get("dataset") or {}
+        return cls(recorded_content(run), given.keys() <= {"source"}, labels_for)
+
+    def compare(self, data: TrainingData) -> None:
+        """Warn if the data of the run have changed, since the numbers are of the present ones.
+
+        Raises:
+            DataError: The labels belong to other classes now, and something compares them.
+        """
+        now = None if data.content is None else recorded_content({"data_content": data.content.to_config()})
+        if not (changes := ", ".join(changed_data(self.content, now))):
+            return
+        if self.labels_for and changes_labels(self.content, now):
+            raise DataError(
+                f"{self.labels_for} compares classes, and the run was trained with {changes}: give the data set with "
+                "the classes of the run, or leave it out."
+            )
+        if self.is_repeated:
+            log.warning(f"The data of the run have changed: it was trained with {changes}. The present ones are used.")
+
+
 class RealImages:
     """The data set of a config, read on first use.
 
     Args:
         cfg: A config with `dataset`.
         hint: End of the error message if no data set is given: why it is needed, and how to give it.
+        trained: What the run was trained with; the data are compared with it.
     """
 
-    def __init__(self, cfg: DictConfig, hint: str = "choose one, as in dataset=mnist") -> None:
+    def __init__(
+        self, cfg: DictConfig, hint: str = "choose one, as in dataset=mnist", trained: Trained | None = None
+    ) -> None:
         self.cfg = cfg
         self.hint = hint
+        self.trained = trained or Trained()
         self._data: TrainingData | None = None
 
     def fingerprint(self) -> str:
@@ -146,9 +193,11 @@ class RealImages:
     def _built(self) -> TrainingData:
         if self._data is None:
             check_dataset(self.cfg.get("dataset"), self.hint)
-            self._data = cast(TrainingData, instantiate(self.cfg.dataset, "dataset"))
-            self._data.prepare_data()
-            self._data.setup("fit")
+            data = cast(TrainingData, instantiate(self.cfg.dataset, "dataset"))
+            data.prepare_data()
+            data.setup("fit")
+            self.trained.compare(data)
+            self._data = data
         return self._data
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gan_lab.analysis.neighbors import Memorization, Nearest, Numbering, nearest
 from gan_lab.analysis.neighbors import memorization as measure_memorization
-from gan_lab.commands.inputs import RealImages, check_size, device_named, size_of_samples, with_data_of
+from gan_lab.commands.inputs import RealImages, Trained, check_size, device_named, size_of_samples, with_data_of
 from gan_lab.commands.outputs import folder_of_outputs
 from gan_lab.config.build import instantiate
 from gan_lab.config.default_extractor import check_extractor
@@ -81,7 +81,8 @@ def memorization(cfg: DictConfig) -> MemorizationResult:
     complete = with_data_of(cfg, loaded.config)
     check_extractor(complete, complete.get("dataset"))
     check_size(complete.get("dataset") or OmegaConf.create(), *size_of_samples(loaded.config))
-    data, extractor = RealImages(complete), instantiate(complete.extractor, "extractor").to(device)
+    data = RealImages(complete, trained=Trained.of(cfg, loaded.config))
+    extractor = instantiate(complete.extractor, "extractor").to(device)
     mirrored = bool(complete.dataset.get("flip", False)) if cfg.mirrored is None else cfg.mirrored
     with value_errors_as_config_errors():
         training = _training(data, extractor, mirrored, cfg.batch_size, device)

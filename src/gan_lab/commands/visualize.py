@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gan_lab.analysis.guided import Strongest, guided_gradient, purity, receptive_fields, strongest, unit
 from gan_lab.commands.findings import finding_folder, save_finding, typed
-from gan_lab.commands.inputs import RealImages, device_named
+from gan_lab.commands.inputs import RealImages, Trained, device_named
 from gan_lab.commands.inspected import features_of, read_images, shapes_of, with_images_of
 from gan_lab.data.pixels import to_unit_range
 from gan_lab.errors import ConfigError
@@ -70,7 +70,8 @@ def visualize(cfg: DictConfig) -> Visualization:
     loaded = load_discriminator(path, device, cfg.allow_targets)
     folder = finding_folder(path, "visualize", cfg.out)
     with value_errors_as_config_errors():
-        images, labels = read_images(RealImages(with_images_of(cfg, loaded.config)), cfg.images)
+        data = RealImages(with_images_of(cfg, loaded.config), trained=Trained.of(cfg, loaded.config))
+        images, labels = read_images(data, cfg.images)
     layer = _layer(cfg.layer, shapes_of(loaded, images))
     if invalid := [number for number in cfg.maps if not 0 <= number < layer.channels]:
         raise ConfigError(

@@ -17,6 +17,8 @@ SAMPLED_IMAGES = 4096
 SAMPLED_BYTES = 1 << 15
 """Bytes that it reads at the beginning and at the end of each of them."""
 
+LISTED = 10
+"""Number of classes up to which a message lists all of them."""
 
 MAX_CHARACTERS = 50_000
 """Longest names of all classes together that are written into a config."""
@@ -65,10 +67,55 @@ class DataContent:
 
 def recorded_classes(config: Mapping[str, Any]) -> list[str] | None:
     """Names of the classes in the config of a run, which is not trusted; None if there are none."""
+    content = recorded_content(config)
+    return None if content is None else content.classes
+
+
+def recorded_content(config: Mapping[str, Any]) -> DataContent | None:
+    """The recorded content of the data; None if there is none, or a foreign config has another entry there."""
     try:
-        return DataContent.from_config(config["data_content"]).classes
+        return DataContent.from_config(config["data_content"])
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def changed_data(before: DataContent | None, now: DataContent | None) -> list[str]:
+    """Differences between two contents of data as text; empty if they are equal or one is unknown."""
+    if before is None or now is None or before == now:
+        return []
+    changes = []
+    if before.classes != now.classes:
+        meanings = _new_meanings(before.classes or (), now.classes or ())
+        changes.append(f"{_names(before.classes, now.classes)} (now {_names(now.classes, before.classes)}{meanings})")
+    if before.images != now.images:
+        changes.append(f"{before.images} images (now {now.images})")
+    return changes or ["other images or labels in the data set"]
+
+
+def _names(classes: Sequence[str] | None, others: Sequence[str] | None) -> str:
+    """Names of classes as text; of many, only those that are not in `others`."""
+    if classes is None:
+        return "no classes"
+    if len(classes) <= LISTED:
+        return f"the classes {', '.join(classes)}"
+    different = [name for name in classes if name not in (others or ())]
+    return f"{len(classes):,} classes with {', '.join(different[:LISTED]) or 'another order'}"
+
+
+def _new_meanings(before: Sequence[str], now: Sequence[str]) -> str:
+    """The labels that belong to other classes now, as `; label 0 was cat and is now dog`; empty if there are none."""
+    pairs = enumerate(zip(before, now, strict=False))
+    texts = [f"label {label} was {old} and is now {new}" for label, (old, new) in pairs if old != new]
+    rest = [f"and {len(texts) - LISTED:,} more"] if len(texts) > LISTED else []
+    return f"; {', '.join([*texts[:LISTED], *rest])}" if texts else ""
+
+
+def changes_labels(before: DataContent | None, now: DataContent | None) -> bool:
+    """Whether a class that was there before has another label now."""
+    if before is None or now is None:
+        return False
+    labels = {name: label for label, name in enumerate(now.classes or ())}
+    return any(labels.get(name, label) != label for label, name in enumerate(before.classes or ()))
 
 
 def _without_interpolation(name: str) -> str:

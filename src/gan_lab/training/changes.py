@@ -12,7 +12,7 @@ from torch import Tensor
 from gan_lab.config.build import build_module
 from gan_lab.config.overrides import to_paste
 from gan_lab.config.untrusted import foreign_config
-from gan_lab.data.content import DataContent
+from gan_lab.data.content import changed_data, changes_labels, recorded_content
 from gan_lab.errors import CheckpointError, ConfigError
 from gan_lab.files import read_text, relative_path
 from gan_lab.gans.base import AdversarialModule
@@ -45,9 +45,6 @@ SIZES = {
 FROM_SCRATCH = "train from scratch, with all settings, without resume= and with another run.name"
 """What always works, for messages."""
 
-LISTED = 10
-"""Number of classes up to which a message lists all of them."""
-
 
 def check_changes(cfg: DictConfig, resolved: DictConfig, start: Start) -> list[str]:
     """Changes of the data and of settings that affect training, each as text: `key=old (now new)`.
@@ -63,8 +60,8 @@ def check_changes(cfg: DictConfig, resolved: DictConfig, start: Start) -> list[s
     """
     plain: Any = OmegaConf.to_container(resolved)
     before, now = dict(leaves(start.config)), dict(leaves(plain))
-    contents = _content(start.config), _content(plain)
-    data_changes = _changed_data(*contents)
+    contents = recorded_content(start.config), recorded_content(plain)
+    data_changes = changed_data(*contents)
     free = PATHS_OF_DATA if all(contents) and not data_changes else ()
     keys = [
         key for key in dict.fromkeys([*now, *before])
@@ -76,7 +73,7 @@ def check_changes(cfg: DictConfig, resolved: DictConfig, start: Start) -> list[s
         changes["data_content"] = ", ".join(data_changes)
     _refuse_other_optimizers(keys, before, now, cfg, start)
     is_conditional = before.get("conditioning.num_classes") is not None
-    is_mislabeled = is_conditional and _changes_labels(*contents) and not (start.is_branch and cfg.allow_changes)
+    is_mislabeled = is_conditional and changes_labels(*contents) and not (start.is_branch and cfg.allow_changes)
     is_another_run = not start.is_branch and bool(data_changes or any(map(_is_kept, keys)))
     new = {} if is_mislabeled or is_another_run or cfg.allow_changes else _unaccepted(changes, now, resolved, start)
     if is_mislabeled or is_another_run or new:
@@ -189,53 +186,6 @@ def more_than(images: int, cfg: DictConfig) -> str:
 
 def _is_kept(key: str) -> bool:
     return key.startswith(KEPT) and key not in OF_TRAINING
-
-
-def _content(config: Mapping[str, Any]) -> DataContent | None:
-    """The recorded content of the data; None if there is none, or a foreign config has another entry there."""
-    try:
-        return DataContent.from_config(config["data_content"])
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
-def _changed_data(before: DataContent | None, now: DataContent | None) -> list[str]:
-    """Differences between two contents of data as text; empty if they are equal or one is unknown."""
-    if before is None or now is None or before == now:
-        return []
-    changes = []
-    if before.classes != now.classes:
-        meanings = _new_meanings(before.classes or (), now.classes or ())
-        changes.append(f"{_names(before.classes, now.classes)} (now {_names(now.classes, before.classes)}{meanings})")
-    if before.images != now.images:
-        changes.append(f"{before.images} images (now {now.images})")
-    return changes or ["other images or labels in the data set"]
-
-
-def _names(classes: Sequence[str] | None, others: Sequence[str] | None) -> str:
-    """Names of classes as text; of many, only those that are not in `others`."""
-    if classes is None:
-        return "no classes"
-    if len(classes) <= LISTED:
-        return f"the classes {', '.join(classes)}"
-    different = [name for name in classes if name not in (others or ())]
-    return f"{len(classes):,} classes with {', '.join(different[:LISTED]) or 'another order'}"
-
-
-def _new_meanings(before: Sequence[str], now: Sequence[str]) -> str:
-    """The labels that belong to other classes now, as `; label 0 was cat and is now dog`; empty if there are none."""
-    pairs = enumerate(zip(before, now, strict=False))
-    texts = [f"label {label} was {old} and is now {new}" for label, (old, new) in pairs if old != new]
-    rest = [f"and {len(texts) - LISTED:,} more"] if len(texts) > LISTED else []
-    return f"; {', '.join([*texts[:LISTED], *rest])}" if texts else ""
-
-
-def _changes_labels(before: DataContent | None, now: DataContent | None) -> bool:
-    """Whether a class that was there before has another label now."""
-    if before is None or now is None:
-        return False
-    labels = {name: label for label, name in enumerate(now.classes or ())}
-    return any(labels.get(name, label) != label for label, name in enumerate(before.classes or ()))
 
 
 def _is_interpolated(cfg: DictConfig, key: str) -> bool:
