@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch import Trainer
 from PIL import Image
 
 from gan_lab.data.decode import Decoder, to_tensor
+from gan_lab.data.image_data import ImageData
 from gan_lab.data.image_folder import read_image_folder
 from gan_lab.data.raw import RawImages
 from gan_lab.errors import DataError
@@ -209,7 +211,7 @@ def test_decompression_bomb(monkeypatch):
         RawImages([file.getvalue()], ["bomb.png"]).load(0)
 
 
-@pytest.mark.parametrize("value", [-0.5, 70_000.0, float("nan")])
+@pytest.mark.parametrize("value", [-0.5, 80_000.0, float("nan")])
 def test_floats_of_an_unknown_range_are_refused(value: float, tmp_path: Path) -> None:
     """They would be clipped in silence."""
     pixels = np.full((RESOLUTION, RESOLUTION), 0.5, np.float32)
@@ -266,3 +268,59 @@ def _sideways() -> Image.Exif:
     exif = Image.Exif()
     exif[0x0112] = 6
     return exif
+
+
+# --- value ranges of sets
+
+
+def floats(tmp_path: Path, *peaks: float, lowest: float = 0) -> ImageData:
+    """A set of TIFF files whose values are from `lowest` to a peak, which is white in the first rows."""
+    for number, peak in enumerate(peaks):
+        pixels = np.full((RESOLUTION, RESOLUTION), peak, np.float32)
+        pixels[-1] = lowest
+        Image.fromarray(pixels).save(tmp_path / f"{number}.tif")
+    return ImageData(str(tmp_path), read_image_folder, RESOLUTION, 1, None, 1)
+
+
+def whites(data: ImageData) -> list[int]:
+    raw, decoder = data.undecoded()
+    return [int(decoder(raw, position).max()) for position in range(len(raw))]
+
+
+@pytest.mark.parametrize(
+    ("scale", "expected"), [(1, [128, 255, 255, 255]), (255, [128, 255, 255, 255]), (65535, [128, 255, 255, 255])]
+)
+def test_overshooting_floats_are_clamped(scale: int, expected: list[int], tmp_path: Path) -> None:
+    """As of a filter that was applied to them; read as the next larger range, they would be black."""
+    data = floats(tmp_path, 0.5 * scale, scale, 1.0005 * scale, 1.09 * scale, lowest=-0.02 * scale)
+    assert whites(data) == expected
+
+
+def test_one_range_is_chosen_for_a_set(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A dark image of a set from 0 to 255 stays dark; so that none is black by mistake, there is a warning."""
+    assert whites(floats(tmp_path, 255, 0.9, 128)) == [255, 1, 128]
+    assert caplog.messages == [
+        f"1 of 3 images of {tmp_path} that were checked have values from 0 to 1, and others to 255: all are read as "
+        "values from 0 to 255, so the former are nearly black; scale the values of all images alike."
+    ]
+
+
+def test_an_image_beyond_the_range_of_its_set_is_refused(tmp_path: Path) -> None:
+    data = floats(tmp_path, *[1] * 40)
+    floats(tmp_path, 1, 200)  # which is not among those that are tried
+    with pytest.raises(DataError, match=r"1\.tif .* from 0 to 200, and those of other images of the set are from 0"):
+        whites(data)
+
+
+@pytest.mark.parametrize("cache", ["memory", "none"])
+@pytest.mark.parametrize(("peak", "is_dark"), [(4095, True), (65535, False)])
+def test_nearly_black_sets_are_reported(cache: str, peak: int, is_dark: bool, tmp_path: Path, caplog) -> None:
+    pixels = np.linspace(0, peak, RESOLUTION**2).astype(np.uint16).reshape(RESOLUTION, RESOLUTION)
+    for number in range(3):
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+    data = ImageData(str(tmp_path), read_image_folder, RESOLUTION, 1, None, 1, cache=cache)
+    data.trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    data.setup("fit")
+    sentence = f"All images of {tmp_path} use only the gray values from 0 to 16, of 0 (black) to 255 (white), as masks"
+    found = [text for name, _, text in caplog.record_tuples if name.startswith("gan_lab")]
+    assert [text.startswith(sentence) for text in found] == [True] * is_dark

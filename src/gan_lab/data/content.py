@@ -130,6 +130,8 @@ def fingerprint(raw: RawImages, decoder: Decoder) -> str:
     An unreadable item counts as empty; decoding reports or skips it.
     """
     digest = hashlib.sha256(repr(decoder).encode())
+    if raw.whites:
+        digest.update(repr(raw.whites).encode())
     for position in range(len(raw)):
         content = item_bytes(raw, position)
         digest.update(len(content).to_bytes(8, "little"))  # so that no byte can pass from one item to the next

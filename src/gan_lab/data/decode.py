@@ -1,6 +1,7 @@
 """Conversion of images of any mode and size to square uint8 tensors."""
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from gan_lab.data.arguments import check_at_least, check_choice
 from gan_lab.data.raw import RawImages, UnusableImage
+from gan_lab.data.value_range import to_8_bits
 from gan_lab.errors import ConfigError, DataError
 
 FITS = ("crop", "pad", "stretch")
@@ -77,10 +79,15 @@ class Decoder:
             UnusableImage: The image cannot be read, is too small, or has values of an unknown range.
         """
         least = max(REDUCED * self.resolution, self.min_resolution) if self.filter == "reduced" else None
-        return self.convert(raw.load(position, least), raw.name(position))
+        return self.convert(raw.load(position, least), raw.name(position), raw.whites)
 
-    def convert(self, image: Image.Image, name: str) -> Tensor:
+    def convert(self, image: Image.Image, name: str, whites: Mapping[str, int] | None = None) -> Tensor:
         """Convert one loaded image to uint8 (C, H, W).
+
+        Args:
+            image: The image.
+            name: Its name, for messages.
+            whites: See `RawImages`.
 
         Raises:
             UnusableImage: The image is too small, or has values of an unknown range.
@@ -93,7 +100,8 @@ class Decoder:
                 f"below dataset.min_resolution={self.min_resolution}",
             )
         try:
-            return to_tensor(image, self.channels, self.resolution, self.fit, self.background, self.filter)
+            white = (whites or {}).get(image.mode)
+            return to_tensor(image, self.channels, self.resolution, self.fit, self.background, self.filter, white)
         except ValueError as error:
             raise UnusableImage(f"{name} cannot be converted: {error}.", "of unknown range") from error
 
@@ -104,10 +112,10 @@ class LabelMapDecoder(Decoder):
     They become the colors of their palette. For label maps without a palette, choose the filter "nearest".
     """
 
-    def convert(self, image: Image.Image, name: str) -> Tensor:
+    def convert(self, image: Image.Image, name: str, whites: Mapping[str, int] | None = None) -> Tensor:
         """See `Decoder.convert`."""
         decoder = replace(self, filter="nearest") if image.mode == "P" else self
-        return super(LabelMapDecoder, decoder).convert(image, name)
+        return super(LabelMapDecoder, decoder).convert(image, name, whites)
 
 
 class ImageDecoder(Protocol):
@@ -141,10 +149,11 @@ def to_tensor(
     fit: str = "crop",
     background: int = 255,
     filter: str = "lanczos",
+    white: int | None = None,
 ) -> Tensor:
     """Convert an image of any mode to a square uint8 tensor, (channels, resolution, resolution).
 
-    The EXIF orientation is applied; of an animation the first frame is taken; 16-bit values are scaled to 8 bits.
+    The EXIF orientation is applied; of an animation the first frame is taken; values of more bits are scaled to 8.
 
     Args:
         image: A loaded image.
@@ -156,8 +165,12 @@ def to_tensor(
             transparency stays, and the padding is transparent.
         filter: "lanczos", "bicubic", "nearest", or "box": the mean of the pixels below each new pixel. "reduced" is
             "lanczos" for a loaded image.
+        white: See `to_8_bits`, which converts gray images with more bits.
+
+    Raises:
+        ValueError: The values have no known range.
     """
-    image = _to_mode(upright(image), channels, background)
+    image = _to_mode(upright(image), channels, background, white)
     return _pixels(_to_square(image, resolution, fit, background, FILTERS[filter]))
 
 
@@ -199,10 +212,10 @@ def upright(image: Image.Image) -> Image.Image:
     return image
 
 
-def _to_mode(image: Image.Image, channels: int, background: int) -> Image.Image:
+def _to_mode(image: Image.Image, channels: int, background: int, white: int | None = None) -> Image.Image:
     """Convert to L, RGB or RGBA, compositing transparency over the background unless there is an alpha channel."""
     if image.mode.startswith("I") or image.mode == "F":
-        image = _to_8_bits(image)
+        image = to_8_bits(image, white)
     if image.mode == "LAB":
         image = image.convert("RGB")  # Pillow has no direct conversion from LAB to gray
     if channels == 4:
@@ -216,29 +229,6 @@ def _composite(image: Image.Image, background: int) -> Image.Image:
     """Composite an RGBA image over a gray value, to RGB."""
     canvas = Image.new("RGBA", image.size, (background, background, background, 255))
     return Image.alpha_composite(canvas, image).convert("RGB")
-
-
-def _to_8_bits(image: Image.Image) -> Image.Image:
-    """Scale I;16, I and F images to L; Pillow's own conversion clips them at 255.
-
-    The modes I and F do not define the range of their values: an image with values above 255 is read as 16 bits, and
-    an F image with values of at most 1 as fractions of white.
-
-    Raises:
-        ValueError: A value is negative, above 65535 or NaN.
-    """
-    values = np.asarray(image).astype(np.float64)
-    lowest, peak = values.min(), values.max()
-    if not (lowest >= 0 and peak <= 65535):  # also for NaN
-        raise ValueError(
-            f"its values are from {lowest:g} to {peak:g}, and only values from 0 to 1, to 255 or to 65535 have a "
-            "known range"
-        )
-    if image.mode == "F" and peak <= 1:
-        values = values * 255
-    elif image.mode.startswith("I;16") or image.format in ("PNG", "PPM") or peak > 255:
-        values = values / 257
-    return Image.fromarray(np.rint(values).astype(np.uint8))
 
 
 def _to_square(image: Image.Image, resolution: int, fit: str, background: int, filter: Image.Resampling) -> Image.Image:

@@ -21,8 +21,10 @@ from gan_lab.data.pixels import flip_coin, flip_where, to_unit_range
 from gan_lab.data.raw import RawImages, shortened
 from gan_lab.data.sampler import ChangingSampler, EpochSampler, IndexSampler, shuffle
 from gan_lab.data.summary import class_names, summary
+from gan_lab.data.value_range import TRIED, warn_of_low_contrast, with_whites
 from gan_lab.errors import DataError
 from gan_lab.noise import mix
+from gan_lab.ranks import is_first_process
 from gan_lab.types import Batch, DataSpec
 
 _SUBSET = -2  # used instead of an epoch in the seed of the subset of `max_images` images
@@ -103,6 +105,7 @@ class ImageData(TrainingData):
         self._decoded: DecodedImages | None = None
         self._positions = torch.empty(0, dtype=torch.long)  # of the decoded images, in the set before decoding
         self._loader: ResumableLoader | None = None
+        self._values_checked = False
 
     @cached_property
     def _raw(self) -> RawImages:
@@ -113,7 +116,7 @@ class ImageData(TrainingData):
             raw = without(raw, read_excluded(self.exclude), self.exclude)
         if self.max_images is not None and self.max_images < len(raw):
             raw = raw.at(shuffle(len(raw), mix(self.seed, _SUBSET))[: self.max_images].sort().values)
-        return raw
+        return with_whites(raw, self.source)
 
     @property
     def _batch_decoder(self) -> ImageDecoder:
@@ -177,6 +180,17 @@ class ImageData(TrainingData):
         super().setup(stage)
         if self.trainer is not None:
             self._decode()
+            if is_first_process() and not self._values_checked:
+                self._values_checked = True
+                self._check_values()
+
+    def _check_values(self) -> None:
+        """Log a warning if the images span hardly any gray values; without a cache, if those that are tried do."""
+        cached = None if self._decoded is None else self._decoded.images
+        images = list(self._readable(self._raw.spaced(TRIED))) if cached is None else [cached.amin(0), cached.amax(0)]
+        color = min(self.spec.channels, 3)  # without alpha, and of pairs only the images to make
+        if images:
+            warn_of_low_contrast(torch.stack(images)[:, :color], self.source)
 
     def train_dataloader(self) -> ResumableLoader:
         """Batches of the set, as described in `MemoryLoader`; without a trainer, for one process on the CPU.

@@ -133,8 +133,9 @@ class PairDecoder:
             UnusableImage: One of the images cannot be used, or the sizes differ.
         """
         source, target = raw.load_pair(position)
-        name = raw.name(position)
-        return torch.cat([self.target.convert(target, name), self.source.convert(source, raw.given().name(position))])
+        given = raw.given()
+        image = self.target.convert(target, raw.name(position), raw.whites)
+        return torch.cat([image, self.source.convert(source, given.name(position), given.whites)])
 
 
 def read_pairs(

@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -85,6 +85,7 @@ class RawImages:
         classes: Names of the labels 0, 1, …, or None if unknown.
         split: Split of a published data set, such as `train`; None if it has no splits.
         unlabeled: Why folders of the images are not classes, for messages; empty if there are none, or labels.
+        whites: Value of white of the set in modes of Pillow that define none; see `with_whites`.
     """
 
     items: Items
@@ -93,6 +94,7 @@ class RawImages:
     classes: Sequence[str] | None = None
     split: str | None = None
     unlabeled: str = ""
+    whites: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -108,10 +110,14 @@ class RawImages:
         """Name of the image at this position, for messages."""
         return self.names[position]
 
+    def spaced(self, count: int) -> range:
+        """Positions of at most `count` evenly spaced images."""
+        return range(0, len(self), max(1, -(-len(self) // count)))
+
     def headers(self, count: int) -> list["Header | None"]:
-        """Headers of at most `count` evenly spaced images; None for unreadable ones."""
+        """Headers of the images at `spaced`; None for unreadable ones."""
         found: list[Header | None] = []
-        for position in range(0, len(self), -(-len(self) // count)):
+        for position in self.spaced(count):
             header = None
             with suppress(Exception):  # Pillow's decoders raise many types; `load` reports them
                 header = _header(self.items[position])
