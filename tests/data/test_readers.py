@@ -1,6 +1,7 @@
 """Readers of image sets: small real files, and the errors of invalid sources."""
 
 import gzip
+import json
 import pickle
 import urllib.request
 import zipfile
@@ -12,9 +13,10 @@ import pytest
 import torch
 from PIL import Image
 
+from gan_lab.data.content import quick_hash
 from gan_lab.data.digits import read_digits
 from gan_lab.data.hub import read_hub
-from gan_lab.data.image_folder import read_image_folder
+from gan_lab.data.image_folder import find_images, read_image_folder
 from gan_lab.errors import ConfigError, DataError
 
 
@@ -89,6 +91,41 @@ def test_zip_classes_with_and_without_a_wrapping_folder(tmp_path, top):
     files = {f"{top}dog/1.png": gray(2), f"{top}cat/1.png": gray(1), "__MACOSX/cat/1.png": "junk"}
     raw = read_image_folder(str(pack(tmp_path / "images.zip", files)))
     assert raw.classes == ["cat", "dog"] and values(raw) == [1, 2]
+
+
+def unflagged(path: Path, files: dict[str, bytes]) -> Path:
+    """Write a zip file as Info-ZIP does: the names are in UTF-8, and the flag for UTF-8 is not set."""
+    for name, content in files.items():
+        member = zipfile.ZipInfo("x" * len(name.encode()))
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr(member, content)
+        path.write_bytes(path.read_bytes().replace(member.filename.encode(), name.encode()))
+    return path
+
+
+def test_names_in_a_zip_file_are_those_of_the_folder(tmp_path):
+    """Also if they are in UTF-8 without the flag for it, so that a resumed run recognizes a zipped set."""
+    listed = {"labels": [["Möwe/1.png", 1], ["Bär/2.png", 0]]}
+    for name, value in {"Möwe/1.png": 1, "Bär/2.png": 2, "鳥/3.png": 3}.items():
+        (tmp_path / "set" / name).parent.mkdir(parents=True)
+        gray(value).save(tmp_path / "set" / name)
+    folder = tmp_path / "set"
+    files = {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*.png"))}
+    sets = [read_image_folder(str(path)) for path in (folder, unflagged(tmp_path / "set.zip", files))]
+    assert sets[1].classes == ["Bär", "Möwe", "鳥"] and values(sets[1]) == [2, 1, 3]
+    assert sets[1].name(0) == f"{tmp_path}/set.zip/Bär/2.png"
+    assert len({quick_hash(raw, raw.labels, raw.classes) for raw in sets}) == 1
+    two = {name: files[name] for name, _ in listed["labels"]}
+    path = unflagged(tmp_path / "listed.zip", {"dataset.json": json.dumps(listed).encode(), **two})
+    assert read_image_folder(str(path)).labels.tolist() == [0, 1]
+
+
+def test_names_in_the_code_page_of_dos_stay(tmp_path):
+    path = tmp_path / "set.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("Bxr/1.png", b"")
+    path.write_bytes(path.read_bytes().replace(b"Bxr/", b"B\x84r/"))
+    assert find_images(str(path)).names == ["Bär/1.png"]
 
 
 def test_a_single_wrapping_folder_is_not_a_class(tmp_path):

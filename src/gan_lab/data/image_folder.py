@@ -6,6 +6,7 @@ import stat
 import zipfile
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from PIL import features
@@ -113,6 +114,10 @@ def _listing(path: Path) -> bytes | None:
     return (path / LABELS_FILE).read_bytes() if path.is_dir() else ZipMembers(path, [LABELS_FILE])[0]
 
 
+_UTF8 = 1 << 11
+"""Flag of a member of a zip file whose name is in UTF-8."""
+
+
 class _Files:
     """Files of a folder or an archive.
 
@@ -156,19 +161,22 @@ class ZipMembers(_Files):
 
     def __init__(self, path: Path, names: list[str]) -> None:
         super().__init__(path, names)
-        self._opened: tuple[int, zipfile.ZipFile] | None = None
+        self._opened: tuple[int, zipfile.ZipFile, dict[str, zipfile.ZipInfo]] | None = None
 
     def __getitem__(self, position: int, /) -> bytes:
-        return self._archive().read(self.names[position])
+        _, archive, members = self._open()
+        return archive.read(members[self.names[position]])
 
     def file_size(self, position: int) -> int:
         """Size of the unpacked file in bytes, from the directory of the archive."""
-        return self._archive().getinfo(self.names[position]).file_size
+        return self._open()[2][self.names[position]].file_size
 
-    def _archive(self) -> zipfile.ZipFile:
+    def _open(self) -> tuple[int, zipfile.ZipFile, dict[str, zipfile.ZipInfo]]:
+        """The process that opened the archive, the archive, and its members by name."""
         if self._opened is None or self._opened[0] != os.getpid():
-            self._opened = (os.getpid(), zipfile.ZipFile(self.path))
-        return self._opened[1]
+            archive = zipfile.ZipFile(self.path)
+            self._opened = (os.getpid(), archive, _members(archive))
+        return self._opened
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_opened": None}
@@ -207,11 +215,24 @@ def sizes_in_zip(path: Path) -> dict[str, int]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            return {member.filename: member.file_size for member in archive.infolist() if not member.is_dir()}
+            return {name: member.file_size for name, member in _members(archive).items() if not member.is_dir()}
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         if path.suffix.lower() == ".zip":
             raise DataError(f"dataset.source={path} is a damaged zip file: {str(error).rstrip('.')}.") from error
         raise DataError(f"dataset.source={path} is neither a folder nor a zip file.") from error
+
+
+def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """The members of a zip file by name."""
+    return {_member_name(member): member for member in archive.infolist()}
+
+
+def _member_name(member: zipfile.ZipInfo) -> str:
+    """Name of a member; Info-ZIP and macOS write UTF-8 without the flag for it, and `zipfile` reads that as cp437."""
+    if not member.flag_bits & _UTF8:
+        with suppress(UnicodeError):  # a name that is in cp437, or that `zipfile` found in an extra field
+            return member.filename.encode("cp437").decode("utf-8")
+    return member.filename
 
 
 def refuse_huge(sizes: dict[str, int], names: list[str], path: Path, limit: int | None = None) -> None:
