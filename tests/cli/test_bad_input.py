@@ -457,6 +457,55 @@ def test_damaged_images_are_skipped_and_counted(command: Command, photos: Path) 
     assert "Skipped 4 of 12 images" in outcome.err
 
 
+def test_skipped_images_are_not_in_the_epoch(command: Command, photos: Path, tmp_path: Path) -> None:
+    """The budget counts the usable ones, and the report of the run still has the warning."""
+    usable = len(list(photos.iterdir()))
+    for name, (damage, _) in DAMAGE.items():
+        damage(photos / name)
+    overrides = ("dataset.on_error=skip", "budget.images=null", "budget.epochs=2", "batch_size=2")
+    outcome = train_on(command, photos, *overrides)
+    assert outcome.status == 0 and f": {2 * usable} images in batches of 2, 2 epochs;" in outcome.err, outcome.err
+    assert "Skipped 4 of 12 images" in (tmp_path / "runs/one/warnings.jsonl").read_text()
+
+
+@pytest.mark.parametrize("on_error", ["stop", "skip"])
+def test_a_batch_larger_than_the_set_leaves_no_folder(
+    on_error: str, command: Command, photos: Path, tmp_path: Path
+) -> None:
+    count = len(list(photos.iterdir()))
+    if on_error == "skip":
+        (photos / "empty.png").write_bytes(b"")
+    outcome = train_on(command, photos, f"batch_size={count + 1}", f"dataset.on_error={on_error}")
+    assert_refused(outcome, f"The data set has {count} images, fewer than batch_size={count + 1}; give a smaller one")
+    assert not (tmp_path / "runs/one").exists()
+
+
+@pytest.fixture
+def animals(tmp_path: Path) -> Path:
+    """A folder with three classes of three images."""
+    for name in ("ant", "bee", "cow"):
+        (tmp_path / "animals" / name).mkdir(parents=True)
+        for number in range(3):
+            Image.fromarray(pixels() // (number + 1)).save(tmp_path / "animals" / name / f"{number}.png")
+    return tmp_path / "animals"
+
+
+@pytest.mark.parametrize("conditioning", ["concat", "none"])
+@pytest.mark.parametrize("way", ["max_images=2", "on_error=skip"])
+def test_classes_without_images(way: str, conditioning: str, command: Command, animals: Path, tmp_path: Path) -> None:
+    if way == "on_error=skip":
+        for file in (animals / "bee").iterdir():
+            file.write_bytes(b"")
+    overrides = (f"dataset.{way}", "dataset.num_classes=3", f"conditioning={conditioning}", "batch_size=2")
+    outcome = train_on(command, animals, *overrides)
+    if conditioning == "none":
+        assert outcome.status == 0, outcome.err
+        return
+    more = "a larger dataset.max_images" if way == "max_images=2" else "usable images of each"
+    assert_refused(outcome, f"usable images, and none of the class (ant|bee|cow), .*: give {more}, or conditioning=non")
+    assert not (tmp_path / "runs/one").exists()
+
+
 def test_folder_without_images(command: Command, tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a.txt").write_text("no image")

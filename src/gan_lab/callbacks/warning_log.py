@@ -3,7 +3,9 @@
 import json
 import logging
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,34 @@ from gan_lab.gans.base import AdversarialModule
 ROOT_LOGGER = logging.getLogger("gan_lab")
 
 
+_early: ContextVar["_EarlyWarnings | None"] = ContextVar("early", default=None)
+
+
+class _EarlyWarnings(logging.Handler):
+    """Keeps warnings and errors."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
+@contextmanager
+def early_warnings_kept() -> Iterator[None]:
+    """Keep the warnings of the block, such as those about the data, for the `WarningLog` of the run that follows."""
+    handler = _EarlyWarnings()
+    _early.set(handler)
+    ROOT_LOGGER.addHandler(handler)
+    try:
+        yield
+    finally:
+        ROOT_LOGGER.removeHandler(handler)
+
+
 class WarningLog(Callback):
-    """Record every warning that gan_lab logs during training, and the error that ends the run.
+    """Record every warning that gan_lab logs while it reads the data and trains, and the error that ends the run.
 
     Each is a line of `warnings.jsonl` in the run folder: `time` (seconds since 1970), `images_seen`, `level` and
     `text`. It is an alert in W&B, and `warnings/count` in all loggers counts the lines. The callback listens to the
@@ -40,6 +68,10 @@ class WarningLog(Callback):
             with suppress(OSError):  # of a resumed run
                 self._count = len(read_text(self.file).splitlines())
             self._handler = _Handler(self, module)
+            if (early := _early.get()) is not None:
+                for record in early.records:
+                    self._handler.handle(record)
+                _early.set(None)
             ROOT_LOGGER.addHandler(self._handler)
 
     def on_train_batch_end(self, trainer: Trainer, module: AdversarialModule, *_: object) -> None:

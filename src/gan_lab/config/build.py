@@ -22,7 +22,7 @@ from gan_lab.batch_loop import use_batch_loop
 from gan_lab.callbacks.base import Callback
 from gan_lab.callbacks.budget import Budget
 from gan_lab.callbacks.checkpoints import AtomicCheckpointIO, Checkpoints
-from gan_lab.config.checks import HARDWARE, budget_images, check_batch_division, check_values
+from gan_lab.config.checks import HARDWARE, budget_images, check_batch_division, check_size, check_values
 from gan_lab.config.default_extractor import check_extractor, with_default_extractor
 from gan_lab.config.interfaces import (
     check_augmentation,
@@ -35,7 +35,8 @@ from gan_lab.config.interfaces import (
 from gan_lab.config.targets import allowing, check_node
 from gan_lab.data.base import TrainingData
 from gan_lab.data.image_data import ImageData
-from gan_lab.errors import ConfigError, UserError, first_line
+from gan_lab.data.raw import shortened
+from gan_lab.errors import ConfigError, DataError, UserError, first_line
 from gan_lab.files import atomic_write, write_text
 from gan_lab.gans.base import AdversarialModule
 from gan_lab.gans.compilation import CUDA_GRAPHS
@@ -153,6 +154,9 @@ def build_data(cfg: DictConfig, data: TrainingData | None = None) -> tuple[DictC
     _check_components(resolved, data)
     data.prepare_data()
     data.setup("fit")
+    data.find_unusable()
+    check_size(resolved, data.size)
+    _check_classes(resolved, data)
     images = budget_images(cfg, data.size, data.budget_images)
     return resolved if images == resolved.budget.images else _with_budget(cfg, images), data
 
@@ -224,6 +228,22 @@ def _check_labels(cfg: DictConfig, data: TrainingData) -> None:
     take_labels = any(isinstance(node, DictConfig) and node.get("num_classes", 1) is None for node in networks)
     if take_labels and isinstance(data, ImageData) and data.spec.num_classes is None:
         raise ConfigError(f"The conditioning needs labels, and dataset.num_classes=null: {data.label_advice()}.")
+
+
+def _check_classes(cfg: DictConfig, data: TrainingData) -> None:
+    """Refuse a class without images for a generator that takes labels, which would sample it all the same.
+
+    Raises:
+        DataError: Names the classes and what to give.
+    """
+    empty = data.empty_classes() if OmegaConf.select(cfg, "conditioning.num_classes") is not None else []
+    if not empty:
+        return
+    wanted = "a larger dataset.max_images" if cfg.dataset.get("max_images") else "usable images of each"
+    raise DataError(
+        f"{data.source} has {data.size:,} usable images, and none of the {'class' if len(empty) == 1 else 'classes'} "
+        f"{shortened(empty)}, of which the generator would also make samples: give {wanted}, or conditioning=none."
+    )
 
 
 def _check_components(cfg: DictConfig, data: TrainingData) -> None:

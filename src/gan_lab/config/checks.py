@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from gan_lab.config.known_keys import check_keys
-from gan_lab.errors import ConfigError, unknown_choice
+from gan_lab.errors import ConfigError, DataError, unknown_choice
 from gan_lab.keys import leaves
 
 
@@ -220,6 +220,24 @@ def check_batch_division(cfg: DictConfig, world_size: int) -> None:
                 f"wrapper.discriminator.packing.size={pack} does not divide the {batch // divisor} "
                 f"samples that one process scores at a time: choose {key} a multiple of {pack * divisor}."
             )
+
+
+def check_size(cfg: DictConfig, images: int) -> None:
+    """Refuse batches that are larger than the data set.
+
+    Args:
+        cfg: The resolved config.
+        images: Images in the data set.
+
+    Raises:
+        DataError: Names the key.
+    """
+    batches = _batches(cfg)
+    if len(batches) > 1:  # of networks that grow: `batch_size` is for the resolutions without their own
+        del batches["batch_size"]
+    for key, batch in batches.items():
+        if images < batch:
+            raise DataError(f"The data set has {images:,} images, fewer than {key}={batch}; give a smaller one.")
 
 
 def _batches(cfg: DictConfig) -> dict[str, int]:

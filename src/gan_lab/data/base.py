@@ -93,10 +93,20 @@ class TrainingData(LightningDataModule):
         """Copy a flat batch to the device, without Lightning's traversal of nested collections."""
         return {key: value.to(device, non_blocking=True) for key, value in batch.items()}
 
+    def find_unusable(self) -> None:
+        """Find the samples that are to be skipped, so that `size` and `empty_classes` leave them out.
+
+        The default does nothing. It is called without a trainer, before a run.
+        """
+
     @property
     @abstractmethod
     def size(self) -> int:
         """Real samples in an epoch."""
+
+    def empty_classes(self) -> list[str]:
+        """Names or numbers of the classes of which the data set has no sample; empty without labels."""
+        return []
 
     @property
     def classes(self) -> list[str] | None:

@@ -139,6 +139,20 @@ class ImageData(TrainingData):
         classes = self._raw.classes
         return None if classes is None or self.spec.num_classes is None else list(classes)
 
+    def find_unusable(self) -> None:
+        """See `TrainingData.find_unusable`; a set that is not cached is decoded during training, and keeps its size."""
+        if self.on_error == "skip":
+            self._decode()
+
+    def empty_classes(self) -> list[str]:
+        """See `TrainingData.empty_classes`."""
+        labels = self._kept_labels(self._raw.labels) if self._decoded is None else self._decoded.labels
+        if labels is None:
+            return []
+        names = class_names(self._raw, self.spec.num_classes)
+        counts = labels.bincount(minlength=len(names)).tolist()
+        return [name for name, count in zip(names, counts, strict=True) if not count]
+
     def summary(self) -> str:
         """See `gan_lab.data.summary`; images that were skipped are left out."""
         kept = self._raw if self._decoded is None else self._raw.at(self._positions)
@@ -343,7 +357,9 @@ class ImageData(TrainingData):
         """Decode the set at the first call, if it is to be cached."""
         raw, processes, decoder = self._raw, self._processes, self._batch_decoder
         place = self._choose_cache(self.cache, cache_bytes(len(raw), decoder.channels, decoder.resolution))
-        if place != "none" and self._decoded is None:
+        if place == "none":
+            self._decoded = None  # it may have been decoded before the number of processes was known
+        elif self._decoded is None:
             numbered = replace(raw, labels=torch.arange(len(raw)))  # identify the images that were not skipped
             decoded = self._decoded_by(decode_once, numbered, decoder, progress=processes.rank == 0)
             assert decoded.labels is not None

@@ -19,6 +19,7 @@ from gan_lab.callbacks.checkpoints import AtomicCheckpointIO
 from gan_lab.callbacks.new_settings import NewSettings
 from gan_lab.callbacks.preemption import Preemption, StopSignals
 from gan_lab.callbacks.rollback_learning_rates import RollbackLearningRates
+from gan_lab.callbacks.warning_log import early_warnings_kept
 from gan_lab.config.build import Experiment, build_data, build_growth, build_module, build_trainer, build_training
 from gan_lab.config.compose import command_of
 from gan_lab.config.groups import flags_of_config_folders
@@ -69,7 +70,8 @@ def fit(cfg: DictConfig) -> Experiment:
     command = command_of(cfg)
     allowed = allowing(cfg.get("allow_targets", ()))
     with StopSignals() as signals, lock_run_folder(Path(cfg.run.dir)), allowed:
-        resolved, data = build_data(cfg)
+        with early_warnings_kept():
+            resolved, data = build_data(cfg)
         resolved.data_content = None if data.content is None else data.content.to_config()
         start = find_start(cfg)
         if start is not None and cfg.hardware.find_micro_batch:
