@@ -2,6 +2,8 @@
 
 import errno
 import os
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,22 @@ def test_values_of_another_type(command: str, override: str, sentence: str) -> N
     with pytest.raises(ConfigError) as error:
         compose(override, command=command)
     assert str(error.value) == sentence
+
+
+@pytest.mark.parametrize("value", ["~/photos", "photos (1)", "photos(1)/a b", "it's here", "a=b", "$HOME/(a)"])
+def test_a_value_that_needs_quotes_is_shown_with_them(value: str) -> None:
+    """The argument in the message is one for a shell, and gives the value as it was meant."""
+    with pytest.raises(ConfigError) as error:
+        compose("dataset=image_folder", f"dataset.source={value}")
+    pattern = r"dataset\.source=.* cannot be read.*: the value needs quotes inside those of the shell, as in (.*)\."
+    (argument,) = shlex.split(re.fullmatch(pattern, str(error.value))[1])
+    assert compose("dataset=image_folder", argument).dataset.source == value
+
+
+@pytest.mark.parametrize("argument", ["betas=[0.1", "lr", "dataset.source='a"])
+def test_other_arguments_that_cannot_be_read(argument: str) -> None:
+    with pytest.raises(ConfigError, match=r"cannot be read.*: write key=value, and quotes around a value with special"):
+        compose(argument)
 
 
 def test_no_working_directory() -> None:

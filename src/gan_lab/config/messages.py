@@ -24,6 +24,7 @@ from yaml import YAMLError
 from gan_lab.config import schema
 from gan_lab.config.groups import choices, groups, split_choice, user_files
 from gan_lab.config.known_keys import unknown_key
+from gan_lab.config.overrides import to_paste
 from gan_lab.config.targets import allowed_values
 from gan_lab.errors import ConfigError, TrainingError, UserError, is_out_of_memory, unknown_choice
 from gan_lab.files import read_text
@@ -139,7 +140,13 @@ def _(error: RuntimeError, command: str, overrides: Sequence[str] = ()) -> str |
 def _(error: OverrideParseException, command: str, overrides: Sequence[str] = ()) -> str:
     reason = error.message.partition("\nSee ")[0].splitlines()[-1]
     hint = "" if reason.strip("^ ") == "" else f" ({reason})"
-    return f"{error.override} cannot be read{hint}: write key=value, and quotes around a value with special characters."
+    key, _, value = error.override.partition("=")
+    is_text = value != "" and not value.startswith(("[", "{", "'", '"', "${"))  # and no attempt at anything else
+    if is_text and re.fullmatch(r"\+{0,2}[\w./@-]+", key):
+        advice = f"the value needs quotes inside those of the shell, as in {to_paste(key, value)}"
+    else:
+        advice = "write key=value, and quotes around a value with special characters"
+    return f"{error.override} cannot be read{hint}: {advice}."
 
 
 @describe.register
