@@ -65,6 +65,18 @@ def test_data_at_a_new_path(typed: tuple[str, ...], command: Command, relocated:
         assert here["distance"] == there["distance"]
 
 
+@pytest.mark.parametrize("typed", [EVALUATE, MEMORIZATION, ("train",)])
+def test_the_path_of_the_images_in_another_working_directory(
+    typed: tuple[str, ...], command: Command, trained: Path
+) -> None:
+    """The config of the run has it relative to the folder where the run was trained."""
+    refused = command(*typed, f"{'resume' if typed == ('train',) else 'run'}={trained}/runs/one")
+    assert refused.status == 2 and "Traceback" not in refused.err
+    assert "dataset.source=photos does not exist; give the path" in refused.err
+    assert f"A relative path starts in the working directory, {Path.cwd()}." in refused.err
+    assert f"Did you mean {trained}/photos?" in refused.err
+
+
 @pytest.mark.parametrize("typed", COMMANDS)
 @pytest.mark.parametrize(
     ("data", "message"),

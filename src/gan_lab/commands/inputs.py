@@ -13,6 +13,7 @@ from torch import Tensor
 from gan_lab.config.build import instantiate
 from gan_lab.config.checks import check_dataset
 from gan_lab.config.default_extractor import with_default_extractor
+from gan_lab.config.early_checks import check_source
 from gan_lab.config.known_keys import unknown_key
 from gan_lab.config.untrusted import check_parts
 from gan_lab.data.base import TrainingData
@@ -193,6 +194,7 @@ class RealImages:
     def _built(self) -> TrainingData:
         if self._data is None:
             check_dataset(self.cfg.get("dataset"), self.hint)
+            check_source(self.cfg.dataset, self.cfg.get("run"))
             data = cast(TrainingData, instantiate(self.cfg.dataset, "dataset"))
             data.prepare_data()
             data.setup("fit")

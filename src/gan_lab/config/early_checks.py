@@ -15,7 +15,7 @@ from gan_lab.config.unused_keys import refuse_unused_keys
 from gan_lab.data.source import IMAGE_OR_IMAGES, existing_path
 from gan_lab.errors import CheckpointError, ConfigError
 from gan_lab.files import did_you_mean
-from gan_lab.runs.latest import RUN, RUNS, check_directory, check_run, check_weights, dataset_of_run
+from gan_lab.runs.latest import RUN, RUNS, check_directory, check_run, check_weights, dataset_of_run, folder_of_run
 
 _DIRECTIONS = "a file of gan-lab directions"
 
@@ -204,16 +204,28 @@ def _check_training(cfg: DictConfig) -> None:
         check_run(cfg.resume)
     elif cfg.initialize is not None and not any(Path(cfg.run.dir, "checkpoints").glob("*.ckpt")):
         check_weights(cfg.initialize)  # a run that resumes does not read it again
-    _check_source(cfg)
+    check_source(cfg.dataset, cfg.resume)
     check_extractor(cfg, cfg.dataset)
 
 
-def _check_source(cfg: DictConfig) -> None:
-    """Refuse a folder of images that does not exist; other sources may be names on a hub."""
-    reader = OmegaConf.select(cfg, "dataset.reader._target_")
-    source = OmegaConf.select(cfg, "dataset.source")  # None for ???
+def check_source(dataset: DictConfig, run: str | None = None) -> None:
+    """Refuse a folder of images that does not exist; other sources may be names on a hub.
+
+    Args:
+        dataset: The `dataset` node of a config.
+        run: Name of the run whose data set it is; None for a new one.
+
+    Raises:
+        DataError: Names the folder, and a similar one.
+    """
+    reader = OmegaConf.select(dataset, "reader._target_")
+    source = OmegaConf.select(dataset, "source")  # None for ???
     if reader == "gan_lab.data.image_folder.read_image_folder" and source is not None:
-        existing_path(str(source))
+        existing_path(str(source), run=None if run is None else folder_of_run(run))
+
+
+def _check_source(cfg: DictConfig) -> None:
+    check_source(cfg.dataset)
 
 
 def _check_report(cfg: DictConfig) -> None:

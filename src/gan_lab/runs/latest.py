@@ -134,12 +134,19 @@ def check_directory(key: str, path: Path, wanted: str) -> None:
         raise ConfigError(f"{key}={path} is not a directory: give {wanted}.{did_you_mean(path, ROOT)}")
 
 
-def dataset_of_run(name: str) -> Any:
-    """The `dataset` node in `config.yaml` of a run folder, or of the run of a checkpoint, as plain data; else None."""
+def folder_of_run(name: str) -> Path | None:
+    """Folder of a run, or of the run of a checkpoint; None if it is not on this machine."""
     if is_remote(name):
         return None
     path = run_named(name)
-    folder = path if path.is_dir() else path.parent.parent
+    return path if path.is_dir() else path.parent.parent
+
+
+def dataset_of_run(name: str) -> Any:
+    """The `dataset` node in `config.yaml` of a run folder, or of the run of a checkpoint, as plain data; else None."""
+    folder = folder_of_run(name)
+    if folder is None:
+        return None
     with suppress(OSError, ValueError, RecursionError, yaml.YAMLError):
         config = parse_yaml(read_text(folder / "config.yaml"))
         return config.get("dataset") if isinstance(config, dict) else None
