@@ -95,11 +95,14 @@ def test_zip_classes_with_and_without_a_wrapping_folder(tmp_path, top):
 
 def unflagged(path: Path, files: dict[str, bytes]) -> Path:
     """Write a zip file as Info-ZIP does: the names are in UTF-8, and the flag for UTF-8 is not set."""
-    for name, content in files.items():
-        member = zipfile.ZipInfo("x" * len(name.encode()))
-        with zipfile.ZipFile(path, "a") as archive:
-            archive.writestr(member, content)
-        path.write_bytes(path.read_bytes().replace(member.filename.encode(), name.encode()))
+    plain = {str(number) * len(name.encode()): name for number, name in enumerate(files)}
+    with zipfile.ZipFile(path, "w") as archive:
+        for short, name in plain.items():
+            archive.writestr(short, files[name])
+    content = path.read_bytes()
+    for short, name in plain.items():
+        content = content.replace(short.encode(), name.encode())
+    path.write_bytes(content)
     return path
 
 
@@ -154,6 +157,16 @@ def test_invalid_sources_are_named(tmp_path):
     for name, message in expected.items():
         with pytest.raises(DataError, match=f"^dataset.source={tmp_path / name} {message}.*\\.$"):
             read_image_folder(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("write", [np.save, np.savez])
+def test_files_of_arrays_are_for_python(write, tmp_path):
+    file = tmp_path / f"a.{'npy' if write is np.save else 'npz'}"
+    write(file, np.zeros((2, 8, 8), np.uint8))
+    with pytest.raises(
+        DataError, match=r"is a file of arrays, .* from Python, as in gan_lab\.fit\(config, data=\.\.\.\)"
+    ):
+        read_image_folder(str(file))
 
 
 def test_a_damaged_zip_member_is_named(tmp_path):

@@ -13,7 +13,7 @@ from PIL import features
 
 from gan_lab.data.folder_labels import LABELS_FILE, folder_labels, listed_labels, why_unlabeled
 from gan_lab.data.raw import MAX_FILE_BYTES, RawImages
-from gan_lab.data.source import IMAGE_OR_IMAGES, existing_path
+from gan_lab.data.source import IMAGE_OR_IMAGES, IMAGES, existing_path
 from gan_lab.errors import DataError
 from gan_lab.files import MAX_TEXT_BYTES
 from gan_lab.ranks import is_first_process
@@ -31,6 +31,9 @@ NOT_IMAGES = frozenset(
     {".txt", ".json", ".csv", ".tsv", ".xml", ".yaml", ".yml", ".md", ".html", ".db", ".ini", ".log", ""}
 )
 """Extensions of files that usually lie beside images; they are ignored without a warning."""
+
+ARRAYS = frozenset({".npz", ".npy", ".pt", ".pth", ".safetensors", ".h5", ".hdf5", ".mat"})
+"""Extensions of files of arrays, in lower case; some of these are zip files."""
 
 NOT_FOLDERS = frozenset({"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"})
 """Folders that operating systems and network drives create, in lower case; hidden folders are ignored as well."""
@@ -90,6 +93,11 @@ def find_images(source: str) -> "FolderFiles | ZipMembers":
         DataError: The path does not exist, is neither a folder nor a zip file, or contains no image.
     """
     path = existing_path(source)
+    if path.is_file() and path.suffix.lower() in ARRAYS:
+        raise DataError(
+            f"dataset.source={source} is a file of arrays, not {IMAGES}; pass the arrays from Python, as in "
+            "gan_lab.fit(config, data=...), or write them as image files."
+        )
     if path.is_dir():
         items: FolderFiles | ZipMembers = FolderFiles(path, _images(_files_below(path), source))
     else:
