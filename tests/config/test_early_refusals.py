@@ -33,6 +33,28 @@ def test_components_are_refused_before_the_images_are_read(overrides: str, named
         build_data(config)
 
 
+@pytest.mark.parametrize("model", ["pix2pix", "cyclegan"])
+def test_what_is_advised_for_data_without_sources_leads_somewhere(model: str) -> None:
+    data = ("dataset=digits", "hardware=cpu")
+    with pytest.raises(UserError) as error:
+        build_data(compose(f"model={model}", *data))
+    named, _, advice = str(error.value).rstrip(".").partition("; for other data sets, ")
+    assert "set dataset=paired, or dataset=unpaired with model=cyclegan" in named
+    build_data(compose(*advice.split(), *data))
+    with pytest.raises(UserError) as error:
+        build_data(compose(f"model={model}", "conditioning=none", *data))
+    build_data(compose(*str(error.value).rstrip(".").partition(" as in ")[2].split(), *data))
+
+
+@pytest.mark.parametrize(
+    "group", ["wrapper/discriminator=[minibatch_stddev,packing,minibatch_stddev]", "regularizer=[r1,r1]"]
+)
+def test_a_choice_that_is_named_twice(group: str) -> None:
+    with pytest.raises(UserError, match=r"is not allowed: it must name (minibatch_stddev|r1) once"):
+        compose(group)
+    assert list(compose("betas=[0.5,0.5]").betas) == [0.5, 0.5]
+
+
 def test_a_folder_without_images_is_refused_afterwards(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="contains no images"):
         build_data(compose("dataset=image_folder", f"dataset.source={tmp_path}", "hardware=cpu"))

@@ -56,7 +56,8 @@ class ResNetTranslator(nn.Module):
         super().__init__()
         if source_channels is None:
             raise ValueError(
-                "architecture=resnet_translator makes images from images; set dataset=unpaired, or another architecture"
+                "architecture=resnet_translator makes images from images; set dataset=unpaired "
+                "conditioning=source_image, or another model and its architecture, as in model=dcgan architecture=dcgan"
             )
         allowed = range(8, 8193, self.multiple)
         resolution = require_resolution("resnet_translator", resolution, allowed, "a multiple of 4 from 8 to 8192")

@@ -27,8 +27,8 @@ class _FromSource:
     def __post_init__(self) -> None:
         if self.source_channels is None:
             raise ValueError(
-                "conditioning=source_image needs a data set with a source for each image; "
-                "set dataset=paired, or conditioning=none"
+                "conditioning=source_image needs a data set with a source for each image; set dataset=paired, or "
+                "dataset=unpaired with model=cyclegan; for other data sets, model=dcgan conditioning=none"
             )
 
     def network_kwargs(self, kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -66,7 +66,10 @@ class UNetGenerator(nn.Module):
     ) -> None:
         super().__init__()
         if source_channels is None:
-            raise ValueError("architecture=unet makes images from images; set dataset=paired, or another architecture")
+            raise ValueError(
+                "architecture=unet makes images from images; set dataset=paired conditioning=source_image, or another "
+                "model and its architecture, as in model=dcgan architecture=dcgan"
+            )
         if dropout_layers not in DROPOUT_LAYERS:
             raise ValueError(
                 f"architecture.generator.dropout_layers={dropout_layers} is not known; "
