@@ -115,6 +115,18 @@ def test_values_that_do_not_fit(
         gan_lab.invert(run, **(SMALL_SEARCH | settings))
 
 
+def test_other_images_do_not_replace_earlier_points(run: Path, tmp_path: Path) -> None:
+    """Each has its folder; the same command replaces its own result, however the run is named."""
+    Image.new("L", (16, 16), 90).save(tmp_path / "gray.png")
+    quick = SMALL_SEARCH | {"steps": 1, "seed": 3}
+    first = gan_lab.invert(run, **quick)
+    kept = (first.folder / "points.safetensors").read_bytes()
+    other = gan_lab.invert(run, images=str(tmp_path), **quick)
+    assert other.folder != first.folder and (first.folder / "points.safetensors").read_bytes() == kept
+    again = gan_lab.invert(run / "checkpoints/last.ckpt", images=str(tmp_path), **quick)
+    assert again.folder == other.folder and other.folder.parent == run / "inside"
+
+
 def test_an_export_has_no_discriminator_for_its_loss(run: Path, tmp_path: Path) -> None:
     gan_lab.export(run, out=str(tmp_path / "model.safetensors"))
     assert gan_lab.invert(tmp_path / "model.safetensors", **SMALL_SEARCH).points.shape == (2, 4)

@@ -82,7 +82,7 @@ def arithmetic(cfg: DictConfig) -> Arithmetic:
     space = space_named(cfg.space, loaded)
     if space.generate(*space.draw(1, cfg.seed, cfg.labels)).dim() != 4:
         raise ConfigError(f"{named(loaded.path)} generates points: gan-lab arithmetic is for images.")
-    folder = finding_folder(path, "arithmetic", cfg.out)
+    folder = finding_folder(path, "arithmetic", typed("arithmetic", cfg), cfg.out)
     if cfg.rule is not None:
         with value_errors_as_config_errors():
             done, figures = _of_rule(space, path, folder, cfg)

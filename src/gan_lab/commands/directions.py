@@ -81,7 +81,8 @@ def directions(cfg: DictConfig) -> FoundDirections:
     found: Directions | None = None
     edge: Boundary | None = None
     scoring = _scoring(space, path, cfg)
-    folder = finding_folder(path, "_".join(filter(None, ["directions", cfg.method, scoring.name])), cfg.out)
+    name = "_".join(filter(None, ["directions", cfg.method, scoring.name]))
+    folder = finding_folder(path, name, typed("directions", cfg), cfg.out)
     with value_errors_as_config_errors():
         if cfg.method == "boundary":
             edge = boundary(points, _scores(space, points, condition, scoring, cfg), cfg.tail, cfg.seed)

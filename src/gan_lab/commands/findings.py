@@ -1,8 +1,9 @@
 """Writing of what a command found out about a network: into the run folder, with a section of the run's report."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -15,7 +16,7 @@ from gan_lab.errors import DataError
 from gan_lab.figures import save_image
 from gan_lab.keys import leaves
 from gan_lab.reports.run_page import REPORT, write_report
-from gan_lab.runs.findings import FOLDER, Figure, Finding, write_finding
+from gan_lab.runs.findings import FILE, FOLDER, Figure, Finding, read_finding, write_finding
 
 
 def typed(command: str, cfg: DictConfig) -> list[str]:
@@ -32,21 +33,36 @@ def typed(command: str, cfg: DictConfig) -> list[str]:
     return ["gan-lab", command, *(override(str(key), value) for key, value in changed)]
 
 
-def finding_folder(run: Path, name: str, out: str | None = None) -> Path:
-    """New folder of a finding: `out`, or `inside/<name>` of the run, where the same command replaces what it made.
+def finding_folder(run: Path, name: str, command: Sequence[str], out: str | None = None) -> Path:
+    """Folder of a finding: `out`, or `inside/<name>` of the run, with a number if another command's finding is there.
+
+    The same command replaces what it made.
 
     Args:
         run: Run folder or file of weights.
-        name: Made of the command and its options, so that other options do not replace it.
+        name: Name of the finding.
+        command: The command line, see `typed`.
         out: The user's folder; None for that of the run.
 
     Raises:
         ConfigError: `out` contains files.
     """
-    if out is None:
-        return folder_of_outputs(run) / FOLDER / name
-    refuse_used_folder(Path(out))
-    return Path(out)
+    if out is not None:
+        refuse_used_folder(Path(out))
+        return Path(out)
+    inside = folder_of_outputs(run) / FOLDER
+    folders = (inside / (f"{name}-{number}" if number > 1 else name) for number in count(1))
+    return next(folder for folder in folders if not (folder / FILE).exists() or _made_by(folder, command))
+
+
+def _made_by(folder: Path, command: Sequence[str]) -> bool:
+    """Whether a finding is of this command, with the run named in any way."""
+    finding = read_finding(folder / FILE)
+    return finding is not None and _without_run(finding.command) == _without_run(command)
+
+
+def _without_run(command: Sequence[str]) -> list[str]:
+    return [argument for argument in command if not argument.startswith("run=")]
 
 
 def save_finding(run: Path, folder: Path, finding: Finding, figures: Mapping[str, tuple[Image.Image, str]]) -> Finding:

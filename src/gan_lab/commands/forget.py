@@ -154,7 +154,7 @@ def forget(cfg: DictConfig) -> Forgotten:
         classifier = classifier_for(cfg, loaded, path)
         of_class = ClassOfSamples(classifier, classifier.label("concept.label", cfg.concept.label))
     name = {"rule": cfg.concept.rule, "label": of_class and f"label_{of_class.label}"}.get(kind, kind)
-    folder = finding_folder(path, f"forget_{name}", cfg.out)
+    folder = finding_folder(path, f"forget_{name}", typed("forget", cfg), cfg.out)
     drawn = _drawn(loaded, of_class, count, cfg)
     samples, maps = drawn.rows(0, cfg.samples).generate_with_maps(layer.number)
     concept = concept_of(samples, of_class, cfg)

@@ -110,7 +110,7 @@ def invert(cfg: DictConfig) -> Inverted:
     path, device = run_named(cfg.run), device_named(cfg.device)
     loaded = load(path, cfg.weights, device, cfg.allow_targets)
     space = space_named(cfg.space, loaded)
-    folder = finding_folder(path, "invert", cfg.out)
+    folder = finding_folder(path, "invert", typed("invert", cfg), cfg.out)
     known: Tensor | None = None
     if cfg.images is None:
         known, condition = space.draw(cfg.count, cfg.seed, cfg.labels)

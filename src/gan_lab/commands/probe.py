@@ -111,7 +111,7 @@ def probe(cfg: DictConfig) -> ProbeTable:
     """
     path, device = run_named(cfg.run), device_named(cfg.device)
     loaded = _LOADERS[cfg.network](path, device, cfg.allow_targets)
-    folder = finding_folder(path, "probe", cfg.out)
+    folder = finding_folder(path, "probe", typed("probe", cfg), cfg.out)
     data, test = _data(with_images_of(cfg, loaded.config), cfg.test)
     shapes = shapes_of(loaded, data.images)
     chosen = _chosen(cfg.layers, shapes)

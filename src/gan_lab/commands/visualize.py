@@ -68,7 +68,7 @@ def visualize(cfg: DictConfig) -> Visualization:
     """
     path, device = run_named(cfg.run), device_named(cfg.device)
     loaded = load_discriminator(path, device, cfg.allow_targets)
-    folder = finding_folder(path, "visualize", cfg.out)
+    folder = finding_folder(path, "visualize", typed("visualize", cfg), cfg.out)
     with value_errors_as_config_errors():
         data = RealImages(with_images_of(cfg, loaded.config), trained=Trained.of(cfg, loaded.config))
         images, labels = read_images(data, cfg.images)
