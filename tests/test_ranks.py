@@ -1,20 +1,27 @@
 """The first process of a run, which writes files."""
 
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from gan_lab.ranks import is_first_process, rank
+import gan_lab
+from gan_lab.errors import ConfigError
+from gan_lab.ranks import RANKS, is_first_process, rank, sign_of_processes
 from gan_lab.runs.state import FAILED, RUNNING, RunState, note_failure, read_state
+from tests.conftest import SMALL
+
+Command = Callable[..., "object"]
 
 
 @pytest.fixture
 def no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove the environment variables of launchers."""
-    for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID"):
+    for name in (*RANKS, "WORLD_SIZE", "SLURM_NTASKS", "SLURM_STEP_ID", "SLURM_JOB_NAME"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -30,6 +37,8 @@ def no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"NODE_RANK": "1"}, False),
         ({"NODE_RANK": "1", "LOCAL_RANK": "0"}, False),  # the first process of a second machine
         ({"GROUP_RANK": "1", "LOCAL_RANK": "0"}, False),
+        ({"RANK": "", "SLURM_PROCID": ""}, True),
+        ({"RANK": "abc"}, True),
     ],
 )
 def test_environment_variables_determine_the_first_process(
@@ -55,6 +64,59 @@ def test_rank_in_messages(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert rank() == expected
+
+
+@pytest.mark.parametrize(
+    ("environment", "sign"),
+    [
+        ({}, None),
+        ({"RANK": "0", "WORLD_SIZE": "1"}, None),
+        ({"WORLD_SIZE": "4"}, None),  # nothing has a rank
+        ({"RANK": "0", "WORLD_SIZE": "2"}, "WORLD_SIZE=2"),
+        ({"LOCAL_RANK": "1", "WORLD_SIZE": "2"}, "LOCAL_RANK=1"),
+        ({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"}, None),  # a batch script, which srun has not started
+        ({"SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_STEP_ID": "0", "SLURM_JOB_NAME": "bash"}, None),
+        ({"SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_STEP_ID": "0", "SLURM_JOB_NAME": "x"}, "SLURM_NTASKS=4"),
+    ],
+)
+def test_sign_of_several_processes(
+    environment: dict[str, str], sign: str | None, no_launcher: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert sign_of_processes() == sign
+
+
+@pytest.mark.parametrize(
+    ("environment", "sentence"),
+    [
+        (
+            {"RANK": "1"},
+            "RANK=1 says that a launcher .* hardware.devices=1 is for one: set hardware.devices",
+        ),
+        ({"RANK": "0", "WORLD_SIZE": "2"}, "WORLD_SIZE=2 says that a launcher"),
+        (
+            {"SLURM_PROCID": "abc"},
+            "SLURM_PROCID=abc is not allowed: it must be the whole number of",
+        ),
+    ],
+)
+def test_one_process_of_several_is_refused(
+    environment: dict[str, str], sentence: str, command: Command, no_launcher: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would train without a lock, a log and a state beside the first one."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    refused = command("train", *SMALL, "run.dir=run")
+    assert refused.status == 2 and re.search(sentence, refused.err) and not Path("run/checkpoints").exists()
+    cfg = gan_lab.compose(*SMALL, "run.dir=run")
+    with pytest.raises(ConfigError, match=sentence):
+        gan_lab.fit(cfg)
+
+
+def test_an_empty_rank_is_none(command: Command, no_launcher: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "")
+    assert command("train", *SMALL, "run.dir=run").status == 0
 
 
 @pytest.mark.parametrize(("rank", "first"), [(0, True), (1, False)])

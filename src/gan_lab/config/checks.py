@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from gan_lab.config.known_keys import check_keys
 from gan_lab.errors import ConfigError, DataError, unknown_choice
 from gan_lab.keys import leaves
+from gan_lab.ranks import sign_of_processes
 
 
 @dataclass(frozen=True)
@@ -251,6 +252,22 @@ def _batches(cfg: DictConfig) -> dict[str, int]:
     return {"batch_size": cfg.batch_size, **used}
 
 
+def check_launch(cfg: DictConfig) -> None:
+    """Refuse a run of one process that a launcher has started several times: all of them would write its folder.
+
+    Raises:
+        ConfigError: Names the environment variable of the launcher and the keys.
+    """
+    devices = cfg.hardware.devices
+    is_one = devices in (1, "1") or (isinstance(devices, ListConfig) and len(devices) == 1)
+    if is_one and cfg.hardware.num_nodes == 1 and (sign := sign_of_processes()):
+        raise ConfigError(
+            f"{sign} says that a launcher such as torchrun or srun has started several processes, and "
+            f"hardware.devices={devices} is for one: set hardware.devices and hardware.num_nodes to theirs, or unset "
+            f"{sign.partition('=')[0]}."
+        )
+
+
 def check_multirun(cfg: DictConfig, launcher: str) -> None:
     """Refuse a run of a sweep with an impossible number of processes.
 
@@ -261,9 +278,7 @@ def check_multirun(cfg: DictConfig, launcher: str) -> None:
     Raises:
         ConfigError: Describes how to run several processes instead.
     """
-    if "TORCHELASTIC_RUN_ID" in os.environ or (
-        int(os.environ.get("SLURM_NTASKS", 1)) > 1 and "submitit" not in launcher
-    ):
+    if "TORCHELASTIC_RUN_ID" in os.environ or (sign_of_processes() and "submitit" not in launcher):
         raise ConfigError(
             "A sweep cannot be started by torchrun or srun, since each of their processes would run all "
             "of it: start it once, and it starts hardware.devices processes for each run, or use "

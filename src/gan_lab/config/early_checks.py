@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from gan_lab.config.checks import check_rules, check_values
+from gan_lab.config.checks import check_launch, check_rules, check_values
 from gan_lab.config.command_rules import MAX_SAMPLES, PROGRAMS, RULES
 from gan_lab.config.default_extractor import CLASSIFIERS, check_extractor
 from gan_lab.config.unused_keys import refuse_unused_keys
@@ -200,6 +200,7 @@ def _check_directions(cfg: DictConfig) -> None:
 
 
 def _check_training(cfg: DictConfig) -> None:
+    check_launch(cfg)
     if cfg.resume is not None:
         check_run(cfg.resume)
     elif cfg.initialize is not None and not any(Path(cfg.run.dir, "checkpoints").glob("*.ckpt")):

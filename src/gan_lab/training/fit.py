@@ -21,6 +21,7 @@ from gan_lab.callbacks.preemption import Preemption, StopSignals
 from gan_lab.callbacks.rollback_learning_rates import RollbackLearningRates
 from gan_lab.callbacks.warning_log import early_warnings_kept
 from gan_lab.config.build import Experiment, build_data, build_growth, build_module, build_trainer, build_training
+from gan_lab.config.checks import check_launch
 from gan_lab.config.compose import command_of
 from gan_lab.config.groups import flags_of_config_folders
 from gan_lab.config.messages import reason
@@ -69,6 +70,7 @@ def fit(cfg: DictConfig) -> Experiment:
     quiet_lightning()
     command = command_of(cfg)
     allowed = allowing(cfg.get("allow_targets", ()))
+    check_launch(cfg)
     with StopSignals() as signals, lock_run_folder(Path(cfg.run.dir)), allowed:
         with early_warnings_kept():
             resolved, data = build_data(cfg)
