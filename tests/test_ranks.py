@@ -92,9 +92,9 @@ def test_sign_of_several_processes(
     [
         (
             {"RANK": "1"},
-            "RANK=1 says that a launcher .* hardware.devices=1 is for one: set hardware.devices",
+            "RANK=1 shows that a launcher .* hardware.devices=1 is for one: set hardware.devices",
         ),
-        ({"RANK": "0", "WORLD_SIZE": "2"}, "WORLD_SIZE=2 says that a launcher"),
+        ({"RANK": "0", "WORLD_SIZE": "2"}, "WORLD_SIZE=2 shows that a launcher"),
         (
             {"SLURM_PROCID": "abc"},
             "SLURM_PROCID=abc is not allowed: it must be the whole number of",

@@ -29,7 +29,7 @@ def rank() -> int:
 
 
 def sign_of_processes() -> str | None:
-    """The environment variable, as `RANK=1`, that says that a launcher has started several processes, or None.
+    """The environment variable, as `RANK=1`, that shows that a launcher has started several processes, or None.
 
     Raises:
         ConfigError: One of these variables is not a number.

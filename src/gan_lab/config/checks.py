@@ -262,7 +262,7 @@ def check_launch(cfg: DictConfig) -> None:
     is_one = devices in (1, "1") or (isinstance(devices, ListConfig) and len(devices) == 1)
     if is_one and cfg.hardware.num_nodes == 1 and (sign := sign_of_processes()):
         raise ConfigError(
-            f"{sign} says that a launcher such as torchrun or srun has started several processes, and "
+            f"{sign} shows that a launcher such as torchrun or srun has started several processes, and "
             f"hardware.devices={devices} is for one: set hardware.devices and hardware.num_nodes to theirs, or unset "
             f"{sign.partition('=')[0]}."
         )
