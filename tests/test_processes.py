@@ -1,8 +1,12 @@
 """Two processes with half of a batch each train like one process with all of it."""
 
+import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -93,3 +97,28 @@ def test_both_processes_of_a_command_roll_back_and_end_with_a_message(tmp_path: 
         "train",
         "train (process 1)",
     }  # the first may end the second before it reports
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the second process in /proc")
+def test_a_stop_signal_while_the_second_process_loads(tmp_path: Path) -> None:
+    """Both stop before their first batch; if the second one ended alone, Lightning would kill the first."""
+    command = [sys.executable, "-m", "gan_lab.cli.main", "train", "hardware=ddp_cpu", "width=8", "run.name=pair"]
+    run = subprocess.Popen([*command, "~callbacks.progress"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    children = Path(f"/proc/{run.pid}/task/{run.pid}/children")
+    end = time.monotonic() + 100
+    while not (found := [int(each) for each in children.read_text().split() if is_training(int(each))]):
+        assert time.monotonic() < end and run.poll() is None
+        time.sleep(0.05)
+    for process in (*found, run.pid):
+        os.kill(process, signal.SIGTERM)
+    _, text = run.communicate(timeout=100)
+    assert run.returncode == 75 and "SIGTERM: stopped" in text and "Traceback" not in text, text
+    assert json.loads((tmp_path / "runs/pair/state.json").read_text())["state"] == "stopped"
+
+
+def is_training(process: int) -> bool:
+    """Whether this is the second process of a run, and not a helper such as one that reads the machine's name."""
+    try:
+        return b"gan_lab.cli.train" in Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:  # it has ended
+        return False

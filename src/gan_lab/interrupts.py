@@ -7,8 +7,8 @@ would interrupt an import, which can end in any error, or in none.
 import os
 import signal
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -67,6 +67,25 @@ def raise_at_signals() -> None:
         raise Interrupted(number)
 
     _handle(interrupt)
+
+
+@contextmanager
+def blocked() -> Iterator[None]:
+    """Hold stop signals back in the block; processes that it starts hold theirs back until `deliver`."""
+    if not hasattr(signal, "pthread_sigmask"):  # on Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def deliver() -> None:
+    """Let stop signals through that were held back since this process was started in `blocked`."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 def received() -> Interrupted | None:

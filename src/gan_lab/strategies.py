@@ -4,11 +4,13 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import torch
+from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import DDPStrategy, StrategyRegistry
 from torch.optim import Optimizer
 
 from gan_lab.errors import is_out_of_memory
 from gan_lab.gans.base import AdversarialModule
+from gan_lab.interrupts import blocked
 from gan_lab.processes import average_over_processes, max_over_processes
 
 BY_PLAYER = "ddp_by_player"
@@ -66,6 +68,17 @@ class PlayerDDP(DDPStrategy):
             raise _OutOfMemoryElsewhere("Another process has run out of memory.")
         average_over_processes(cast(AdversarialModule, self.lightning_module).runner.tensors_to_average())
         return super().optimizer_step(optimizer, closure, model, **kwargs)
+
+
+def hold_back_signals_of_children(trainer: Trainer) -> None:
+    """Let the processes that a trainer starts hold back stop signals until they train, and can stop with the others.
+
+    One that ends while it loads its libraries would make Lightning kill all of them, without a checkpoint.
+    """
+    launcher: Any = trainer.strategy.launcher
+    start = getattr(launcher, "_call_children_scripts", None)
+    if start is not None:
+        launcher._call_children_scripts = blocked()(start)
 
 
 def register_strategies() -> None:

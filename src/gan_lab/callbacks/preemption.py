@@ -17,7 +17,7 @@ from lightning.pytorch import Trainer
 from gan_lab.callbacks.base import Callback
 from gan_lab.errors import ConfigError
 from gan_lab.gans.base import AdversarialModule
-from gan_lab.interrupts import SIGNALS, Interrupted, release
+from gan_lab.interrupts import SIGNALS, Interrupted, deliver, release
 from gan_lab.processes import max_over_processes
 from gan_lab.ranks import is_first_process
 
@@ -67,6 +67,8 @@ class StopSignals:
     def begin_training(self) -> None:
         """From now on, record signals."""
         self._is_training = True
+        if self._earlier_handlers:  # in the main thread
+            deliver()
 
     def listen(self) -> None:
         """Install the handler again, after Lightning has replaced it for some signals."""

@@ -44,7 +44,7 @@ from gan_lab.gans.parts import Parts
 from gan_lab.gans.phases import OptimizerFactory
 from gan_lab.optim.growth import Growth
 from gan_lab.ranks import is_first_process
-from gan_lab.strategies import BY_PLAYER, register_strategies
+from gan_lab.strategies import BY_PLAYER, hold_back_signals_of_children, register_strategies
 
 SIZES = {"width", "max_width", "channels", "latent_dim", "resolution", "pieces"}
 """Options of networks that are at least 1."""
@@ -523,4 +523,5 @@ def build_trainer(cfg: DictConfig) -> Trainer:
             f"{trainer.strategy.root_device.type}."
         )
     use_batch_loop(trainer)
+    hold_back_signals_of_children(trainer)
     return trainer
