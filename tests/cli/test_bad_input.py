@@ -151,7 +151,7 @@ CONFIG = {
     ),
     "logger=[wandb] logger.wandb.checkpoints=best": "wandb.checkpoints=best needs .* give evaluation.best=<key in the",
     "batch_size=9 accumulate=2": "batch_size=9 .*multiple of 2",
-    "batch_size=5000": "1797 images, fewer than batch_size=5000",
+    "batch_size=5000": "1,797 images, fewer than batch_size=5000",
     "model=dcgan dataset=ring": "architecture=dcgan .*points do not have; set architecture=mlp",
     "model=dcgan regularizer=[gradient_penalty]": "gradient_penalty .*architecture.discriminator.norm=none or layer",
     "model=gan optimizer=adam": "schedule.momentum .*schedule=constant",
