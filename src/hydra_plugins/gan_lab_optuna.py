@@ -182,11 +182,19 @@ class OptunaSweeper(Sweeper):
         """Numbers and settings of the next trials: first those that were started before, then new ones."""
         from optuna.trial import TrialState
 
-        begun = [(trial.number, trial.params) for trial in study.trials if trial.state == TrialState.RUNNING]
+        running = [trial for trial in study.trials if trial.state == TrialState.RUNNING]
+        for trial in running:
+            if trial.params.keys() != searched.keys():  # killed while they were stored: defaults would take their place
+                study.tell(trial.number, state=TrialState.FAIL)
+                log.warning("Trial %d has no value of each searched key and is replaced by a new one.", trial.number)
+        begun = [(trial.number, trial.params) for trial in running if trial.params.keys() == searched.keys()]
         if begun:
             log.info("Resuming %d started trials.", len(begun))
         yield from _consecutive(begun, self.at_once)
-        while (missing := self.trials - len(study.trials)) > 0:
+        replaced = sum(
+            trial.state == TrialState.FAIL and trial.params.keys() != searched.keys() for trial in study.trials
+        )
+        while (missing := self.trials + replaced - len(study.trials)) > 0:
             try:
                 asked = [study.ask(searched) for _ in range(min(self.at_once, missing))]
             except ValueError as error:

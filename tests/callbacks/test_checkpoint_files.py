@@ -260,6 +260,18 @@ def test_a_full_disk_stops_the_run_with_a_valid_last_checkpoint(
     assert train(tmp_path, OFTEN).module.images_seen == 80
 
 
+def test_a_last_checkpoint_that_cannot_be_replaced(tmp_path: Path) -> None:
+    """The message has the name of the file, not of the temporary one, and the newest of those that are there."""
+    folder = tmp_path / "checkpoints"
+    (folder / "last.ckpt").mkdir(parents=True)
+    with pytest.raises(CheckpointError) as refusal:
+        train(tmp_path, OFTEN)
+    assert str(refusal.value) == (
+        f"{folder}/last.ckpt cannot be written: Is a directory; the run stops after 16 images. "
+        f"The newest other checkpoint is {folder}/images_0000000016.ckpt."
+    )
+
+
 def test_checkpoints_of_earlier_versions_are_refused(tmp_path: Path) -> None:
     """The error does not call them damaged, and no other checkpoint is used instead."""
     file = tmp_path / "checkpoints" / "last.ckpt"

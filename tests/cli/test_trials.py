@@ -144,6 +144,23 @@ def test_an_unfinished_trial_is_resumed_in_its_folder(command, tmp_path: Path) -
     assert yaml.safe_load((tmp_path / "kept/0/config.yaml").read_text())["lr"] == asked.params["lr"]
 
 
+def test_a_trial_without_all_of_its_values_is_replaced(command, tmp_path: Path) -> None:
+    """As after a kill while they were stored: the defaults would take the place of the others."""
+    optuna = pytest.importorskip("optuna")
+    (tmp_path / "kept").mkdir()
+    storage = optuna.storages.JournalStorage(
+        optuna.storages.journal.JournalFileBackend(str(tmp_path / "kept/search.journal"))
+    )
+    study = optuna.create_study(study_name="search", storage=storage, direction="maximize")
+    study.ask({"lr": optuna.distributions.FloatDistribution(1e-4, 1e-3)})
+    search = (*KEPT, "lr=interval(1e-4,1e-3)", "width=4,8", "hydra.sweeper.trials=1")
+    for outcome in (command(*search), command(*search)):  # the second has nothing to do
+        assert outcome.status == 0, outcome.err
+        first, second = trials(tmp_path / "kept/search.journal")
+        assert first.state.name == "FAIL" and second.state.name == "COMPLETE" and set(second.params) == {"lr", "width"}
+    assert [path.name for path in (tmp_path / "kept").iterdir() if path.is_dir()] == ["1"]
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     {

@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import shlex
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,15 @@ def test_other_arguments_that_cannot_be_read(argument: str) -> None:
 
 def test_no_working_directory() -> None:
     assert "working directory does not exist" in str(describe(FileNotFoundError(errno.ENOENT, "No such file"), "list"))
+
+
+def test_no_folder_for_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/none/of/these"])
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    with pytest.raises(FileNotFoundError) as error:
+        tempfile.gettempdir()
+    message = "No usable temporary directory found in ['/none/of/these']: set TMPDIR to a folder that can be written."
+    assert str(describe(error.value, "list")) == message
 
 
 @pytest.mark.parametrize("name", ["EMFILE", "ENFILE", "EAGAIN"])

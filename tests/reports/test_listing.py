@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from gan_lab.errors import ConfigError
 from gan_lab.reports.listing import list_runs, read_listed_run
 from gan_lab.runs.folder import SILENT_SECONDS
+from gan_lab.runs.search import find_runs
 from tests.conftest import SMALL
 
 CONFIG = "budget: {images: 100}\nobjective: {metric: eval/kl, mode: min}\n"
@@ -163,3 +165,21 @@ def test_a_single_run_records_why_it_failed(command, tmp_path: Path) -> None:
 def test_a_group_may_stand_alone(command) -> None:
     assert command("list", "loss").out == command("list", "what=loss").out != ""
     assert "choose from all, algorithm" in command("list", "nothing").err
+
+
+def test_a_run_that_is_removed_while_runs_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here after its folder was found, or after its parent was read."""
+    for name in ("kept", "removed"):
+        run(tmp_path / name)
+
+    def find(root: Path) -> list[Path]:
+        found = list(find_runs(root))
+        shutil.rmtree(tmp_path / "removed")
+        return found
+
+    monkeypatch.setattr("gan_lab.reports.listing.find_runs", find)
+    assert [each.path.name for each in list_runs(tmp_path).runs] == ["kept"]
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.setattr(Path, "is_file", lambda path: (gone.exists() and gone.rmdir()) or os.path.isfile(path))
+    assert [path.name for path in find_runs(tmp_path)] == ["kept"]

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -249,6 +250,18 @@ def test_a_run_that_stops_before_its_first_checkpoint(tmp_path: Path, caplog: py
     with caplog.at_level("INFO"):
         assert fit(cfg).module.interrupted
     assert "stopped after 8 images, and" in caplog.text and "has no checkpoint yet: the same command" in caplog.text
+
+
+def test_the_end_names_only_files_that_are_there(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cfg = settings("gan", "cpu", tmp_path / "run", workers=0)
+    cfg.callbacks.checkpoints = None  # and the settings of these tests have no grids
+    with caplog.at_level("INFO"):
+        fit(cfg)
+    last = caplog.text.rstrip().rpartition("\n")[2]
+    assert "Done: " in last and "final.png" not in last and "last.ckpt" not in last and "gan-lab sample" not in last
+    named = re.search(r" has (.*?)\.( Next|$)", last)
+    files = re.split(", | and ", named[1]) if named else []
+    assert all((tmp_path / "run" / name).is_file() for name in files)
 
 
 def test_a_run_without_a_record_is_resumed_by_its_config(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -160,11 +160,14 @@ class Checkpoints(Callback):
             advice = (
                 f"{last} is valid; the same command with run.dir={relative_path(self.folder.parent)} resumes from it."
                 if last.is_file()
+                else f"The newest other checkpoint is {others[-1]}."
+                if (others := sorted(self.folder.glob("images_*.ckpt")))
                 else "There is no earlier checkpoint."
             )
+            file = error.filename2 or error.filename or self.folder  # of a rename, the second
             raise CheckpointError(
-                f"{error.filename or self.folder} cannot be written: {error.strerror}; the run stops after "
-                f"{module.images_seen:,} images. {advice}"
+                f"{file} cannot be written: {error.strerror}; the run stops after {module.images_seen:,} images. "
+                f"{advice}"
             ) from error
 
 

@@ -110,6 +110,8 @@ def _(error: OSError, command: str, overrides: Sequence[str] = ()) -> str | None
     if error.errno not in _DISK:
         return None
     if error.errno == errno.ENOENT and not error.filename:
+        if "temporary directory" in str(error.strerror):  # of tempfile, which lists the places that it tried
+            return f"{error.strerror}: set TMPDIR to a folder that can be written."
         return "The working directory does not exist any more: change to another one."
     file = error.filename2 or error.filename  # of a rename, the second
     unreadable = file is not None and os.path.exists(file) and not os.access(file, os.R_OK)

@@ -118,7 +118,7 @@ def list_runs(root: Path, sort: str = "age", text: str | None = None) -> RunList
     """
     check_directory("root", root, RUNS)
     runs = (read_listed_run(path, root) for path in find_runs(root))
-    wanted = [run for run in runs if _contains(run, root, text)]
+    wanted = [run for run in runs if run.path.is_dir() and _contains(run, root, text)]  # one may have been removed
     return RunList(root, tuple(sorted(wanted, key=ORDERS[sort])), text)
 
 
@@ -148,7 +148,8 @@ def read_listed_run(path: Path, root: Path | None = None) -> ListedRun:
         return _read(path)
     except Exception as error:
         reason = f"unreadable: {' '.join(str(error).split())}"
-        return ListedRun(path, "-", "-", "-", FAILED, reason, 0, None, "", 0.0, time.time() - path.stat().st_mtime)
+        age = time.time() - path.stat().st_mtime if path.is_dir() else 0.0
+        return ListedRun(path, "-", "-", "-", FAILED, reason, 0, None, "", 0.0, age)
 
 
 def _read(path: Path) -> ListedRun:

@@ -1,6 +1,7 @@
 """Run folders below a folder."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ def _runs_below(folder: Path, root: Path, entered: set[Path]) -> Iterator[Path]:
     if (folder / "config.yaml").is_file() or (folder / ".hydra").is_dir():
         yield folder
         return
-    children = [child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")]
+    children: list[Path] = []
+    with suppress(FileNotFoundError):  # removed since its parent was read
+        children = [child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")]
     for child in sorted(children, key=_order):
         yield from _runs_below(child, root, entered)
 

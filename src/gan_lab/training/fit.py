@@ -319,6 +319,10 @@ def _log_waiting(trainer: Trainer) -> None:
     )
 
 
+WRITTEN = ("report.html", "samples/final.png", "metrics.csv", "checkpoints/last.ckpt")
+"""Files of a finished run that its last message names, unless it has none of them."""
+
+
 def _stop(folder: str, seen: int, allowed: Sequence[str]) -> str:
     """Where an interrupted run stopped, and how to resume it; a signal may come before the first checkpoint."""
     if not Path(folder, "checkpoints", "last.ckpt").is_file():
@@ -346,7 +350,11 @@ def _log_end(experiment: Experiment, first_images: int) -> None:
         done = f"Nothing was trained: budget.images={budget} is reached, with {seen:,} seen. "
     use = "translate source=<images>" if experiment.module.condition.needs_batch else "sample"
     own = allowing_again(experiment.config.allow_targets)  # own networks, without which the run cannot be loaded
-    log.info(
-        f"{done}{folder} has report.html, samples/final.png, metrics.csv and checkpoints/last.ckpt. "
-        f"Next: open {shlex.quote(f'{folder}/report.html')}, or gan-lab {use} {to_paste('run', folder)}{own}"
-    )
+    written = [name for name in WRITTEN if Path(experiment.config.run.dir, name).is_file()]
+    next_steps = {
+        "report.html": f"open {shlex.quote(f'{folder}/report.html')}",
+        "checkpoints/last.ckpt": f"gan-lab {use} {to_paste('run', folder)}{own}",
+    }
+    steps = ", or ".join(text for name, text in next_steps.items() if name in written)
+    files = " and ".join(filter(None, [", ".join(written[:-1]), *written[-1:]]))
+    log.info(f"{done}{f'{folder} has {files}.' if files else ''}{f' Next: {steps}' if steps else ''}")
