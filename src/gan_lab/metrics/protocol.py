@@ -26,8 +26,8 @@ _OF_METRICS = ("real_images", "extractor", "extractor_fingerprint", "extractor_p
 class MeasurementProtocol:
     """What a measured value depends on. Values are comparable if their protocols are, see `differences`.
 
-    The latents are not fully determined by it: a seed gives others in evaluations of training than in `gan-lab evaluate`,
-    whose are those of `gan-lab sample`.
+    It does not determine the latents: a seed gives others in evaluations of training than in `gan-lab evaluate`, which
+    has those of `gan-lab sample`.
 
     Attributes:
         samples: Number of generated samples.
