@@ -1,5 +1,6 @@
 """Builds objects from a config; the only module that calls Hydra's `instantiate`."""
 
+import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,7 +37,7 @@ from gan_lab.config.targets import allowing, check_node
 from gan_lab.data.base import TrainingData
 from gan_lab.data.image_data import ImageData
 from gan_lab.data.raw import shortened
-from gan_lab.errors import ConfigError, DataError, UserError, first_line
+from gan_lab.errors import ConfigError, UserError, first_line
 from gan_lab.files import atomic_write, write_text
 from gan_lab.gans.base import AdversarialModule
 from gan_lab.gans.compilation import CUDA_GRAPHS
@@ -45,6 +46,8 @@ from gan_lab.gans.phases import OptimizerFactory
 from gan_lab.optim.growth import Growth
 from gan_lab.ranks import is_first_process
 from gan_lab.strategies import BY_PLAYER, hold_back_signals_of_children, register_strategies
+
+log = logging.getLogger(__name__)
 
 SIZES = {"width", "max_width", "channels", "latent_dim", "resolution", "pieces"}
 """Options of networks that are at least 1."""
@@ -156,7 +159,7 @@ def build_data(cfg: DictConfig, data: TrainingData | None = None) -> tuple[DictC
     data.setup("fit")
     data.find_unusable()
     check_size(resolved, data.size)
-    _check_classes(resolved, data)
+    _warn_of_empty_classes(resolved, data)
     images = budget_images(cfg, data.size, data.budget_images)
     return resolved if images == resolved.budget.images else _with_budget(cfg, images), data
 
@@ -230,19 +233,15 @@ def _check_labels(cfg: DictConfig, data: TrainingData) -> None:
         raise ConfigError(f"The conditioning needs labels, and dataset.num_classes=null: {data.label_advice()}.")
 
 
-def _check_classes(cfg: DictConfig, data: TrainingData) -> None:
-    """Refuse a class without images for a generator that takes labels, which would sample it all the same.
-
-    Raises:
-        DataError: Names the classes and what to give.
-    """
+def _warn_of_empty_classes(cfg: DictConfig, data: TrainingData) -> None:
+    """Log a warning of classes without images for a generator that takes labels, which samples them all the same."""
     empty = data.empty_classes() if OmegaConf.select(cfg, "conditioning.num_classes") is not None else []
-    if not empty:
+    if not empty or not is_first_process():
         return
     wanted = "a larger dataset.max_images" if cfg.dataset.get("max_images") else "usable images of each"
-    raise DataError(
+    log.warning(
         f"{data.source} has {data.size:,} usable images, and none of the {'class' if len(empty) == 1 else 'classes'} "
-        f"{shortened(empty)}, of which the generator would also make samples: give {wanted}, or conditioning=none."
+        f"{shortened(empty)}, of which the generator makes samples as well: give {wanted}, or conditioning=none."
     )
 
 
