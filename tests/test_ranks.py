@@ -1,5 +1,6 @@
 """The first process of a run, which writes files."""
 
+import os
 import re
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import torch
 
 import gan_lab
 from gan_lab.errors import ConfigError
-from gan_lab.ranks import RANKS, is_first_process, rank, sign_of_processes
+from gan_lab.ranks import COUNTS, RANKS, is_first_process, rank, sign_of_processes
 from gan_lab.runs.state import FAILED, RUNNING, RunState, note_failure, read_state
 from tests.conftest import SMALL
 
@@ -114,9 +115,12 @@ def test_one_process_of_several_is_refused(
         gan_lab.fit(cfg)
 
 
-def test_an_empty_rank_is_none(command: Command, no_launcher: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RANK", "")
-    assert command("train", *SMALL, "run.dir=run").status == 0
+def test_an_empty_variable_is_not_set(tmp_path: Path) -> None:
+    """In a new process, in which Lightning reads them when it is imported."""
+    command = [sys.executable, "-m", "gan_lab.cli.main", "train", *SMALL, "run.dir=run"]
+    empty = dict.fromkeys((*RANKS, *COUNTS), "")
+    done = subprocess.run(command, cwd=tmp_path, env=os.environ | empty, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(("rank", "first"), [(0, True), (1, False)])

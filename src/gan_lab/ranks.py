@@ -8,6 +8,16 @@ from gan_lab.errors import ConfigError
 RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
 """Variables that launchers set: number of the process, of its machine or of the process on it."""
 
+COUNTS = ("WORLD_SIZE", "SLURM_NTASKS")
+"""Variables that launchers set: number of all processes."""
+
+
+def forget_empty_variables() -> None:
+    """Remove variables of launchers that are empty, as `docker run -e RANK=` sets them: Lightning reads numbers there."""
+    for name in (*RANKS, *COUNTS):
+        if os.environ.get(name) == "":
+            del os.environ[name]
+
 
 def is_first_process() -> bool:
     """True in the process that writes files, on one or several machines, before or after torch.distributed starts.
@@ -34,7 +44,7 @@ def sign_of_processes() -> str | None:
     Raises:
         ConfigError: One of these variables is not a number.
     """
-    for name in (*RANKS, "WORLD_SIZE", "SLURM_NTASKS"):
+    for name in (*RANKS, *COUNTS):
         if (value := os.environ.get(name)) and _number(name) is None:
             raise ConfigError(f"{name}={value} is not allowed: it must be the whole number of a launcher; unset it.")
     count = "SLURM_NTASKS" if _is_step_of_srun() else "WORLD_SIZE" if os.environ.get("RANK") else None

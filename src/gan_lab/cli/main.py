@@ -11,6 +11,7 @@ from itertools import groupby, pairwise
 from typing import TYPE_CHECKING
 
 from gan_lab.interrupts import EXIT_STOPPED, end_at_signals, raise_at_signals, release
+from gan_lab.ranks import forget_empty_variables
 from gan_lab.runs.new_folders import remove_unused
 from gan_lab.terminal import OUTPUT, discard_unwritten_output, prepare_streams, show, write_output
 
@@ -164,6 +165,7 @@ Completion with TAB: eval "$(gan-lab -sc install=bash)"   (also for zsh; fish: g
 def main() -> None:
     """Entry point of the console script."""
     prepare_streams()
+    forget_empty_variables()
     try:
         _main(sys.argv[1:])
         write_output()
