@@ -13,7 +13,7 @@ COUNTS = ("WORLD_SIZE", "SLURM_NTASKS")
 
 
 def forget_empty_variables() -> None:
-    """Remove variables of launchers that are empty, as `docker run -e RANK=` sets them: Lightning reads numbers there."""
+    """Remove empty variables of launchers, as `docker run -e RANK=` sets them: Lightning reads numbers there."""
     for name in (*RANKS, *COUNTS):
         if os.environ.get(name) == "":
             del os.environ[name]
