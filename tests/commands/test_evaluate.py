@@ -459,9 +459,30 @@ def test_data_that_have_changed_since_the_training(photos: Path, command: Comman
     assert shifted in plain.err and "have changed" not in command(*number, *PIXELS.split(), *data).err
 
     (photos / "zebra").rename(photos / "ant")
+    (photos / "bee").rename(photos / "bug")
+    renamed = command(*number, *of_classes)
+    assert renamed.status == 2 and "label 1 was bee and is now bug" in renamed.err
+    (photos / "bug").rename(photos / "bee")
+    shutil.copytree(photos / "cow", photos / "dog")
+    for dataset in ((), (*data[:-1], "dataset.resolution=8")):
+        more = command(*number, *of_classes, *dataset, "dataset.num_classes=4")
+        assert more.status == 2 and "the classes ant, bee, cow (now the classes ant, bee, cow, dog)" in more.err
+    shutil.rmtree(photos / "dog")
     (photos / "ant" / "0.png").unlink()
     fewer = command(*number, *of_classes)
     assert fewer.status == 0 and "it was trained with 12 images (now 11)" in fewer.err
     arguments = ("memorization", "run=run", "device=cpu", "samples=8", "count=2", "nearest=2", QUICK[0])
     copies = command(*arguments, "+extractor._target_=tests.helpers.pixel_features.pixel_features")
     assert copies.status == 0 and "it was trained with 12 images (now 11)" in copies.err, copies.err
+
+
+def test_other_classes_do_not_matter_without_labels(photos: Path, command: Command) -> None:
+    """Samples of an unconditional run have no labels that a metric could compare."""
+    data = ("dataset=image_folder", f"dataset.source={photos}", "dataset.channels=1", "dataset.num_classes=3")
+    small = ("dataset.resolution=16", "conditioning=none", "run.dir=run", "budget.images=16")
+    fit(compose(*(each for each in TINY if not re.search("dataset|checkpoints", each)), *data, *small))
+    (photos / "ant").rename(photos / "zebra")
+    options = ("validation=3", "test=3", "labels_per_class=1", "draws=1", "costs=[0.1]", "pca=null", "untrained=false")
+    for arguments in (("evaluate", "evaluation.samples=12", "metrics=[ms_ssim]"), ("probe", *options)):
+        outcome = command(*arguments, "run=run", "device=cpu")
+        assert outcome.status == 0 and "label 0 was ant and is now bee" in outcome.err, outcome.err

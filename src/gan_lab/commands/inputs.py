@@ -102,9 +102,10 @@ class Trained:
 
     @classmethod
     def of(cls, cfg: DictConfig, run: DictConfig, labels_for: str = "") -> "Trained":
-        """Of a run, for the config of a command."""
+        """Of a run, for the config of a command; without labels in its samples nothing compares them."""
         given = cfg.get("dataset") or {}
-        return cls(recorded_content(run), given.keys() <= {"source"}, labels_for)
+        has_labels = OmegaConf.select(run, "conditioning.num_classes") is not None
+        return cls(recorded_content(run), given.keys() <= {"source"}, labels_for if has_labels else "")
 
     def compare(self, data: TrainingData) -> None:
         """Warn if the data of the run have changed, since the numbers are of the present ones.
@@ -115,13 +116,21 @@ class Trained:
         now = None if data.content is None else recorded_content({"data_content": data.content.to_config()})
         if not (changes := ", ".join(changed_data(self.content, now))):
             return
-        if self.labels_for and changes_labels(self.content, now):
+        if self.labels_for and self._has_other_labels(now):
             raise DataError(
                 f"{self.labels_for} compares classes, and the run was trained with {changes}: give the data set with "
-                "the classes of the run, or leave it out."
+                "the classes of the run, or leave the metric out."
             )
         if self.is_repeated:
             log.warning(f"The data of the run have changed: it was trained with {changes}. The present ones are used.")
+
+    def _has_other_labels(self, now: DataContent | None) -> bool:
+        """Whether labels have another meaning. Another data set may have other names of the same classes."""
+        before = self.content
+        if before is None or now is None:
+            return False
+        other_number = len(before.classes or ()) != len(now.classes or ())
+        return changes_labels(before, now) or other_number or (self.is_repeated and before.classes != now.classes)
 
 
 class RealImages:

@@ -24,7 +24,7 @@ from gan_lab.analysis.probing import (
 from gan_lab.analysis.probing import probe as measure
 from gan_lab.analysis.supervised import LabeledImages, SupervisedTraining, supervised_accuracy
 from gan_lab.commands.findings import finding_folder, save_finding, typed
-from gan_lab.commands.inputs import RealImages, device_named
+from gan_lab.commands.inputs import RealImages, Trained, device_named
 from gan_lab.commands.inspected import features_of, read_images, shapes_of, with_images_of
 from gan_lab.data.pixels import to_unit_range
 from gan_lab.errors import ConfigError, DataError
@@ -112,7 +112,7 @@ def probe(cfg: DictConfig) -> ProbeTable:
     path, device = run_named(cfg.run), device_named(cfg.device)
     loaded = _LOADERS[cfg.network](path, device, cfg.allow_targets)
     folder = finding_folder(path, "probe", typed("probe", cfg), cfg.out)
-    data, test = _data(with_images_of(cfg, loaded.config), cfg.test)
+    data, test = _data(with_images_of(cfg, loaded.config), cfg.test, Trained.of(cfg, loaded.config))
     shapes = shapes_of(loaded, data.images)
     chosen = _chosen(cfg.layers, shapes)
     with value_errors_as_config_errors():
@@ -137,7 +137,7 @@ def probe(cfg: DictConfig) -> ProbeTable:
 _LOADERS = {"discriminator": load_discriminator, "encoder": load_encoder}
 
 
-def _data(cfg: DictConfig, test: str | int | None) -> tuple[Labeled, str | int]:
+def _data(cfg: DictConfig, test: str | int | None, trained: Trained) -> tuple[Labeled, str | int]:
     """Training images, followed by those of the test split if there is one; and the name of that split, or a number.
 
     Raises:
@@ -148,7 +148,7 @@ def _data(cfg: DictConfig, test: str | int | None) -> tuple[Labeled, str | int]:
         raise ConfigError(f"test={test} is not allowed: this data set has no splits; give a number of images.")
     if test is None and has_splits and cfg.dataset.reader.split != TEST:
         test = TEST
-    train = _read(cfg)
+    train = _read(cfg, trained)
     if not isinstance(test, str):
         return train, len(train.labels) // TEST_FRACTION if test is None else test
     with open_dict(cfg):
@@ -158,8 +158,8 @@ def _data(cfg: DictConfig, test: str | int | None) -> tuple[Labeled, str | int]:
     return Labeled(images, labels, max(train.classes, held_out.classes), len(train.labels)), test
 
 
-def _read(cfg: DictConfig) -> Labeled:
-    images, labels = read_images(RealImages(cfg), None)
+def _read(cfg: DictConfig, trained: Trained | None = None) -> Labeled:
+    images, labels = read_images(RealImages(cfg, trained=trained), None)
     if labels is None:
         raise DataError("A probe needs labels, and the data set has none: choose one with classes, as dataset=digits.")
     return Labeled(images, labels, int(labels.max()) + 1, len(labels))
