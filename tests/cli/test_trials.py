@@ -5,6 +5,7 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -127,15 +128,18 @@ def test_a_search_records_failed_trials_and_resumes_from_its_file(command, tmp_p
     assert f"Best of 5 trials: kept/{best.number} with" in again.err
 
 
+def begun_trial(file: Path) -> Any:
+    """The trial of a new search that was begun with a value of `lr` alone, in a journal."""
+    optuna = pytest.importorskip("optuna")
+    file.parent.mkdir()
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(file)))
+    study = optuna.create_study(study_name="search", storage=storage, direction="maximize")
+    return study.ask({"lr": optuna.distributions.FloatDistribution(1e-4, 1e-3)})
+
+
 def test_an_unfinished_trial_is_resumed_in_its_folder(command, tmp_path: Path) -> None:
     """As after `kill -9`: the file contains an unfinished trial."""
-    optuna = pytest.importorskip("optuna")
-    (tmp_path / "kept").mkdir()
-    storage = optuna.storages.JournalStorage(
-        optuna.storages.journal.JournalFileBackend(str(tmp_path / "kept/search.journal"))
-    )
-    study = optuna.create_study(study_name="search", storage=storage, direction="maximize")
-    asked = study.ask({"lr": optuna.distributions.FloatDistribution(1e-4, 1e-3)})
+    asked = begun_trial(tmp_path / "kept/search.journal")
     outcome = command(*KEPT, "lr=interval(1e-4,1e-3)", "hydra.sweeper.trials=1")
     assert outcome.status == 0, outcome.err
     assert "Resuming 1 started trials." in outcome.err
@@ -146,13 +150,7 @@ def test_an_unfinished_trial_is_resumed_in_its_folder(command, tmp_path: Path) -
 
 def test_a_trial_without_all_of_its_values_is_replaced(command, tmp_path: Path) -> None:
     """As after a kill while they were stored: the defaults would take the place of the others."""
-    optuna = pytest.importorskip("optuna")
-    (tmp_path / "kept").mkdir()
-    storage = optuna.storages.JournalStorage(
-        optuna.storages.journal.JournalFileBackend(str(tmp_path / "kept/search.journal"))
-    )
-    study = optuna.create_study(study_name="search", storage=storage, direction="maximize")
-    study.ask({"lr": optuna.distributions.FloatDistribution(1e-4, 1e-3)})
+    begun_trial(tmp_path / "kept/search.journal")
     search = (*KEPT, "lr=interval(1e-4,1e-3)", "width=4,8", "hydra.sweeper.trials=1")
     for outcome in (command(*search), command(*search)):  # the second has nothing to do
         assert outcome.status == 0, outcome.err

@@ -211,7 +211,7 @@ def test_decompression_bomb(monkeypatch):
         RawImages([file.getvalue()], ["bomb.png"]).load(0)
 
 
-@pytest.mark.parametrize("value", [-0.5, 80_000.0, float("nan")])
+@pytest.mark.parametrize("value", [-0.5, 70_000.0, float("nan")])
 def test_floats_of_an_unknown_range_are_refused(value: float, tmp_path: Path) -> None:
     """They would be clipped in silence."""
     pixels = np.full((RESOLUTION, RESOLUTION), 0.5, np.float32)
@@ -287,12 +287,10 @@ def whites(data: ImageData) -> list[int]:
     return [int(decoder(raw, position).max()) for position in range(len(raw))]
 
 
-@pytest.mark.parametrize(
-    ("scale", "expected"), [(1, [128, 255, 255, 255]), (255, [128, 255, 255, 255]), (65535, [128, 255, 255, 255])]
-)
+@pytest.mark.parametrize(("scale", "expected"), [(1, [128, 255, 255, 255]), (255, [128, 255, 255, 255])])
 def test_overshooting_floats_are_clamped(scale: int, expected: list[int], tmp_path: Path) -> None:
     """As of a filter that was applied to them; read as the next larger range, they would be black."""
-    data = floats(tmp_path, 0.5 * scale, scale, 1.0005 * scale, 1.09 * scale, lowest=-0.02 * scale)
+    data = floats(tmp_path, 0.5 * scale, scale, 1.0005 * scale, 1.25 * scale, lowest=-0.25 * scale)
     assert whites(data) == expected
 
 

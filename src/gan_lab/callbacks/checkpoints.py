@@ -156,19 +156,19 @@ class Checkpoints(Callback):
         try:
             yield
         except OSError as error:
-            last = self.folder / "last.ckpt"
-            advice = (
-                f"{last} is valid; the same command with run.dir={relative_path(self.folder.parent)} resumes from it."
-                if last.is_file()
-                else f"The newest other checkpoint is {others[-1]}."
-                if (others := sorted(self.folder.glob("images_*.ckpt")))
-                else "There is no earlier checkpoint."
-            )
             file = error.filename2 or error.filename or self.folder  # of a rename, the second
             raise CheckpointError(
                 f"{file} cannot be written: {error.strerror}; the run stops after {module.images_seen:,} images. "
-                f"{advice}"
+                f"{self._advice()}"
             ) from error
+
+    def _advice(self) -> str:
+        """Which checkpoint is there after an error."""
+        last, numbered = self.folder / "last.ckpt", numbered_checkpoints(self.folder)
+        if last.is_file():
+            folder = relative_path(self.folder.parent)
+            return f"{last} is valid; the same command with run.dir={folder} resumes from it."
+        return f"The newest other checkpoint is {numbered[-1]}." if numbered else "There is no earlier checkpoint."
 
 
 class _BestValue:

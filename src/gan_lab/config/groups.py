@@ -81,6 +81,8 @@ def choices(group: str) -> dict[str, Path]:
 def check_choices(command: str, overrides: Sequence[str]) -> None:
     """Refuse values of groups that cannot name a choice, such as `loss=null`: Hydra does not name the wrong group.
 
+    Also lists that name one twice.
+
     Raises:
         ConfigError: Names the group and its choices.
     """
@@ -104,6 +106,10 @@ def check_choices(command: str, overrides: Sequence[str]) -> None:
             none = ["[]"] if value is None and isinstance(default, list) else []
             message = unknown_choice(group, override.get_value_string(), [*choices(group), *none])
             raise ConfigError(f"{message} ~{group} chooses none." if value is None and default is None else message)
+        if repeated := [name for name in names if names.count(name) > 1]:  # Hydra would merge the two into one
+            raise ConfigError(
+                f"{override.input_line} is not allowed: it must name {repeated[0]} once, since it is applied once."
+            )
 
 
 def with_dataset_keys(command: str, overrides: Sequence[str]) -> list[str]:

@@ -13,7 +13,6 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from gan_lab.config.groups import groups
 from gan_lab.errors import ConfigError
 
 MAX_NAME_BYTES = 255
@@ -116,20 +115,9 @@ def names_as_typed(overrides: Sequence[str]) -> list[str]:
     """The overrides with `run.name` as the typed text: Hydra would parse `1e5` as 100000.0 and `true` as True.
 
     Raises:
-        ConfigError: The name is not a valid folder name below `run.root`; or a choice of a group is repeated.
+        ConfigError: The name is not a valid folder name below `run.root`.
     """
-    for each in overrides:
-        _refuse_repeated_choice(each)
     return [_name_as_typed(each) if each.startswith(RUN_NAME) else each for each in overrides]
-
-
-def _refuse_repeated_choice(argument: str) -> None:
-    """Refuse a list of choices of a group with one of them twice: Hydra would merge the two into one."""
-    key = argument.partition("=")[0].lstrip("+")
-    chosen = _parsed_value(argument) if key in groups() else None
-    names = list(map(str, chosen)) if isinstance(chosen, list) and "=[" in argument else []
-    if repeated := [name for name in names if names.count(name) > 1]:
-        raise ConfigError(f"{argument} is not allowed: it must name {repeated[0]} once, since it is applied once.")
 
 
 def _name_as_typed(argument: str) -> str:

@@ -17,6 +17,7 @@ from gan_lab.errors import UserError
 from gan_lab.files import write_text
 from gan_lab.interrupts import EXIT_STOPPED
 from gan_lab.keys import leaves
+from gan_lab.ranks import sign_of_processes
 from gan_lab.runs.new_folders import note_if_new
 from gan_lab.runs.search import find_runs, states_since
 from gan_lab.runs.state import FAILED, read_state
@@ -64,7 +65,7 @@ class FailedTrials(Callback):
 
 def starts_processes(cfg: DictConfig) -> bool:
     """Whether training would start more processes: it has several devices, and no launcher has started one for each."""
-    outside = "TORCHELASTIC_RUN_ID" in os.environ or int(os.environ.get("SLURM_NTASKS", 1)) > 1
+    outside = "TORCHELASTIC_RUN_ID" in os.environ or sign_of_processes() is not None
     return not outside and str(cfg.hardware.devices) not in ("1", "[0]")
 
 
